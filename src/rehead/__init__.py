@@ -1,0 +1,1 @@
+"""rehead gives a pretrained network a new head."""

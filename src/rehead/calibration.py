@@ -1,0 +1,59 @@
+"""Temperature scaling (Guo et al. 2017): one number that makes confidence mean accuracy."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["fit_temperature", "log_loss", "softmax"]
+
+_LOW, _HIGH = -7.0, 4.0  # natural logarithms of the temperatures searched, about 0.001 to 55
+
+
+def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Probabilities (n, K) of logits (n, K)."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    exp = np.exp(shifted, dtype=np.float64)
+    probabilities: NDArray[np.float64] = exp / exp.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def log_loss(
+    logits: NDArray[np.floating], y: NDArray[np.intp], weight: NDArray[np.float64] | None = None
+) -> float:
+    """Mean of -log softmax(logits)[y], nats; logits (n, K), y (n,), weight (n,)."""
+    shifted = np.asarray(logits - logits.max(axis=1, keepdims=True), dtype=np.float64)
+    losses = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(y)), y]
+    return float(np.average(losses, weights=weight))
+
+
+def fit_temperature(
+    logits: NDArray[np.floating], y: NDArray[np.intp], weight: NDArray[np.float64] | None = None
+) -> float:
+    """Temperature T that minimises the log loss of softmax(logits / T).
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n, K)
+        Of photos that the head was not fitted on.
+    y : int ndarray of shape (n,)
+    weight : float64 ndarray of shape (n,), optional
+
+    Returns
+    -------
+    float
+        Positive. The loss is convex in 1 / T, so golden-section search in log T finds it; where every
+        photo is right the loss falls for ever and the lower end of the search is returned.
+    """
+    golden = (5**0.5 - 1) / 2
+    low, high = _LOW, _HIGH
+    left, right = high - golden * (high - low), low + golden * (high - low)
+    values = [log_loss(logits / np.exp(t), y, weight) for t in (left, right)]
+    while high - low > 1e-3:
+        if values[0] < values[1]:
+            high, right, left = right, left, right - golden * (right - low)
+            values = [log_loss(logits / np.exp(left), y, weight), values[0]]
+        else:
+            low, left, right = left, right, left + golden * (high - left)
+            values = [values[1], log_loss(logits / np.exp(right), y, weight)]
+    return float(np.exp((low + high) / 2))

@@ -1,0 +1,110 @@
+"""`rehead weights`: which pretrained weights there are, which are here, and whether they are intact."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ..weights.registry import WeightSpec
+
+__all__ = ["app"]
+
+# The commands import what they need themselves: `--help` loads neither numpy nor rich's tables.
+
+app = typer.Typer(help="List, fetch and verify pretrained weights.", no_args_is_help=True)
+
+_COLUMNS = ("name", "size", "features", "MB", "licence", "speed", "top-1", "here")
+_NUMBERS = ("size", "features", "MB", "top-1")
+
+
+@app.command("list")
+def list_(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, with sources and licences in full.")
+    ] = False,
+) -> None:
+    """List the pretrained weights and where they are."""
+    from ..weights import registry
+
+    records = [_record(registry.get(name)) for name in registry.names()]
+    if as_json:
+        typer.echo(json.dumps(records, indent=2))
+    else:
+        _print_table(records)
+
+
+@app.command()
+def pull(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Weights, as `list` names them.")],
+) -> None:
+    """Fetch weights, so that they are here when there is no network."""
+    from ..weights import registry, resolve
+
+    for spec in [registry.get(name) for name in names]:
+        if resolve.is_here(spec) is None:
+            typer.echo(f"fetching {spec.name}, {spec.size / 1e6:.1f} MB", err=True)
+        path = resolve.locate(spec)
+        typer.echo(f"{spec.name}  {resolve.is_here(spec)}  {path}")
+
+
+@app.command()
+def verify(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME...]", help="Weights; all by default.", show_default=False),
+    ] = None,
+) -> None:
+    """Compare the sha256 of all weights that are here with the published one."""
+    from ..errors import HashMismatchError
+    from ..weights import registry, resolve
+
+    mismatches = []
+    for spec in [registry.get(name) for name in names or registry.names()]:
+        copies = list(resolve.copies(spec))
+        for copy in copies:
+            try:
+                resolve.check(spec, copy)
+                result = "ok"
+            except HashMismatchError as error:
+                mismatches.append(str(error))
+                result = "mismatch"
+            typer.echo(f"{spec.name}  {result}  {copy.where}  {copy.path}")
+        if not copies:
+            typer.echo(f"{spec.name}  not here")
+    if mismatches:
+        raise HashMismatchError(". ".join(mismatches))
+
+
+def _record(spec: WeightSpec) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from ..weights import resolve
+
+    sources = [{"kind": type(source).__name__.lower(), **asdict(source)} for source in spec.sources]
+    return {**asdict(spec), "sources": sources, "speed": spec.speed, "here": resolve.is_here(spec)}
+
+
+def _print_table(records: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading in _COLUMNS:
+        table.add_column(heading, justify="right" if heading in _NUMBERS else "left", overflow="fold")
+    for record in records:
+        table.add_row(
+            record["name"],
+            str(record["preprocess"]["size"]),
+            str(record["feature_size"]),
+            f"{record['size'] / 1e6:.1f}",
+            record["weights_licence"],
+            record["speed"],
+            f"{record['evidence']['imagenet_top1']:.1f}",
+            (record["here"] or "-").removesuffix(" package"),
+        )
+    console = Console()
+    console.print(table)
+    console.print("size: input side in pixels. licence: of the weights. top-1: ImageNet-1k, %.")

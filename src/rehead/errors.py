@@ -1,0 +1,135 @@
+"""Every error that rehead raises on purpose.
+
+    ReheadError
+    ├── DataError                  what the user brought cannot be used
+    │   ├── ImageError             one file is not a readable photo (has .path and .reason)
+    │   └── DatasetError           the folder, CSV or label list as a whole
+    ├── UnknownNameError           a name that does not exist; says what was meant
+    ├── MissingExtraError          an optional package is not installed; names the pip line
+    ├── WeightsError               pretrained weights cannot be found, read or trusted
+    │   ├── WeightsNotFoundError   no source has them
+    │   └── HashMismatchError      the bytes are not the published ones
+    ├── ModelFileError             a model file cannot be used
+    │   ├── NotAModelFileError     it is something else
+    │   ├── NewerProtocolError     a later rehead wrote it
+    │   └── AlteredModelFileError  it was changed after it was written
+    └── OutputError                a result cannot be written (full or read-only disk, ...)
+
+The command line turns this class, and only this class, into one line and exit code 2.
+A message says what is wrong, where, what was expected and what to do next.
+Errors about values also derive from ValueError, so that scikit-learn's grammar holds.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable
+
+__all__ = [
+    "AlteredModelFileError",
+    "DataError",
+    "DatasetError",
+    "HashMismatchError",
+    "ImageError",
+    "MissingExtraError",
+    "ModelFileError",
+    "NewerProtocolError",
+    "NotAModelFileError",
+    "OutputError",
+    "ReheadError",
+    "UnknownNameError",
+    "WeightsError",
+    "WeightsNotFoundError",
+]
+
+
+class ReheadError(Exception):
+    """Base class of every deliberate error."""
+
+
+class DataError(ReheadError, ValueError):
+    """What the user brought cannot be used."""
+
+
+class ImageError(DataError):
+    """One file is not a readable photo.
+
+    Parameters
+    ----------
+    path : path or None
+        The file, or None when the photo came as bytes.
+    reason : str
+        What is wrong with it, as a phrase: "the file is empty".
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None, reason: str) -> None:
+        self.path = None if path is None else os.fspath(path)
+        self.reason = reason
+        super().__init__(f"{self.path or 'image bytes'}: {reason}")
+
+    def __reduce__(self) -> tuple[type[ImageError], tuple[str | None, str]]:
+        return type(self), (self.path, self.reason)
+
+
+class DatasetError(DataError):
+    """The folder, CSV or label list as a whole cannot be used."""
+
+
+class UnknownNameError(ReheadError, ValueError):
+    """A name that does not exist.
+
+    Parameters
+    ----------
+    kind : str
+        What was named: "backbone".
+    name : str
+        The name as given.
+    known : iterable of str
+        The names that exist; the nearest are suggested.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        self.kind, self.name, self.known = kind, name, sorted(known)
+        near = difflib.get_close_matches(name, self.known, n=1, cutoff=0.6)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(self.known)}"
+        super().__init__(f"unknown {kind} {name!r}; {hint}")
+
+    def __reduce__(self) -> tuple[type[UnknownNameError], tuple[str, str, list[str]]]:
+        return type(self), (self.kind, self.name, self.known)
+
+
+class MissingExtraError(ReheadError, ImportError):
+    """An optional package is not installed."""
+
+
+class WeightsError(ReheadError):
+    """Pretrained weights cannot be found, read or trusted."""
+
+
+class WeightsNotFoundError(WeightsError):
+    """No source has the weights."""
+
+
+class HashMismatchError(WeightsError):
+    """The bytes are not the published ones."""
+
+
+class ModelFileError(ReheadError):
+    """A model file cannot be used."""
+
+
+class NotAModelFileError(ModelFileError):
+    """The file is something else than a rehead model."""
+
+
+class NewerProtocolError(ModelFileError):
+    """A later rehead wrote the file."""
+
+
+class AlteredModelFileError(ModelFileError):
+    """The file was changed after it was written."""
+
+
+class OutputError(ReheadError):
+    """A result cannot be written."""

@@ -1,0 +1,186 @@
+"""The report's charts as SVG text. CSS classes colour them, so light, dark and print share a drawing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from .intervals import Interval, wilson
+from .metrics import CoverageCurve, Reliability
+from .wording import count, percent
+
+__all__ = ["coverage_chart", "reliability_chart", "strength_chart"]
+
+_WIDTH, _HEIGHT = 420, 310
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 408, 28, 268
+_CURVE_POINTS = 200
+_CLIPPED = 4.0  # log losses above this many times the best would press the rest flat
+
+Scale = Callable[[float], float]
+
+
+def reliability_chart(bars: Reliability, classes: int) -> str:
+    """Accuracy against confidence over the bins' photo counts.
+
+    A bin is a point with Wilson's interval, its photos taken as independent.
+    """
+    start = 0.5 if classes == 2 else 0.0  # the larger of two probabilities is never below a half
+    bottom, strip = 196, 34
+    x, y = _linear(start, 1, _LEFT, _RIGHT), _linear(0, 1, bottom, _TOP)
+    parts = [
+        *_y_axis(y, [0, 0.25, 0.5, 0.75, 1], _whole_percent, "share that is right"),
+        *_x_axis(x, np.linspace(start, 1, 6), _whole_percent, "probability of the answer", _BOTTOM),
+        f'<path class="ideal" d="M{x(start):.1f} {y(start):.1f}L{x(1):.1f} {y(1):.1f}"/>',
+    ]
+    tallest = int(bars.count.max())
+    for low, high, n, confidence, accuracy in zip(
+        bars.edges[:-1], bars.edges[1:], bars.count.tolist(), bars.confidence, bars.accuracy, strict=True
+    ):
+        if n == 0:
+            continue
+        left, right = x(max(low, start)) + 1, x(high) - 1
+        height = max(strip * n / tallest, 1)
+        interval, middle = wilson(accuracy * n, n), (left + right) / 2
+        told = f"{count(n, 'photo')}: {percent(confidence)} sure on average, {percent(accuracy)} right"
+        parts.append(
+            f"<g><title>{told}</title>"
+            f'<rect class="count" x="{left:.1f}" y="{_BOTTOM - height:.1f}" width="{right - left:.1f}" '
+            f'height="{height:.1f}"/>'
+            f'<text class="small" x="{middle:.1f}" y="{_BOTTOM - height - 4:.1f}">{_short(n)}</text>'
+            f'<path class="whisker" d="M{x(confidence):.1f} {y(interval.low):.1f}V{y(interval.high):.1f}"/>'
+            f'<circle class="dot" cx="{x(confidence):.1f}" cy="{y(accuracy):.1f}" r="4"/></g>'
+        )
+    return _svg("Share of photos that are right against the probability of the answer", parts)
+
+
+def coverage_chart(curve: CoverageCurve, coverage: Interval | None, accuracy: Interval | None) -> str:
+    """Accuracy of the surest photos against the share answered, the operating point marked when given."""
+    keep = np.unique(np.linspace(0, len(curve.coverage) - 1, _CURVE_POINTS).round().astype(int))
+    xs, ys = curve.coverage[keep].tolist(), curve.accuracy[keep].tolist()
+    marks = []
+    if coverage is not None and accuracy is not None and not math.isnan(accuracy.value):
+        marks.append((coverage.value, accuracy.value))
+    lowest = min([*ys, *(share for _, share in marks)])
+    floor = min(max(math.floor(lowest * 10 - 0.5) / 10, 0.0), 0.9)
+    x, y = _linear(0, 1, _LEFT, _RIGHT), _linear(floor, 1, _BOTTOM, _TOP)
+    line = "L".join(f"{x(a):.1f} {y(b):.1f}" for a, b in zip(xs, ys, strict=True))
+    parts = [
+        *_y_axis(y, _ticks(floor, 1), _whole_percent, "share that is right"),
+        *_x_axis(
+            x, [0, 0.25, 0.5, 0.75, 1], _whole_percent, "share of photos answered, surest first", _BOTTOM
+        ),
+        f'<path class="line" d="M{line}"/>',
+    ]
+    for answered, right in marks:
+        cx, cy = x(answered), y(right)
+        told = f"operating point: {percent(answered)} answered, {percent(right)} of them right"
+        below = 22 if cy < (_TOP + _BOTTOM) / 2 else -14
+        left = max(min(cx + 8, _RIGHT), _LEFT + 100)  # room for the words, which end here
+        parts.append(
+            f'<g><title>{told}</title><circle class="mark" cx="{cx:.1f}" cy="{cy:.1f}" r="6"/>'
+            f'<text class="strong end" x="{left:.1f}" y="{cy + below:.1f}">operating point</text></g>'
+        )
+    return _svg("Accuracy against the share of photos that are answered", parts)
+
+
+def strength_chart(path: Sequence[Mapping[str, Any]]) -> tuple[str, list[tuple[str, str]]]:
+    """Cross-validated log loss against strength, a line a candidate, and the legend [(CSS class, candidate)].
+
+    `path` holds mappings with "candidate", "strength" > 0, "log_loss" and "chosen".
+    """
+    chosen = min(path, key=lambda point: (not point["chosen"], point["log_loss"]))
+    names = [chosen["candidate"], *sorted({p["candidate"] for p in path} - {chosen["candidate"]})]
+    losses = [point["log_loss"] for point in path]
+    top = max(1.04 * min(max(losses), _CLIPPED * min(losses)), 1e-6)
+    floor = 0.9 * min(losses) if top < 2 * min(losses) else 0.0
+    exponents = [math.log10(point["strength"]) for point in path]
+    first = math.floor(min(exponents))
+    last = max(math.ceil(max(exponents)), first + 1)
+    x, y = _linear(first, last, _LEFT, _RIGHT), _linear(floor, top, _BOTTOM, _TOP)
+    parts = [
+        *_y_axis(y, _ticks(floor, top), lambda loss: f"{loss:.3g}", "log loss, cross-validated"),
+        f'<clipPath id="plot"><path d="M{_LEFT} {_TOP}H{_RIGHT}V{_BOTTOM}H{_LEFT}Z"/></clipPath>',
+        *_x_axis(
+            x,
+            range(first, last + 1, math.ceil((last - first) / 7)),
+            _power,
+            "strength of the penalty",
+            _BOTTOM,
+        ),
+    ]
+    for i, name in reversed(list(enumerate(names))):
+        points = sorted(
+            (x(math.log10(p["strength"])), y(p["log_loss"])) for p in path if p["candidate"] == name
+        )
+        line = "L".join(f"{cx:.1f} {cy:.1f}" for cx, cy in points)
+        parts.append(
+            f'<path class="line clipped c{min(i, 4)}" d="M{line}"><title>{escape(name)}</title></path>'
+        )
+        parts += [
+            f'<circle class="point c{min(i, 4)}" cx="{cx:.1f}" cy="{cy:.1f}" r="2.6"/>'
+            for cx, cy in points
+            if cy >= _TOP
+        ]
+    cx, cy = x(math.log10(chosen["strength"])), y(chosen["log_loss"])
+    parts.append(
+        f"<g><title>chosen: {escape(names[0])}, log loss {chosen['log_loss']:.3f}</title>"
+        f'<circle class="mark" cx="{cx:.1f}" cy="{cy:.1f}" r="6"/></g>'
+    )
+    return _svg("Cross-validated log loss against strength", parts), [
+        (f"c{min(i, 4)}", name) for i, name in enumerate(names)
+    ]
+
+
+def _svg(title: str, parts: Iterable[str]) -> str:
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}">'
+        f"<title>{escape(title)}</title>{''.join(parts)}</svg>"
+    )
+
+
+def _linear(low: float, high: float, start: float, end: float) -> Scale:
+    return lambda value: start + (value - low) / (high - low) * (end - start)
+
+
+def _y_axis(y: Scale, ticks: Iterable[float], text: Callable[[float], str], name: str) -> list[str]:
+    lines = [
+        f'<path class="grid" d="M{_LEFT} {y(v):.1f}H{_RIGHT}"/>'
+        f'<text class="end" x="{_LEFT - 7}" y="{y(v) + 4:.1f}">{text(v)}</text>'
+        for v in ticks
+    ]
+    return [*lines, f'<text class="name" x="0" y="10">{name}</text>']
+
+
+def _x_axis(x: Scale, ticks: Iterable[float], text: Callable[[float], str], name: str, y: float) -> list[str]:
+    labels = [f'<text class="middle" x="{x(v):.1f}" y="{y + 17:.1f}">{text(v)}</text>' for v in ticks]
+    middle = (_LEFT + _RIGHT) / 2
+    return [
+        f'<path class="axis" d="M{_LEFT} {y:.1f}H{_RIGHT}"/>',
+        *labels,
+        f'<text class="middle name" x="{middle:.1f}" y="{y + 36:.1f}">{name}</text>',
+    ]
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Round numbers from `low` to `high`, four to eight of them."""
+    rough = (high - low) / 5
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = min((m * power for m in (1, 2, 2.5, 5, 10)), key=lambda s: abs(s - rough))
+    return [step * i for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+
+
+def _whole_percent(share: float) -> str:
+    return f"{100 * share:.0f}\N{NARROW NO-BREAK SPACE}%"
+
+
+def _power(exponent: float) -> str:
+    sign = "\N{MINUS SIGN}" if exponent < 0 else ""
+    return f'10<tspan class="small" dy="-5">{sign}{abs(exponent):.0f}</tspan>'
+
+
+def _short(n: int) -> str:
+    return f"{n}" if n < 1000 else f"{n / 1000:.1f}k"

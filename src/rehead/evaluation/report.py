@@ -1,0 +1,261 @@
+"""The account as one HTML file to send to somebody: no script, no font, no network."""
+
+from __future__ import annotations
+
+import base64
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..atomic import write_text
+from ..errors import ReheadError
+from . import metrics
+from .account import ClassAccount, Evaluation
+from .charts import coverage_chart, reliability_chart, strength_chart
+from .wording import count, number, number_range, percent, percent_range
+
+__all__ = ["Mistake", "confident_mistakes", "write_report"]
+
+_MOST_PICTURES = 24
+_THUMBNAIL_SIDE, _THUMBNAIL_QUALITY = 160, 75  # px; some 5 kB a picture
+_MOST_ROWS = 30
+_MOST_COLUMNS = 25  # of the confusion matrix: as many as a page is wide
+_MOST_PAIRS = 20
+_DARK = 0.75  # share of a row from which its cell is too dark for dark text (WCAG contrast 4:1)
+
+_MEANINGS = {
+    "Accuracy": "share of the test photos named correctly; dashed: the commonest answer every time",
+    "Answered, not 'unknown'": "share of the test photos that get a class",
+    "Accuracy when answered": "share of those that are named correctly",
+    "Balanced accuracy": "recall averaged over classes, rare ones counting as much as common ones",
+    "Macro F1": "F1 averaged over classes",
+    "Calibration error": "how far the stated probabilities miss the share that is right, on average",
+    "Brier score": "squared error of the probabilities; 0 is perfect, 2 the worst",
+}
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A test photo that was named wrongly.
+
+    Parameters
+    ----------
+    path : path
+        Where the photo is now; a thumbnail is taken from it.
+    name : str
+        How the report names it.
+    true, predicted : str
+        Classes.
+    probability : float, 0 to 1
+        Of the predicted class.
+    accepted : bool
+        False where the operating point would have answered "unknown".
+    """
+
+    path: str | os.PathLike[str]
+    name: str
+    true: str
+    predicted: str
+    probability: float
+    accepted: bool = True
+
+
+def confident_mistakes(
+    y_true: ArrayLike,
+    probabilities: ArrayLike,
+    classes: Sequence[str],
+    photos: Sequence[tuple[str | os.PathLike[str], str]],
+    *,
+    accepted: ArrayLike | None = None,
+    most: int = _MOST_PICTURES,
+) -> list[Mistake]:
+    """Return the mistakes that the model was surest of, surest first.
+
+    `y_true` int (n,), `probabilities` float (n, K) and `accepted` bool (n,) as in `evaluate`; `photos` holds
+    n pairs of path and name.
+    """
+    y, p = metrics.check(y_true, probabilities)
+    called, confidence = p.argmax(axis=1), p.max(axis=1)
+    taken = np.ones(len(y), dtype=bool) if accepted is None else np.asarray(accepted, dtype=bool)
+    wrong = np.flatnonzero(called != y)
+    surest = wrong[np.argsort(-confidence[wrong], kind="stable")][:most]
+    return [
+        Mistake(path, name, classes[y[i]], classes[called[i]], float(confidence[i]), bool(taken[i]))
+        for i, (path, name) in zip(surest, [photos[i] for i in surest], strict=True)
+    ]
+
+
+def write_report(
+    path: str | os.PathLike[str],
+    *,
+    title: str,
+    evaluation: Evaluation,
+    run: Mapping[str, Any],
+    mistakes: Sequence[Mistake] = (),
+    head: Mapping[str, Any] | None = None,
+    operating_point: Mapping[str, Any] | None = None,
+    unreadable: Sequence[tuple[str, str]] = (),
+    facts: Mapping[str, str | int] | None = None,
+    notes: Sequence[str] = (),
+) -> None:
+    """Write the report, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+        Of the HTML file.
+    title : str
+    evaluation : Evaluation
+    run : mapping
+        Folded out on demand, as it is: scalars, lists and mappings of them. "date" also stands at the top,
+        and "rehead" under "versions" at the foot.
+    mistakes : sequence of Mistake
+        At most 24 are shown.
+    head : mapping, optional
+        "path", a list of {"candidate": str, "strength": float > 0, "log_loss": float, "chosen": bool}; and
+        "sentence", optional, instead of the one that says how heads are chosen.
+    operating_point : mapping, optional
+        When a photo is "unknown": "probability", answers below it; "outlier_score", photos above it;
+        "coverage", the share of known photos it was set to answer. Each optional.
+    unreadable : sequence of (name, reason)
+    facts : mapping, optional
+        A few numbers beneath the result: {"Photos": 327, "Classes": 2, ...}.
+    notes : sequence of str
+        Plain sentences about the photos.
+
+    Raises
+    ------
+    OutputError
+        Where the file cannot be written.
+    """
+    rows, rest = _class_rows(evaluation)
+    strength, legend = strength_chart(head["path"]) if head and head.get("path") else ("", [])
+    classes = len(evaluation.classes)
+    even = (
+        f"minus the logarithm of the true class's probability; answering evenly gives {math.log(classes):.3f}"
+    )
+    versions = run.get("versions")
+    html = _template().render(
+        css=files(__package__).joinpath("report.css").read_text("utf-8"),
+        title=title,
+        e=evaluation,
+        scores=evaluation.scores,
+        run=run,
+        version=versions.get("rehead") if isinstance(versions, Mapping) else None,
+        meanings={**_MEANINGS, "Log loss": even},
+        rows=rows,
+        rest=rest,
+        matrix=_matrix(evaluation) if classes <= _MOST_COLUMNS else None,
+        pairs=_confused_pairs(evaluation),
+        reliability=reliability_chart(evaluation.reliability, classes),
+        coverage=coverage_chart(evaluation.curve, evaluation.coverage, evaluation.accepted_accuracy),
+        date=run.get("date"),
+        head_sentence=(head or {}).get("sentence"),
+        strength=strength,
+        legend=legend,
+        unknown=_unknown(operating_point) if operating_point else None,
+        pictures=[{"mistake": m, "data": _picture(m)} for m in mistakes[:_MOST_PICTURES]],
+        unreadable=unreadable,
+        facts=facts or {},
+        notes=notes,
+    )
+    write_text(path, html)
+
+
+def _template() -> Any:
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+    )
+    environment.filters.update(
+        percent=percent,
+        percent_range=percent_range,
+        number=number,
+        number_range=number_range,
+        count=count,
+        quoted=_curly,
+    )
+    return environment.from_string(files(__package__).joinpath("report.html.j2").read_text("utf-8"))
+
+
+def _curly(text: str) -> str:
+    """Set names in curly quotes: the account's sentences are plain text for terminals."""
+    return re.sub(r"(?<!\w)'(.+?)'(?!\w)", "‘\\1’", text)
+
+
+def _class_rows(evaluation: Evaluation) -> tuple[list[ClassAccount], list[ClassAccount]]:
+    """Return the classes to show and those to fold away; of many the weakest first, empty ones last."""
+    rows = list(evaluation.per_class)
+    if len(rows) > _MOST_ROWS:
+        rows.sort(key=lambda row: math.inf if math.isnan(row.f1.value) else row.f1.value)
+    return rows[:_MOST_ROWS], rows[_MOST_ROWS:]
+
+
+def _matrix(evaluation: Evaluation) -> list[dict[str, Any]]:
+    table = []
+    for i, (name, counts) in enumerate(zip(evaluation.classes, evaluation.confusion.tolist(), strict=True)):
+        cells = []
+        for j, n in enumerate(counts):
+            share = n / max(sum(counts), 1)
+            kind = "zero" if n == 0 else "right" if i == j else "wrong"
+            cells.append(
+                {
+                    "name": evaluation.classes[j],
+                    "n": n,
+                    "share": share,
+                    "kind": kind + (" full" if share > _DARK else ""),
+                }
+            )
+        table.append({"name": name, "cells": cells})
+    return table
+
+
+def _confused_pairs(evaluation: Evaluation) -> list[dict[str, Any]]:
+    wrong = evaluation.confusion - np.diag(evaluation.confusion.diagonal())
+    of = evaluation.confusion.sum(axis=1)
+    cells = np.argwhere(wrong)
+    counts = wrong[tuple(cells.T)]
+    order = np.lexsort((-counts / of[cells[:, 0]], -counts))[:_MOST_PAIRS]
+    return [
+        {
+            "true": evaluation.classes[i],
+            "called": evaluation.classes[j],
+            "n": int(wrong[i, j]),
+            "of": int(of[i]),
+            "share": float(wrong[i, j] / of[i]),
+        }
+        for i, j in cells[order]
+    ]
+
+
+def _unknown(operating_point: Mapping[str, Any]) -> str:
+    """Say when the answer is "unknown"."""
+    reasons = []
+    if (probability := operating_point.get("probability")) is not None:
+        reasons.append(f"its probability is below {percent(probability)}")
+    if (score := operating_point.get("outlier_score")) is not None:
+        reasons.append(f"the photo looks unlike the training photos (outlier score above {score:.3g})")
+    when = " or ".join(reasons) or "it is not sure enough"
+    target = operating_point.get("coverage")
+    aim = "" if target is None else f", set so that {percent(target)} of known photos are answered"
+    return f"The answer is “unknown” where {when}{aim}."
+
+
+def _picture(mistake: Mistake) -> str | None:
+    """Return the thumbnail in base64; None where the photo can no longer be read."""
+    from ..images import thumbnail
+
+    try:
+        return base64.b64encode(thumbnail(mistake.path, _THUMBNAIL_SIDE, quality=_THUMBNAIL_QUALITY)).decode(
+            "ascii"
+        )
+    except (ReheadError, OSError):
+        return None

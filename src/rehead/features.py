@@ -1,0 +1,219 @@
+"""Features of many photos: decode, run the network, keep what was computed.
+
+Each processor takes a few photos at a time, decodes them and runs the network on one thread: the
+decoding of one overlaps the network of another, and a photo at a time keeps the activations in the
+processor's own cache, which is faster than larger batches (benchmarks/extraction.py). Only rows
+of features are kept, so memory does not grow with the size of the photos.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from os import PathLike
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .backbones import Backbone
+from .cache import RowCache
+from .datasets import perceptual_hash
+from .engine import open_session, processors
+from .errors import ImageError, OutputError
+from .images import load_image, read_bytes
+
+__all__ = ["Features", "Progress", "extract", "views_of"]
+
+_PHOTOS = 4  # photos a worker takes at a time: enough to hide the hand-over, few enough to spread evenly
+_SHARD = 256  # rows kept at a time, about a second's work: what a killed run may lose
+
+
+class Progress(Protocol):
+    """Called with the number of photos that are done, and of all."""
+
+    def __call__(self, done: int, total: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of photos, one row a photo, in the order asked for.
+
+    Parameters
+    ----------
+    plain : float32 ndarray (n, D)
+        All taps pooled, side by side. Rows of unreadable photos are NaN.
+    mirrored : float32 ndarray (n, D) or None
+        Of the photo mirrored left to right, where asked for.
+    digests : tuple of str
+        Sha256 of each file, "" where it could not be read.
+    hashes : uint64 ndarray (n,)
+        Perceptual hash of each photo.
+    errors : tuple of (int, ImageError)
+        Row and reason of each unreadable photo.
+    computed : int
+        Rows that were not in the cache.
+    """
+
+    plain: NDArray[np.float32]
+    mirrored: NDArray[np.float32] | None
+    digests: tuple[str, ...]
+    hashes: NDArray[np.uint64]
+    errors: tuple[tuple[int, ImageError], ...]
+    computed: int
+
+    @property
+    def readable(self) -> NDArray[np.bool_]:
+        """Which rows hold features, bool (n,)."""
+        ok = np.ones(len(self.digests), dtype=bool)
+        ok[[row for row, _ in self.errors]] = False
+        return ok
+
+
+def views_of(image: NDArray[np.uint8], count: int) -> list[NDArray[np.uint8]]:
+    """The photo (S, S, 3), and for a `count` of 2 its mirror image."""
+    return [image, np.ascontiguousarray(image[:, ::-1])][:count]
+
+
+def _digest(path: Path) -> str | ImageError:
+    try:
+        return hashlib.sha256(read_bytes(path)).hexdigest()
+    except ImageError as error:
+        return error
+
+
+def extract(
+    paths: Sequence[str | PathLike[str]],
+    backbone: Backbone,
+    *,
+    mirror: bool = False,
+    cache: bool = True,
+    cache_root: Path | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Features:
+    """Features of photos.
+
+    Parameters
+    ----------
+    paths : sequence of path
+    backbone : Backbone
+    mirror : bool
+        Whether to take the mirrored photos' features too.
+    cache : bool
+        Whether to look in the cache, and to keep there what is computed.
+    cache_root : Path, optional
+    threads : int, optional
+        All processors by default.
+    progress : callable, optional
+        Called from this thread as `progress(done, total)`.
+
+    Returns
+    -------
+    Features
+        Unreadable photos are listed in it; none is dropped.
+    """
+    files = [Path(path) for path in paths]
+    views = 2 if mirror else 1
+    width = sum(tap.width for tap in backbone.taps)
+    row = np.dtype([("hash", "<u8"), ("features", "<f4", (width,))])
+    stores = [
+        RowCache({**backbone.context, "view": view}, row, cache_root) for view in ("plain", "mirrored")[:views] if cache
+    ]
+    with ThreadPoolExecutor(threads or processors()) as pool:
+        digests = list(pool.map(_digest, files, chunksize=32))
+        errors = {n: error for n, error in enumerate(digests) if isinstance(error, ImageError)}
+        keys = ["" if isinstance(digest, ImageError) else digest for digest in digests]
+        rows = [np.empty(len(files), row) for _ in range(views)]
+        for view in rows:
+            view["features"] = np.nan
+            view["hash"] = 0
+        found = [store.fetch(keys, view) for store, view in zip(stores, rows, strict=False)]
+        known = np.logical_and.reduce(found) if found else np.zeros(len(files), dtype=bool)
+        todo = [n for n in range(len(files)) if n not in errors and not known[n]]
+        job = _Job(files, backbone, views, rows, stores, keys)
+        errors |= job.run(todo, pool, lambda done: progress and progress(len(files) - len(todo) + done, len(files)))
+    return Features(
+        rows[0]["features"],
+        rows[1]["features"] if mirror else None,
+        tuple(keys),
+        rows[0]["hash"].copy(),
+        tuple(sorted(errors.items())),
+        len(todo),
+    )
+
+
+@dataclass
+class _Job:
+    files: list[Path]
+    backbone: Backbone
+    views: int
+    rows: list[NDArray[Any]]
+    stores: list[RowCache]
+    keys: list[str]
+
+    def run(
+        self, todo: list[int], pool: ThreadPoolExecutor, tell: Callable[[int], None]
+    ) -> dict[int, ImageError]:
+        """Compute the rows `todo`; the photos that turn out unreadable."""
+        if not todo:
+            return {}
+        self.session = open_session(self.backbone.features_graph(), threads=1)
+        errors: dict[int, ImageError] = {}
+        fresh: list[int] = []
+        try:
+            told = 0
+            chunks = [todo[i : i + _PHOTOS] for i in range(0, len(todo), _PHOTOS)]
+            for done, failed in _in_order(pool, self._chunk, chunks):
+                fresh += done
+                errors |= failed
+                told += len(done) + len(failed)
+                tell(told)
+                if len(fresh) >= _SHARD:
+                    self._keep(fresh)
+        finally:
+            self._keep(fresh)
+        return errors
+
+    def _chunk(self, photos: list[int]) -> tuple[list[int], dict[int, ImageError]]:
+        done, failed = [], {}
+        for n in photos:
+            try:
+                image = load_image(self.files[n], self.backbone.preprocess)
+            except ImageError as error:
+                failed[n] = error
+                continue
+            code = perceptual_hash(image)
+            for view, pixels in zip(self.rows, views_of(image, self.views), strict=True):
+                view["features"][n] = self.session.run(None, {"image": pixels[None]})[0][0]
+                view["hash"][n] = code
+            done.append(n)
+        return done, failed
+
+    def _keep(self, fresh: list[int]) -> None:
+        """Put fresh rows into the cache; a disk that is full only means that they are computed again."""
+        for store, view in zip(self.stores, self.rows, strict=False):
+            try:
+                store.put([self.keys[n] for n in fresh], view[fresh])
+            except OutputError:
+                self.stores = []
+                break
+        fresh.clear()
+
+
+def _in_order(pool: ThreadPoolExecutor, work: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:
+    """Like `pool.map`, but with only a few items under way, so that Ctrl-C is quick and memory flat."""
+    pending = iter(items)
+    running = [pool.submit(work, item) for item in islice(pending, 4 * processors())]
+    try:
+        while running:
+            result = running.pop(0).result()
+            running += [pool.submit(work, item) for item in islice(pending, 1)]
+            yield result
+    finally:
+        for future in running:
+            future.cancel()

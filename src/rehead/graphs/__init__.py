@@ -1,0 +1,146 @@
+"""Networks as ONNX graphs: uint8 pixels in, maps and pooled features out, normalisation inside.
+
+onnx and spox are imported only when a graph is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import WeightsError
+from ..images import PreprocessSpec
+
+__all__ = ["ARCHITECTURES", "build_trunk", "linear_model", "pooled_taps", "wrap"]
+
+ARCHITECTURES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "mobilenet_v2")
+"""Networks that can be built from a state dict without torch."""
+
+
+def build_trunk(architecture: str, arrays: Mapping[str, NDArray[Any]], preprocess: PreprocessSpec) -> Any:
+    """Build a network, without its classifier, as an ONNX model.
+
+    Parameters
+    ----------
+    architecture : str
+        One of `ARCHITECTURES`.
+    arrays : mapping of str to ndarray
+        Its state dict, as `weights.torchfile.read_state_dict` gives it.
+    preprocess : PreprocessSpec
+        Side of the input and normalisation.
+
+    Returns
+    -------
+    onnx.ModelProto
+        Input `image`, uint8 (N, S, S, 3) RGB. Outputs, all float32: the map of every tap by its name,
+        (N, C, h, w), in the order of the network.
+
+    Raises
+    ------
+    WeightsError
+        Where the state dict is of another network.
+    """
+    import spox
+
+    from . import efficientnet_lite, mobilenet_v2
+    from .layers import State, image_input, normalised
+
+    image = image_input(preprocess.size)
+    state = State(arrays, architecture)
+    x = normalised(image, preprocess)
+    if architecture == "mobilenet_v2":
+        taps = mobilenet_v2.trunk(x, state)
+    else:
+        taps = efficientnet_lite.trunk(x, state, architecture)
+    return spox.build({"image": image}, taps)
+
+
+def wrap(model: Any, preprocess: PreprocessSpec, name: str) -> Any:
+    """A user's ONNX model with `image` uint8 (N, S, S, 3) RGB as its input and the preprocessing inside.
+
+    Outputs that are float maps (N, C, h, w) or vectors (N, C) stay, under their own names. Raises
+    WeightsError, naming `name`, where the model does not take one float image or has no such output.
+    """
+    import onnx
+    import spox
+
+    from .layers import OPSET, image_input, normalised
+
+    versions = {i.domain: i.version for i in model.opset_import}
+    if versions.get("", OPSET) < OPSET:
+        model = onnx.version_converter.convert_version(model, OPSET)
+    given = {i.name for i in model.graph.initializer}
+    inputs = [i for i in model.graph.input if i.name not in given]
+    shape = [d.dim_value for d in inputs[0].type.tensor_type.shape.dim] if len(inputs) == 1 else []
+    size = preprocess.size
+    wanted = [3, size, size] if preprocess.layout == "NCHW" else [size, size, 3]
+    if len(shape) != 4 or any(have not in (0, want) for have, want in zip(shape[1:], wanted, strict=True)):
+        found = "; ".join(f"{i.name} {[d.dim_value or '?' for d in i.type.tensor_type.shape.dim]}" for i in inputs)
+        raise WeightsError(f"{name}: expected one input of shape [N, {', '.join(map(str, wanted))}], found {found}")
+    inputs[0].type.tensor_type.shape.dim[0].dim_param = "N"
+    for output in model.graph.output:
+        if output.type.tensor_type.shape.dim:
+            output.type.tensor_type.shape.dim[0].dim_param = "N"
+    model = onnx.shape_inference.infer_shapes(model)
+    image = image_input(size)
+    outputs = spox.inline(model)(normalised(image, preprocess))
+    shapes = {
+        o.name: [d.dim_value for d in o.type.tensor_type.shape.dim]
+        for o in model.graph.output
+        if o.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    }
+    taps = {n: outputs[n] for n, s in shapes.items() if len(s) in (2, 4) and s[1] > 0}
+    if not taps:
+        raise WeightsError(
+            f"{name}: expected an output of float vectors [N, C] or maps [N, C, h, w], found {shapes or 'none'}"
+        )
+    return spox.build({"image": image}, taps)
+
+
+def pooled_taps(trunk: Any, taps: Sequence[str]) -> Any:
+    """`image` to `features`, float32 (N, D): the taps' maps averaged over their pixels, side by side."""
+    import spox
+
+    from .layers import features_of
+
+    image, features = features_of(trunk, taps)
+    return spox.build({"image": image}, {"features": features})
+
+
+def linear_model(
+    trunk: Any,
+    taps: Sequence[str],
+    *,
+    first: int,
+    weight: NDArray[np.float32],
+    bias: NDArray[np.float32],
+    mean: NDArray[np.float32],
+    scale: NDArray[np.float32],
+    basis: NDArray[np.float32],
+) -> Any:
+    """The whole classifier: `image` to `probabilities`, `features` and `outlier_score`.
+
+    With features x (N, D), logits are x[:, first:] @ weight + bias, and the outlier score is the squared
+    distance of (x - mean) * scale from the space that the columns of `basis` (D, k) span.
+    """
+    import spox
+    import spox.opset.ai.onnx.v17 as op
+
+    from .layers import features_of
+
+    image, x = features_of(trunk, taps)
+    used = op.slice(x, op.const([first]), op.const([np.iinfo(np.int64).max]), op.const([1])) if first else x
+    probabilities = op.softmax(op.add(op.matmul(used, op.const(weight)), op.const(bias)), axis=1)
+    centred = op.mul(op.sub(x, op.const(mean)), op.const(scale))
+    inside = op.matmul(centred, op.const(basis))
+
+    def square(v: Any) -> Any:
+        return op.reduce_sum(op.mul(v, v), op.const([1]), keepdims=0)
+
+    outlier = op.relu(op.sub(square(centred), square(inside)))
+    return spox.build(
+        {"image": image}, {"probabilities": probabilities, "features": x, "outlier_score": outlier}
+    )

@@ -1,0 +1,126 @@
+"""Ridge regression of class indicators: screens candidates in closed form, and is one itself.
+
+For rows z_i in the span, weights w_i and one-hot targets y_i it minimises, over A and b,
+
+    sum_i w_i |z_i A + b - y_i|^2 / sum_i w_i  +  strength * |A|^2
+
+The normal equations of a fold's training rows are those of all rows less those of its held-out
+rows, so one product Z' W Z serves every fold and strength, and each then costs one Cholesky
+factorisation. One temperature, fitted on the held-out scores, turns scores into probabilities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..calibration import fit_temperature, log_loss
+
+__all__ = ["HeldOut", "fit_ridge", "ridge_path"]
+
+Map = Callable[[Callable[[int], Any], Iterable[int]], Iterable[Any]]
+
+_DOUBLE_UP_TO = 2048  # coordinates; beyond, float32 halves the memory and the matrix is never near singular
+
+
+class HeldOut(NamedTuple):
+    """Scores of photos from folds that did not see them, float64 (n, K), and their calibrated log loss."""
+
+    logits: NDArray[np.float64]
+    loss: float
+
+
+class _Sums(NamedTuple):
+    """Weighted sums over rows: z'z (r, r), z'y (r, K), z (r,), y (K,) and 1."""
+
+    square: NDArray[Any]
+    cross: NDArray[Any]
+    first: NDArray[Any]
+    label: NDArray[Any]
+    mass: Any
+
+    @classmethod
+    def of(cls, z: NDArray[np.float32], targets: NDArray[np.float64], weight: NDArray[np.float64]) -> _Sums:
+        kind = np.float64 if z.shape[1] <= _DOUBLE_UP_TO else np.float32
+        weighted = z * weight[:, None].astype(np.float32)
+        return cls(
+            (weighted.T @ z).astype(kind, copy=False),
+            weighted.T.astype(kind, copy=False) @ targets.astype(kind),
+            weighted.sum(axis=0, dtype=np.float64),
+            weight @ targets,
+            weight.sum(),
+        )
+
+    def solve(self, strength: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """A (r, K) and b (K,)."""
+        import scipy.linalg
+
+        mean, prior = self.first / self.mass, self.label / self.mass
+        system = self.square - (self.mass * np.outer(mean, mean)).astype(self.square.dtype)
+        system[np.diag_indices_from(system)] += strength * self.mass
+        A = scipy.linalg.solve(
+            system, self.cross - np.outer(self.first, prior), assume_a="pos", overwrite_a=True, check_finite=False
+        )
+        return A, prior - mean @ A
+
+
+def ridge_path(
+    z: NDArray[np.float32],
+    y: NDArray[np.intp],
+    fold: NDArray[np.intp],
+    weight: NDArray[np.float64],
+    strengths: Iterable[float],
+    *,
+    photos: int,
+    each_fold: Map = map,
+) -> dict[float, HeldOut]:
+    """Scores on held-out folds at each strength.
+
+    Parameters
+    ----------
+    z : float32 ndarray of shape (n, r)
+        Coordinates; the first `photos` rows are the photos, the others are mirrored.
+    y, fold : int ndarrays of shape (n,)
+        Class and fold of each row; fold -1 is always trained on.
+    weight : float64 ndarray of shape (n,)
+    strengths : iterable of float
+    each_fold : callable
+        A `map`, perhaps of a pool of threads.
+
+    Returns
+    -------
+    dict of float to HeldOut
+        Logits are NaN where `fold` is -1.
+    """
+    strengths = tuple(strengths)
+    targets = np.eye(int(y.max()) + 1)[y]
+    held = {s: np.full((photos, targets.shape[1]), np.nan) for s in strengths}
+    total = _Sums.of(z, targets, weight)
+
+    def run(number: int) -> None:
+        out = np.flatnonzero(fold == number)
+        shown = out[out < photos]
+        left = _Sums(*(a - b for a, b in zip(total, _Sums.of(z[out], targets[out], weight[out]), strict=True)))
+        for strength in strengths:
+            A, b = left.solve(strength)
+            held[strength][shown] = z[shown] @ A + b
+
+    list(each_fold(run, range(int(fold.max()) + 1)))
+    judged = fold[:photos] >= 0
+    truth, mass = y[:photos][judged], weight[:photos][judged]
+    path = {}
+    for strength, scores in held.items():
+        logits = scores / fit_temperature(scores[judged], truth, mass)
+        path[strength] = HeldOut(logits, log_loss(logits[judged], truth, mass))
+    return path
+
+
+def fit_ridge(
+    z: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], strength: float
+) -> NDArray[np.float64]:
+    """A, and b in the last row, float64 (r + 1, K), of rows z (n, r) of classes y (n,)."""
+    A, b = _Sums.of(z, np.eye(int(y.max()) + 1)[y], weight).solve(strength)
+    return np.vstack([A, b]).astype(np.float64)
