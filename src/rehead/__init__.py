@@ -1,1 +1,64 @@
-"""rehead gives a pretrained network a new head."""
+"""rehead gives a pretrained network a new head: image transfer learning you can trust.
+
+    clf = rehead.ImageClassifier().fit("photos/")
+    clf.save("model.onnx")
+    rehead.load_model("model.onnx").predict("photo.jpg")
+
+Public names are resolved when they are first used, so that importing rehead costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import errors
+    from .classify import ImageClassifier
+    from .errors import ReheadError
+    from .images import PreprocessSpec
+    from .predict import UNKNOWN, Prediction, Predictor, load_model
+    from .run import train
+
+    __version__: str
+
+__all__ = [
+    "UNKNOWN",
+    "ImageClassifier",
+    "Prediction",
+    "Predictor",
+    "PreprocessSpec",
+    "ReheadError",
+    "__version__",
+    "errors",
+    "load_model",
+    "train",
+]
+
+_HOMES = {
+    "ImageClassifier": "classify",
+    "Prediction": "predict",
+    "Predictor": "predict",
+    "PreprocessSpec": "images",
+    "ReheadError": "errors",
+    "UNKNOWN": "predict",
+    "load_model": "predict",
+    "train": "run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    import importlib
+
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("rehead")
+    if name == "errors":
+        return importlib.import_module(".errors", __name__)
+    if name in _HOMES:
+        return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

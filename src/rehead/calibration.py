@@ -28,7 +28,11 @@ def log_loss(
 
 
 def fit_temperature(
-    logits: NDArray[np.floating], y: NDArray[np.intp], weight: NDArray[np.float64] | None = None
+    logits: NDArray[np.floating],
+    y: NDArray[np.intp],
+    weight: NDArray[np.float64] | None = None,
+    *,
+    smooth: bool = False,
 ) -> float:
     """Temperature T that minimises the log loss of softmax(logits / T).
 
@@ -38,6 +42,10 @@ def fit_temperature(
         Of photos that the head was not fitted on.
     y : int ndarray of shape (n,)
     weight : float64 ndarray of shape (n,), optional
+    smooth : bool
+        Fit as if each class had been seen once more, wrongly (Platt 1999): the targets are
+        1 - e and e spread over all classes, with e = 1 / (n / K + 2). A few photos that are all
+        right then do not promise certainty.
 
     Returns
     -------
@@ -45,15 +53,27 @@ def fit_temperature(
         Positive. The loss is convex in 1 / T, so golden-section search in log T finds it; where every
         photo is right the loss falls for ever and the lower end of the search is returned.
     """
+    classes = logits.shape[1]
+    share = 1 / (len(y) / classes + 2) if smooth else 0.0
+
+    def loss(log_temperature: float) -> float:
+        scaled = logits / np.exp(log_temperature)
+        value = log_loss(scaled, y, weight)
+        if share:
+            # cross-entropy is linear in the target: the mean over classes differs by the mean logit
+            gap = scaled[np.arange(len(y)), y] - scaled.mean(axis=1)
+            value += share * float(np.average(gap, weights=weight))
+        return value
+
     golden = (5**0.5 - 1) / 2
     low, high = _LOW, _HIGH
     left, right = high - golden * (high - low), low + golden * (high - low)
-    values = [log_loss(logits / np.exp(t), y, weight) for t in (left, right)]
+    values = [loss(t) for t in (left, right)]
     while high - low > 1e-3:
         if values[0] < values[1]:
             high, right, left = right, left, right - golden * (right - low)
-            values = [log_loss(logits / np.exp(left), y, weight), values[0]]
+            values = [loss(left), values[0]]
         else:
             low, left, right = left, right, left + golden * (high - left)
-            values = [values[1], log_loss(logits / np.exp(right), y, weight)]
+            values = [values[1], loss(right)]
     return float(np.exp((low + high) / 2))

@@ -9,7 +9,7 @@ of features are kept, so memory does not grow with the size of the photos.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -27,7 +27,7 @@ from .engine import open_session, processors
 from .errors import ImageError, OutputError
 from .images import load_image, read_bytes
 
-__all__ = ["Features", "Progress", "extract", "views_of"]
+__all__ = ["Features", "Progress", "extract"]
 
 _PHOTOS = 4  # photos a worker takes at a time: enough to hide the hand-over, few enough to spread evenly
 _SHARD = 256  # rows kept at a time, about a second's work: what a killed run may lose
@@ -74,9 +74,10 @@ class Features:
         return ok
 
 
-def views_of(image: NDArray[np.uint8], count: int) -> list[NDArray[np.uint8]]:
-    """The photo (S, S, 3), and for a `count` of 2 its mirror image."""
-    return [image, np.ascontiguousarray(image[:, ::-1])][:count]
+def _views(image: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+    """The photo (S, S, 3), and its mirror image."""
+    yield image
+    yield np.ascontiguousarray(image[:, ::-1])
 
 
 def _digest(path: Path) -> str | ImageError:
@@ -133,9 +134,9 @@ def extract(
             view["features"] = np.nan
             view["hash"] = 0
         found = [store.fetch(keys, view) for store, view in zip(stores, rows, strict=False)]
-        known = np.logical_and.reduce(found) if found else np.zeros(len(files), dtype=bool)
-        todo = [n for n in range(len(files)) if n not in errors and not known[n]]
-        job = _Job(files, backbone, views, rows, stores, keys)
+        missing = [~known for known in found] or [np.ones(len(files), dtype=bool)] * views
+        todo = [n for n in np.flatnonzero(np.logical_or.reduce(missing)).tolist() if n not in errors]
+        job = _Job(files, backbone, rows, missing, stores, keys)
         errors |= job.run(todo, pool, lambda done: progress and progress(len(files) - len(todo) + done, len(files)))
     return Features(
         rows[0]["features"],
@@ -151,8 +152,8 @@ def extract(
 class _Job:
     files: list[Path]
     backbone: Backbone
-    views: int
     rows: list[NDArray[Any]]
+    missing: list[NDArray[np.bool_]]
     stores: list[RowCache]
     keys: list[str]
 
@@ -188,17 +189,19 @@ class _Job:
                 failed[n] = error
                 continue
             code = perceptual_hash(image)
-            for view, pixels in zip(self.rows, views_of(image, self.views), strict=True):
-                view["features"][n] = self.session.run(None, {"image": pixels[None]})[0][0]
-                view["hash"][n] = code
+            for rows, missing, pixels in zip(self.rows, self.missing, _views(image), strict=False):
+                if missing[n]:
+                    rows["features"][n] = self.session.run(None, {"image": pixels[None]})[0][0]
+                    rows["hash"][n] = code
             done.append(n)
         return done, failed
 
     def _keep(self, fresh: list[int]) -> None:
         """Put fresh rows into the cache; a disk that is full only means that they are computed again."""
-        for store, view in zip(self.stores, self.rows, strict=False):
+        for store, rows, missing in zip(self.stores, self.rows, self.missing, strict=False):
+            new = [n for n in fresh if missing[n]]
             try:
-                store.put([self.keys[n] for n in fresh], view[fresh])
+                store.put([self.keys[n] for n in new], rows[new])
             except OutputError:
                 self.stores = []
                 break

@@ -64,7 +64,8 @@ def wrap(model: Any, preprocess: PreprocessSpec, name: str) -> Any:
     Outputs that are float maps (N, C, h, w) or vectors (N, C) stay, under their own names. Raises
     WeightsError, naming `name`, where the model does not take one float image or has no such output.
     """
-    import onnx
+    import onnx.shape_inference
+    import onnx.version_converter
     import spox
 
     from .layers import OPSET, image_input, normalised

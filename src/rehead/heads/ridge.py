@@ -27,7 +27,7 @@ _DOUBLE_UP_TO = 2048  # coordinates; beyond, float32 halves the memory and the m
 
 
 class HeldOut(NamedTuple):
-    """Scores of photos from folds that did not see them, float64 (n, K), and their calibrated log loss."""
+    """Logits of photos from folds that did not see them, float64 (n, K), and their log loss once calibrated."""
 
     logits: NDArray[np.float64]
     loss: float
@@ -113,8 +113,8 @@ def ridge_path(
     truth, mass = y[:photos][judged], weight[:photos][judged]
     path = {}
     for strength, scores in held.items():
-        logits = scores / fit_temperature(scores[judged], truth, mass)
-        path[strength] = HeldOut(logits, log_loss(logits[judged], truth, mass))
+        calibrated = scores[judged] / fit_temperature(scores[judged], truth, mass)
+        path[strength] = HeldOut(scores, log_loss(calibrated, truth, mass))
     return path
 
 

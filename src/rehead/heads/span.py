@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Block", "Span", "span_of"]
+__all__ = ["Block", "Span", "gram_of", "parts_of", "scaling_of", "span_of"]
 
 Block = slice
 """Columns of one depth."""
@@ -40,7 +40,7 @@ class Span:
     basis : float32 ndarray (d, r)
         Orthonormal columns.
     z : float32 ndarray (n, r)
-        The rows it was made from, uncorrelated in the first `fitted` of them.
+        The rows it was made from; its columns are uncorrelated.
     """
 
     mean: NDArray[np.float32]
@@ -48,26 +48,42 @@ class Span:
     basis: NDArray[np.float32]
     z: NDArray[np.float32]
 
-    def coordinates(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Coordinates (m, r) of rows (m, d)."""
-        return np.concatenate([((part - self.mean) * self.scale) @ self.basis for part in _parts(X)])
-
     def weights(self, A: NDArray[Any], b: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Turn a linear map of coordinates, A (r, K) and b (K,), into one of features, (d, K) and (K,)."""
         W = (self.basis.astype(np.float64) @ A) * self.scale[:, None]
         return W.astype(np.float32), (b - self.mean @ W).astype(np.float32)
 
 
-def _parts(X: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+def parts_of(X: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """X in runs of rows that are small beside it."""
     return [X[i : i + _ROWS] for i in range(0, len(X), _ROWS)]
 
 
-def _moments(X: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def scaling_of(
+    X: NDArray[np.float32], blocks: Sequence[Block]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and scale of each column, float32 (d,): blocks weigh the same, and a row's mean squared norm is 1."""
     mean = X.mean(axis=0, dtype=np.float64)
-    square = np.zeros(X.shape[1])
-    for part in _parts(X):
-        square += ((part - mean) ** 2).sum(axis=0)
-    return mean, square / len(X)
+    variance = np.zeros(X.shape[1])
+    for part in parts_of(X):
+        variance += ((part - mean) ** 2).sum(axis=0) / len(X)
+    scale = np.zeros(X.shape[1])
+    for block in blocks:
+        spread = float(np.sqrt(variance[block].mean()))
+        # a block that never varies says nothing
+        scale[block] = 1 / (spread * np.sqrt((block.stop - block.start) * len(blocks))) if spread > 1e-6 else 0.0
+    return mean.astype(np.float32), scale.astype(np.float32)
+
+
+def gram_of(
+    X: NDArray[np.float32], mean: NDArray[np.float32], scale: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Products of the centred and scaled columns of X (n, d): float32 (d, d)."""
+    gram = np.zeros((X.shape[1], X.shape[1]), np.float32)
+    for part in parts_of(X):
+        centred = (part - mean) * scale
+        gram += centred.T @ centred
+    return gram
 
 
 def span_of(X: NDArray[np.float32], blocks: Sequence[Block]) -> Span:
@@ -87,27 +103,16 @@ def span_of(X: NDArray[np.float32], blocks: Sequence[Block]) -> Span:
     import scipy.linalg
 
     n, d = X.shape
-    mean, variance = _moments(X)
-    scale = np.zeros(d)
-    for block in blocks:
-        width = block.stop - block.start
-        spread = float(np.sqrt(variance[block].mean()))
-        # a block that never varies says nothing
-        scale[block] = 1 / (spread * np.sqrt(width * len(blocks))) if spread > 1e-6 else 0.0
-    mean32, scale32 = mean.astype(np.float32), scale.astype(np.float32)
-    scaled = [(part - mean32) * scale32 for part in _parts(X)] if n <= d else []
+    mean, scale = scaling_of(X, blocks)
     if n <= d:
-        rows = np.concatenate(scaled)
+        rows = (X - mean) * scale
         gram = rows @ rows.T
     else:
-        gram = np.zeros((d, d), np.float32)
-        for part in _parts(X):
-            centred = (part - mean32) * scale32
-            gram += centred.T @ centred
+        gram = gram_of(X, mean, scale)
     energy, vectors = scipy.linalg.eigh(gram, overwrite_a=True, check_finite=False, driver="evd")
     keep = energy > max(float(energy[-1]), 0.0) * _CUT
     energy, vectors = energy[keep][::-1], vectors[:, keep][:, ::-1]
     basis = rows.T @ (vectors / np.sqrt(energy)) if n <= d else vectors
     basis = np.ascontiguousarray(basis, dtype=np.float32)
-    z = np.concatenate([((part - mean32) * scale32) @ basis for part in _parts(X)])
-    return Span(mean32, scale32, basis, z)
+    z = np.concatenate([((part - mean) * scale) @ basis for part in parts_of(X)])
+    return Span(mean, scale, basis, z)

@@ -179,21 +179,21 @@ def _efficientnet_lite(
 _BUILT_IN = (
     _efficientnet_lite(
         0,
-        input_size=224,
+        input_size=256,
         sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
         size=18_826_032,
         evidence=Evidence(75.1, 407_000_000, _LITE_README),
     ),
     _efficientnet_lite(
         1,
-        input_size=240,
+        input_size=272,
         sha256="77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
         size=21_946_926,
         evidence=Evidence(76.7, 631_000_000, _LITE_README),
     ),
     _efficientnet_lite(
         2,
-        input_size=260,
+        input_size=296,
         sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
         size=24_666_229,
         evidence=Evidence(77.6, 899_000_000, _LITE_README),
@@ -220,7 +220,7 @@ _BUILT_IN = (
         ),
         # torchvision's ImageClassification preset, in units of pixel values
         preprocess=PreprocessSpec(
-            size=224,
+            size=256,
             mean=(0.485 * 255, 0.456 * 255, 0.406 * 255),
             std=(0.229 * 255, 0.224 * 255, 0.225 * 255),
         ),

@@ -1,0 +1,436 @@
+"""ImageClassifier: a linear head on a frozen network, with scikit-learn's grammar."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from . import graphs
+from .backbones import Backbone, load_backbone
+from .calibration import fit_temperature, softmax
+from .datasets import (
+    Dataset,
+    check_trainable,
+    folds,
+    list_photos,
+    merge_groups,
+    near_duplicates,
+    read_dataset,
+)
+from .engine import open_session
+from .errors import DatasetError, ModelFileError
+from .features import Features, Progress, extract
+from .heads import Selection, select_head
+from .heads.outlier import Subspace, fit_subspace, held_out_scores
+from .images import PreprocessSpec, load_image
+from .modelfile import write_model_file
+from .operating_point import OperatingPoint, choose_operating_point
+
+__all__ = ["ImageClassifier", "duplicate_groups"]
+
+Photos = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+_MIRROR_UP_TO = 500  # photos; with more, mirrored ones lowered the log loss by 1 % at most (benchmarks/head_candidates.py)
+_PARITY = 1e-4  # largest difference between the fitted head and the file that is written, in probability
+
+
+class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Classify photos with a pretrained network and a new linear head.
+
+    Parameters
+    ----------
+    backbone : str or path
+        A name of `rehead weights list`, or an ONNX file with its preprocessing record beside it.
+    preprocess : PreprocessSpec, path or None
+        Instead of the backbone's own record.
+    weights : path or None
+        Weight file of the named backbone, instead of looking for it.
+    depths : "auto" or int
+        How many of the last depths to take features from; "auto" lets cross-validation choose between
+        the last, the last two and all.
+    mirror : "auto" or bool
+        Whether to train on mirrored photos too, if cross-validation finds that they help; "auto" tries
+        it with up to 500 photos.
+    class_weight : None or "balanced"
+        "balanced" weighs every class the same, however many photos it has.
+    cv : int
+        Folds of the cross-validation.
+    coverage : float
+        Share of photos of known classes that are answered rather than called "unknown".
+    random_state : int
+        Seed of the folds.
+    strict : bool
+        Whether an unreadable photo is an error; otherwise it is left out and listed.
+    cache : bool or path
+        Keep features in rehead's cache, in another folder, or not at all.
+    threads : int or None
+        Processors to use, all by default.
+    progress : callable or None
+        Called as progress(done, total) while features are taken.
+
+    Attributes
+    ----------
+    classes_ : ndarray of str (K,)
+    selection_ : Selection
+        The head that was chosen, and the path that was searched.
+    temperature_ : float
+        What logits are divided by, from held-out predictions.
+    operating_point_ : OperatingPoint
+    unreadable_ : list of (str, str)
+        Name and reason of the photos that were left out.
+    n_photos_ : int
+        Photos that were trained on.
+    n_folds_, n_taps_ : int
+        Folds that were used, and depths of the backbone.
+    weights_record_ : dict
+        Name, sha256 and licences of the backbone's weights.
+    class_counts_ : dict of str to int
+        Photos of each class that were trained on.
+    cautions_ : list of str
+        Plain sentences about data that are thin.
+
+    Notes
+    -----
+    `predict` always answers a class, as scikit-learn's metrics expect. A saved model's
+    `Predictor.predict` answers "unknown" where it should.
+    """
+
+    def __init__(
+        self,
+        backbone: str | os.PathLike[str] = "efficientnet_lite0",
+        *,
+        preprocess: PreprocessSpec | str | os.PathLike[str] | None = None,
+        weights: str | os.PathLike[str] | None = None,
+        depths: Literal["auto"] | int = "auto",
+        mirror: Literal["auto"] | bool = "auto",
+        class_weight: Literal["balanced"] | None = None,
+        cv: int = 5,
+        coverage: float = 0.95,
+        random_state: int = 0,
+        strict: bool = False,
+        cache: bool | str | os.PathLike[str] = True,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.backbone = backbone
+        self.preprocess = preprocess
+        self.weights = weights
+        self.depths = depths
+        self.mirror = mirror
+        self.class_weight = class_weight
+        self.cv = cv
+        self.coverage = coverage
+        self.random_state = random_state
+        self.strict = strict
+        self.cache = cache
+        self.threads = threads
+        self.progress = progress
+
+    # fitting
+
+    def fit(self, X: Photos, y: ArrayLike | None = None, groups: ArrayLike | None = None) -> ImageClassifier:
+        """Fit the head.
+
+        Parameters
+        ----------
+        X : path or sequence of paths
+            A folder of class folders or a CSV, whose labels are taken (its rows for testing are left
+            alone); or n photos.
+        y : array-like of str (n,), optional
+            Class of each photo; not with a folder or CSV.
+        groups : array-like (n,), optional
+            Photos that share one never stand on both sides of a fold. Near-duplicates share one anyway.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataError
+            Too few classes or photos, or with `strict` an unreadable photo.
+        """
+        self._check_options()
+        names, paths, labels, groups = _training_rows(X, y, groups)
+        network = self.network()
+        mirror = self.mirror is True or (self.mirror == "auto" and len(paths) <= _MIRROR_UP_TO)
+        features = self.extract(paths, network, mirror=mirror)
+        self.unreadable_ = [(names[row], error.reason) for row, error in features.errors]
+        if self.strict and features.errors:
+            raise features.errors[0][1]
+        keep = features.readable
+        check_trainable(_rows_as_dataset(names, paths, labels, keep))
+        self.classes_, target = np.unique(labels[keep], return_inverse=True)
+        X_plain = features.plain[keep]
+        group = merge_groups(duplicate_groups(features, network)[keep], *([groups[keep]] if groups is not None else []))
+        fold = folds(target, group, count=self.cv, seed=self.random_state)
+        if fold.max() < 1:
+            raise DatasetError(
+                "every class consists of one group of photos (near-duplicates, or a group that was given); "
+                "add photos that are not copies of each other"
+            )
+        self.selection_ = select_head(
+            X_plain,
+            target,
+            fold,
+            network.blocks,
+            mirrored=features.mirrored[keep] if features.mirrored is not None else None,
+            depths=self._depths(len(network.taps)),
+            balanced=self.class_weight == "balanced",
+        )
+        self._calibrate(X_plain, target, fold, network)
+        self._backbone = network
+        self._seen = tuple(digest for digest, ok in zip(features.digests, keep, strict=True) if ok)
+        self._files = [path for path, ok in zip(paths, keep, strict=True) if ok]
+        self.weights_record_ = {"name": network.name, **network.weights}
+        self.n_taps_ = len(network.taps)
+        self.n_photos_ = len(target)
+        self.n_folds_ = int(fold.max()) + 1
+        self.class_counts_ = dict(zip(self.classes_.tolist(), np.bincount(target).tolist(), strict=True))
+        self.cautions_ = self._cautions(fold)
+        return self
+
+    def _calibrate(
+        self, X: NDArray[np.float32], target: NDArray[np.intp], fold: NDArray[np.intp], network: Backbone
+    ) -> None:
+        """Temperature and thresholds, from predictions of photos that the head did not see."""
+        held = fold >= 0
+        logits = self.selection_.held_out[held]
+        self.temperature_ = fit_temperature(logits, target[held], smooth=True)
+        outliers = held_out_scores(X, network.blocks, fold)[held]
+        self.operating_point_ = choose_operating_point(
+            softmax(logits / self.temperature_), outliers, coverage=self.coverage
+        )
+        self._subspace: Subspace = fit_subspace(X, network.blocks)
+
+    def _cautions(self, fold: NDArray[np.intp]) -> list[str]:
+        cautions = []
+        if thin := [name for name, count in self.class_counts_.items() if count < 10]:
+            names = ", ".join(repr(name) for name in thin[:5]) + (" and others" if len(thin) > 5 else "")
+            cautions.append(
+                f"Fewer than 10 photos to learn from: {names}. The head's strength and its confidence rest on "
+                "very little; expect them to change with more photos."
+            )
+        if (alone := int((fold < 0).sum())) > 0:
+            cautions.append(
+                f"{alone} photos are of classes that consist of near-duplicates or of one group; they are "
+                "trained on, but could not be used to check."
+            )
+        if len(fold) < (smallest := round(1 / (1 - self.coverage))) if self.coverage < 1 else False:
+            cautions.append(
+                f'With fewer than {smallest} photos the limits for "unknown" are those of the oddest photo that was seen.'
+            )
+        return cautions
+
+    def _check_options(self) -> None:
+        from .errors import DataError
+
+        if self.class_weight not in (None, "balanced"):
+            raise DataError(f"class_weight is {self.class_weight!r}; expected None or 'balanced'")
+        if self.cv < 2:
+            raise DataError(f"cv is {self.cv}; expected 2 folds or more")
+        if not 0 < self.coverage <= 1:
+            raise DataError(f"coverage is {self.coverage}; expected more than 0 and at most 1")
+        if self.depths != "auto" and not (isinstance(self.depths, int) and self.depths >= 1):
+            raise DataError(f"depths is {self.depths!r}; expected 'auto' or a whole number from 1")
+
+    def _depths(self, taps: int) -> list[int]:
+        if self.depths == "auto":
+            return sorted({1, min(2, taps), taps})
+        return [min(self.depths, taps)]
+
+    def network(self) -> Backbone:
+        """The backbone that the options name, ready to run."""
+        return load_backbone(self.backbone, preprocess=self.preprocess, weights=self.weights)
+
+    def extract(self, paths: Sequence[Path], network: Backbone, *, mirror: bool = False) -> Features:
+        """Features of photos, with this classifier's cache, threads and progress."""
+        return extract(
+            paths,
+            network,
+            mirror=mirror,
+            cache=self.cache is not False,
+            cache_root=None if isinstance(self.cache, bool) else Path(self.cache),
+            threads=self.threads,
+            progress=self.progress,
+        )
+
+    # predicting
+
+    def decision(self, X: Photos) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        """Calibrated probabilities (n, K) and outlier scores (n,) of photos; ImageError where one is unreadable."""
+        check_is_fitted(self)
+        features = self.extract(_as_paths(X), self._backbone)
+        if features.errors:
+            raise features.errors[0][1]
+        return self.decision_of(features.plain)
+
+    def decision_of(self, features: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        """As `decision`, of features (n, D) of all depths."""
+        check_is_fitted(self)
+        used = features[:, features.shape[1] - len(self.selection_.weight) :]
+        logits = used @ self.selection_.weight + self.selection_.bias
+        return softmax(logits / self.temperature_), self._subspace.scores(features)
+
+    def predict_proba(self, X: Photos) -> NDArray[np.float64]:
+        """Calibrated probability of each class.
+
+        Parameters
+        ----------
+        X : path or sequence of paths
+            Photos, or a folder of them.
+
+        Returns
+        -------
+        float64 ndarray of shape (n, K)
+            Columns in the order of `classes_`; rows in the order of X, a folder's sorted by name.
+        """
+        return self.decision(X)[0]
+
+    def predict(self, X: Photos) -> NDArray[Any]:
+        """Most probable class of each photo, str (n,)."""
+        labels: NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        return labels
+
+    def score(self, X: Photos, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
+        """Share of photos whose class is predicted rightly.
+
+        `y` may be left out where X is a folder of class folders or a CSV.
+        """
+        check_is_fitted(self)
+        if y is None:
+            dataset = read_dataset(X)  # type: ignore[arg-type]
+            X, y = dataset.paths, dataset.labels
+        right = self.predict(X) == np.asarray(y)
+        return float(np.average(right, weights=None if sample_weight is None else np.asarray(sample_weight)))
+
+    # the model file
+
+    def save(self, path: str | os.PathLike[str], *, extra: Mapping[str, Any] | None = None) -> None:
+        """Write the model file: one ONNX with preprocessing, head, calibration and limits inside.
+
+        The file is run on a few of the training photos first, and written only if it agrees with the
+        fitted head to 1e-4.
+
+        Parameters
+        ----------
+        path : path
+        extra : mapping, optional
+            Further entries of the manifest, such as "metrics".
+        """
+        check_is_fitted(self)
+        from . import __version__
+
+        graph = self._graph()
+        self._check_parity(graph)
+        manifest = {
+            "rehead": __version__,
+            "kind": "classifier",
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "labels": self.classes_.tolist(),
+            "preprocess": self._backbone.preprocess.to_dict(),
+            "backbone": self.weights_record_,
+            "depths": [tap.name for tap in self._backbone.taps],
+            "head": {
+                "loss": self.selection_.chosen.loss,
+                "depths": self.selection_.chosen.depths,
+                "mirrored": self.selection_.chosen.mirrored,
+                "strength": self.selection_.chosen.strength,
+                "log_loss": self.selection_.chosen.log_loss,
+                "temperature": self.temperature_,
+                "class_weight": self.class_weight,
+                "folds": self.n_folds_,
+                "seed": self.random_state,
+            },
+            "operating_point": self.operating_point_.to_dict(),
+            "photos": self.class_counts_,
+            "unreadable": [name for name, _ in self.unreadable_],
+            "seen": " ".join(sorted(digest[:12] for digest in self._seen)),
+            **(extra or {}),
+        }
+        write_model_file(path, graph, manifest)
+
+    def _graph(self) -> bytes:
+        import onnx
+
+        model = graphs.linear_model(
+            onnx.load_from_string(self._backbone.trunk),
+            [tap.name for tap in self._backbone.taps],
+            first=self._backbone.blocks[-self.selection_.chosen.depths].start,
+            weight=(self.selection_.weight / self.temperature_).astype(np.float32),
+            bias=(self.selection_.bias / self.temperature_).astype(np.float32),
+            mean=self._subspace.mean,
+            scale=self._subspace.scale,
+            basis=self._subspace.basis,
+        )
+        model.producer_name = "rehead"
+        graph: bytes = model.SerializeToString(deterministic=True)
+        return graph
+
+    def _check_parity(self, graph: bytes) -> None:
+        files = self._files[:: max(1, len(self._files) // 4)][:4]
+        pixels = np.stack([load_image(file, self._backbone.preprocess) for file in files])
+        found, _, _ = open_session(graph, threads=1).run(None, {"image": pixels})
+        expected, _ = self.decision(files)
+        if (difference := float(np.abs(found - expected).max())) > _PARITY:
+            raise ModelFileError(
+                f"the file to be written differs from the fitted head by {difference:.1e} in probability, more than "
+                f"{_PARITY}; this is a defect of rehead or of the backbone's graph, please report it"
+            )
+
+
+def duplicate_groups(features: Features, network: Backbone) -> NDArray[np.intp]:
+    """Group number of each photo, (n,): copies and near-copies of one picture share one."""
+    last = network.blocks[-1]
+    rows = features.readable
+    groups = np.arange(len(rows)) + len(rows)
+    groups[rows] = near_duplicates(
+        [digest for digest, ok in zip(features.digests, rows, strict=True) if ok],
+        features.hashes[rows],
+        features.plain[rows][:, last],
+    )
+    return groups
+
+
+def _as_paths(X: Photos) -> list[Path]:
+    if isinstance(X, str | os.PathLike):
+        return list(list_photos(X))
+    return [Path(path) for path in X]
+
+
+def _training_rows(
+    X: Photos, y: ArrayLike | None, groups: ArrayLike | None
+) -> tuple[list[str], list[Path], NDArray[np.str_], NDArray[Any] | None]:
+    """Names, files, labels and groups of the photos to fit on."""
+    if y is None:
+        if not isinstance(X, str | os.PathLike):
+            raise DatasetError("a list of photos needs their classes: fit(paths, labels)")
+        dataset = read_dataset(X)
+        dataset = dataset.take(dataset.splits != "test")
+        given = np.asarray(groups) if groups is not None else dataset.groups
+        return list(dataset.ids), list(dataset.paths), dataset.labels, given
+    paths = _as_paths(X)
+    labels = np.asarray(y).astype(np.str_)
+    given = None if groups is None else np.asarray(groups)
+    for name, column in (("labels", labels), ("groups", given)):
+        if column is not None and len(column) != len(paths):
+            raise DatasetError(f"{len(paths)} photos and {len(column)} {name}; expected one for each photo")
+    return [str(path) for path in paths], paths, labels, given
+
+
+def _rows_as_dataset(
+    names: list[str], paths: list[Path], labels: NDArray[np.str_], keep: NDArray[np.bool_]
+) -> Dataset:
+    rows = np.flatnonzero(keep)
+    blank = np.full(len(rows), "")
+    return Dataset(
+        Path("the photos"), tuple(names[n] for n in rows), tuple(paths[n] for n in rows), labels[rows], blank, blank
+    )

@@ -1,0 +1,390 @@
+"""A training run, from a folder of photos to a run directory.
+
+    model.onnx      the model file
+    metrics.json    how good it is, each number with its interval
+    splits.csv      which photo stood on which side, and in which group
+    report.html     the same for people, one file
+    run.json        command, versions, digests, times
+
+The directory is written beside its place and moved into it, so it is there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import datetime
+import json
+import os
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import atomic
+from .classify import ImageClassifier, duplicate_groups
+from .datasets import Dataset, check_labels, check_trainable, digest, hold_out, merge_groups, read_dataset
+from .errors import DatasetError, OutputError
+from .evaluation import Evaluation, confident_mistakes, evaluate, write_report
+from .features import Features
+
+__all__ = ["Run", "train"]
+
+_PACKAGES = ("rehead", "numpy", "scipy", "scikit-learn", "pillow", "onnxruntime", "onnx", "spox")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a training run left.
+
+    Parameters
+    ----------
+    folder : Path
+        The run directory.
+    classifier : ImageClassifier
+        Fitted on the training photos.
+    evaluation : Evaluation or None
+        On the test photos; None where there are too few photos to hold any out.
+    cautions : list of str
+        What to know before relying on it, in plain sentences.
+    unreadable : list of (str, str)
+        Id and reason of each photo that was left out.
+    seconds : dict of str to float
+        Time of each step.
+    """
+
+    folder: Path
+    classifier: ImageClassifier
+    evaluation: Evaluation | None
+    cautions: list[str]
+    unreadable: list[tuple[str, str]]
+    seconds: dict[str, float]
+
+
+def train(
+    photos: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    classifier: ImageClassifier | None = None,
+    test_share: float = 0.2,
+    overwrite: bool = False,
+    command: Sequence[str] = (),
+) -> Run:
+    """Split, fit, evaluate and write the run directory.
+
+    Parameters
+    ----------
+    photos : path
+        A folder of class folders, one with train, val and test folders, or a CSV.
+    out : path
+        The run directory to write.
+    classifier : ImageClassifier, optional
+        What to fit, with its options.
+    test_share : float
+        Share of the photos to hold out where none are given for testing.
+    overwrite : bool
+        Whether to replace an earlier run at `out`.
+    command : sequence of str
+        How the run was started, for run.json.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    DataError, WeightsError, OutputError
+    """
+    folder = Path(out)
+    _check_place(folder, overwrite)
+    clock = _Clock()
+    dataset = read_dataset(photos)
+    model = classifier or ImageClassifier()
+    with _cache_for(model):
+        network = model.network()
+        clock.lap("weights")
+        features = model.extract(dataset.paths, network)
+        unreadable = [(dataset.ids[row], error.reason) for row, error in features.errors]
+        if model.strict and features.errors:
+            raise features.errors[0][1]
+        clock.lap("features")
+        group = merge_groups(duplicate_groups(features, network), dataset.groups)
+        part, notes = _split(dataset, features, group, test_share, model.random_state)
+        rows = part == "train"
+        model.fit([dataset.paths[n] for n in np.flatnonzero(rows)], dataset.labels[rows], groups=group[rows])
+        model.unreadable_ = unreadable
+        clock.lap("head")
+        evaluation = _evaluate(model, dataset, features, part, group)
+        clock.lap("evaluation")
+        with _replacing_folder(folder) as beside:
+            split = digest(dataset.ids, dataset.labels, part)
+            _write_splits(beside / "splits.csv", dataset, part, group)
+            metrics = evaluation.to_dict() if evaluation else None
+            model.save(beside / "model.onnx", extra={"split": split, "metrics": _summary(metrics)})
+            clock.lap("model file")
+            cautions = notes + model.cautions_ + (evaluation.cautions if evaluation else [])
+            record = _record(model, dataset, part, group, split, command, unreadable, cautions)
+            _write_json(beside / "metrics.json", {"test": metrics, "head": _head(model), "cautions": cautions})
+            if evaluation:
+                _report(beside / "report.html", model, dataset, features, part, group, evaluation, record, cautions)
+            clock.lap("report")
+            _write_json(beside / "run.json", {**record, "seconds": clock.seconds})
+    return Run(folder, model, evaluation, cautions, unreadable, clock.seconds)
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.seconds[name] = round(now - self._last, 3)
+        self._last = now
+
+
+# splitting
+
+
+def _split(
+    dataset: Dataset, features: Features, group: NDArray[np.intp], share: float, seed: int
+) -> tuple[NDArray[np.str_], list[str]]:
+    """Side of each photo, "train", "test" or "unreadable", and what to say of it."""
+    notes: list[str] = []
+    part = np.full(len(dataset), "train", dtype="<U10")
+    readable = features.readable
+    sides = set(dataset.splits.tolist())
+    if sides & {"train", "val", "test"}:
+        tested = "test" if "test" in sides else "val"
+        part[dataset.splits == tested] = "test"
+        if tested == "val":
+            notes.append("No test photos were given; the validation photos serve as test photos, and are not trained on.")
+        elif "val" in sides:
+            notes.append("The head is chosen by cross-validation, so the validation photos are trained on too.")
+        if "" in sides:
+            notes.append("Photos without a split are trained on.")
+    else:
+        part[readable] = np.where(
+            hold_out(dataset.labels[readable], group[readable], fraction=share, seed=seed), "test", "train"
+        )
+    part[~readable] = "unreadable"
+    trained, tested_rows = part == "train", part == "test"
+    check_trainable(dataset.take(trained))
+    if tested_rows.any():
+        check_labels(set(dataset.labels[trained].tolist()), dataset.take(tested_rows))
+    leaked = np.isin(group, group[tested_rows]) & trained
+    if leaked.any():
+        part[leaked] = "left out"
+        notes.append(
+            f"{int(leaked.sum())} training photos are near-duplicates of test photos, or share a group with them; "
+            "they were left out of training, so that the test stays honest."
+        )
+        check_trainable(dataset.take(part == "train"))
+        check_labels(set(dataset.labels[part == "train"].tolist()), dataset.take(tested_rows))
+    if untested := sorted(set(dataset.labels[trained].tolist()) - set(dataset.labels[tested_rows].tolist())):
+        names = ", ".join(repr(name) for name in untested[:5]) + (" and others" if len(untested) > 5 else "")
+        notes.append(f"Too few different photos to hold any out for testing: {names}.")
+    return part, notes
+
+
+def _evaluate(
+    model: ImageClassifier,
+    dataset: Dataset,
+    features: Features,
+    part: NDArray[np.str_],
+    group: NDArray[np.intp],
+) -> Evaluation | None:
+    rows = np.flatnonzero(part == "test")
+    if not len(rows):
+        return None
+    probabilities, outliers = model.decision_of(features.plain[rows])
+    truth = np.searchsorted(model.classes_, dataset.labels[rows])
+    accepted = model.operating_point_.accept(probabilities, outliers)
+    return evaluate(
+        truth, probabilities, model.classes_.tolist(), groups=group[rows], accepted=accepted, seed=model.random_state
+    )
+
+
+# what is written
+
+
+def _head(model: ImageClassifier) -> dict[str, Any]:
+    taps = model.n_taps_
+    path = [
+        {
+            "candidate": _candidate(point.depths, point.mirrored, point.loss, taps),
+            "strength": point.strength,
+            "log_loss": round(point.log_loss, 6),
+            "chosen": point == model.selection_.chosen,
+        }
+        for point in model.selection_.path
+    ]
+    return {"path": path, "temperature": round(model.temperature_, 6), "folds": model.n_folds_}
+
+
+def _candidate(depths: int, mirrored: bool, loss: str, taps: int) -> str:
+    where = "all depths" if depths == taps and taps > 1 else "last layer" if depths == 1 else f"last {depths} layers"
+    return f"{where}, {loss}" + (", with mirrored photos" if mirrored else "")
+
+
+def _summary(metrics: dict[str, Any] | None) -> dict[str, Any] | None:
+    if metrics is None:
+        return None
+    names = ("photos", "sentence", "accuracy", "balanced_accuracy", "log_loss", "expected_calibration_error", "coverage")
+    return {name: metrics[name] for name in names}
+
+
+def _record(
+    model: ImageClassifier,
+    dataset: Dataset,
+    part: NDArray[np.str_],
+    group: NDArray[np.intp],
+    split: str,
+    command: Sequence[str],
+    unreadable: list[tuple[str, str]],
+    cautions: list[str],
+) -> dict[str, Any]:
+    sides, counts = np.unique(part, return_counts=True)
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": list(command),
+        "photos": {"folder": str(dataset.root), **dict(zip(sides.tolist(), counts.tolist(), strict=True))},
+        "near_duplicate_groups": int((np.unique(group, return_counts=True)[1] > 1).sum()),
+        "split": split,
+        "seed": model.random_state,
+        "folds": model.n_folds_,
+        "backbone": model.weights_record_,
+        "options": {k: _plain(v) for k, v in model.get_params().items() if k != "progress"},
+        "unreadable": [{"photo": name, "reason": reason} for name, reason in unreadable],
+        "skipped": list(dataset.skipped),
+        "left_out": list(dataset.left_out),
+        "cautions": cautions,
+        "versions": _versions(),
+    }
+
+
+def _plain(value: object) -> object:
+    if hasattr(value, "to_dict"):
+        return value.to_dict()
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "platform": platform.platform(terse=True)}
+    for package in _PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def _report(
+    path: Path,
+    model: ImageClassifier,
+    dataset: Dataset,
+    features: Features,
+    part: NDArray[np.str_],
+    group: NDArray[np.intp],
+    evaluation: Evaluation,
+    record: dict[str, Any],
+    cautions: list[str],
+) -> None:
+    rows = np.flatnonzero(part == "test")
+    probabilities, outliers = model.decision_of(features.plain[rows])
+    truth = np.searchsorted(model.classes_, dataset.labels[rows])
+    mistakes = confident_mistakes(
+        truth,
+        probabilities,
+        model.classes_.tolist(),
+        [(dataset.paths[n], dataset.ids[n]) for n in rows],
+        accepted=model.operating_point_.accept(probabilities, outliers),
+    )
+    write_report(
+        path,
+        title=dataset.root.resolve().name or "photos",
+        evaluation=evaluation,
+        run=record,
+        mistakes=mistakes,
+        head=_head(model),
+        operating_point=model.operating_point_.to_dict(),
+        unreadable=[(entry["photo"], entry["reason"]) for entry in record["unreadable"]],
+        facts={
+            "Photos": len(dataset),
+            "Classes": len(model.classes_),
+            "Trained on": model.n_photos_,
+            "Tested on": len(rows),
+            "Near-duplicate groups": record["near_duplicate_groups"],
+            "Unreadable": len(record["unreadable"]),
+        },
+        notes=[caution for caution in cautions if caution not in evaluation.cautions],
+    )
+
+
+def _write_splits(path: Path, dataset: Dataset, part: NDArray[np.str_], group: NDArray[np.intp]) -> None:
+    with atomic.replacing(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["path", "label", "split", "group"])
+        writer.writerows(zip(dataset.ids, dataset.labels.tolist(), part.tolist(), group.tolist(), strict=True))
+
+
+def _write_json(path: Path, record: object) -> None:
+    atomic.write_text(path, json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+# where it is written
+
+
+def _check_place(folder: Path, overwrite: bool) -> None:
+    """Refuse before the work is done, not after."""
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder}: a file is in the way; choose another --out")
+    if folder.is_dir() and any(folder.iterdir()):
+        if not (folder / "run.json").is_file():
+            raise OutputError(f"{folder}: the folder holds other files; choose an empty one or a new name for --out")
+        if not overwrite:
+            raise OutputError(f"{folder}: holds an earlier run; choose another --out, or give --overwrite to replace it")
+    with atomic.output_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}."):
+            pass
+
+
+@contextlib.contextmanager
+def _replacing_folder(folder: Path) -> Iterator[Path]:
+    """Yield a folder beside `folder`; on success it takes its place, otherwise it is removed."""
+    with atomic.output_errors(folder):
+        beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        yield beside
+        with atomic.output_errors(folder):
+            beside.chmod(0o755)
+            if folder.exists():
+                old = beside.with_name(beside.name + ".old")
+                folder.rename(old)
+                beside.rename(folder)
+                shutil.rmtree(old, ignore_errors=True)
+            else:
+                beside.rename(folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _cache_for(model: ImageClassifier) -> Iterator[None]:
+    """A cache for the length of the run where the user wants none kept: each photo is computed once."""
+    if model.cache is not False:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="rehead-") as folder:
+        model.cache = folder
+        try:
+            yield
+        finally:
+            model.cache = False
