@@ -91,17 +91,23 @@ def assess(
         answers.append(answer)
         if progress:
             progress(len(answers), len(dataset))
-    unreadable = [(i, a.reason) for i, a in zip(dataset.ids, answers, strict=True) if isinstance(a, ImageError)]
+    unreadable = [
+        (i, a.reason) for i, a in zip(dataset.ids, answers, strict=True) if isinstance(a, ImageError)
+    ]
     rows = [n for n, answer in enumerate(answers) if isinstance(answer, Prediction)]
     if not rows:
-        raise DatasetError(f"{dataset.root}: none of the {len(dataset)} photos can be read; {unreadable[0][0]}: {unreadable[0][1]}")
+        raise DatasetError(
+            f"{dataset.root}: none of the {len(dataset)} photos can be read; {': '.join(unreadable[0])}"
+        )
     dataset = dataset.take(rows)
     given = [answer for answer in answers if isinstance(answer, Prediction)]
     notes += _seen(model, dataset)
     truth = np.array([model.labels.index(label) for label in dataset.labels.tolist()])
     probabilities = np.stack([answer.probabilities for answer in given]).astype(np.float64)
     accepted = np.array([not answer.reason for answer in given])
-    groups = np.unique(np.where(dataset.groups == "", np.array(dataset.ids), dataset.groups), return_inverse=True)[1]
+    groups = np.unique(
+        np.where(dataset.groups == "", np.array(dataset.ids), dataset.groups), return_inverse=True
+    )[1]
     evaluation = evaluate(truth, probabilities, list(model.labels), groups=groups, accepted=accepted)
     result = Assessment(evaluation, notes + evaluation.cautions, unreadable)
     if out is not None:

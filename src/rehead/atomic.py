@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import OutputError
 
-__all__ = ["output_errors", "replacing", "write_bytes", "write_text"]
+__all__ = ["output_errors", "replacing", "replacing_folder", "write_bytes", "write_text"]
 
 
 @contextlib.contextmanager
@@ -43,6 +45,41 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_folder(path: str | os.PathLike[str], *, keep: bool = True) -> Iterator[Path]:
+    """Yield a folder beside `path`; on success it takes its place, otherwise it is removed.
+
+    With `keep` false it is removed in any case: a rehearsal that shows whether the folder can be
+    written. Raises OutputError where it cannot.
+    """
+    final = Path(path)
+    with output_errors(final):
+        if final.exists() and not final.is_dir():
+            raise OutputError(f"{final}: a file is in the way; choose another name")
+        final.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}."))
+    old = beside.with_name(beside.name + ".old")
+    try:
+        yield beside
+        if keep:
+            with output_errors(final):
+                beside.chmod(0o777 & ~_umask())
+                if final.exists():
+                    final.rename(old)
+                beside.rename(final)
+    finally:
+        if old.exists() and not final.exists():
+            old.rename(final)
+        for left in (beside, old):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:

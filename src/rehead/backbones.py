@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +61,8 @@ class Backbone:
     @property
     def blocks(self) -> list[slice]:
         """Columns of each tap in the features of all taps side by side."""
-        ends = [0]
-        for tap in self.taps:
-            ends.append(ends[-1] + tap.width)
-        return [slice(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        ends = accumulate((tap.width for tap in self.taps), initial=0)
+        return [slice(start, stop) for start, stop in pairwise(ends)]
 
     @property
     def context(self) -> dict[str, Any]:
@@ -155,7 +154,7 @@ def _built(spec: registry.WeightSpec, preprocess: PreprocessSpec, path: Path) ->
     from .weights.torchfile import read_state_dict
 
     model = graphs.build_trunk(spec.architecture, read_state_dict(path), preprocess)
-    trunk = model.SerializeToString(deterministic=True)
+    trunk = bytes(model.SerializeToString(deterministic=True))
     atomic.write_bytes(kept, trunk)
     atomic.write_text(digest, hashlib.sha256(trunk).hexdigest())
     return trunk
@@ -169,8 +168,9 @@ def _from_onnx(path: Path, preprocess: PreprocessSpec | None) -> Backbone:
         record = path.with_suffix(".json")
         if not record.is_file():
             raise DataError(
-                f"{path}: how photos are prepared for this network is not known; write {record.name} beside it, "
-                '{"size": 224, "mean": [123.7, 116.3, 103.5], "std": [58.4, 57.1, 57.4]}, or give --preprocess'
+                f"{path}: how photos are prepared for this network is not known; give --preprocess or write "
+                f"{record.name} beside it, such as "
+                '{"size": 224, "mean": [123.7, 116.3, 103.5], "std": [58.4, 57.1, 57.4]}'
             )
         preprocess = read_preprocess(record)
     try:
@@ -188,5 +188,3 @@ def _from_onnx(path: Path, preprocess: PreprocessSpec | None) -> Backbone:
         "licences": {"code": "not stated", "weights": "not stated", "data": "not stated"},
     }
     return _backbone(path.stem, preprocess, record_, trunk)
-
-

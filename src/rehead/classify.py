@@ -26,19 +26,21 @@ from .datasets import (
     read_dataset,
 )
 from .engine import open_session
-from .errors import DatasetError, ModelFileError
+from .errors import DataError, DatasetError, ModelFileError
 from .features import Features, Progress, extract
-from .heads import Selection, select_head
+from .heads import select_head
 from .heads.outlier import Subspace, fit_subspace, held_out_scores
 from .images import PreprocessSpec, load_image
 from .modelfile import write_model_file
-from .operating_point import OperatingPoint, choose_operating_point
+from .operating_point import choose_operating_point
 
 __all__ = ["ImageClassifier", "duplicate_groups"]
 
 Photos = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
-_MIRROR_UP_TO = 500  # photos; with more, mirrored ones lowered the log loss by 1 % at most (benchmarks/head_candidates.py)
+_MIRROR_UP_TO = (
+    500  # photos; mirrored ones cost as much again and gain little (benchmarks/head_candidates.py)
+)
 _PARITY = 1e-4  # largest difference between the fitted head and the file that is written, in probability
 
 
@@ -161,8 +163,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._check_options()
         names, paths, labels, groups = _training_rows(X, y, groups)
         network = self.network()
-        mirror = self.mirror is True or (self.mirror == "auto" and len(paths) <= _MIRROR_UP_TO)
-        features = self.extract(paths, network, mirror=mirror)
+        features = self.extract(paths, network, mirror=self.mirrors(len(paths)))
         self.unreadable_ = [(names[row], error.reason) for row, error in features.errors]
         if self.strict and features.errors:
             raise features.errors[0][1]
@@ -170,7 +171,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_trainable(_rows_as_dataset(names, paths, labels, keep))
         self.classes_, target = np.unique(labels[keep], return_inverse=True)
         X_plain = features.plain[keep]
-        group = merge_groups(duplicate_groups(features, network)[keep], *([groups[keep]] if groups is not None else []))
+        group = merge_groups(
+            duplicate_groups(features, network)[keep], *([groups[keep]] if groups is not None else [])
+        )
         fold = folds(target, group, count=self.cv, seed=self.random_state)
         if fold.max() < 1:
             raise DatasetError(
@@ -216,23 +219,22 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if thin := [name for name, count in self.class_counts_.items() if count < 10]:
             names = ", ".join(repr(name) for name in thin[:5]) + (" and others" if len(thin) > 5 else "")
             cautions.append(
-                f"Fewer than 10 photos to learn from: {names}. The head's strength and its confidence rest on "
-                "very little; expect them to change with more photos."
+                f"Fewer than 10 photos to learn from: {names}. The head's strength and its confidence rest "
+                "on very little; expect them to change with more photos."
             )
         if (alone := int((fold < 0).sum())) > 0:
             cautions.append(
                 f"{alone} photos are of classes that consist of near-duplicates or of one group; they are "
                 "trained on, but could not be used to check."
             )
-        if len(fold) < (smallest := round(1 / (1 - self.coverage))) if self.coverage < 1 else False:
+        if len(fold) * (1 - self.coverage) < 2:
             cautions.append(
-                f'With fewer than {smallest} photos the limits for "unknown" are those of the oddest photo that was seen.'
+                f'{len(fold)} photos are too few to set the limits for "unknown" at {self.coverage:.0%}; they '
+                "are those of the oddest photo that was seen."
             )
         return cautions
 
     def _check_options(self) -> None:
-        from .errors import DataError
-
         if self.class_weight not in (None, "balanced"):
             raise DataError(f"class_weight is {self.class_weight!r}; expected None or 'balanced'")
         if self.cv < 2:
@@ -246,6 +248,10 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if self.depths == "auto":
             return sorted({1, min(2, taps), taps})
         return [min(self.depths, taps)]
+
+    def mirrors(self, photos: int) -> bool:
+        """Whether mirrored photos are tried when there are that many."""
+        return self.mirror is True or (self.mirror == "auto" and photos <= _MIRROR_UP_TO)
 
     def network(self) -> Backbone:
         """The backbone that the options name, ready to run."""
@@ -266,7 +272,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     # predicting
 
     def decision(self, X: Photos) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-        """Calibrated probabilities (n, K) and outlier scores (n,) of photos; ImageError where one is unreadable."""
+        """Calibrated probabilities (n, K) and outlier scores (n,); ImageError where a photo is unreadable."""
         check_is_fitted(self)
         features = self.extract(_as_paths(X), self._backbone)
         if features.errors:
@@ -382,8 +388,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         expected, _ = self.decision(files)
         if (difference := float(np.abs(found - expected).max())) > _PARITY:
             raise ModelFileError(
-                f"the file to be written differs from the fitted head by {difference:.1e} in probability, more than "
-                f"{_PARITY}; this is a defect of rehead or of the backbone's graph, please report it"
+                f"the file to be written differs from the fitted head by {difference:.1e} in probability, "
+                f"more than {_PARITY}; this is a defect of rehead or of the backbone's graph, please report it"
             )
 
 
@@ -415,11 +421,11 @@ def _training_rows(
             raise DatasetError("a list of photos needs their classes: fit(paths, labels)")
         dataset = read_dataset(X)
         dataset = dataset.take(dataset.splits != "test")
-        given = np.asarray(groups) if groups is not None else dataset.groups
-        return list(dataset.ids), list(dataset.paths), dataset.labels, given
+        named: NDArray[Any] = np.asarray(groups) if groups is not None else dataset.groups
+        return list(dataset.ids), list(dataset.paths), dataset.labels, named
     paths = _as_paths(X)
     labels = np.asarray(y).astype(np.str_)
-    given = None if groups is None else np.asarray(groups)
+    given: NDArray[Any] | None = None if groups is None else np.asarray(groups)
     for name, column in (("labels", labels), ("groups", given)):
         if column is not None and len(column) != len(paths):
             raise DatasetError(f"{len(paths)} photos and {len(column)} {name}; expected one for each photo")
@@ -432,5 +438,10 @@ def _rows_as_dataset(
     rows = np.flatnonzero(keep)
     blank = np.full(len(rows), "")
     return Dataset(
-        Path("the photos"), tuple(names[n] for n in rows), tuple(paths[n] for n in rows), labels[rows], blank, blank
+        Path("the photos"),
+        tuple(names[n] for n in rows),
+        tuple(paths[n] for n in rows),
+        labels[rows],
+        blank,
+        blank,
     )

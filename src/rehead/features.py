@@ -36,7 +36,8 @@ _SHARD = 256  # rows kept at a time, about a second's work: what a killed run ma
 class Progress(Protocol):
     """Called with the number of photos that are done, and of all."""
 
-    def __call__(self, done: int, total: int) -> None: ...
+    def __call__(self, done: int, total: int) -> None:
+        """Take note."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,9 @@ def extract(
     width = sum(tap.width for tap in backbone.taps)
     row = np.dtype([("hash", "<u8"), ("features", "<f4", (width,))])
     stores = [
-        RowCache({**backbone.context, "view": view}, row, cache_root) for view in ("plain", "mirrored")[:views] if cache
+        RowCache({**backbone.context, "view": view}, row, cache_root)
+        for view in ("plain", "mirrored")[:views]
+        if cache
     ]
     with ThreadPoolExecutor(threads or processors()) as pool:
         digests = list(pool.map(_digest, files, chunksize=32))
@@ -137,7 +140,7 @@ def extract(
         missing = [~known for known in found] or [np.ones(len(files), dtype=bool)] * views
         todo = [n for n in np.flatnonzero(np.logical_or.reduce(missing)).tolist() if n not in errors]
         job = _Job(files, backbone, rows, missing, stores, keys)
-        errors |= job.run(todo, pool, lambda done: progress and progress(len(files) - len(todo) + done, len(files)))
+        errors |= job.run(todo, pool, progress)
     return Features(
         rows[0]["features"],
         rows[1]["features"] if mirror else None,
@@ -158,7 +161,7 @@ class _Job:
     keys: list[str]
 
     def run(
-        self, todo: list[int], pool: ThreadPoolExecutor, tell: Callable[[int], None]
+        self, todo: list[int], pool: ThreadPoolExecutor, progress: Progress | None
     ) -> dict[int, ImageError]:
         """Compute the rows `todo`; the photos that turn out unreadable."""
         if not todo:
@@ -173,7 +176,8 @@ class _Job:
                 fresh += done
                 errors |= failed
                 told += len(done) + len(failed)
-                tell(told)
+                if progress:
+                    progress(told, len(self.files))
                 if len(fresh) >= _SHARD:
                     self._keep(fresh)
         finally:

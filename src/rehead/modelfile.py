@@ -81,7 +81,8 @@ def _checked(file: Path, data: bytes) -> dict[str, Any]:
     entries, body = _metadata(data)
     if _MANIFEST not in entries:
         raise NotAModelFileError(
-            f"{file}: not a rehead model file, or one cut short; expected one that `rehead train` or ImageClassifier.save wrote"
+            f"{file}: not a rehead model file, or one cut short; expected one that `rehead train` "
+            "or ImageClassifier.save wrote"
         )
     altered = AlteredModelFileError(
         f"{file}: changed or damaged after it was written; copy it again from where it came"
@@ -93,8 +94,8 @@ def _checked(file: Path, data: bytes) -> dict[str, Any]:
         raise altered from error
     if protocol > PROTOCOL:
         raise NewerProtocolError(
-            f"{file}: written by rehead {manifest.get('rehead', '?')} with protocol {protocol}, this rehead reads up to "
-            f"{PROTOCOL}; run `pip install --upgrade rehead`"
+            f"{file}: written by rehead {manifest.get('rehead', '?')} with protocol {protocol}, this rehead reads "
+            f"up to {PROTOCOL}; run `pip install --upgrade rehead`"
         )
     if entries.get(_DIGEST) != _digest(data[:body], entries[_MANIFEST]):
         raise altered

@@ -56,7 +56,8 @@ class OperatingPoint:
     def reason(self, probability: float, outlier_score: float) -> str:
         """Why a photo is not answered, as a phrase; "" where it is."""
         if outlier_score > self.outlier_score:
-            return f"unlike the training photos (outlier score {outlier_score:.2f}, limit {self.outlier_score:.2f})"
+            limit = f"outlier score {outlier_score:.2f}, limit {self.outlier_score:.2f}"
+            return f"unlike the training photos ({limit})"
         if probability < self.probability:
             return f"not sure enough (probability {probability:.2f}, needs {self.probability:.2f})"
         return ""

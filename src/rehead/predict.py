@@ -94,8 +94,8 @@ class Predictor:
             name not in outputs or (width and outputs[name][1] != width) for name, width in expected.items()
         ):
             raise NotAModelFileError(
-                f"{file.path}: its graph takes {shape} and gives {outputs}; expected ['N', {side}, {side}, 3] and "
-                f"{len(self.labels)} probabilities, features and outlier_score"
+                f"{file.path}: its graph takes {shape} and gives {outputs}; expected ['N', {side}, {side}, 3] "
+                f"and {len(self.labels)} probabilities, features and outlier_score"
             )
 
     @cached_property
@@ -136,7 +136,7 @@ class Predictor:
         )
 
     def predict_each(self, photos: Iterable[Photo]) -> Iterator[Prediction | ImageError]:
-        """Answers in the order of the photos, as they come; an ImageError in the place of an unreadable one."""
+        """Answers in the order of the photos, as they come; an ImageError for an unreadable one."""
         pending = iter(photos)
         first = list(islice(pending, 2))
         if len(first) < 2:

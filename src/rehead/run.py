@@ -17,7 +17,6 @@ import datetime
 import json
 import os
 import platform
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -32,7 +31,7 @@ from numpy.typing import NDArray
 from . import atomic
 from .classify import ImageClassifier, duplicate_groups
 from .datasets import Dataset, check_labels, check_trainable, digest, hold_out, merge_groups, read_dataset
-from .errors import DatasetError, OutputError
+from .errors import OutputError
 from .evaluation import Evaluation, confident_mistakes, evaluate, write_report
 from .features import Features
 
@@ -111,7 +110,7 @@ def train(
     with _cache_for(model):
         network = model.network()
         clock.lap("weights")
-        features = model.extract(dataset.paths, network)
+        features = model.extract(dataset.paths, network, mirror=model.mirrors(len(dataset)))
         unreadable = [(dataset.ids[row], error.reason) for row, error in features.errors]
         if model.strict and features.errors:
             raise features.errors[0][1]
@@ -122,19 +121,23 @@ def train(
         model.fit([dataset.paths[n] for n in np.flatnonzero(rows)], dataset.labels[rows], groups=group[rows])
         model.unreadable_ = unreadable
         clock.lap("head")
-        evaluation = _evaluate(model, dataset, features, part, group)
+        test = _test(model, dataset, features, part, group)
+        evaluation = test.evaluation if test else None
         clock.lap("evaluation")
-        with _replacing_folder(folder) as beside:
-            split = digest(dataset.ids, dataset.labels, part)
+        notes += model.cautions_
+        cautions = notes + (evaluation.cautions if evaluation else [])
+        split = digest(dataset.ids, dataset.labels, part)
+        record = _record(model, dataset, part, group, split, command, unreadable, cautions)
+        with atomic.replacing_folder(folder) as beside:
             _write_splits(beside / "splits.csv", dataset, part, group)
             metrics = evaluation.to_dict() if evaluation else None
+            _write_json(
+                beside / "metrics.json", {"test": metrics, "head": _head(model), "cautions": cautions}
+            )
             model.save(beside / "model.onnx", extra={"split": split, "metrics": _summary(metrics)})
             clock.lap("model file")
-            cautions = notes + model.cautions_ + (evaluation.cautions if evaluation else [])
-            record = _record(model, dataset, part, group, split, command, unreadable, cautions)
-            _write_json(beside / "metrics.json", {"test": metrics, "head": _head(model), "cautions": cautions})
-            if evaluation:
-                _report(beside / "report.html", model, dataset, features, part, group, evaluation, record, cautions)
+            if test:
+                _report(beside / "report.html", model, dataset, test, record, notes)
             clock.lap("report")
             _write_json(beside / "run.json", {**record, "seconds": clock.seconds})
     return Run(folder, model, evaluation, cautions, unreadable, clock.seconds)
@@ -166,9 +169,13 @@ def _split(
         tested = "test" if "test" in sides else "val"
         part[dataset.splits == tested] = "test"
         if tested == "val":
-            notes.append("No test photos were given; the validation photos serve as test photos, and are not trained on.")
+            notes.append(
+                "No test photos were given; the validation photos serve as test photos and are not trained on."
+            )
         elif "val" in sides:
-            notes.append("The head is chosen by cross-validation, so the validation photos are trained on too.")
+            notes.append(
+                "The head is chosen by cross-validation, so the validation photos are trained on too."
+            )
         if "" in sides:
             notes.append("Photos without a split are trained on.")
     else:
@@ -184,8 +191,8 @@ def _split(
     if leaked.any():
         part[leaked] = "left out"
         notes.append(
-            f"{int(leaked.sum())} training photos are near-duplicates of test photos, or share a group with them; "
-            "they were left out of training, so that the test stays honest."
+            f"{int(leaked.sum())} training photos are near-duplicates of test photos, or share a group with "
+            "them; they were left out of training, so that the test stays honest."
         )
         check_trainable(dataset.take(part == "train"))
         check_labels(set(dataset.labels[part == "train"].tolist()), dataset.take(tested_rows))
@@ -195,22 +202,35 @@ def _split(
     return part, notes
 
 
-def _evaluate(
+@dataclass(frozen=True)
+class _Test:
+    """The test photos, what the model says of them, and how good that is."""
+
+    rows: NDArray[np.intp]
+    truth: NDArray[np.intp]
+    probabilities: NDArray[np.float64]
+    accepted: NDArray[np.bool_]
+    evaluation: Evaluation
+
+
+def _test(
     model: ImageClassifier,
     dataset: Dataset,
     features: Features,
     part: NDArray[np.str_],
     group: NDArray[np.intp],
-) -> Evaluation | None:
+) -> _Test | None:
     rows = np.flatnonzero(part == "test")
     if not len(rows):
         return None
     probabilities, outliers = model.decision_of(features.plain[rows])
     truth = np.searchsorted(model.classes_, dataset.labels[rows])
     accepted = model.operating_point_.accept(probabilities, outliers)
-    return evaluate(
-        truth, probabilities, model.classes_.tolist(), groups=group[rows], accepted=accepted, seed=model.random_state
+    classes = model.classes_.tolist()
+    evaluation = evaluate(
+        truth, probabilities, classes, groups=group[rows], accepted=accepted, seed=model.random_state
     )
+    return _Test(rows, truth, probabilities, accepted, evaluation)
 
 
 # what is written
@@ -231,14 +251,28 @@ def _head(model: ImageClassifier) -> dict[str, Any]:
 
 
 def _candidate(depths: int, mirrored: bool, loss: str, taps: int) -> str:
-    where = "all depths" if depths == taps and taps > 1 else "last layer" if depths == 1 else f"last {depths} layers"
+    where = (
+        "all depths"
+        if depths == taps and taps > 1
+        else "last layer"
+        if depths == 1
+        else f"last {depths} layers"
+    )
     return f"{where}, {loss}" + (", with mirrored photos" if mirrored else "")
 
 
 def _summary(metrics: dict[str, Any] | None) -> dict[str, Any] | None:
     if metrics is None:
         return None
-    names = ("photos", "sentence", "accuracy", "balanced_accuracy", "log_loss", "expected_calibration_error", "coverage")
+    names = (
+        "photos",
+        "sentence",
+        "accuracy",
+        "balanced_accuracy",
+        "log_loss",
+        "expected_calibration_error",
+        "coverage",
+    )
     return {name: metrics[name] for name in names}
 
 
@@ -289,41 +323,30 @@ def _report(
     path: Path,
     model: ImageClassifier,
     dataset: Dataset,
-    features: Features,
-    part: NDArray[np.str_],
-    group: NDArray[np.intp],
-    evaluation: Evaluation,
+    test: _Test,
     record: dict[str, Any],
-    cautions: list[str],
+    notes: list[str],
 ) -> None:
-    rows = np.flatnonzero(part == "test")
-    probabilities, outliers = model.decision_of(features.plain[rows])
-    truth = np.searchsorted(model.classes_, dataset.labels[rows])
-    mistakes = confident_mistakes(
-        truth,
-        probabilities,
-        model.classes_.tolist(),
-        [(dataset.paths[n], dataset.ids[n]) for n in rows],
-        accepted=model.operating_point_.accept(probabilities, outliers),
-    )
+    photos = [(dataset.paths[n], dataset.ids[n]) for n in test.rows]
+    classes = model.classes_.tolist()
     write_report(
         path,
         title=dataset.root.resolve().name or "photos",
-        evaluation=evaluation,
+        evaluation=test.evaluation,
         run=record,
-        mistakes=mistakes,
+        mistakes=confident_mistakes(test.truth, test.probabilities, classes, photos, accepted=test.accepted),
         head=_head(model),
         operating_point=model.operating_point_.to_dict(),
         unreadable=[(entry["photo"], entry["reason"]) for entry in record["unreadable"]],
         facts={
             "Photos": len(dataset),
-            "Classes": len(model.classes_),
+            "Classes": len(classes),
             "Trained on": model.n_photos_,
-            "Tested on": len(rows),
+            "Tested on": len(test.rows),
             "Near-duplicate groups": record["near_duplicate_groups"],
             "Unreadable": len(record["unreadable"]),
         },
-        notes=[caution for caution in cautions if caution not in evaluation.cautions],
+        notes=notes,
     )
 
 
@@ -331,7 +354,9 @@ def _write_splits(path: Path, dataset: Dataset, part: NDArray[np.str_], group: N
     with atomic.replacing(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["path", "label", "split", "group"])
-        writer.writerows(zip(dataset.ids, dataset.labels.tolist(), part.tolist(), group.tolist(), strict=True))
+        writer.writerows(
+            zip(dataset.ids, dataset.labels.tolist(), part.tolist(), group.tolist(), strict=True)
+        )
 
 
 def _write_json(path: Path, record: object) -> None:
@@ -343,37 +368,17 @@ def _write_json(path: Path, record: object) -> None:
 
 def _check_place(folder: Path, overwrite: bool) -> None:
     """Refuse before the work is done, not after."""
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder}: a file is in the way; choose another --out")
     if folder.is_dir() and any(folder.iterdir()):
         if not (folder / "run.json").is_file():
-            raise OutputError(f"{folder}: the folder holds other files; choose an empty one or a new name for --out")
+            raise OutputError(
+                f"{folder}: the folder holds other files; choose an empty or a new one for --out"
+            )
         if not overwrite:
-            raise OutputError(f"{folder}: holds an earlier run; choose another --out, or give --overwrite to replace it")
-    with atomic.output_errors(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}."):
-            pass
-
-
-@contextlib.contextmanager
-def _replacing_folder(folder: Path) -> Iterator[Path]:
-    """Yield a folder beside `folder`; on success it takes its place, otherwise it is removed."""
-    with atomic.output_errors(folder):
-        beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
-        yield beside
-        with atomic.output_errors(folder):
-            beside.chmod(0o755)
-            if folder.exists():
-                old = beside.with_name(beside.name + ".old")
-                folder.rename(old)
-                beside.rename(folder)
-                shutil.rmtree(old, ignore_errors=True)
-            else:
-                beside.rename(folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+            raise OutputError(
+                f"{folder}: holds an earlier run; choose another --out, or give --overwrite to replace it"
+            )
+    with atomic.replacing_folder(folder, keep=False):
+        pass
 
 
 @contextlib.contextmanager

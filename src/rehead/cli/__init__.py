@@ -44,7 +44,7 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line; a deliberate error becomes one line and exit code 2, a bug keeps its traceback."""
+    """Run the command line; a deliberate error becomes one line and exit code 2, a bug a traceback."""
     try:
         app()
     except ReheadError as error:

@@ -15,7 +15,9 @@ def evaluate(
     model: Annotated[Path, typer.Argument(help="Model file.", show_default=False)],
     photos: Annotated[
         Path,
-        typer.Argument(help="Photos with known classes, in any form `rehead train` takes.", show_default=False),
+        typer.Argument(
+            help="Photos with known classes, in any form `rehead train` takes.", show_default=False
+        ),
     ],
     out: Annotated[
         Path | None,
@@ -60,4 +62,6 @@ def evaluate(
     for name, reason in result.unreadable:
         console.print(f"  unreadable: {name}: {reason}", highlight=False, markup=False)
     if out is not None:
-        console.print(f"wrote {out / 'metrics.json'} and {out / 'report.html'}", highlight=False, soft_wrap=True)
+        console.print(
+            f"wrote {out / 'metrics.json'} and {out / 'report.html'}", highlight=False, soft_wrap=True
+        )

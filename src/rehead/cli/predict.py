@@ -29,7 +29,8 @@ class Format(StrEnum):
 def predict(
     model: Annotated[Path, typer.Argument(help="Model file.", show_default=False)],
     photos: Annotated[
-        list[Path], typer.Argument(help="Photos, and folders that are searched at any depth.", show_default=False)
+        list[Path],
+        typer.Argument(help="Photos, and folders that are searched at any depth.", show_default=False),
     ],
     form: Annotated[Format, typer.Option("--format", "-f", help="How to print the answers.")] = Format.table,
     threads: Annotated[
@@ -53,7 +54,11 @@ def predict(
 
     _WRITERS[form](answers(), loaded.labels)
     if len(failed) == len(files):
-        raise failed[0] if len(failed) == 1 else DataError(f"none of the {len(files)} photos can be read; {failed[0]}")
+        raise (
+            failed[0]
+            if len(failed) == 1
+            else DataError(f"none of the {len(files)} photos can be read; {failed[0]}")
+        )
     if failed and form is Format.table:
         print(f"rehead: {len(failed)} of {len(files)} photos could not be read", file=sys.stderr)
 

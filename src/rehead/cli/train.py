@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -18,7 +18,8 @@ def train(
     photos: Annotated[
         Path,
         typer.Argument(
-            help="photos/CLASS/*.jpg, photos/{train,val,test}/CLASS/*.jpg, or a CSV: path,label[,split][,group]",
+            help="photos/CLASS/*.jpg, photos/{train,val,test}/CLASS/*.jpg, or a CSV: "
+            "path,label[,split][,group]",
             show_default=False,
         ),
     ],
@@ -28,7 +29,9 @@ def train(
     ] = "efficientnet_lite0",
     preprocess: Annotated[
         Path | None,
-        typer.Option(help="JSON record of how photos are prepared, instead of the backbone's own.", show_default=False),
+        typer.Option(
+            help="JSON record of how photos are prepared, instead of the backbone's own.", show_default=False
+        ),
     ] = None,
     weights: Annotated[
         Path | None, typer.Option(help="Weight file of the named backbone.", show_default=False)
@@ -42,12 +45,16 @@ def train(
     balanced: Annotated[
         bool, typer.Option("--balanced", help="Weigh every class the same, however many photos it has.")
     ] = False,
-    folds: Annotated[int, typer.Option(min=2, help="Folds of the cross-validation that chooses the head.")] = 5,
+    folds: Annotated[
+        int, typer.Option(min=2, help="Folds of the cross-validation that chooses the head.")
+    ] = 5,
     test_share: Annotated[
-        float, typer.Option(min=0.01, max=0.9, help="Share of photos held out, where none are given for testing.")
+        float,
+        typer.Option(min=0.01, max=0.9, help="Share of photos held out, where none are given for testing."),
     ] = 0.2,
     coverage: Annotated[
-        float, typer.Option(min=0.01, max=1.0, help='Share of known photos to answer rather than call "unknown".')
+        float,
+        typer.Option(min=0.01, max=1.0, help='Share of known photos to answer rather than call "unknown".'),
     ] = 0.95,
     seed: Annotated[int, typer.Option(min=0, help="Of the split and the folds.")] = 0,
     strict: Annotated[
@@ -92,7 +99,7 @@ def train(
         _show(result)
 
 
-def _depths(text: str) -> int | str:  # type: ignore[return]
+def _depths(text: str) -> int | Literal["auto"]:
     if text == "auto":
         return "auto"
     if text.isdecimal() and int(text) >= 1:
@@ -100,8 +107,8 @@ def _depths(text: str) -> int | str:  # type: ignore[return]
     raise typer.BadParameter(f"{text!r}; expected auto or a whole number from 1", param_hint="--depths")
 
 
-def _mirror(text: str) -> bool | str:  # type: ignore[return]
-    choices: dict[str, bool | str] = {"auto": "auto", "yes": True, "no": False}
+def _mirror(text: str) -> bool | Literal["auto"]:
+    choices: dict[str, bool | Literal["auto"]] = {"auto": "auto", "yes": True, "no": False}
     if text not in choices:
         raise typer.BadParameter(f"{text!r}; expected auto, yes or no", param_hint="--mirror")
     return choices[text]
@@ -119,7 +126,9 @@ def _show(result: Run) -> None:
     for caution in result.cautions:
         console.print(f"[yellow]![/yellow] {caution}", highlight=False)
     if result.unreadable:
-        console.print(f"[yellow]![/yellow] {len(result.unreadable)} unreadable photos were left out:", highlight=False)
+        console.print(
+            f"[yellow]![/yellow] {len(result.unreadable)} unreadable photos were left out:", highlight=False
+        )
         for name, reason in result.unreadable[:10]:
             console.print(f"    {name}: {reason}", highlight=False, markup=False)
         if len(result.unreadable) > 10:

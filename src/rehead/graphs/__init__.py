@@ -79,8 +79,12 @@ def wrap(model: Any, preprocess: PreprocessSpec, name: str) -> Any:
     size = preprocess.size
     wanted = [3, size, size] if preprocess.layout == "NCHW" else [size, size, 3]
     if len(shape) != 4 or any(have not in (0, want) for have, want in zip(shape[1:], wanted, strict=True)):
-        found = "; ".join(f"{i.name} {[d.dim_value or '?' for d in i.type.tensor_type.shape.dim]}" for i in inputs)
-        raise WeightsError(f"{name}: expected one input of shape [N, {', '.join(map(str, wanted))}], found {found}")
+        found = "; ".join(
+            f"{i.name} {[d.dim_value or '?' for d in i.type.tensor_type.shape.dim]}" for i in inputs
+        )
+        raise WeightsError(
+            f"{name}: expected one input of shape [N, {', '.join(map(str, wanted))}], found {found}"
+        )
     inputs[0].type.tensor_type.shape.dim[0].dim_param = "N"
     for output in model.graph.output:
         if output.type.tensor_type.shape.dim:
@@ -96,7 +100,8 @@ def wrap(model: Any, preprocess: PreprocessSpec, name: str) -> Any:
     taps = {n: outputs[n] for n, s in shapes.items() if len(s) in (2, 4) and s[1] > 0}
     if not taps:
         raise WeightsError(
-            f"{name}: expected an output of float vectors [N, C] or maps [N, C, h, w], found {shapes or 'none'}"
+            f"{name}: expected an output of float vectors [N, C] or maps [N, C, h, w], "
+            f"found {shapes or 'none'}"
         )
     return spox.build({"image": image}, taps)
 

@@ -12,7 +12,11 @@ from .layers import State, Var, add, conv_bn, relu6
 
 __all__ = ["SCALES", "trunk"]
 
-SCALES = {"efficientnet_lite0": (1.0, 1.0), "efficientnet_lite1": (1.0, 1.1), "efficientnet_lite2": (1.1, 1.2)}
+SCALES = {
+    "efficientnet_lite0": (1.0, 1.0),
+    "efficientnet_lite1": (1.0, 1.1),
+    "efficientnet_lite2": (1.1, 1.2),
+}
 """Width and depth factors, from efficientnet/lite/efficientnet_lite_builder.py of tensorflow/tpu."""
 
 # expand, output channels, repeats, stride, kernel: table 1 of Tan & Le 2019
@@ -51,7 +55,15 @@ def trunk(x: Var, state: State, name: str) -> dict[str, Var]:
             if expand > 1:
                 inner = relu6(conv_bn(inner, state, block + "_expand_conv", block + "_bn0", eps=_EPS))
             inner = relu6(
-                conv_bn(inner, state, block + "_depthwise_conv", block + "_bn1", eps=_EPS, stride=stride, depthwise=True)
+                conv_bn(
+                    inner,
+                    state,
+                    block + "_depthwise_conv",
+                    block + "_bn1",
+                    eps=_EPS,
+                    stride=stride,
+                    depthwise=True,
+                )
             )
             inner = conv_bn(inner, state, block + "_project_conv", block + "_bn2", eps=_EPS)
             x = add(x, inner) if stride == 1 and channels == outputs else inner

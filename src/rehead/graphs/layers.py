@@ -51,7 +51,9 @@ class State:
     def take(self, name: str) -> NDArray[np.float32]:
         """Tensor of that name as float32; WeightsError where it is missing."""
         if name not in self.arrays:
-            raise WeightsError(f"{self.name}: the weight file has no tensor {name!r}; it is of another network")
+            raise WeightsError(
+                f"{self.name}: the weight file has no tensor {name!r}; it is of another network"
+            )
         self._used.add(name)
         return np.asarray(self.arrays[name], dtype=np.float32)
 
@@ -105,7 +107,8 @@ def conv_bn(
     """
     weight = state.take(f"{conv}.weight").astype(np.float64)
     gamma, beta, mean, var = (
-        state.take(f"{norm}.{part}").astype(np.float64) for part in ("weight", "bias", "running_mean", "running_var")
+        state.take(f"{norm}.{part}").astype(np.float64)
+        for part in ("weight", "bias", "running_mean", "running_var")
     )
     scale = gamma / np.sqrt(var + eps)
     channels, kernel = weight.shape[0], weight.shape[-1]
@@ -132,5 +135,8 @@ def features_of(trunk: Any, taps: Sequence[str]) -> tuple[Var, Var]:
     shape = trunk.graph.input[0].type.tensor_type.shape.dim
     image = image_input(shape[1].dim_value)
     maps = spox.inline(onnx.utils.Extractor(trunk).extract_model(["image"], list(taps)))(image=image)
-    flat = [m if len(m.unwrap_tensor().shape) == 2 else op.flatten(op.global_average_pool(m)) for m in map(maps.get, taps)]
+    flat = [
+        m if len(m.unwrap_tensor().shape) == 2 else op.flatten(op.global_average_pool(m))
+        for m in map(maps.get, taps)
+    ]
     return image, op.concat(flat, axis=1) if len(flat) > 1 else flat[0]

@@ -23,7 +23,9 @@ def trunk(x: Var, state: State) -> dict[str, Var]:
     """Maps after every block and after the last convolution, float32 (N, C, h, w), by name."""
 
     def layer(x: Var, conv: str, norm: str, stride: int = 1, depthwise: bool = False) -> Var:
-        return conv_bn(x, state, conv, norm, eps=_EPS, stride=stride, depthwise=depthwise, padding="symmetric")
+        return conv_bn(
+            x, state, conv, norm, eps=_EPS, stride=stride, depthwise=depthwise, padding="symmetric"
+        )
 
     x = relu6(layer(x, "features.0.0", "features.0.1", stride=2))
     taps: dict[str, Var] = {}

@@ -41,7 +41,7 @@ class Subspace:
     basis: NDArray[np.float32]
 
     def scores(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Outlier score of each row of X (n, D): float32 (n,), 0 or more, about 1 at the most for usual photos."""
+        """Outlier score of each row of X (n, D): float32 (n,), 0 or more, seldom above 1."""
         out = []
         for part in parts_of(X):
             centred = (part - self.mean) * self.scale

@@ -27,7 +27,7 @@ _DOUBLE_UP_TO = 2048  # coordinates; beyond, float32 halves the memory and the m
 
 
 class HeldOut(NamedTuple):
-    """Logits of photos from folds that did not see them, float64 (n, K), and their log loss once calibrated."""
+    """Logits (n, K) of photos from folds that did not see them, and their log loss once calibrated."""
 
     logits: NDArray[np.float64]
     loss: float
@@ -62,7 +62,11 @@ class _Sums(NamedTuple):
         system = self.square - (self.mass * np.outer(mean, mean)).astype(self.square.dtype)
         system[np.diag_indices_from(system)] += strength * self.mass
         A = scipy.linalg.solve(
-            system, self.cross - np.outer(self.first, prior), assume_a="pos", overwrite_a=True, check_finite=False
+            system,
+            self.cross - np.outer(self.first, prior),
+            assume_a="pos",
+            overwrite_a=True,
+            check_finite=False,
         )
         return A, prior - mean @ A
 
@@ -103,7 +107,9 @@ def ridge_path(
     def run(number: int) -> None:
         out = np.flatnonzero(fold == number)
         shown = out[out < photos]
-        left = _Sums(*(a - b for a, b in zip(total, _Sums.of(z[out], targets[out], weight[out]), strict=True)))
+        left = _Sums(
+            *(a - b for a, b in zip(total, _Sums.of(z[out], targets[out], weight[out]), strict=True))
+        )
         for strength in strengths:
             A, b = left.solve(strength)
             held[strength][shown] = z[shown] @ A + b

@@ -30,11 +30,15 @@ from .span import Block, Span, span_of
 
 __all__ = ["PathPoint", "Selection", "balanced_weights", "select_head"]
 
+Loss = Literal["logistic", "ridge"]
+
 # All measured by benchmarks/head_candidates.py, on strengths that mean the same for every backbone (see span)
 _RIDGE_STEPS = (-9, -7, -5, -3, -1)  # half decades: 3e-5 to 0.3, then the two halves beside the best
 _LOGISTIC_START = -8  # half decades: 1e-4, the best of three data sets of four
 _LOGISTIC_STEPS = (-14, -2)
-_SHORT_LIST = 1.1  # screened losses within 10 % of the best may change places once fitted as logistic regression
+_SHORT_LIST = (
+    1.1  # screened losses within 10 % of the best may change places once fitted as logistic regression
+)
 _HOPELESS = 1.5  # a logistic head this much worse than ridge at the start never came to beat it
 
 
@@ -58,7 +62,7 @@ class PathPoint:
 
     depths: int
     mirrored: bool
-    loss: Literal["logistic", "ridge"]
+    loss: Loss
     strength: float
     log_loss: float
 
@@ -158,11 +162,15 @@ class _Candidate:
                 self._try_logistic(centre - stride)
 
     def points(self) -> list[tuple[PathPoint, HeldOut]]:
+        paths: tuple[tuple[Loss, dict[int, HeldOut]], ...] = (
+            ("logistic", self.logistic),
+            ("ridge", self.ridge),
+        )
         return [
             (PathPoint(self.depths, self.mirrored, loss, _strength(step), held.loss), held)
-            for loss, path in (("logistic", self.logistic), ("ridge", self.ridge))
+            for loss, path in paths
             for step, held in sorted(path.items())
-        ]  # type: ignore[misc]
+        ]
 
     def fit(self, chosen: PathPoint) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Fit the chosen point on all rows."""
@@ -237,8 +245,16 @@ def select_head(
                 rows = np.concatenate([rows, mirrored[:, start:]])
             weight = balanced_weights(y) if balanced else np.ones(len(y))
             span = span_of(rows, [slice(b.start - start, b.stop - start) for b in chosen])
-            tiled = (np.tile(v, copies) for v in (y, fold, weight))
-            return _Candidate(depth, copies == 2, span, *tiled, photos=len(y), each_fold=pool.map)
+            return _Candidate(
+                depth,
+                copies == 2,
+                span,
+                np.tile(y, copies),
+                np.tile(fold, copies),
+                np.tile(weight, copies),
+                len(y),
+                pool.map,
+            )
 
         ranked: list[_Candidate] = []
         for depth in depths:

@@ -62,7 +62,7 @@ def parts_of(X: NDArray[np.float32]) -> list[NDArray[np.float32]]:
 def scaling_of(
     X: NDArray[np.float32], blocks: Sequence[Block]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and scale of each column, float32 (d,): blocks weigh the same, and a row's mean squared norm is 1."""
+    """Mean and scale of each column, float32 (d,), by which a row's mean squared norm is 1."""
     mean = X.mean(axis=0, dtype=np.float64)
     variance = np.zeros(X.shape[1])
     for part in parts_of(X):
@@ -71,7 +71,9 @@ def scaling_of(
     for block in blocks:
         spread = float(np.sqrt(variance[block].mean()))
         # a block that never varies says nothing
-        scale[block] = 1 / (spread * np.sqrt((block.stop - block.start) * len(blocks))) if spread > 1e-6 else 0.0
+        scale[block] = (
+            1 / (spread * np.sqrt((block.stop - block.start) * len(blocks))) if spread > 1e-6 else 0.0
+        )
     return mean.astype(np.float32), scale.astype(np.float32)
 
 

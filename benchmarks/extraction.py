@@ -1,0 +1,121 @@
+"""How close feature extraction comes to its floor, and how ONNX Runtime is fed best.
+
+    python benchmarks/extraction.py FOLDER [--backbone efficientnet_lite0] [--rounds 5]
+
+The floor is the processor time that cannot be saved on this machine with this engine: that of decoding
+all photos, plus that of running the network on all of them, divided by the number of processors. Both
+are measured alone, in the same rounds as `rehead.features.extract` on the same photos, without a cache,
+without mirrored photos. What `extract` does beyond (hashing files, perceptual hashes, handing over,
+building the graph and opening the session) is what stands above 1. The floor is taken twice: with one
+thread working at a time, and with one on every processor, as in `extract`, where processors share
+memory, caches and sometimes a core. The first is the lower one, and what the target of 1.1 refers to.
+
+The second table is what `extract` rests on: photos a second of ONNX Runtime alone by batch size, with
+one thread on each processor or with the threads of one session working on a batch together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rehead.backbones import Backbone, load_backbone
+from rehead.datasets import list_photos
+from rehead.engine import open_session, processors
+from rehead.features import extract
+from rehead.images import load_image
+
+Pixels = NDArray[np.uint8]
+
+
+def processor_seconds(work: Callable[[Any], object], items: Sequence[Any], threads: int) -> float:
+    """Processor time of all threads."""
+    with ThreadPoolExecutor(threads) as pool:
+        start = time.process_time()
+        list(pool.map(work, items))
+        return time.process_time() - start
+
+
+def against_floor(files: Sequence[Path], backbone: Backbone, pixels: Pixels, rounds: int) -> None:
+    cores = processors()
+    session = open_session(backbone.features_graph(), threads=1)
+    rows: dict[str, list[float]] = {}
+
+    def keep(name: str, seconds: float) -> None:
+        rows.setdefault(name, []).append(seconds)
+
+    def decode(file: Path) -> None:
+        load_image(file, backbone.preprocess)
+
+    def network(image: Pixels) -> None:
+        session.run(None, {"image": image[None]})
+
+    for _ in range(rounds):
+        for name, threads in (("one at a time", 1), ("all processors", cores)):
+            decoding = processor_seconds(decode, files, threads)
+            running = processor_seconds(network, list(pixels), threads)
+            keep(f"decoding alone, {name}", decoding)
+            keep(f"network alone, {name}", running)
+            keep(f"floor, {name}", (decoding + running) / cores)
+        started = time.perf_counter()
+        open_session(backbone.features_graph(), threads=1)
+        keep("opening the session", time.perf_counter() - started)
+        started, busy = time.perf_counter(), time.process_time()
+        extract(files, backbone, cache=False)
+        keep("extract, processor time", time.process_time() - busy)
+        keep("extract", time.perf_counter() - started)
+        keep("ratio to the floor, one at a time", rows["extract"][-1] / rows["floor, one at a time"][-1])
+        keep("ratio to the floor, all processors", rows["extract"][-1] / rows["floor, all processors"][-1])
+    print(f"{len(files)} photos, {backbone.name} at {backbone.preprocess.size} px, {cores} processors")
+    print(f"{'':36}{'median':>8}{'least':>8}{'most':>8}")
+    for name in sorted(rows, key=lambda name: name.startswith("ratio")):
+        values, unit = rows[name], "" if name.startswith("ratio") else " s"
+        print(f"{name:36}{median(values):8.2f}{min(values):8.2f}{max(values):8.2f}{unit}")
+
+
+def throughput(backbone: Backbone, pixels: Pixels, rounds: int) -> None:
+    cores = processors()
+    graph = backbone.features_graph()
+    found: dict[tuple[int, str], list[float]] = {}
+    sessions = {"a thread each": open_session(graph, threads=1), "one session": open_session(graph, threads=cores)}
+    for _ in range(rounds):
+        for batch in (1, 4, 8, 16):
+            batches = [pixels[i : i + batch] for i in range(0, len(pixels) - batch + 1, batch)]
+            for name, session in sessions.items():
+                with ThreadPoolExecutor(cores if name == "a thread each" else 1) as pool:
+                    start = time.perf_counter()
+                    list(pool.map(lambda b, s=session: s.run(None, {"image": b}), batches))  # type: ignore[misc]
+                    seconds = time.perf_counter() - start
+                found.setdefault((batch, name), []).append(len(batches) * batch / seconds)
+    print(f"\n{'photos a second, batch of':36}{'1':>8}{'4':>8}{'8':>8}{'16':>8}")
+    for name in sessions:
+        rates = "".join(f"{median(found[batch, name]):8.0f}" for batch in (1, 4, 8, 16))
+        print(f"{name + f', {cores} threads':36}{rates}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?", help="photos, at any depth")
+    parser.add_argument("--backbone", default="efficientnet_lite0")
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    if arguments.folder is None:
+        print("extraction: skipped, no folder of photos was given")
+        return
+    files = list_photos(arguments.folder)
+    backbone = load_backbone(arguments.backbone)
+    pixels = np.stack([load_image(file, backbone.preprocess) for file in files])
+    against_floor(files, backbone, pixels, arguments.rounds)
+    throughput(backbone, pixels[:256], arguments.rounds)
+
+
+if __name__ == "__main__":
+    main()

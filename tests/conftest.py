@@ -1,0 +1,102 @@
+"""What every test may use: a tiny real network, synthetic photos, and a cache of its own.
+
+    tiny_onnx       path of an ONNX file (a convolutional network at 32 px), its record beside it
+    photo_folder    photo_folder(tmp_path / "photos", {"red fish": 12, "blå": 12}) writes class folders
+
+rehead's cache lies in a temporary folder for the whole session, so the graph of the real backbone is
+built once; no test sees the user's own cache or weights.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+_SIDE = 32
+
+
+class PhotoFolder(Protocol):
+    def __call__(
+        self, folder: Path, counts: Mapping[str, int], *, seed: int = 0, size: tuple[int, int] = (72, 56)
+    ) -> Path: ...
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    root = tmp_path_factory.mktemp("rehead-cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REHEAD_CACHE", str(root))
+        patch.delenv("REHEAD_WEIGHTS", raising=False)
+        yield root
+
+
+@pytest.fixture(scope="session")
+def tiny_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Path of tiny.onnx: `input` float32 (N, 3, 32, 32) to `middle` (N, 8, 8, 8) and `last` (N, 24).
+
+    The weights are random and always the same; tiny.json beside it is its PreprocessSpec.
+    """
+    import onnx
+    import spox
+    import spox.opset.ai.onnx.v17 as op
+
+    rng = np.random.default_rng(7)
+
+    def conv(x: spox.Var, inputs: int, outputs: int, kernel: int, stride: int) -> spox.Var:
+        weight = rng.normal(size=(outputs, inputs, kernel, kernel)) / np.sqrt(inputs * kernel * kernel)
+        bias = rng.normal(scale=0.1, size=outputs)
+        arrays = (op.const(array.astype(np.float32)) for array in (weight, bias))
+        return op.relu(op.conv(x, *arrays, strides=[stride] * 2, auto_pad="SAME_UPPER"))
+
+    image = spox.argument(spox.Tensor(np.float32, ("N", 3, _SIDE, _SIDE)))
+    middle = conv(image, 3, 8, 5, 4)
+    last = op.flatten(op.global_average_pool(conv(middle, 8, 24, 3, 2)))
+    path = tmp_path_factory.mktemp("tiny") / "tiny.onnx"
+    onnx.save(spox.build({"input": image}, {"middle": middle, "last": last}), path)
+    record = {"size": _SIDE, "mean": [123.7, 116.3, 103.5], "std": [58.4, 57.1, 57.4]}
+    path.with_suffix(".json").write_text(json.dumps(record), "utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def photo_folder() -> PhotoFolder:
+    """Write FOLDER/CLASS/0000.jpg ... and return FOLDER.
+
+    The n-th class of `counts` has a colour and a stripe width of its own, over coarse light and shade
+    that no two photos share, so that a head can learn the classes and no photo duplicates another.
+    The same arguments write the same bytes; another `seed` writes other photos of the same classes.
+    `size` is (width, height).
+    """
+
+    def write(
+        folder: Path, counts: Mapping[str, int], *, seed: int = 0, size: tuple[int, int] = (72, 56)
+    ) -> Path:
+        for number, (name, count) in enumerate(counts.items()):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            for index in range(count):
+                rng = np.random.default_rng([seed, number, index])
+                photo = Image.fromarray(_photo(rng, number, size))
+                photo.save(folder / name / f"{index:04d}.jpg", quality=95)
+        return folder
+
+    return write
+
+
+def _photo(rng: np.random.Generator, number: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+    width, height = size
+    coarse = Image.fromarray(rng.integers(0, 256, (6, 6), dtype=np.uint8))
+    shade = np.asarray(coarse.resize(size, Image.Resampling.BICUBIC), dtype=np.float64) / 255
+    stripes = np.sin(np.arange(width) * 2 * np.pi / (4 + 3 * (number % 5)) + rng.uniform(0, 2 * np.pi))
+    hue = (number * 0.618 + rng.normal(scale=0.03)) % 1  # the golden ratio spreads any number of hues
+    colour = np.array(colorsys.hsv_to_rgb(hue, 0.7, 1.0))
+    light = 90 + 110 * shade + 25 * stripes[None, :]
+    pixels = light[:, :, None] * colour + rng.normal(scale=8, size=(height, width, 3))
+    return np.asarray(pixels.clip(0, 255), dtype=np.uint8)
