@@ -10,8 +10,9 @@ building the graph and opening the session) is what stands above 1. The floor is
 thread working at a time, and with one on every processor, as in `extract`, where processors share
 memory, caches and sometimes a core. The first is the lower one, and what the target of 1.1 refers to.
 
-The second table is what `extract` rests on: photos a second of ONNX Runtime alone by batch size, with
-one thread on each processor or with the threads of one session working on a batch together.
+The other tables are what `extract` rests on: photos a second of ONNX Runtime alone by batch size, with
+one thread on each processor or with the threads of one session working on a batch together; and what
+it saves to decode a few photos before the network runs on them, rather than to alternate.
 """
 
 from __future__ import annotations
@@ -85,14 +86,17 @@ def throughput(backbone: Backbone, pixels: Pixels, rounds: int) -> None:
     cores = processors()
     graph = backbone.features_graph()
     found: dict[tuple[int, str], list[float]] = {}
-    sessions = {"a thread each": open_session(graph, threads=1), "one session": open_session(graph, threads=cores)}
+    sessions = {
+        "a thread each": open_session(graph, threads=1),
+        "one session": open_session(graph, threads=cores),
+    }
     for _ in range(rounds):
         for batch in (1, 4, 8, 16):
             batches = [pixels[i : i + batch] for i in range(0, len(pixels) - batch + 1, batch)]
             for name, session in sessions.items():
                 with ThreadPoolExecutor(cores if name == "a thread each" else 1) as pool:
                     start = time.perf_counter()
-                    list(pool.map(lambda b, s=session: s.run(None, {"image": b}), batches))  # type: ignore[misc]
+                    list(pool.map(lambda b, s=session: s.run(None, {"image": b}), batches))
                     seconds = time.perf_counter() - start
                 found.setdefault((batch, name), []).append(len(batches) * batch / seconds)
     print(f"\n{'photos a second, batch of':36}{'1':>8}{'4':>8}{'8':>8}{'16':>8}")
@@ -101,8 +105,28 @@ def throughput(backbone: Backbone, pixels: Pixels, rounds: int) -> None:
         print(f"{name + f', {cores} threads':36}{rates}")
 
 
+def in_turns(files: Sequence[Path], backbone: Backbone, rounds: int) -> None:
+    """Processor time where a worker decodes a few photos and then runs the network on them."""
+    session = open_session(backbone.features_graph(), threads=1)
+
+    def turn(few: Sequence[Path]) -> None:
+        for image in [load_image(file, backbone.preprocess) for file in few]:
+            session.run(None, {"image": image[None]})
+
+    found: dict[int, list[float]] = {}
+    for _ in range(rounds):
+        for count in (1, 4, 8, 16):
+            turns = [files[i : i + count] for i in range(0, len(files), count)]
+            found.setdefault(count, []).append(processor_seconds(turn, turns, processors()))
+    print(f"\n{'decode n, then run n: n':36}{'1':>8}{'4':>8}{'8':>8}{'16':>8}")
+    rates = "".join(f"{median(found[count]) / len(files) * 1e3:8.2f}" for count in found)
+    print(f"{'processor time of a photo':36}{rates} ms")
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path, nargs="?", help="photos, at any depth")
     parser.add_argument("--backbone", default="efficientnet_lite0")
     parser.add_argument("--rounds", type=int, default=5)
@@ -115,6 +139,7 @@ def main() -> None:
     pixels = np.stack([load_image(file, backbone.preprocess) for file in files])
     against_floor(files, backbone, pixels, arguments.rounds)
     throughput(backbone, pixels[:256], arguments.rounds)
+    in_turns(files, backbone, arguments.rounds)
 
 
 if __name__ == "__main__":

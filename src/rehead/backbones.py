@@ -6,6 +6,7 @@ preprocessing beside it (`net.onnx` and `net.json`).
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -17,7 +18,7 @@ from typing import Any
 
 from . import atomic, graphs
 from .cache import cache_root
-from .errors import DataError, WeightsError
+from .errors import DataError, OutputError, UnknownNameError, WeightsError
 from .images import PreprocessSpec
 from .weights import registry, resolve
 
@@ -130,7 +131,7 @@ def read_preprocess(path: str | os.PathLike[str]) -> PreprocessSpec:
         raise DataError(f"{os.fspath(path)}: not JSON ({error})") from error
     try:
         return PreprocessSpec.from_dict(record)
-    except DataError as error:
+    except (DataError, UnknownNameError) as error:
         raise DataError(f"{os.fspath(path)}: {error}") from error
 
 
@@ -149,14 +150,15 @@ def _built(spec: registry.WeightSpec, preprocess: PreprocessSpec, path: Path) ->
     digest = kept.with_suffix(".sha256")
     if kept.is_file() and digest.is_file():
         trunk = kept.read_bytes()
-        if hashlib.sha256(trunk).hexdigest() == digest.read_text().strip():
+        if hashlib.sha256(trunk).hexdigest().encode() == digest.read_bytes():
             return trunk
     from .weights.torchfile import read_state_dict
 
     model = graphs.build_trunk(spec.architecture, read_state_dict(path), preprocess)
     trunk = bytes(model.SerializeToString(deterministic=True))
-    atomic.write_bytes(kept, trunk)
-    atomic.write_text(digest, hashlib.sha256(trunk).hexdigest())
+    with contextlib.suppress(OutputError):  # then it is built again the next time
+        atomic.write_bytes(kept, trunk)
+        atomic.write_text(digest, hashlib.sha256(trunk).hexdigest())
     return trunk
 
 
@@ -164,6 +166,10 @@ def _from_onnx(path: Path, preprocess: PreprocessSpec | None) -> Backbone:
     """A user's own network: every output becomes a tap, maps and vectors alike."""
     import onnx
 
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error
     if preprocess is None:
         record = path.with_suffix(".json")
         if not record.is_file():
@@ -174,11 +180,8 @@ def _from_onnx(path: Path, preprocess: PreprocessSpec | None) -> Backbone:
             )
         preprocess = read_preprocess(record)
     try:
-        data = path.read_bytes()
         model = onnx.load_from_string(data)
         onnx.checker.check_model(model)
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error
     except Exception as error:  # protobuf and the checker raise what they like
         raise WeightsError(f"{path}: not a valid ONNX file ({str(error).splitlines()[0]})") from error
     trunk = graphs.wrap(model, preprocess, str(path)).SerializeToString(deterministic=True)

@@ -4,7 +4,7 @@ A context is everything but the photo that a row depends on: view, preprocess, w
 dtype and format version. Its digest names a folder; in it lie shards of rows beside the sha256 of
 the photos' bytes. A shard is written whole or not at all and never changed, so a killed run loses
 at most the rows since its last shard, two processes may write at once, and moving the photos
-costs nothing.
+costs nothing. A damaged shard is found by its checksums and forgotten.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import contextlib
 import hashlib
 import json
 import os
+import struct
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +29,8 @@ __all__ = ["FORMAT_VERSION", "RowCache", "cache_root", "digest_of"]
 FORMAT_VERSION = 1
 """Raised when what a row holds changes, so that an old row is never returned for a new question."""
 
-_KEY = np.dtype("S64")
+_KEY = 64  # bytes of a sha256 in hex
+_HEAD = struct.Struct("<III")  # how many rows, crc32 of the keys, crc32 of the rows; then keys, then rows
 
 
 def cache_root() -> Path:
@@ -47,7 +50,8 @@ def digest_of(record: Mapping[str, Any]) -> str:
 
 class _Shard(NamedTuple):
     path: Path
-    offset: int
+    start: int  # of the rows, bytes
+    checksum: int  # of the rows
 
 
 class RowCache:
@@ -58,7 +62,7 @@ class RowCache:
     context : mapping
         JSON-able record of all that a row depends on besides the photo's bytes.
     row : dtype
-        What a row is; structured, or with a shape.
+        What a row is: a structured type, its byte order stated.
     root : path, optional
         Folder of the cache, `cache_root()` by default. Nothing is made until the first `put`.
     """
@@ -73,13 +77,17 @@ class RowCache:
                 self._open(path)
 
     def _open(self, path: Path) -> None:
-        try:
-            with path.open("rb") as file:
-                keys = np.load(file, allow_pickle=False)
-                shard = _Shard(path, file.tell())
-            self._places.update((key.decode(), (shard, n)) for n, key in enumerate(keys.tolist()))
-        except (OSError, ValueError, EOFError, AttributeError):
-            self._forget(path)
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            count, of_keys, of_rows = _HEAD.unpack(file.read(_HEAD.size).ljust(_HEAD.size, b"\0"))
+            whole = size == _HEAD.size + count * (_KEY + self.row.itemsize)
+            keys = file.read(count * _KEY) if whole else b""
+            if not whole or zlib.crc32(keys) != of_keys:
+                return self._forget(path)
+            shard = _Shard(path, file.tell(), of_rows)
+            names = (keys[at : at + _KEY].decode("ascii") for at in range(0, len(keys), _KEY))
+            self._places.update((name, (shard, n)) for n, name in enumerate(names))
+        return None
 
     def _forget(self, path: Path) -> None:
         """Drop a damaged shard: it only costs the time to compute its rows again."""
@@ -101,15 +109,16 @@ class RowCache:
             if place := self._places.get(photo):
                 wanted.setdefault(place[0], []).append((n, place[1]))
         for shard, pairs in wanted.items():
-            try:
-                with shard.path.open("rb") as file:
-                    file.seek(shard.offset)
-                    rows = np.load(file, allow_pickle=False)
-                here, there = (np.array(side) for side in zip(*pairs, strict=True))
-                out[here] = rows[there]
-                found[here] = True
-            except (OSError, ValueError, EOFError, IndexError, TypeError):
+            data = b""
+            with contextlib.suppress(OSError), shard.path.open("rb") as file:
+                file.seek(shard.start)
+                data = file.read()
+            if not data or zlib.crc32(data) != shard.checksum:
                 self._forget(shard.path)
+                continue
+            here, there = (np.array(side) for side in zip(*pairs, strict=True))
+            out[here] = np.frombuffer(data, self.row)[there]
+            found[here] = True
         return found
 
     def put(self, photos: Sequence[str], rows: NDArray[Any]) -> None:
@@ -121,7 +130,7 @@ class RowCache:
             atomic.write_text(self.folder / "context.json", note)
         name = hashlib.sha256("".join(photos).encode()).hexdigest()[:32]
         path = self.folder / f"{name}.rows"
-        with atomic.replacing(path) as beside, beside.open("wb") as file:
-            np.save(file, np.array(photos, dtype=_KEY), allow_pickle=False)
-            np.save(file, np.asarray(rows, dtype=self.row), allow_pickle=False)
+        keys, data = "".join(photos).encode("ascii"), np.asarray(rows, dtype=self.row).tobytes()
+        head = _HEAD.pack(len(photos), zlib.crc32(keys), zlib.crc32(data))
+        atomic.write_bytes(path, head + keys + data)
         self._open(path)

@@ -43,9 +43,9 @@ def fit_temperature(
     y : int ndarray of shape (n,)
     weight : float64 ndarray of shape (n,), optional
     smooth : bool
-        Fit as if each class had been seen once more, wrongly (Platt 1999): the targets are
-        1 - e and e spread over all classes, with e = 1 / (n / K + 2). A few photos that are all
-        right then do not promise certainty.
+        Fit as if one more photo had been wrong, after Platt (1999): the targets are 1 - e for the
+        class and e spread over all, with e = 1 / (n + 2). A few photos that are all right then do
+        not promise certainty.
 
     Returns
     -------
@@ -53,8 +53,7 @@ def fit_temperature(
         Positive. The loss is convex in 1 / T, so golden-section search in log T finds it; where every
         photo is right the loss falls for ever and the lower end of the search is returned.
     """
-    classes = logits.shape[1]
-    share = 1 / (len(y) / classes + 2) if smooth else 0.0
+    share = 1 / (len(y) + 2) if smooth else 0.0
 
     def loss(log_temperature: float) -> float:
         scaled = logits / np.exp(log_temperature)

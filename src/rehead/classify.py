@@ -32,15 +32,13 @@ from .heads import select_head
 from .heads.outlier import Subspace, fit_subspace, held_out_scores
 from .images import PreprocessSpec, load_image
 from .modelfile import write_model_file
-from .operating_point import choose_operating_point
+from .operating_point import UNKNOWN, choose_operating_point
 
-__all__ = ["ImageClassifier", "duplicate_groups"]
+__all__ = ["ImageClassifier", "check_names", "duplicate_groups"]
 
 Photos = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
-_MIRROR_UP_TO = (
-    500  # photos; mirrored ones cost as much again and gain little (benchmarks/head_candidates.py)
-)
+_MIRROR_UP_TO = 200  # photos; mirrored ones cost as much again and gain little, benchmarks/head_candidates.py
 _PARITY = 1e-4  # largest difference between the fitted head and the file that is written, in probability
 
 
@@ -60,7 +58,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         the last, the last two and all.
     mirror : "auto" or bool
         Whether to train on mirrored photos too, if cross-validation finds that they help; "auto" tries
-        it with up to 500 photos.
+        it with up to 200 photos.
     class_weight : None or "balanced"
         "balanced" weighs every class the same, however many photos it has.
     cv : int
@@ -80,7 +78,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Attributes
     ----------
-    classes_ : ndarray of str (K,)
+    classes_ : ndarray (K,)
+        Of str, or of the integers that `fit` was given; a model file's are always text.
     selection_ : Selection
         The head that was chosen, and the path that was searched.
     temperature_ : float
@@ -146,7 +145,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         X : path or sequence of paths
             A folder of class folders or a CSV, whose labels are taken (its rows for testing are left
             alone); or n photos.
-        y : array-like of str (n,), optional
+        y : array-like of str or int (n,), optional
             Class of each photo; not with a folder or CSV.
         groups : array-like (n,), optional
             Photos that share one never stand on both sides of a fold. Near-duplicates share one anyway.
@@ -164,13 +163,12 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         names, paths, labels, groups = _training_rows(X, y, groups)
         network = self.network()
         features = self.extract(paths, network, mirror=self.mirrors(len(paths)))
-        self.unreadable_ = [(names[row], error.reason) for row, error in features.errors]
         if self.strict and features.errors:
             raise features.errors[0][1]
         keep = features.readable
         check_trainable(_rows_as_dataset(names, paths, labels, keep))
-        self.classes_, target = np.unique(labels[keep], return_inverse=True)
-        X_plain = features.plain[keep]
+        classes, target = np.unique(labels[keep], return_inverse=True)
+        X_plain = features.plain if keep.all() else features.plain[keep]
         group = merge_groups(
             duplicate_groups(features, network)[keep], *([groups[keep]] if groups is not None else [])
         )
@@ -190,6 +188,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             balanced=self.class_weight == "balanced",
         )
         self._calibrate(X_plain, target, fold, network)
+        self.classes_ = classes
+        self.unreadable_ = [(names[row], error.reason) for row, error in features.errors]
         self._backbone = network
         self._seen = tuple(digest for digest, ok in zip(features.digests, keep, strict=True) if ok)
         self._files = [path for path, ok in zip(paths, keep, strict=True) if ok]
@@ -197,7 +197,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.n_taps_ = len(network.taps)
         self.n_photos_ = len(target)
         self.n_folds_ = int(fold.max()) + 1
-        self.class_counts_ = dict(zip(self.classes_.tolist(), np.bincount(target).tolist(), strict=True))
+        self.class_counts_ = dict(zip(map(str, classes), np.bincount(target).tolist(), strict=True))
         self.cautions_ = self._cautions(fold)
         return self
 
@@ -229,8 +229,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
         if len(fold) * (1 - self.coverage) < 2:
             cautions.append(
-                f'{len(fold)} photos are too few to set the limits for "unknown" at {self.coverage:.0%}; they '
-                "are those of the oddest photo that was seen."
+                f'{len(fold)} photos are too few to set the limits for "unknown" at {self.coverage:.0%}; '
+                "they are those of the oddest photo that was seen."
             )
         return cautions
 
@@ -241,6 +241,10 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise DataError(f"cv is {self.cv}; expected 2 folds or more")
         if not 0 < self.coverage <= 1:
             raise DataError(f"coverage is {self.coverage}; expected more than 0 and at most 1")
+        if self.mirror not in ("auto", True, False):
+            raise DataError(f"mirror is {self.mirror!r}; expected 'auto', True or False")
+        if self.threads is not None and self.threads < 1:
+            raise DataError(f"threads is {self.threads}; expected 1 or more, or None for all processors")
         if self.depths != "auto" and not (isinstance(self.depths, int) and self.depths >= 1):
             raise DataError(f"depths is {self.depths!r}; expected 'auto' or a whole number from 1")
 
@@ -302,21 +306,24 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self.decision(X)[0]
 
     def predict(self, X: Photos) -> NDArray[Any]:
-        """Most probable class of each photo, str (n,)."""
-        labels: NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        """Most probable class of each photo, (n,), of the type of `classes_`."""
+        best = self.predict_proba(X).argmax(axis=1)
+        labels: NDArray[Any] = self.classes_[best]
         return labels
 
     def score(self, X: Photos, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
         """Share of photos whose class is predicted rightly.
 
-        `y` may be left out where X is a folder of class folders or a CSV.
+        `y` may be left out where X is a folder of class folders or a CSV; where that has photos for
+        testing, only those are used.
         """
         check_is_fitted(self)
         if y is None:
-            dataset = read_dataset(X)  # type: ignore[arg-type]
+            dataset = _labelled(X)
+            if (tested := dataset.splits == "test").any():
+                dataset = dataset.take(tested)
             X, y = dataset.paths, dataset.labels
-        right = self.predict(X) == np.asarray(y)
-        return float(np.average(right, weights=None if sample_weight is None else np.asarray(sample_weight)))
+        return float(super().score(X, _as_labels(y), sample_weight))
 
     # the model file
 
@@ -341,7 +348,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             "rehead": __version__,
             "kind": "classifier",
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "labels": self.classes_.tolist(),
+            "labels": [str(name) for name in self.classes_],
             "preprocess": self._backbone.preprocess.to_dict(),
             "backbone": self.weights_record_,
             "depths": [tap.name for tap in self._backbone.taps],
@@ -389,8 +396,17 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if (difference := float(np.abs(found - expected).max())) > _PARITY:
             raise ModelFileError(
                 f"the file to be written differs from the fitted head by {difference:.1e} in probability, "
-                f"more than {_PARITY}; this is a defect of rehead or of the backbone's graph, please report it"
+                f"more than {_PARITY}; this is a defect of rehead or of the backbone's graph; please tell us"
             )
+
+
+def check_names(labels: NDArray[Any]) -> None:
+    """Refuse a class whose name would make answers ambiguous; DatasetError."""
+    if UNKNOWN in labels.tolist():
+        raise DatasetError(
+            f"a class is called {UNKNOWN!r}, which is the answer for photos of no class; "
+            "give it another name, such as 'other'"
+        )
 
 
 def duplicate_groups(features: Features, network: Backbone) -> NDArray[np.intp]:
@@ -401,7 +417,7 @@ def duplicate_groups(features: Features, network: Backbone) -> NDArray[np.intp]:
     groups[rows] = near_duplicates(
         [digest for digest, ok in zip(features.digests, rows, strict=True) if ok],
         features.hashes[rows],
-        features.plain[rows][:, last],
+        features.plain[:, last][rows],
     )
     return groups
 
@@ -412,28 +428,47 @@ def _as_paths(X: Photos) -> list[Path]:
     return [Path(path) for path in X]
 
 
+def _labelled(X: Photos) -> Dataset:
+    if not isinstance(X, str | os.PathLike):
+        raise DatasetError("a list of photos needs the class of each; give it as the second argument, y")
+    return read_dataset(X)
+
+
 def _training_rows(
     X: Photos, y: ArrayLike | None, groups: ArrayLike | None
-) -> tuple[list[str], list[Path], NDArray[np.str_], NDArray[Any] | None]:
+) -> tuple[list[str], list[Path], NDArray[Any], NDArray[Any] | None]:
     """Names, files, labels and groups of the photos to fit on."""
+    given = None if groups is None else np.asarray(groups)
     if y is None:
-        if not isinstance(X, str | os.PathLike):
-            raise DatasetError("a list of photos needs their classes: fit(paths, labels)")
-        dataset = read_dataset(X)
+        dataset = _labelled(X)
         dataset = dataset.take(dataset.splits != "test")
-        named: NDArray[Any] = np.asarray(groups) if groups is not None else dataset.groups
-        return list(dataset.ids), list(dataset.paths), dataset.labels, named
-    paths = _as_paths(X)
-    labels = np.asarray(y).astype(np.str_)
-    given: NDArray[Any] | None = None if groups is None else np.asarray(groups)
+        names, paths, labels = list(dataset.ids), list(dataset.paths), dataset.labels
+        given = dataset.groups if given is None else given
+    else:
+        paths = _as_paths(X)
+        names, labels = [str(path) for path in paths], _as_labels(y)
     for name, column in (("labels", labels), ("groups", given)):
-        if column is not None and len(column) != len(paths):
-            raise DatasetError(f"{len(paths)} photos and {len(column)} {name}; expected one for each photo")
-    return [str(path) for path in paths], paths, labels, given
+        if column is not None and column.shape != (len(paths),):
+            raise DatasetError(
+                f"{len(paths)} photos, and {name} of shape {column.shape}; expected one for each photo"
+            )
+    check_names(labels)
+    return names, paths, labels, given
+
+
+def _as_labels(y: ArrayLike) -> NDArray[Any]:
+    """Labels as they are where they are integers or truth values, and as text otherwise."""
+    labels = np.asarray(y)
+    if labels.dtype.kind in "iub":
+        return labels
+    missing = [row for row, label in enumerate(labels.ravel().tolist()) if label is None or label != label]
+    if missing:
+        raise DatasetError(f"photo {missing[0]} has no label, one of {len(missing)}; give every photo one")
+    return labels.astype(np.str_)
 
 
 def _rows_as_dataset(
-    names: list[str], paths: list[Path], labels: NDArray[np.str_], keep: NDArray[np.bool_]
+    names: list[str], paths: list[Path], labels: NDArray[Any], keep: NDArray[np.bool_]
 ) -> Dataset:
     rows = np.flatnonzero(keep)
     blank = np.full(len(rows), "")
@@ -441,7 +476,7 @@ def _rows_as_dataset(
         Path("the photos"),
         tuple(names[n] for n in rows),
         tuple(paths[n] for n in rows),
-        labels[rows],
+        labels[rows].astype(np.str_),
         blank,
         blank,
     )

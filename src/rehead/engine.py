@@ -29,6 +29,8 @@ def open_session(graph: bytes, *, threads: int) -> Any:
     -------
     onnxruntime.InferenceSession
     """
+    # ONNX Runtime 1.31 counts its uses and sends them to its makers unless this is set before the import.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -54,7 +54,7 @@ def write_model_file(path: str | os.PathLike[str], graph: bytes, manifest: Mappi
     text = json.dumps(
         {**manifest, "protocol": PROTOCOL}, sort_keys=True, ensure_ascii=False, separators=(",", ":")
     ).encode("utf-8")
-    atomic.write_bytes(path, graph + _entry(_MANIFEST, text) + _entry(_DIGEST, _digest(graph, text)))
+    atomic.write_bytes(path, graph + _sealed(graph, text))
 
 
 def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
@@ -90,22 +90,24 @@ def _checked(file: Path, data: bytes) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads(entries[_MANIFEST])
         protocol = int(manifest["protocol"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise altered from error
     if protocol > PROTOCOL:
         raise NewerProtocolError(
-            f"{file}: written by rehead {manifest.get('rehead', '?')} with protocol {protocol}, this rehead reads "
-            f"up to {PROTOCOL}; run `pip install --upgrade rehead`"
+            f"{file}: written by rehead {manifest.get('rehead', '?')} with protocol {protocol}, this rehead "
+            f"reads up to {PROTOCOL}; run `pip install --upgrade rehead`"
         )
-    if entries.get(_DIGEST) != _digest(data[:body], entries[_MANIFEST]):
+    if data[body:] != _sealed(data[:body], entries[_MANIFEST]):
         raise altered
     if lacking := [name for name in _REQUIRED if name not in manifest]:
         raise NotAModelFileError(f"{file}: its manifest lacks {', '.join(lacking)}")
     return manifest
 
 
-def _digest(graph: bytes, manifest: bytes) -> bytes:
-    return hashlib.sha256(hashlib.sha256(graph).digest() + manifest).hexdigest().encode()
+def _sealed(graph: bytes, manifest: bytes) -> bytes:
+    """The end of the file: manifest, and digest of graph and manifest."""
+    digest = hashlib.sha256(hashlib.sha256(graph).digest() + manifest).hexdigest().encode()
+    return _entry(_MANIFEST, manifest) + _entry(_DIGEST, digest)
 
 
 # Protobuf's wire format, https://protobuf.dev/programming-guides/encoding

@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 
 from .errors import DataError
 
-__all__ = ["OperatingPoint", "choose_operating_point"]
+__all__ = ["UNKNOWN", "OperatingPoint", "choose_operating_point"]
+
+UNKNOWN = "unknown"
+"""What a photo is called that the model should not name; no class may be called so."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,11 @@ class OperatingPoint:
     def reason(self, probability: float, outlier_score: float) -> str:
         """Why a photo is not answered, as a phrase; "" where it is."""
         if outlier_score > self.outlier_score:
-            limit = f"outlier score {outlier_score:.2f}, limit {self.outlier_score:.2f}"
-            return f"unlike the training photos ({limit})"
+            score, limit = _told_apart(outlier_score, self.outlier_score)
+            return f"unlike the training photos (outlier score {score}, limit {limit})"
         if probability < self.probability:
-            return f"not sure enough (probability {probability:.2f}, needs {self.probability:.2f})"
+            found, needed = _told_apart(probability, self.probability)
+            return f"not sure enough (probability {found}, needs {needed})"
         return ""
 
 
@@ -93,6 +97,12 @@ def choose_operating_point(
     kept = probabilities[outlier_scores <= limit].max(axis=1)
     sure = -_rank(-kept, coverage / share)
     return OperatingPoint(coverage, float(sure), float(limit), len(probabilities))
+
+
+def _told_apart(value: float, limit: float) -> tuple[str, str]:
+    """Both as text, with as many decimals, two or more, as it takes to see that they differ."""
+    digits = next((n for n in range(2, 17) if f"{value:.{n}f}" != f"{limit:.{n}f}"), 17)
+    return f"{value:.{digits}f}", f"{limit:.{digits}f}"
 
 
 def _rank(values: NDArray[np.floating], share: float) -> float:

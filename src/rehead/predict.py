@@ -18,12 +18,9 @@ from .engine import open_session, processors
 from .errors import ImageError, NotAModelFileError
 from .images import PreprocessSpec, load_image
 from .modelfile import ModelFile, read_model_file
-from .operating_point import OperatingPoint
+from .operating_point import UNKNOWN, OperatingPoint
 
 __all__ = ["UNKNOWN", "Prediction", "Predictor", "load_model"]
-
-UNKNOWN = "unknown"
-"""What a photo is called that the model should not name."""
 
 Photo = str | os.PathLike[str] | bytes
 
@@ -94,8 +91,8 @@ class Predictor:
             name not in outputs or (width and outputs[name][1] != width) for name, width in expected.items()
         ):
             raise NotAModelFileError(
-                f"{file.path}: its graph takes {shape} and gives {outputs}; expected ['N', {side}, {side}, 3] "
-                f"and {len(self.labels)} probabilities, features and outlier_score"
+                f"{file.path}: its graph takes {shape} and gives {outputs}; expected "
+                f"['N', {side}, {side}, 3] and {len(self.labels)} probabilities, features and outlier_score"
             )
 
     @cached_property

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import atomic
-from .classify import ImageClassifier, duplicate_groups
+from .classify import ImageClassifier, check_names, duplicate_groups
 from .datasets import Dataset, check_labels, check_trainable, digest, hold_out, merge_groups, read_dataset
 from .errors import OutputError
 from .evaluation import Evaluation, confident_mistakes, evaluate, write_report
@@ -106,6 +106,7 @@ def train(
     _check_place(folder, overwrite)
     clock = _Clock()
     dataset = read_dataset(photos)
+    _check_classes(dataset)
     model = classifier or ImageClassifier()
     with _cache_for(model):
         network = model.network()
@@ -117,29 +118,30 @@ def train(
         clock.lap("features")
         group = merge_groups(duplicate_groups(features, network), dataset.groups)
         part, notes = _split(dataset, features, group, test_share, model.random_state)
-        rows = part == "train"
+        tested, rows = features.plain[part == "test"], part == "train"
+        del features  # a row is 12 kB, and fitting fetches those it needs from the cache
         model.fit([dataset.paths[n] for n in np.flatnonzero(rows)], dataset.labels[rows], groups=group[rows])
         model.unreadable_ = unreadable
         clock.lap("head")
-        test = _test(model, dataset, features, part, group)
-        evaluation = test.evaluation if test else None
-        clock.lap("evaluation")
-        notes += model.cautions_
-        cautions = notes + (evaluation.cautions if evaluation else [])
-        split = digest(dataset.ids, dataset.labels, part)
-        record = _record(model, dataset, part, group, split, command, unreadable, cautions)
-        with atomic.replacing_folder(folder) as beside:
-            _write_splits(beside / "splits.csv", dataset, part, group)
-            metrics = evaluation.to_dict() if evaluation else None
-            _write_json(
-                beside / "metrics.json", {"test": metrics, "head": _head(model), "cautions": cautions}
-            )
-            model.save(beside / "model.onnx", extra={"split": split, "metrics": _summary(metrics)})
-            clock.lap("model file")
-            if test:
-                _report(beside / "report.html", model, dataset, test, record, notes)
-            clock.lap("report")
-            _write_json(beside / "run.json", {**record, "seconds": clock.seconds})
+    test = _test(model, dataset, tested, part, group)
+    evaluation = test.evaluation if test else None
+    clock.lap("evaluation")
+    notes += model.cautions_
+    cautions = notes + (evaluation.cautions if evaluation else [])
+    split = digest(dataset.ids, dataset.labels, part)
+    record = _record(model, dataset, part, group, split, command, unreadable, cautions)
+    with atomic.replacing_folder(folder) as beside:
+        _write_splits(beside / "splits.csv", dataset, part, group)
+        metrics = evaluation.to_dict() if evaluation else None
+        _write_json(
+            beside / "metrics.json", {"test": metrics, "head": _head(model), "cautions": cautions}
+        )
+        model.save(beside / "model.onnx", extra={"split": split, "metrics": _summary(metrics)})
+        clock.lap("model file")
+        if test:
+            _report(beside / "report.html", model, dataset, test, record, notes)
+        clock.lap("report")
+        _write_json(beside / "run.json", {**record, "seconds": clock.seconds})
     return Run(folder, model, evaluation, cautions, unreadable, clock.seconds)
 
 
@@ -157,6 +159,14 @@ class _Clock:
 # splitting
 
 
+def _check_classes(dataset: Dataset) -> None:
+    """Refuse what can be seen before any photo is opened; `_split` looks again at those that are readable."""
+    tested = dataset.splits == ("test" if "test" in dataset.splits.tolist() else "val")
+    check_names(dataset.labels)
+    check_trainable(dataset.take(~tested))
+    check_labels(dataset.take(~tested).classes, dataset.take(tested))
+
+
 def _split(
     dataset: Dataset, features: Features, group: NDArray[np.intp], share: float, seed: int
 ) -> tuple[NDArray[np.str_], list[str]]:
@@ -165,12 +175,13 @@ def _split(
     part = np.full(len(dataset), "train", dtype="<U10")
     readable = features.readable
     sides = set(dataset.splits.tolist())
-    if sides & {"train", "val", "test"}:
+    given = bool(sides & {"train", "val", "test"})
+    if given:
         tested = "test" if "test" in sides else "val"
         part[dataset.splits == tested] = "test"
         if tested == "val":
             notes.append(
-                "No test photos were given; the validation photos serve as test photos and are not trained on."
+                "No test photos were given; the validation photos serve as such and are not trained on."
             )
         elif "val" in sides:
             notes.append(
@@ -191,14 +202,15 @@ def _split(
     if leaked.any():
         part[leaked] = "left out"
         notes.append(
-            f"{int(leaked.sum())} training photos are near-duplicates of test photos, or share a group with "
-            "them; they were left out of training, so that the test stays honest."
+            f"Near-duplicates of test photos, and photos that share a group with one: {int(leaked.sum())} were "
+            "left out of training, so that the test stays honest."
         )
         check_trainable(dataset.take(part == "train"))
         check_labels(set(dataset.labels[part == "train"].tolist()), dataset.take(tested_rows))
     if untested := sorted(set(dataset.labels[trained].tolist()) - set(dataset.labels[tested_rows].tolist())):
         names = ", ".join(repr(name) for name in untested[:5]) + (" and others" if len(untested) > 5 else "")
-        notes.append(f"Too few different photos to hold any out for testing: {names}.")
+        too_few = "Too few different photos to hold any out for testing"
+        notes.append(f"{'No test photos were given of' if given else too_few}: {names}.")
     return part, notes
 
 
@@ -216,14 +228,14 @@ class _Test:
 def _test(
     model: ImageClassifier,
     dataset: Dataset,
-    features: Features,
+    features: NDArray[np.float32],
     part: NDArray[np.str_],
     group: NDArray[np.intp],
 ) -> _Test | None:
     rows = np.flatnonzero(part == "test")
     if not len(rows):
         return None
-    probabilities, outliers = model.decision_of(features.plain[rows])
+    probabilities, outliers = model.decision_of(features)
     truth = np.searchsorted(model.classes_, dataset.labels[rows])
     accepted = model.operating_point_.accept(probabilities, outliers)
     classes = model.classes_.tolist()
@@ -368,7 +380,9 @@ def _write_json(path: Path, record: object) -> None:
 
 def _check_place(folder: Path, overwrite: bool) -> None:
     """Refuse before the work is done, not after."""
-    if folder.is_dir() and any(folder.iterdir()):
+    with atomic.output_errors(folder):
+        in_use = folder.is_dir() and any(folder.iterdir())
+    if in_use:
         if not (folder / "run.json").is_file():
             raise OutputError(
                 f"{folder}: the folder holds other files; choose an empty or a new one for --out"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -13,14 +14,18 @@ from . import evaluate, predict, train, weights
 
 __all__ = ["app", "main"]
 
+_UsageError: Any = typer.BadParameter.__mro__[1]  # typer exports only what derives from it
+_INTERRUPTED = 130  # 128 + SIGINT, as shells have it; typer returns it too
+
 app = typer.Typer(
     name="rehead",
     help="Give a pretrained network a new head: image classification you can trust, on the machine you have.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("train")(train.train)
+app.command("train", short_help="Train a classifier on photos, and test it.")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.add_typer(weights.app, name="weights")
@@ -45,15 +50,30 @@ def _root(
 
 def main() -> None:
     """Run the command line; a deliberate error becomes one line and exit code 2, a bug a traceback."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names may be no valid text
     try:
-        app()
+        code = app(standalone_mode=False)  # where it would print errors itself, in several lines
+        sys.stdout.flush()
     except ReheadError as error:
-        print(f"rehead: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("rehead: interrupted; nothing half-written, and what was computed is kept", file=sys.stderr)
-        raise SystemExit(130) from None
+        _fail(str(error), 2)
+    except _UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()
+            raise SystemExit(2) from None
+        _fail(f"{error.format_message().rstrip('.')}; see --help", 2)
+    except (KeyboardInterrupt, typer.Abort):
+        code = _INTERRUPTED
     except BrokenPipeError:
         # the reader has gone, as in `rehead predict ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
+    if code == _INTERRUPTED:
+        _fail("interrupted; nothing half-written, and what was computed is kept", code)
+    raise SystemExit(code)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    """End with one line, whatever the names in it hold."""
+    print("rehead: " + message.replace("\r", "\\r").replace("\n", "\\n"), file=sys.stderr)
+    raise SystemExit(code) from None

@@ -51,17 +51,17 @@ def evaluate(
         typer.echo(json.dumps(result.to_dict(), indent=2, ensure_ascii=False))
         return
     from rich.console import Console
+    from rich.text import Text
 
     from .tables import scores_table
 
     console = Console()
     console.print(scores_table(result.evaluation))
-    console.print(result.evaluation.sentence, highlight=False)
+    console.print(result.evaluation.sentence, highlight=False, markup=False)
     for caution in result.cautions:
-        console.print(f"[yellow]![/yellow] {caution}", highlight=False)
+        console.print("[yellow]![/yellow]", Text(caution), highlight=False)
     for name, reason in result.unreadable:
         console.print(f"  unreadable: {name}: {reason}", highlight=False, markup=False)
     if out is not None:
-        console.print(
-            f"wrote {out / 'metrics.json'} and {out / 'report.html'}", highlight=False, soft_wrap=True
-        )
+        wrote = f"wrote {out / 'metrics.json'} and {out / 'report.html'}"
+        console.print(wrote, highlight=False, markup=False, soft_wrap=True)

@@ -116,15 +116,16 @@ def _mirror(text: str) -> bool | Literal["auto"]:
 
 def _show(result: Run) -> None:
     from rich.console import Console
+    from rich.text import Text
 
     from .tables import scores_table
 
     console = Console()
     if result.evaluation:
         console.print(scores_table(result.evaluation))
-        console.print(result.evaluation.sentence, highlight=False)
+        console.print(result.evaluation.sentence, highlight=False, markup=False)
     for caution in result.cautions:
-        console.print(f"[yellow]![/yellow] {caution}", highlight=False)
+        console.print("[yellow]![/yellow]", Text(caution), highlight=False)
     if result.unreadable:
         console.print(
             f"[yellow]![/yellow] {len(result.unreadable)} unreadable photos were left out:", highlight=False
@@ -132,7 +133,8 @@ def _show(result: Run) -> None:
         for name, reason in result.unreadable[:10]:
             console.print(f"    {name}: {reason}", highlight=False, markup=False)
         if len(result.unreadable) > 10:
-            console.print(f"    and {len(result.unreadable) - 10} more, in {result.folder / 'run.json'}")
+            more = f"    and {len(result.unreadable) - 10} more, in {result.folder / 'run.json'}"
+            console.print(more, highlight=False, markup=False, soft_wrap=True)
     names = ["model.onnx", *(["report.html"] if result.evaluation else [])]
     console.print(
         f"{sum(result.seconds.values()):.1f} s; wrote " + " and ".join(str(result.folder / n) for n in names),

@@ -71,19 +71,29 @@ def wrap(model: Any, preprocess: PreprocessSpec, name: str) -> Any:
     from .layers import OPSET, image_input, normalised
 
     versions = {i.domain: i.version for i in model.opset_import}
-    if versions.get("", OPSET) < OPSET:
-        model = onnx.version_converter.convert_version(model, OPSET)
+    if (version := versions.get("", OPSET)) < OPSET:
+        try:
+            model = onnx.version_converter.convert_version(model, OPSET)
+        except Exception as error:  # the converter raises what it likes
+            raise WeightsError(
+                f"{name}: written with opset {version}, which cannot be brought up to {OPSET} "
+                f"({str(error).splitlines()[0]}); export it again with opset {OPSET} or later"
+            ) from error
     given = {i.name for i in model.graph.initializer}
     inputs = [i for i in model.graph.input if i.name not in given]
-    shape = [d.dim_value for d in inputs[0].type.tensor_type.shape.dim] if len(inputs) == 1 else []
+    kinds = [i.type.tensor_type.elem_type for i in inputs]
+    fits = kinds == [onnx.TensorProto.FLOAT]
+    shape = [d.dim_value for d in inputs[0].type.tensor_type.shape.dim] if fits else []
     size = preprocess.size
     wanted = [3, size, size] if preprocess.layout == "NCHW" else [size, size, 3]
     if len(shape) != 4 or any(have not in (0, want) for have, want in zip(shape[1:], wanted, strict=True)):
         found = "; ".join(
-            f"{i.name} {[d.dim_value or '?' for d in i.type.tensor_type.shape.dim]}" for i in inputs
+            f"{i.name} {onnx.TensorProto.DataType.Name(kind).lower()} "
+            f"{[d.dim_value or '?' for d in i.type.tensor_type.shape.dim]}"
+            for i, kind in zip(inputs, kinds, strict=True)
         )
         raise WeightsError(
-            f"{name}: expected one input of shape [N, {', '.join(map(str, wanted))}], found {found}"
+            f"{name}: expected one float input of shape [N, {', '.join(map(str, wanted))}], found {found}"
         )
     inputs[0].type.tensor_type.shape.dim[0].dim_param = "N"
     for output in model.graph.output:

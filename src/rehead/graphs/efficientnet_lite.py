@@ -42,33 +42,36 @@ def _width(channels: int, factor: float) -> int:
 def trunk(x: Var, state: State, name: str) -> dict[str, Var]:
     """Maps after every block and after the head convolution, float32 (N, C, h, w), by name."""
     width, depth = SCALES[name]
-    x = relu6(conv_bn(x, state, "_conv_stem", "_bn0", eps=_EPS, stride=2))
-    taps: dict[str, Var] = {}
     channels = 32
-    for stage, (expand, outputs, repeats, first_stride, _kernel) in enumerate(_STAGES):
+    x = relu6(conv_bn(x, state, "_conv_stem", "_bn0", outputs=channels, kernel=3, eps=_EPS, stride=2))
+    taps: dict[str, Var] = {}
+    for stage, (expand, outputs, repeats, first_stride, kernel) in enumerate(_STAGES):
         outputs = _width(outputs, width)
         if 0 < stage < len(_STAGES) - 1:
             repeats = math.ceil(repeats * depth)
         for repeat in range(repeats):
             block, stride = f"_blocks.{len(taps)}.", first_stride if repeat == 0 else 1
-            inner = x
+            inner, wide = x, channels * expand
             if expand > 1:
-                inner = relu6(conv_bn(inner, state, block + "_expand_conv", block + "_bn0", eps=_EPS))
+                inner = conv_bn(inner, state, block + "_expand_conv", block + "_bn0", outputs=wide, eps=_EPS)
+                inner = relu6(inner)
             inner = relu6(
                 conv_bn(
                     inner,
                     state,
                     block + "_depthwise_conv",
                     block + "_bn1",
+                    outputs=wide,
+                    kernel=kernel,
                     eps=_EPS,
                     stride=stride,
                     depthwise=True,
                 )
             )
-            inner = conv_bn(inner, state, block + "_project_conv", block + "_bn2", eps=_EPS)
+            inner = conv_bn(inner, state, block + "_project_conv", block + "_bn2", outputs=outputs, eps=_EPS)
             x = add(x, inner) if stride == 1 and channels == outputs else inner
             channels = outputs
             taps[f"blocks.{len(taps)}"] = x
-    taps["head"] = relu6(conv_bn(x, state, "_conv_head", "_bn1", eps=_EPS))
+    taps["head"] = relu6(conv_bn(x, state, "_conv_head", "_bn1", outputs=1280, eps=_EPS))
     state.finish(unused=("_fc.weight", "_fc.bias", "num_batches_tracked"))
     return taps

@@ -48,11 +48,16 @@ class State:
     def __post_init__(self) -> None:
         self._used: set[str] = set()
 
-    def take(self, name: str) -> NDArray[np.float32]:
-        """Tensor of that name as float32; WeightsError where it is missing."""
+    def take(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Tensor of that name as float32; WeightsError where it is missing or of another shape."""
         if name not in self.arrays:
             raise WeightsError(
                 f"{self.name}: the weight file has no tensor {name!r}; it is of another network"
+            )
+        if (found := self.arrays[name].shape) != shape:
+            raise WeightsError(
+                f"{self.name}: tensor {name!r} of the weight file has shape {found}, expected {shape}; "
+                "it is of another network"
             )
         self._used.add(name)
         return np.asarray(self.arrays[name], dtype=np.float32)
@@ -90,6 +95,8 @@ def conv_bn(
     conv: str,
     norm: str,
     *,
+    outputs: int,
+    kernel: int = 1,
     eps: float,
     stride: int = 1,
     depthwise: bool = False,
@@ -102,19 +109,21 @@ def conv_bn(
     x : Var, float32 (N, C, H, W)
     state : State
         Holds `conv`.weight (O, I, k, k) and `norm`.weight, .bias, .running_mean, .running_var (O,).
+    outputs, kernel : int
+        O and k.
     padding : str
         "same" pads as TensorFlow does, the odd pixel at the end; "symmetric" pads k // 2 all round.
     """
-    weight = state.take(f"{conv}.weight").astype(np.float64)
+    inputs = 1 if depthwise else x.unwrap_tensor().shape[1]
+    weight = state.take(f"{conv}.weight", (outputs, inputs, kernel, kernel)).astype(np.float64)
     gamma, beta, mean, var = (
-        state.take(f"{norm}.{part}").astype(np.float64)
+        state.take(f"{norm}.{part}", (outputs,)).astype(np.float64)
         for part in ("weight", "bias", "running_mean", "running_var")
     )
     scale = gamma / np.sqrt(var + eps)
-    channels, kernel = weight.shape[0], weight.shape[-1]
     folded = op.const((weight * scale[:, None, None, None]).astype(np.float32))
     bias = op.const((beta - mean * scale).astype(np.float32))
-    group = channels if depthwise else 1
+    group = outputs if depthwise else 1
     if padding == "same":
         return op.conv(x, folded, bias, strides=[stride] * 2, group=group, auto_pad="SAME_UPPER")
     return op.conv(x, folded, bias, strides=[stride] * 2, group=group, pads=[kernel // 2] * 4)

@@ -55,7 +55,8 @@ def fit_subspace(X: NDArray[np.float32], blocks: Sequence[Block]) -> Subspace:
     import scipy.linalg
 
     n, d = X.shape
-    count = max(1, min(_DIRECTIONS, n // _ROWS_EACH, d - 1))
+    # at most half of all directions (as in Wang et al.'s code), or next to nothing would be left outside
+    count = max(1, min(_DIRECTIONS, n // _ROWS_EACH, d // 2))
     mean, scale = scaling_of(X, blocks)
     if n <= d:
         rows = (X - mean) * scale

@@ -178,7 +178,8 @@ class _Candidate:
         if chosen.loss == "ridge":
             theta = fit_ridge(z, y, weight, chosen.strength)
         else:
-            start = np.mean(list(self._starts.values()), axis=0)
+            # in the order of the folds: in that of the threads, the sum's last bit would vary between runs
+            start = np.mean([self._starts[number] for number in sorted(self._starts)], axis=0)
             theta = fit_logistic(z, y, weight, self.classes, chosen.strength, start)
         return self.span.weights(theta[:-1], theta[-1])
 
@@ -265,7 +266,8 @@ def select_head(
         for each in short:
             each.fit_path()
         found = [(each, point, held) for each in short for point, held in each.points()]
-        best, chosen, held = min(found, key=lambda f: f[1].log_loss)
+        # where all is right at every strength the losses differ by rounding only: then the strongest
+        best, chosen, held = min(found, key=lambda f: (round(f[1].log_loss, 6), -f[1].strength))
         weight, bias = best.fit(chosen)
     path = tuple(point for _, point, _ in found)
     return Selection(weight, bias, chosen, path, held.logits)
