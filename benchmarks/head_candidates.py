@@ -68,6 +68,7 @@ class Candidate:
 
     @property
     def final(self) -> float:
+        """Least log loss of both kinds."""
         return min(self.ridge.loss, self.logistic.loss)
 
 
@@ -118,11 +119,8 @@ def candidates(plain: X32, mirrored: X32, y: Labels, blocks: list[slice], seed: 
 
 def show(rows: list[Candidate]) -> None:
     screened, final = min(row.ridge.loss for row in rows), min(row.final for row in rows)
-    print(
-        f"{'scaling':8}{'depths':>7}{'mirrored':>9} |{'ridge':>7}{'acc.':>7}{'10^':>6} |{'logist.':>8}{'acc.':>7}{'10^':>6}",
-        end="",
-    )
-    print(f" |{'screened':>9}{'start':>7}{'final':>7}")
+    kinds = f" |{'ridge':>7}{'acc.':>7}{'10^':>6} |{'logist.':>8}{'acc.':>7}{'10^':>6}"
+    print(f"{'scaling':8}{'depths':>7}{'mirrored':>9}{kinds} |{'screened':>9}{'start':>7}{'final':>7}")
     for row in rows:
         print(
             f"{row.scaling:8}{row.depths:7d}{'yes' if row.mirrored else 'no':>9} |"
@@ -138,9 +136,8 @@ def show(rows: list[Candidate]) -> None:
     hopeless = [row.start / row.ridge.loss for row in blocks if row.logistic.loss < row.ridge.loss]
     print(f"largest start at which logistic regression came to beat ridge: {max(hopeless, default=0):.2f}")
     plain = min(row.final for row in blocks if not row.mirrored)
-    print(
-        f"with mirrored photos the least loss is {min(row.final for row in blocks if row.mirrored) / plain:.3f} of that without"
-    )
+    both = min(row.final for row in blocks if row.mirrored)
+    print(f"with mirrored photos the least loss is {both / plain:.3f} of that without")
 
 
 def main() -> None:

@@ -51,7 +51,9 @@ def nearest(train: X32, test: X32) -> dict[str, NDArray[np.floating]]:
     return {f"kNN {k}": -cosine[:, -k] for k in (1, 5)}
 
 
-def distances(z: X32, y: NDArray[np.intp], q: X32, rest: X32, d: int) -> dict[str, NDArray[np.floating]]:
+def distances(
+    z: X32, y: NDArray[np.intp], q: X32, rest: NDArray[np.floating], d: int
+) -> dict[str, NDArray[np.floating]]:
     """Mahalanobis distances from coordinates; `rest` is the squared norm outside of the span."""
     scores: dict[str, NDArray[np.floating]] = {}
     means = np.stack([z[y == c].mean(axis=0) for c in range(int(y.max()) + 1)])
@@ -86,7 +88,7 @@ def score(
     top = logits.max(axis=1)
     return {
         **nearest((train - span.mean) * span.scale, centred),
-        **distances(span.z, y, q, np.maximum(norm - (q**2).sum(axis=1), 0), train.shape[1]),
+        **distances(span.z, y, q, norm - (q**2).sum(axis=1), train.shape[1]),
         "energy": -top - np.log(np.exp(logits - top[:, None]).sum(axis=1)),
         "max. probability": -softmax(logits).max(axis=1),
         **{f"residual {k}": norm - (q[:, :k] ** 2).sum(axis=1) for k in (16, 32, 64, 128)},

@@ -18,9 +18,9 @@ model = json.loads(session.get_modelmeta().custom_metadata_map["rehead.manifest"
 side, limits = model["preprocess"]["size"], model["operating_point"]
 assert model["preprocess"]["resize"] == "squash", "this script does not crop"
 for name in sys.argv[2:]:
-    photo = Image.open(name)
-    photo.draft("RGB", (side, side))  # JPEGs: decode no more pixels than needed, as in training
-    photo = ImageOps.exif_transpose(photo).convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
+    file = Image.open(name)
+    file.draft("RGB", (side, side))  # JPEGs: decode no more pixels than needed, as in training
+    photo = ImageOps.exif_transpose(file).convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
     [p], _, [outlier] = session.run(None, {"image": np.asarray(photo)[None]})
     known = p.max() >= limits["probability"] and outlier <= limits["outlier_score"]
     print(name, model["labels"][p.argmax()] if known else "unknown", f"{p.max():.8f}", sep="\t")

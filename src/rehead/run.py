@@ -133,9 +133,7 @@ def train(
     with atomic.replacing_folder(folder) as beside:
         _write_splits(beside / "splits.csv", dataset, part, group)
         metrics = evaluation.to_dict() if evaluation else None
-        _write_json(
-            beside / "metrics.json", {"test": metrics, "head": _head(model), "cautions": cautions}
-        )
+        _write_json(beside / "metrics.json", {"test": metrics, "head": _head(model), "cautions": cautions})
         model.save(beside / "model.onnx", extra={"split": split, "metrics": _summary(metrics)})
         clock.lap("model file")
         if test:
@@ -202,8 +200,8 @@ def _split(
     if leaked.any():
         part[leaked] = "left out"
         notes.append(
-            f"Near-duplicates of test photos, and photos that share a group with one: {int(leaked.sum())} were "
-            "left out of training, so that the test stays honest."
+            f"Near-duplicates of test photos, and photos that share a group with one: {int(leaked.sum())} "
+            "were left out of training, so that the test stays honest."
         )
         check_trainable(dataset.take(part == "train"))
         check_labels(set(dataset.labels[part == "train"].tolist()), dataset.take(tested_rows))

@@ -196,7 +196,7 @@ def test_any_bytes_are_refused_politely(tmp_path_factory: pytest.TempPathFactory
 
 
 def test_a_folder_names_the_model_in_it(tmp_path: Path, written: bytes) -> None:
-    with pytest.raises(NotAModelFileError, match="a folder; expected a model file such as model.onnx$"):
+    with pytest.raises(NotAModelFileError, match=r"a folder; expected a model file such as model\.onnx$"):
         read_model_file(tmp_path)
     inside = saved(tmp_path, written)
     with pytest.raises(NotAModelFileError, match="did you mean") as caught:

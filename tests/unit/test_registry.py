@@ -65,7 +65,7 @@ def test_specs_are_values() -> None:
 def test_preprocess_maps_pixels_to_the_published_range() -> None:
     lite = registry.get("efficientnet_lite0").preprocess
     assert [(x - lite.mean[0]) / lite.std[0] for x in (0, 255)] == [-1, 1]
-    assert [registry.get(name).preprocess.size for name in registry.names()] == [224, 240, 260, 224]
+    assert [registry.get(name).preprocess.size for name in registry.names()] == [256, 272, 296, 256]
     mobilenet = registry.get("mobilenet_v2").preprocess
     assert mobilenet.mean == pytest.approx((123.675, 116.28, 103.53))
     assert mobilenet.std == pytest.approx((58.395, 57.12, 57.375))

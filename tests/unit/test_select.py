@@ -188,6 +188,7 @@ def test_identical_photos_of_two_classes_promise_nothing() -> None:
     assert selection.chosen.log_loss == pytest.approx(np.log(2), abs=0.01)
 
 
+@pytest.mark.slow
 def test_a_thousand_classes_of_two_photos() -> None:
     X, y, fold = problem(2, 1000, 32, noise=0.15)
     selection = select_head(X, y, fold, [slice(0, 32)])

@@ -79,6 +79,31 @@ def wrap(model: Any, preprocess: PreprocessSpec, name: str) -> Any:
                 f"{name}: written with opset {version}, which cannot be brought up to {OPSET} "
                 f"({str(error).splitlines()[0]}); export it again with opset {OPSET} or later"
             ) from error
+    _image_input_of(model, preprocess, name).type.tensor_type.shape.dim[0].dim_param = "N"
+    for output in model.graph.output:
+        if output.type.tensor_type.shape.dim:
+            output.type.tensor_type.shape.dim[0].dim_param = "N"
+    model = onnx.shape_inference.infer_shapes(model)
+    image = image_input(preprocess.size)
+    outputs = spox.inline(model)(normalised(image, preprocess))
+    shapes = {
+        o.name: [d.dim_value for d in o.type.tensor_type.shape.dim]
+        for o in model.graph.output
+        if o.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    }
+    taps = {n: outputs[n] for n, s in shapes.items() if len(s) in (2, 4) and s[1] > 0}
+    if not taps:
+        raise WeightsError(
+            f"{name}: expected an output of float vectors [N, C] or maps [N, C, h, w], "
+            f"found {shapes or 'none'}"
+        )
+    return spox.build({"image": image}, taps)
+
+
+def _image_input_of(model: Any, preprocess: PreprocessSpec, name: str) -> Any:
+    """The one input of a user's model; WeightsError where it is not a float image of the record's size."""
+    import onnx
+
     given = {i.name for i in model.graph.initializer}
     inputs = [i for i in model.graph.input if i.name not in given]
     kinds = [i.type.tensor_type.elem_type for i in inputs]
@@ -95,25 +120,7 @@ def wrap(model: Any, preprocess: PreprocessSpec, name: str) -> Any:
         raise WeightsError(
             f"{name}: expected one float input of shape [N, {', '.join(map(str, wanted))}], found {found}"
         )
-    inputs[0].type.tensor_type.shape.dim[0].dim_param = "N"
-    for output in model.graph.output:
-        if output.type.tensor_type.shape.dim:
-            output.type.tensor_type.shape.dim[0].dim_param = "N"
-    model = onnx.shape_inference.infer_shapes(model)
-    image = image_input(size)
-    outputs = spox.inline(model)(normalised(image, preprocess))
-    shapes = {
-        o.name: [d.dim_value for d in o.type.tensor_type.shape.dim]
-        for o in model.graph.output
-        if o.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
-    }
-    taps = {n: outputs[n] for n, s in shapes.items() if len(s) in (2, 4) and s[1] > 0}
-    if not taps:
-        raise WeightsError(
-            f"{name}: expected an output of float vectors [N, C] or maps [N, C, h, w], "
-            f"found {shapes or 'none'}"
-        )
-    return spox.build({"image": image}, taps)
+    return inputs[0]
 
 
 def pooled_taps(trunk: Any, taps: Sequence[str]) -> Any:

@@ -168,7 +168,8 @@ def _efficientnet_lite(
         weights_licence="Apache-2.0",
         data_licence=_IMAGENET_TERMS,
         licence_note="checkpoint of tensorflow/tpu (Apache-2.0), converted by ML Illustrated (Apache-2.0)",
-        # As timm's tf_efficientnet_lite; (x - 127) / 128 in the authors' efficientnet_lite_builder.py
+        # The side is 8/7 of the one it was trained at (224, 240, 260), which suits features better
+        # (Touvron et al. 2019; benchmarks/resolution.py). Mean and std as timm's tf_efficientnet_lite; (x - 127) / 128 in the authors' efficientnet_lite_builder.py
         # differs by 0.008 at the most.
         preprocess=PreprocessSpec(size=input_size, mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5)),
         feature_size=1280,
@@ -218,7 +219,7 @@ _BUILT_IN = (
             "torchvision's file, under torchvision's licence; torchvision adds that pretrained models may "
             "have terms of their own that come from their training data"
         ),
-        # torchvision's ImageClassification preset, in units of pixel values
+        # torchvision's ImageClassification preset, in units of pixel values, at 8/7 of its side of 224
         preprocess=PreprocessSpec(
             size=256,
             mean=(0.485 * 255, 0.456 * 255, 0.406 * 255),
