@@ -52,7 +52,7 @@ def nearest(train: X32, test: X32) -> dict[str, NDArray[np.floating]]:
 
 
 def distances(
-    z: X32, y: NDArray[np.intp], q: X32, rest: NDArray[np.floating], d: int
+    z: X32, y: NDArray[np.intp], q: NDArray[np.floating], rest: NDArray[np.floating], d: int
 ) -> dict[str, NDArray[np.floating]]:
     """Mahalanobis distances from coordinates; `rest` is the squared norm outside of the span."""
     scores: dict[str, NDArray[np.floating]] = {}

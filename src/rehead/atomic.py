@@ -69,6 +69,8 @@ def replacing_folder(path: str | os.PathLike[str], *, keep: bool = True) -> Iter
                 if final.exists():
                     final.rename(old)
                 beside.rename(final)
+    except OutputError as error:
+        raise OutputError(str(error).replace(str(beside), str(final))) from error
     finally:
         if old.exists() and not final.exists():
             old.rename(final)

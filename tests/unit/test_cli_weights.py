@@ -35,7 +35,7 @@ def run(*arguments: str) -> str:
 def test_list_says_what_is_known_and_what_is_here() -> None:
     rows = {line.split()[0]: line.split()[1:] for line in run("list").splitlines() if line.strip()}
     assert rows["efficientnet_lite0"] == ["256", "1280", "18.8", "Apache-2.0", "fast", "75.1", "installed"]
-    assert rows["mobilenet_v2"] == ["224", "1280", "14.2", "BSD-3-Clause", "fast", "71.9", "-"]
+    assert rows["mobilenet_v2"] == ["256", "1280", "14.2", "BSD-3-Clause", "fast", "71.9", "-"]
 
 
 def test_list_as_json_has_everything(folder: Path) -> None:

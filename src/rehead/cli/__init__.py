@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -15,6 +16,7 @@ from . import evaluate, predict, train, weights
 __all__ = ["app", "main"]
 
 _UsageError: Any = typer.BadParameter.__mro__[1]  # typer exports only what derives from it
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it; typer returns it too
 
 app = typer.Typer(
@@ -64,13 +66,23 @@ def main() -> None:
         _fail(f"{error.format_message().rstrip('.')}; see --help", 2)
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
-    except BrokenPipeError:
-        # the reader has gone, as in `rehead predict ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader has gone, as in `rehead predict ... | head`
+        _drop_output()
         raise SystemExit(0) from None
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        _drop_output()
+        place = error.filename or "the standard output"
+        _fail(f"{place}: cannot be written ({error.strerror}); choose another place", 2)
     if code == _INTERRUPTED:
         _fail("interrupted; nothing half-written, and what was computed is kept", code)
     raise SystemExit(code)
+
+
+def _drop_output() -> None:
+    """Let what is still to be printed go nowhere, or Python would fail once more when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, code: int) -> NoReturn:
