@@ -20,6 +20,7 @@ import io
 import math
 import os
 import pickletools
+import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -233,10 +234,13 @@ class _PickleReader:
         self._stack: list[Any] = []
         self._below: list[list[Any]] = []  # the stacks under the open marks
         self._memo: dict[int, Any] = {}
-        for opcode, argument, _ in pickletools.genops(self._file):
-            if opcode.name == "STOP":
-                return self._stack[-1]
-            self._step(opcode.name, argument)
+        with warnings.catch_warnings():
+            # pickletools warns of odd escapes in text; what is not a weight file is refused below anyway
+            warnings.simplefilter("ignore", DeprecationWarning)
+            for opcode, argument, _ in pickletools.genops(self._file):
+                if opcode.name == "STOP":
+                    return self._stack[-1]
+                self._step(opcode.name, argument)
         raise EOFError("a pickle without an end")
 
     def _step(self, name: str, argument: Any) -> None:
