@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,7 +35,7 @@ from .images import PreprocessSpec, load_image
 from .modelfile import write_model_file
 from .operating_point import choose_operating_point
 
-__all__ = ["ImageClassifier", "duplicate_groups"]
+__all__ = ["ImageClassifier", "Look", "Photos", "duplicate_groups", "training_rows"]
 
 Photos = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -42,6 +43,31 @@ _MIRROR_UP_TO = (
     500  # photos; mirrored ones cost as much again and gain little (benchmarks/head_candidates.py)
 )
 _PARITY = 1e-4  # largest difference between the fitted head and the file that is written, in probability
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is known of the photos before anything is fitted, a row for each that is readable.
+
+    Parameters
+    ----------
+    network : Backbone
+    plain, mirrored : float32 ndarray (n, D)
+        Features of the photos and of their mirror images; None where those were not asked for.
+    target : int ndarray (n,)
+        Class of each, 0..K-1.
+    group : int ndarray (n,)
+        Copies and near-copies, and photos of one given group, share a number.
+    readable : bool ndarray
+        Which of the photos that were given these are.
+    """
+
+    network: Backbone
+    plain: NDArray[np.float32]
+    mirrored: NDArray[np.float32] | None
+    target: NDArray[np.intp]
+    group: NDArray[np.intp]
+    readable: NDArray[np.bool_]
 
 
 class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -105,6 +131,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     `Predictor.predict` answers "unknown" where it should.
     """
 
+    takes_validation = False
+    """Whether photos of a validation split are held out, instead of being trained on too."""
+
     def __init__(
         self,
         backbone: str | os.PathLike[str] = "efficientnet_lite0",
@@ -161,7 +190,16 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             Too few classes or photos, or with `strict` an unreadable photo.
         """
         self._check_options()
-        names, paths, labels, groups = _training_rows(X, y, groups)
+        return self._fit_head(self._look(*training_rows(X, y, groups)[:4]))
+
+    def fit_split(self, dataset: Dataset, groups: NDArray[Any]) -> ImageClassifier:
+        """Fit on the photos of a dataset, in these groups (n,)."""
+        return self.fit(dataset.paths, dataset.labels, groups)
+
+    def _look(
+        self, names: list[str], paths: list[Path], labels: NDArray[np.str_], groups: NDArray[Any] | None
+    ) -> Look:
+        """Take the features of the training photos, and see which photos belong together."""
         network = self.network()
         features = self.extract(paths, network, mirror=self.mirrors(len(paths)))
         self.unreadable_ = [(names[row], error.reason) for row, error in features.errors]
@@ -170,34 +208,39 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         keep = features.readable
         check_trainable(_rows_as_dataset(names, paths, labels, keep))
         self.classes_, target = np.unique(labels[keep], return_inverse=True)
-        X_plain = features.plain[keep]
+        self.class_counts_ = dict(zip(self.classes_.tolist(), np.bincount(target).tolist(), strict=True))
+        self.n_photos_ = len(target)
         group = merge_groups(
             duplicate_groups(features, network)[keep], *([groups[keep]] if groups is not None else [])
         )
-        fold = folds(target, group, count=self.cv, seed=self.random_state)
+        self._seen = tuple(digest for digest, ok in zip(features.digests, keep, strict=True) if ok)
+        self._files = [path for path, ok in zip(paths, keep, strict=True) if ok]
+        mirrored = features.mirrored[keep] if features.mirrored is not None else None
+        return Look(network, features.plain[keep], mirrored, target, group, keep)
+
+    def _fit_head(self, look: Look) -> ImageClassifier:
+        """Choose the head by cross-validation."""
+        network, target = look.network, look.target
+        fold = folds(target, look.group, count=self.cv, seed=self.random_state)
         if fold.max() < 1:
             raise DatasetError(
                 "every class consists of one group of photos (near-duplicates, or a group that was given); "
                 "add photos that are not copies of each other"
             )
         self.selection_ = select_head(
-            X_plain,
+            look.plain,
             target,
             fold,
             network.blocks,
-            mirrored=features.mirrored[keep] if features.mirrored is not None else None,
+            mirrored=look.mirrored,
             depths=self._depths(len(network.taps)),
             balanced=self.class_weight == "balanced",
         )
-        self._calibrate(X_plain, target, fold, network)
+        self._calibrate(look.plain, target, fold, network)
         self._backbone = network
-        self._seen = tuple(digest for digest, ok in zip(features.digests, keep, strict=True) if ok)
-        self._files = [path for path, ok in zip(paths, keep, strict=True) if ok]
         self.weights_record_ = {"name": network.name, **network.weights}
         self.n_taps_ = len(network.taps)
-        self.n_photos_ = len(target)
         self.n_folds_ = int(fold.max()) + 1
-        self.class_counts_ = dict(zip(self.classes_.tolist(), np.bincount(target).tolist(), strict=True))
         self.cautions_ = self._cautions(fold)
         return self
 
@@ -268,6 +311,17 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             threads=self.threads,
             progress=self.progress,
         )
+
+    @property
+    def backbone_(self) -> Backbone:
+        """The network whose features the head takes; after fitting."""
+        check_is_fitted(self)
+        return self._backbone
+
+    @property
+    def training_(self) -> dict[str, Any] | None:
+        """How a network was trained, as JSON; None where none was."""
+        return None
 
     # predicting
 
@@ -364,6 +418,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         }
         write_model_file(path, graph, manifest)
 
+    def write_logs(self, folder: Path) -> None:
+        """Write into a run's folder what a training left besides; nothing where none was."""
+
     def _graph(self) -> bytes:
         import onnx
 
@@ -412,24 +469,24 @@ def _as_paths(X: Photos) -> list[Path]:
     return [Path(path) for path in X]
 
 
-def _training_rows(
+def training_rows(
     X: Photos, y: ArrayLike | None, groups: ArrayLike | None
-) -> tuple[list[str], list[Path], NDArray[np.str_], NDArray[Any] | None]:
-    """Names, files, labels and groups of the photos to fit on."""
+) -> tuple[list[str], list[Path], NDArray[np.str_], NDArray[Any] | None, NDArray[np.str_]]:
+    """Names, files, labels, groups and splits of the photos to fit on."""
     if y is None:
         if not isinstance(X, str | os.PathLike):
             raise DatasetError("a list of photos needs their classes: fit(paths, labels)")
         dataset = read_dataset(X)
         dataset = dataset.take(dataset.splits != "test")
         named: NDArray[Any] = np.asarray(groups) if groups is not None else dataset.groups
-        return list(dataset.ids), list(dataset.paths), dataset.labels, named
+        return list(dataset.ids), list(dataset.paths), dataset.labels, named, dataset.splits
     paths = _as_paths(X)
     labels = np.asarray(y).astype(np.str_)
     given: NDArray[Any] | None = None if groups is None else np.asarray(groups)
     for name, column in (("labels", labels), ("groups", given)):
         if column is not None and len(column) != len(paths):
             raise DatasetError(f"{len(paths)} photos and {len(column)} {name}; expected one for each photo")
-    return [str(path) for path in paths], paths, labels, given
+    return [str(path) for path in paths], paths, labels, given, np.full(len(paths), "")
 
 
 def _rows_as_dataset(

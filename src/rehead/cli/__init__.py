@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import ReheadError
-from . import evaluate, predict, train, weights
+from . import augment, evaluate, predict, train, weights
 
 __all__ = ["app", "main"]
 
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("augment")(augment.augment)
 app.add_typer(weights.app, name="weights")
 
 
