@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,10 +21,8 @@ from .datasets import (
     Dataset,
     check_trainable,
     folds,
-    list_photos,
     merge_groups,
     near_duplicates,
-    read_dataset,
 )
 from .engine import open_session
 from .errors import DataError, DatasetError, ModelFileError
@@ -31,15 +30,39 @@ from .features import Features, Progress, extract
 from .heads import select_head
 from .heads.outlier import Subspace, fit_subspace, held_out_scores
 from .images import PreprocessSpec, load_image
+from .labelled import LabelledPhotos, Photos, as_labels, as_paths, read_labelled, training_rows
 from .modelfile import write_model_file
-from .operating_point import UNKNOWN, choose_operating_point
+from .operating_point import choose_operating_point
 
-__all__ = ["ImageClassifier", "check_names", "duplicate_groups"]
-
-Photos = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+__all__ = ["ImageClassifier", "Look", "duplicate_groups"]
 
 _MIRROR_UP_TO = 200  # photos; mirrored ones cost as much again and gain little, benchmarks/head_candidates.py
 _PARITY = 1e-4  # largest difference between the fitted head and the file that is written, in probability
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is known of the photos before anything is fitted, a row for each that is readable.
+
+    Parameters
+    ----------
+    network : Backbone
+    plain, mirrored : float32 ndarray (n, D)
+        Features of the photos and of their mirror images; None where those were not asked for.
+    target : int ndarray (n,)
+        Class of each, 0..K-1.
+    group : int ndarray (n,)
+        Copies and near-copies, and photos of one given group, share a number.
+    readable : bool ndarray
+        Which of the photos that were given these are.
+    """
+
+    network: Backbone
+    plain: NDArray[np.float32]
+    mirrored: NDArray[np.float32] | None
+    target: NDArray[np.intp]
+    group: NDArray[np.intp]
+    readable: NDArray[np.bool_]
 
 
 class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -104,6 +127,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     `Predictor.predict` answers "unknown" where it should.
     """
 
+    takes_validation = False
+    """Whether photos of a validation split are held out, instead of being trained on too."""
+
     def __init__(
         self,
         backbone: str | os.PathLike[str] = "efficientnet_lite0",
@@ -160,44 +186,58 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             Too few classes or photos, or with `strict` an unreadable photo.
         """
         self._check_options()
-        names, paths, labels, groups = _training_rows(X, y, groups)
+        return self._fit_head(self._look(training_rows(X, y, groups)))
+
+    def fit_split(self, dataset: Dataset, groups: NDArray[Any]) -> ImageClassifier:
+        """Fit on the photos of a dataset, in these groups (n,)."""
+        return self.fit(dataset.paths, dataset.labels, groups)
+
+    def _look(self, rows: LabelledPhotos) -> Look:
+        """Take the features of the training photos, and see which photos belong together."""
+        names, paths, labels, groups, _ = rows
+        self.__dict__.pop("_backbone", None)  # not fitted any more, should fitting fail
         network = self.network()
         features = self.extract(paths, network, mirror=self.mirrors(len(paths)))
         if self.strict and features.errors:
             raise features.errors[0][1]
         keep = features.readable
-        check_trainable(_rows_as_dataset(names, paths, labels, keep))
-        classes, target = np.unique(labels[keep], return_inverse=True)
-        X_plain = features.plain if keep.all() else features.plain[keep]
+        check_trainable(rows.as_dataset(keep))
+        self.classes_, target = np.unique(labels[keep], return_inverse=True)
+        self.class_counts_ = dict(zip(map(str, self.classes_), np.bincount(target).tolist(), strict=True))
+        self.n_photos_ = len(target)
+        self.unreadable_ = [(names[row], error.reason) for row, error in features.errors]
         group = merge_groups(
             duplicate_groups(features, network)[keep], *([groups[keep]] if groups is not None else [])
         )
-        fold = folds(target, group, count=self.cv, seed=self.random_state)
+        self._seen = tuple(digest for digest, ok in zip(features.digests, keep, strict=True) if ok)
+        self._files = [path for path, ok in zip(paths, keep, strict=True) if ok]
+        mirrored = features.mirrored[keep] if features.mirrored is not None else None
+        plain = features.plain if keep.all() else features.plain[keep]
+        return Look(network, plain, mirrored, target, group, keep)
+
+    def _fit_head(self, look: Look) -> ImageClassifier:
+        """Choose the head by cross-validation."""
+        network, target = look.network, look.target
+        fold = folds(target, look.group, count=self.cv, seed=self.random_state)
         if fold.max() < 1:
             raise DatasetError(
                 "every class consists of one group of photos (near-duplicates, or a group that was given); "
                 "add photos that are not copies of each other"
             )
         self.selection_ = select_head(
-            X_plain,
+            look.plain,
             target,
             fold,
             network.blocks,
-            mirrored=features.mirrored[keep] if features.mirrored is not None else None,
+            mirrored=look.mirrored,
             depths=self._depths(len(network.taps)),
             balanced=self.class_weight == "balanced",
         )
-        self._calibrate(X_plain, target, fold, network)
-        self.classes_ = classes
-        self.unreadable_ = [(names[row], error.reason) for row, error in features.errors]
+        self._calibrate(look.plain, target, fold, network)
         self._backbone = network
-        self._seen = tuple(digest for digest, ok in zip(features.digests, keep, strict=True) if ok)
-        self._files = [path for path, ok in zip(paths, keep, strict=True) if ok]
         self.weights_record_ = {"name": network.name, **network.weights}
         self.n_taps_ = len(network.taps)
-        self.n_photos_ = len(target)
         self.n_folds_ = int(fold.max()) + 1
-        self.class_counts_ = dict(zip(map(str, classes), np.bincount(target).tolist(), strict=True))
         self.cautions_ = self._cautions(fold)
         return self
 
@@ -273,12 +313,26 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             progress=self.progress,
         )
 
+    @property
+    def backbone_(self) -> Backbone:
+        """The network whose features the head takes; after fitting."""
+        check_is_fitted(self)
+        return self._backbone
+
+    @property
+    def training_(self) -> dict[str, Any] | None:
+        """How a network was trained, as JSON; None where none was."""
+        return None
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_backbone")
+
     # predicting
 
     def decision(self, X: Photos) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
         """Calibrated probabilities (n, K) and outlier scores (n,); ImageError where a photo is unreadable."""
         check_is_fitted(self)
-        features = self.extract(_as_paths(X), self._backbone)
+        features = self.extract(as_paths(X), self._backbone)
         if features.errors:
             raise features.errors[0][1]
         return self.decision_of(features.plain)
@@ -319,11 +373,11 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         check_is_fitted(self)
         if y is None:
-            dataset = _labelled(X)
+            dataset = read_labelled(X)
             if (tested := dataset.splits == "test").any():
                 dataset = dataset.take(tested)
             X, y = dataset.paths, dataset.labels
-        return float(super().score(X, _as_labels(y), sample_weight))
+        return float(super().score(X, as_labels(y), sample_weight))
 
     # the model file
 
@@ -371,6 +425,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         }
         write_model_file(path, graph, manifest)
 
+    def write_logs(self, folder: Path) -> None:
+        """Write into a run's folder what a training left besides; nothing where none was."""
+
     def _graph(self) -> bytes:
         import onnx
 
@@ -400,15 +457,6 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
 
 
-def check_names(labels: NDArray[Any]) -> None:
-    """Refuse a class whose name would make answers ambiguous; DatasetError."""
-    if UNKNOWN in labels.tolist():
-        raise DatasetError(
-            f"a class is called {UNKNOWN!r}, which is the answer for photos of no class; "
-            "give it another name, such as 'other'"
-        )
-
-
 def duplicate_groups(features: Features, network: Backbone) -> NDArray[np.intp]:
     """Group number of each photo, (n,): copies and near-copies of one picture share one."""
     last = network.blocks[-1]
@@ -420,63 +468,3 @@ def duplicate_groups(features: Features, network: Backbone) -> NDArray[np.intp]:
         features.plain[:, last][rows],
     )
     return groups
-
-
-def _as_paths(X: Photos) -> list[Path]:
-    if isinstance(X, str | os.PathLike):
-        return list(list_photos(X))
-    return [Path(path) for path in X]
-
-
-def _labelled(X: Photos) -> Dataset:
-    if not isinstance(X, str | os.PathLike):
-        raise DatasetError("a list of photos needs the class of each; give it as the second argument, y")
-    return read_dataset(X)
-
-
-def _training_rows(
-    X: Photos, y: ArrayLike | None, groups: ArrayLike | None
-) -> tuple[list[str], list[Path], NDArray[Any], NDArray[Any] | None]:
-    """Names, files, labels and groups of the photos to fit on."""
-    given = None if groups is None else np.asarray(groups)
-    if y is None:
-        dataset = _labelled(X)
-        dataset = dataset.take(dataset.splits != "test")
-        names, paths, labels = list(dataset.ids), list(dataset.paths), dataset.labels
-        given = dataset.groups if given is None else given
-    else:
-        paths = _as_paths(X)
-        names, labels = [str(path) for path in paths], _as_labels(y)
-    for name, column in (("labels", labels), ("groups", given)):
-        if column is not None and column.shape != (len(paths),):
-            raise DatasetError(
-                f"{len(paths)} photos, and {name} of shape {column.shape}; expected one for each photo"
-            )
-    check_names(labels)
-    return names, paths, labels, given
-
-
-def _as_labels(y: ArrayLike) -> NDArray[Any]:
-    """Labels as they are where they are integers or truth values, and as text otherwise."""
-    labels = np.asarray(y)
-    if labels.dtype.kind in "iub":
-        return labels
-    missing = [row for row, label in enumerate(labels.ravel().tolist()) if label is None or label != label]
-    if missing:
-        raise DatasetError(f"photo {missing[0]} has no label, one of {len(missing)}; give every photo one")
-    return labels.astype(np.str_)
-
-
-def _rows_as_dataset(
-    names: list[str], paths: list[Path], labels: NDArray[Any], keep: NDArray[np.bool_]
-) -> Dataset:
-    rows = np.flatnonzero(keep)
-    blank = np.full(len(rows), "")
-    return Dataset(
-        Path("the photos"),
-        tuple(names[n] for n in rows),
-        tuple(paths[n] for n in rows),
-        labels[rows].astype(np.str_),
-        blank,
-        blank,
-    )

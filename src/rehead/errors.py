@@ -13,6 +13,7 @@
     │   ├── NotAModelFileError     it is something else
     │   ├── NewerProtocolError     a later rehead wrote it
     │   └── AlteredModelFileError  it was changed after it was written
+    ├── TrainingError              a training cannot go on
     └── OutputError                a result cannot be written (full or read-only disk, ...)
 
 The command line turns this class, and only this class, into one line and exit code 2.
@@ -38,6 +39,7 @@ __all__ = [
     "NotAModelFileError",
     "OutputError",
     "ReheadError",
+    "TrainingError",
     "UnknownNameError",
     "WeightsError",
     "WeightsNotFoundError",
@@ -129,6 +131,10 @@ class NewerProtocolError(ModelFileError):
 
 class AlteredModelFileError(ModelFileError):
     """The file was changed after it was written."""
+
+
+class TrainingError(ReheadError):
+    """A network's training cannot go on."""
 
 
 class OutputError(ReheadError):

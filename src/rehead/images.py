@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
+from .atomic import write_bytes
 from .errors import DataError, ImageError
 from .preprocess import PreprocessSpec
 
@@ -38,6 +39,7 @@ __all__ = [
     "read_bytes",
     "read_image",
     "thumbnail",
+    "write_png",
 ]
 
 # Pillow's readers in the order they are tried, by content; and the endings by which folders are listed.
@@ -236,6 +238,13 @@ def thumbnail(
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
+
+
+def write_png(path: str | os.PathLike[str], pixels: NDArray[np.uint8]) -> None:
+    """Write RGB pixels, uint8 (height, width, 3), as a PNG, whole or not at all (OutputError)."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    write_bytes(path, buffer.getvalue())
 
 
 _THIS_THREAD = threading.local()

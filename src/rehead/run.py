@@ -29,11 +29,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import atomic
-from .classify import ImageClassifier, check_names, duplicate_groups
+from .backbones import Backbone
+from .classify import ImageClassifier, duplicate_groups
 from .datasets import Dataset, check_labels, check_trainable, digest, hold_out, merge_groups, read_dataset
 from .errors import OutputError
 from .evaluation import Evaluation, confident_mistakes, evaluate, write_report
 from .features import Features
+from .labelled import check_names
 
 __all__ = ["Run", "train"]
 
@@ -117,13 +119,13 @@ def train(
             raise features.errors[0][1]
         clock.lap("features")
         group = merge_groups(duplicate_groups(features, network), dataset.groups)
-        part, notes = _split(dataset, features, group, test_share, model.random_state)
+        part, notes = _split(dataset, features, group, test_share, model)
         tested, rows = features.plain[part == "test"], part == "train"
         del features  # a row is 12 kB, and fitting fetches those it needs from the cache
-        model.fit([dataset.paths[n] for n in np.flatnonzero(rows)], dataset.labels[rows], groups=group[rows])
+        model.fit_split(dataset.take(rows), group[rows])
         model.unreadable_ = unreadable
         clock.lap("head")
-    test = _test(model, dataset, tested, part, group)
+        test = _test(model, dataset, tested, network, part, group)
     evaluation = test.evaluation if test else None
     clock.lap("evaluation")
     notes += model.cautions_
@@ -133,8 +135,10 @@ def train(
     with atomic.replacing_folder(folder) as beside:
         _write_splits(beside / "splits.csv", dataset, part, group)
         metrics = evaluation.to_dict() if evaluation else None
-        _write_json(beside / "metrics.json", {"test": metrics, "head": _head(model), "cautions": cautions})
+        written = {"test": metrics, "head": _head(model), **_training(model), "cautions": cautions}
+        _write_json(beside / "metrics.json", written)
         model.save(beside / "model.onnx", extra={"split": split, "metrics": _summary(metrics)})
+        model.write_logs(beside)
         clock.lap("model file")
         if test:
             _report(beside / "report.html", model, dataset, test, record, notes)
@@ -166,7 +170,7 @@ def _check_classes(dataset: Dataset) -> None:
 
 
 def _split(
-    dataset: Dataset, features: Features, group: NDArray[np.intp], share: float, seed: int
+    dataset: Dataset, features: Features, group: NDArray[np.intp], share: float, model: ImageClassifier
 ) -> tuple[NDArray[np.str_], list[str]]:
     """Side of each photo, "train", "test" or "unreadable", and what to say of it."""
     notes: list[str] = []
@@ -181,7 +185,7 @@ def _split(
             notes.append(
                 "No test photos were given; the validation photos serve as such and are not trained on."
             )
-        elif "val" in sides:
+        elif "val" in sides and not model.takes_validation:
             notes.append(
                 "The head is chosen by cross-validation, so the validation photos are trained on too."
             )
@@ -189,7 +193,9 @@ def _split(
             notes.append("Photos without a split are trained on.")
     else:
         part[readable] = np.where(
-            hold_out(dataset.labels[readable], group[readable], fraction=share, seed=seed), "test", "train"
+            hold_out(dataset.labels[readable], group[readable], fraction=share, seed=model.random_state),
+            "test",
+            "train",
         )
     part[~readable] = "unreadable"
     trained, tested_rows = part == "train", part == "test"
@@ -227,13 +233,17 @@ def _test(
     model: ImageClassifier,
     dataset: Dataset,
     features: NDArray[np.float32],
+    features_of: Backbone,
     part: NDArray[np.str_],
     group: NDArray[np.intp],
 ) -> _Test | None:
     rows = np.flatnonzero(part == "test")
     if not len(rows):
         return None
-    probabilities, outliers = model.decision_of(features)
+    if model.backbone_.context == features_of.context:
+        probabilities, outliers = model.decision_of(features)
+    else:
+        probabilities, outliers = model.decision([dataset.paths[n] for n in rows])
     truth = np.searchsorted(model.classes_, dataset.labels[rows])
     accepted = model.operating_point_.accept(probabilities, outliers)
     classes = model.classes_.tolist()
@@ -258,6 +268,10 @@ def _head(model: ImageClassifier) -> dict[str, Any]:
         for point in model.selection_.path
     ]
     return {"path": path, "temperature": round(model.temperature_, 6), "folds": model.n_folds_}
+
+
+def _training(model: ImageClassifier) -> dict[str, Any]:
+    return {"training": model.training_} if model.training_ else {}
 
 
 def _candidate(depths: int, mirrored: bool, loss: str, taps: int) -> str:
@@ -307,6 +321,7 @@ def _record(
         "folds": model.n_folds_,
         "backbone": model.weights_record_,
         "options": {k: _plain(v) for k, v in model.get_params().items() if k != "progress"},
+        **_training(model),
         "unreadable": [{"photo": name, "reason": reason} for name, reason in unreadable],
         "skipped": list(dataset.skipped),
         "left_out": list(dataset.left_out),
@@ -339,6 +354,7 @@ def _report(
 ) -> None:
     photos = [(dataset.paths[n], dataset.ids[n]) for n in test.rows]
     classes = model.classes_.tolist()
+    training = model.training_ or {}
     write_report(
         path,
         title=dataset.root.resolve().name or "photos",
@@ -346,6 +362,8 @@ def _report(
         run=record,
         mistakes=confident_mistakes(test.truth, test.probabilities, classes, photos, accepted=test.accepted),
         head=_head(model),
+        curves=training.get("curves", ()),
+        curves_sentence=training.get("sentence"),
         operating_point=model.operating_point_.to_dict(),
         unreadable=[(entry["photo"], entry["reason"]) for entry in record["unreadable"]],
         facts={

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from ..errors import ReheadError
-from . import evaluate, predict, train, weights
+from . import augment, evaluate, predict, train, weights
 
 __all__ = ["app", "main"]
 
@@ -30,6 +30,7 @@ app = typer.Typer(
 app.command("train", short_help="Train a classifier on photos, and test it.")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("augment")(augment.augment)
 app.add_typer(weights.app, name="weights")
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from ..run import Run
 
 __all__ = ["train"]
+
+_NETWORK = "The network itself (pip install 'rehead[torch]')"
 
 
 def train(
@@ -23,9 +26,14 @@ def train(
             show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Run directory to write.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Run directory to write.", show_default=False)
+    ] = None,
     backbone: Annotated[
-        str, typer.Option(help="A name of `rehead weights list`, or an ONNX file.")
+        str,
+        typer.Option(
+            help="A name of `rehead weights list` or of timm (needs rehead[torch]), or an ONNX file."
+        ),
     ] = "efficientnet_lite0",
     preprocess: Annotated[
         Path | None,
@@ -34,7 +42,10 @@ def train(
         ),
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Weight file of the named backbone.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Weight file of the named backbone; none: train it from random numbers.", show_default=False
+        ),
     ] = None,
     depths: Annotated[
         str, typer.Option(help="Depths to take features from: auto, or how many of the last.")
@@ -64,6 +75,70 @@ def train(
     threads: Annotated[
         int | None, typer.Option(min=1, help="Processors to use; all by default.", show_default=False)
     ] = None,
+    what: Annotated[
+        str | None,
+        typer.Option(
+            "--train",
+            help="What is trained besides the head: frozen (nothing), top:N (last blocks), from:LAYER, all.",
+            show_default="frozen",
+            rich_help_panel=_NETWORK,
+        ),
+    ] = None,
+    network: Annotated[
+        str | None,
+        typer.Option(
+            help="Train this network from random numbers instead, such as small-cnn.",
+            show_default=False,
+            rich_help_panel=_NETWORK,
+        ),
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Side of the photos, pixels; the network's own by default.",
+            show_default=False,
+            rich_help_panel=_NETWORK,
+        ),
+    ] = None,
+    head: Annotated[
+        str, typer.Option(help="linear, mlp:WIDTH or conv.", rich_help_panel=_NETWORK)
+    ] = "linear",
+    epochs: Annotated[int, typer.Option(min=1, help="At most.", rich_help_panel=_NETWORK)] = 20,
+    patience: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Stop after so many epochs without a lower validation loss; 0: never.",
+            rich_help_panel=_NETWORK,
+        ),
+    ] = 5,
+    lr: Annotated[
+        float | None,
+        typer.Option(
+            help="Learning rate of the head; deeper blocks learn more slowly.",
+            show_default="3e-4, or 1e-3 from random numbers; ten times as much with sgd",
+            rich_help_panel=_NETWORK,
+        ),
+    ] = None,
+    optimizer: Annotated[
+        str, typer.Option(help="adamw, adam, rmsprop or sgd.", rich_help_panel=_NETWORK)
+    ] = "adamw",
+    batch_size: Annotated[int, typer.Option(min=2, rich_help_panel=_NETWORK)] = 32,
+    augment: Annotated[
+        str,
+        typer.Option(
+            help="Random changes of the photos: none, light, default or strong.", rich_help_panel=_NETWORK
+        ),
+    ] = "default",
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            help="Continue the run of this --out, which was killed; give the same options.",
+            show_default=False,
+            rich_help_panel=_NETWORK,
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run at --out.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
@@ -72,11 +147,47 @@ def train(
     from ..run import train as run
     from .progress import photo_progress
 
-    with photo_progress("Looking at photos", quiet=quiet) as progress:
-        result = run(
-            photos,
-            out,
-            classifier=ImageClassifier(
+    folder = _folder(out, resume)
+    work = folder.with_name(folder.name + ".work")
+    tuned = _trains_network(backbone, what, network, weights, head)
+    _refuse_in_vain(tuned, size=size, resume=resume, preprocess=preprocess)
+    with photo_progress("Training" if tuned else "Looking at photos", quiet=quiet) as progress:
+        classifier: ImageClassifier
+        if tuned:
+            from ..finetune import FineTuned
+            from ..training.options import TrainingOptions
+
+            _make_way(work, resume=resume, overwrite=overwrite)
+            random = network is not None or weights == Path("none")
+            classifier = FineTuned(
+                network or backbone,
+                options=TrainingOptions(
+                    train=what or ("all" if random else "frozen"),
+                    head=head,
+                    epochs=epochs,
+                    patience=patience,
+                    lr=lr,
+                    optimizer=cast(Any, optimizer),
+                    batch_size=batch_size,
+                    augment=augment,
+                ),
+                size=size,
+                weights="none" if random else weights,
+                work=work,
+                resume=resume is not None,
+                depths=_depths(depths),
+                mirror=_mirror(mirror),
+                class_weight="balanced" if balanced else None,
+                cv=folds,
+                coverage=coverage,
+                random_state=seed,
+                strict=strict,
+                cache=cache,
+                threads=threads,
+                progress=progress,
+            )
+        else:
+            classifier = ImageClassifier(
                 backbone,
                 preprocess=preprocess,
                 weights=weights,
@@ -90,13 +201,60 @@ def train(
                 cache=cache,
                 threads=threads,
                 progress=progress,
-            ),
+            )
+        result = run(
+            photos,
+            folder,
+            classifier=classifier,
             test_share=test_share,
             overwrite=overwrite,
             command=["rehead", *sys.argv[1:]],
         )
+    if tuned:
+        shutil.rmtree(work, ignore_errors=True)
     if not quiet:
         _show(result)
+
+
+def _folder(out: Path | None, resume: Path | None) -> Path:
+    if out is not None and resume is not None and out != resume:
+        raise typer.BadParameter("give --out or --resume, not two folders", param_hint="--resume")
+    folder = out or resume
+    if folder is None:
+        raise typer.BadParameter("give the run directory to write", param_hint="--out")
+    return folder
+
+
+def _trains_network(
+    backbone: str, what: str | None, network: str | None, weights: Path | None, head: str
+) -> bool:
+    """Whether more is asked for than a linear head on a frozen network of the core."""
+    from ..weights import registry
+
+    known = backbone in registry.names() or backbone.lower().endswith(".onnx")
+    asked = network is not None or what not in (None, "frozen") or head != "linear"
+    return asked or not known or weights == Path("none")
+
+
+def _refuse_in_vain(tuned: bool, **options: object) -> None:
+    """Refuse options that would silently do nothing."""
+    for name, value in options.items():
+        if value is not None and (name == "preprocess") is tuned:
+            why = (
+                "is for frozen networks of the core"
+                if tuned
+                else "needs --train, --network or another --head"
+            )
+            raise typer.BadParameter(why, param_hint=f"--{name}")
+
+
+def _make_way(work: Path, *, resume: Path | None, overwrite: bool) -> None:
+    from ..training.fit import holds_training
+
+    if resume is not None and not holds_training(work):
+        raise typer.BadParameter(f"there is no training to continue: no {work}", param_hint="--resume")
+    if resume is None and overwrite and holds_training(work):
+        shutil.rmtree(work)
 
 
 def _depths(text: str) -> int | Literal["auto"]:
@@ -124,6 +282,8 @@ def _show(result: Run) -> None:
     if result.evaluation:
         console.print(scores_table(result.evaluation))
         console.print(result.evaluation.sentence, highlight=False, markup=False)
+    if result.classifier.training_:
+        console.print(result.classifier.training_["sentence"], highlight=False, markup=False)
     for caution in result.cautions:
         console.print("[yellow]![/yellow]", Text(caution), highlight=False)
     if result.unreadable:

@@ -13,7 +13,7 @@ from .intervals import Interval, wilson
 from .metrics import CoverageCurve, Reliability
 from .wording import count, percent
 
-__all__ = ["coverage_chart", "reliability_chart", "strength_chart"]
+__all__ = ["coverage_chart", "curves_chart", "reliability_chart", "strength_chart"]
 
 _WIDTH, _HEIGHT = 420, 310
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 408, 28, 268
@@ -133,6 +133,42 @@ def strength_chart(path: Sequence[Mapping[str, Any]]) -> tuple[str, list[tuple[s
     return _svg("Cross-validated log loss against strength", parts), [
         (f"c{min(i, 4)}", name) for i, name in enumerate(names)
     ]
+
+
+def curves_chart(curves: Sequence[Mapping[str, Any]], quantity: str) -> str:
+    """A network's "loss" or "accuracy" epoch by epoch, on the photos trained on and on those held out.
+
+    `curves` holds mappings with "epoch" from 1, and "train_" and "val_" before both names; the epoch of
+    the least validation loss is marked.
+    """
+    lines = {side: [float(epoch[f"{side}_{quantity}"]) for epoch in curves] for side in ("val", "train")}
+    values = [value for line in lines.values() for value in line]
+    if quantity == "accuracy":
+        low, high = min(math.floor(min(values) * 10 - 0.5) / 10, 0.9), 1.0
+        text: Callable[[float], str] = _whole_percent
+        name = "share that is right"
+    else:
+        low, high = 0.0, max(1.04 * min(max(values), _CLIPPED * values[0]), 1e-6)
+        text, name = (lambda loss: f"{loss:.3g}"), "loss"
+    x = _linear(1, max(len(curves), 2), _LEFT + 8, _RIGHT - 8)
+    y = _linear(max(low, 0.0), high, _BOTTOM, _TOP)
+    step = max(1, math.ceil(len(curves) / 10))
+    parts = [
+        *_y_axis(y, _ticks(max(low, 0.0), high), text, name),
+        *_x_axis(x, range(1, len(curves) + 1, step), lambda epoch: f"{epoch:.0f}", "epoch", _BOTTOM),
+    ]
+    for css, line, what in (("c1", lines["train"], "trained on"), ("c0", lines["val"], "held out")):
+        points = [(x(n), y(min(value, high))) for n, value in enumerate(line, 1)]
+        path = "L".join(f"{cx:.1f} {cy:.1f}" for cx, cy in points)
+        parts.append(f'<path class="line {css}" d="M{path}"><title>{what}</title></path>')
+        parts += [f'<circle class="point {css}" cx="{cx:.1f}" cy="{cy:.1f}" r="2.6"/>' for cx, cy in points]
+    best = min(range(len(curves)), key=lambda n: curves[n]["val_loss"])
+    cx, cy = x(best + 1), y(min(lines["val"][best], high))
+    parts.append(
+        f"<g><title>kept: epoch {best + 1}, {name} {text(lines['val'][best])}</title>"
+        f'<circle class="mark" cx="{cx:.1f}" cy="{cy:.1f}" r="6"/></g>'
+    )
+    return _svg(f"{quantity.capitalize()} of each epoch", parts)
 
 
 def _svg(title: str, parts: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ from ..atomic import write_text
 from ..errors import ReheadError
 from . import metrics
 from .account import ClassAccount, Evaluation
-from .charts import coverage_chart, reliability_chart, strength_chart
+from .charts import coverage_chart, curves_chart, reliability_chart, strength_chart
 from .wording import count, number, number_range, percent, percent_range
 
 __all__ = ["Mistake", "confident_mistakes", "write_report"]
@@ -100,6 +100,8 @@ def write_report(
     run: Mapping[str, Any],
     mistakes: Sequence[Mistake] = (),
     head: Mapping[str, Any] | None = None,
+    curves: Sequence[Mapping[str, Any]] = (),
+    curves_sentence: str | None = None,
     operating_point: Mapping[str, Any] | None = None,
     unreadable: Sequence[tuple[str, str]] = (),
     facts: Mapping[str, str | int] | None = None,
@@ -121,6 +123,11 @@ def write_report(
     head : mapping, optional
         "path", a list of {"candidate": str, "strength": float > 0, "log_loss": float, "chosen": bool}; and
         "sentence", optional, instead of the one that says how heads are chosen.
+    curves : sequence of mapping
+        Of a network that was trained, {"epoch": int from 1, "train_loss": float, "train_accuracy": float,
+        "val_loss": float, "val_accuracy": float} for each epoch.
+    curves_sentence : str, optional
+        How the training ended.
     operating_point : mapping, optional
         When a photo is "unknown": "probability", answers below it; "outlier_score", photos above it;
         "coverage", the share of known photos it was set to answer. Each optional.
@@ -160,6 +167,8 @@ def write_report(
         head_sentence=(head or {}).get("sentence"),
         strength=strength,
         legend=legend,
+        learning=[curves_chart(curves, quantity) for quantity in ("loss", "accuracy")] if curves else [],
+        learning_sentence=curves_sentence,
         unknown=_unknown(operating_point) if operating_point else None,
         pictures=[{"mistake": m, "data": _picture(m)} for m in mistakes[:_MOST_PICTURES]],
         unreadable=unreadable,

@@ -30,7 +30,7 @@ from .span import Block, Span, span_of
 
 __all__ = ["PathPoint", "Selection", "balanced_weights", "select_head"]
 
-Loss = Literal["logistic", "ridge"]
+Loss = Literal["logistic", "ridge", "network"]
 
 # All measured by benchmarks/head_candidates.py, on strengths that mean the same for every backbone (see span)
 _RIDGE_STEPS = (-9, -7, -5, -3, -1)  # half decades: 3e-5 to 0.3, then the two halves beside the best
@@ -52,12 +52,12 @@ class PathPoint:
         How many of the last depths were used.
     mirrored : bool
         Whether mirrored photos were trained on too.
-    loss : {"logistic", "ridge"}
-        What was minimised.
+    loss : {"logistic", "ridge", "network"}
+        What was minimised; "network" where the head was trained together with a network.
     strength : float
-        Of the L2 penalty, per unit of mean loss and of mean squared row norm.
+        Of the L2 penalty, per unit of mean loss and of mean squared row norm; a network's weight decay.
     log_loss : float
-        On held-out folds after one temperature, nats.
+        On held-out folds, a network's on its validation photos, after one temperature, nats.
     """
 
     depths: int

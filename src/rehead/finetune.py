@@ -1,0 +1,391 @@
+"""FineTuned: an ImageClassifier whose network is trained too. Needs `pip install 'rehead[torch]'`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import atomic
+from .backbones import Backbone, load_backbone
+from .calibration import fit_temperature, log_loss, softmax
+from .classify import ImageClassifier, Look
+from .datasets import Dataset, digest, folds, hold_out
+from .errors import DataError, DatasetError, OutputError
+from .features import Features, Progress, extract
+from .heads import PathPoint, Selection, select_head
+from .heads.outlier import fit_subspace
+from .labelled import Photos, training_rows
+from .operating_point import choose_operating_point
+from .weights import registry
+
+if TYPE_CHECKING:
+    from .training.account import Score
+    from .training.networks import Network
+    from .training.options import TrainingOptions
+
+__all__ = ["FineTuned"]
+
+
+class FineTuned(ImageClassifier):
+    """Classify photos with a network that is trained on them.
+
+    Where the network is pretrained, its linear head starts from the one that `ImageClassifier` would
+    fit (LP-FT, Kumar et al. 2022), and the trained network is kept only if its log loss on the
+    validation photos is less than that of the frozen one.
+
+    Parameters
+    ----------
+    backbone : str
+        A name of `training.networks.PLAIN_NAMES` or of timm.
+    options : TrainingOptions, optional
+        What is trained, and how.
+    size : int, optional
+        Side of the photos, pixels, instead of the network's own.
+    weights : None, "none" or path
+        What the network starts from: its published weights, random numbers, or a state dict.
+    validation_share : float
+        Share of the training photos that is held out to choose the epoch, the temperature and the limits
+        for "unknown", where no validation photos are given.
+    keep : {"better", "always"}
+        "always" keeps the trained network even where the frozen one is as good.
+    work : path, optional
+        Folder where the state after each epoch is kept, for `resume`; whoever names it removes it.
+    resume : bool
+        Continue the training in `work`.
+    depths, mirror, class_weight, cv, coverage, random_state, strict, cache, threads, progress
+        As in ImageClassifier; `depths`, `mirror` and `cv` are those of the frozen network's head.
+
+    Attributes
+    ----------
+    training_ : dict or None
+        JSON: options, parameters, curves, scores on the validation photos, and which was kept.
+
+    Notes
+    -----
+    All else is as in ImageClassifier: temperature and limits come from photos that were not trained on.
+    """
+
+    takes_validation = True
+
+    def __init__(
+        self,
+        backbone: str = "efficientnet_lite0",
+        *,
+        options: TrainingOptions | None = None,
+        size: int | None = None,
+        weights: str | os.PathLike[str] | None = None,
+        validation_share: float = 0.2,
+        keep: Literal["better", "always"] = "better",
+        work: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+        depths: Literal["auto"] | int = "auto",
+        mirror: Literal["auto"] | bool = "auto",
+        class_weight: Literal["balanced"] | None = None,
+        cv: int = 5,
+        coverage: float = 0.95,
+        random_state: int = 0,
+        strict: bool = False,
+        cache: bool | str | os.PathLike[str] = True,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        super().__init__(
+            backbone,
+            weights=weights,
+            depths=depths,
+            mirror=mirror,
+            class_weight=class_weight,
+            cv=cv,
+            coverage=coverage,
+            random_state=random_state,
+            strict=strict,
+            cache=cache,
+            threads=threads,
+            progress=progress,
+        )
+        self.options = options
+        self.size = size
+        self.validation_share = validation_share
+        self.keep = keep
+        self.work = work
+        self.resume = resume
+
+    # what there is to begin with
+
+    def _options(self) -> TrainingOptions:
+        from .training.options import TrainingOptions
+
+        return self.options or TrainingOptions()
+
+    def _check_options(self) -> None:
+        super()._check_options()
+        options = self._options()
+        if self.keep not in ("better", "always"):
+            raise DataError(f"keep is {self.keep!r}; expected 'better' or 'always'")
+        if not 0 < self.validation_share < 1:
+            raise DataError(f"validation_share is {self.validation_share}; expected more than 0, less than 1")
+        if not self.pretrained and options.train != "all":
+            raise DataError(
+                f"{self.backbone} starts from random numbers, so all of it has to be trained; "
+                f"leave out --train {options.train}"
+            )
+        if self.resume and self.work is None:
+            raise DataError("resume needs the work folder of the training that is to be continued")
+        if self.work is not None and not self.resume:
+            from .training.fit import holds_training
+
+            if holds_training(Path(self.work)):
+                raise OutputError(
+                    f"{os.fspath(self.work)}: holds a training that was not finished; continue it with "
+                    "--resume, or remove the folder"
+                )
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether the network starts from weights, rather than from random numbers."""
+        from .training.small_cnns import SMALL_CNNS
+
+        return self.weights != "none" and self.backbone not in SMALL_CNNS
+
+    def _build(self, classes: int, options: TrainingOptions) -> Network:
+        from .training.fit import new_network
+
+        weights: Any = self.weights
+        if weights is None:
+            weights = "pretrained"
+        elif weights != "none":
+            weights = Path(weights)
+        return new_network(
+            os.fspath(self.backbone),
+            options,
+            classes=classes,
+            size=self.size,
+            weights=weights,
+            seed=self.random_state,
+        )
+
+    def network(self) -> Backbone:
+        """The frozen network; the default backbone, to see near-duplicates with, where it is random."""
+        from .training.export import frozen_backbone
+        from .training.options import TrainingOptions
+
+        self._check_options()
+        if not self.pretrained:
+            return load_backbone("efficientnet_lite0")
+        built = self._build(2, TrainingOptions())
+        if self.weights is None and self.backbone in registry.names():
+            return load_backbone(self.backbone, preprocess=built.preprocess)
+        return frozen_backbone(built)
+
+    def extract(self, paths: Any, network: Backbone, *, mirror: bool = False) -> Features:
+        """As ImageClassifier's; features of a trained network are needed once and not kept."""
+        if "trained" not in network.weights:
+            return super().extract(paths, network, mirror=mirror)
+        return extract(paths, network, cache=False, threads=self.threads, progress=self.progress)
+
+    # fitting
+
+    def fit(
+        self,
+        X: Photos,
+        y: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+        *,
+        validation: ArrayLike | None = None,
+    ) -> FineTuned:
+        """Train the network.
+
+        Parameters
+        ----------
+        X, y, groups
+            As in `ImageClassifier.fit`.
+        validation : array-like of bool (n,), optional
+            Which photos are not trained on but choose the epoch, the temperature and the limits; by
+            default a stratified share. Those with a near-duplicate among the others are trained on.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataError, UnknownNameError, WeightsError, TrainingError, OutputError
+            Options or photos that do not fit; a loss that is not a number.
+        """
+        self._check_options()
+        self._training: dict[str, Any] | None = None
+        self._logs: Mapping[str, bytes] = {}
+        rows = training_rows(X, y, groups)
+        look = self._look(rows)
+        options = self._options()
+        if options.train == "frozen" and options.head == "linear" and self.pretrained:
+            self._fit_head(look)
+            return self
+        mask = rows.splits == "val" if validation is None else np.asarray(validation, dtype=bool)
+        held = self._held_out(look, mask[look.readable])
+        self._fit_network(look, held, options)
+        return self
+
+    def fit_split(self, dataset: Dataset, groups: NDArray[Any]) -> FineTuned:
+        """Fit on the photos of a dataset, in these groups (n,); its validation photos are not trained on."""
+        return self.fit(dataset.paths, dataset.labels, groups, validation=dataset.splits == "val")
+
+    def _held_out(self, look: Look, given: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The validation photos."""
+        if given.any():
+            held: NDArray[np.bool_] = given & ~np.isin(look.group, look.group[~given])
+        else:
+            held = hold_out(look.target, look.group, fraction=self.validation_share, seed=self.random_state)
+        if not held.any():
+            raise DatasetError(
+                "too few different photos to hold any out for validation; add photos, or train the head only "
+                "(--train frozen)"
+            )
+        if lacking := set(range(len(self.classes_))) - set(look.target[~held].tolist()):
+            names = ", ".join(repr(str(self.classes_[n])) for n in sorted(lacking))
+            raise DatasetError(f"all photos of {names} are validation photos; add some to train on")
+        return held
+
+    def _fit_network(self, look: Look, held: NDArray[np.bool_], options: TrainingOptions) -> None:
+        from .training.account import account
+        from .training.export import trained_backbone
+        from .training.fit import TrainingPhotos, last_layer, start_head, train_network
+
+        started = time.perf_counter()
+        network = self._build(len(self.classes_), options)
+        probe = None
+        if self.pretrained:
+            probe, first = self._probe(look, held)
+            if options.head == "linear":
+                start_head(network, *first)
+        with self._work_folder() as work:
+            trained = train_network(
+                network,
+                TrainingPhotos(self._files, look.target, held),
+                options,
+                work=work,
+                identity=self._identity(look, held, network),
+                pretrained=self.pretrained,
+                balanced=self.class_weight == "balanced",
+                seed=self.random_state,
+                resume=self.resume,
+                progress=self.progress,
+            )
+        self._logs = trained.logs
+        backbone = trained_backbone(network, {**network.record, "trained": options.train})
+        features = self.extract(self._files, backbone).plain
+        weight, bias = last_layer(network)
+        logits = features[held].astype(np.float64) @ weight + bias
+        score = self._score(logits, look.target[held])
+        better = probe is None or score.log_loss < probe.log_loss
+        kept = better or self.keep == "always"
+        self._training = account(
+            network, options, trained, probe, score, int(held.sum()), kept, time.perf_counter() - started
+        )
+        if kept:
+            point = PathPoint(1, False, "network", options.weight_decay, score.log_loss)
+            everyone = np.full((len(held), len(self.classes_)), np.nan)
+            everyone[held] = logits
+            self.selection_ = Selection(weight, bias, point, (), everyone)
+            self._take(backbone, features, look.target, held)
+        else:
+            self._fit_head(look)
+
+    def _take(
+        self,
+        backbone: Backbone,
+        features: NDArray[np.float32],
+        target: NDArray[np.intp],
+        held: NDArray[np.bool_],
+    ) -> None:
+        """Calibrate the trained network on the photos that it was not trained on."""
+        logits = self.selection_.held_out[held]
+        self.temperature_ = fit_temperature(logits, target[held], smooth=True)
+        self._subspace = fit_subspace(features[~held], backbone.blocks)
+        self.operating_point_ = choose_operating_point(
+            softmax(logits / self.temperature_), self._subspace.scores(features[held]), coverage=self.coverage
+        )
+        self._backbone = backbone
+        self.weights_record_ = dict(backbone.weights)
+        self.n_taps_ = 1
+        self.n_folds_ = 0
+        self.cautions_ = self._cautions(np.zeros(int(held.sum()), dtype=np.intp))
+
+    def _probe(
+        self, look: Look, held: NDArray[np.bool_]
+    ) -> tuple[Score, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """What the frozen network's best head scores, and the calibrated head of its last depth alone."""
+        rows = ~held
+        target = look.target[rows]
+        fold = folds(target, look.group[rows], count=self.cv, seed=self.random_state)
+        if fold.max() < 1:
+            raise DatasetError(
+                "every class consists of one group of photos; add photos that are not copies of each other"
+            )
+        balanced = self.class_weight == "balanced"
+        best = select_head(
+            look.plain[rows],
+            target,
+            fold,
+            look.network.blocks,
+            mirrored=look.mirrored[rows] if look.mirrored is not None else None,
+            depths=self._depths(len(look.network.taps)),
+            balanced=balanced,
+        )
+        used = look.plain[held][:, look.plain.shape[1] - len(best.weight) :]
+        score = self._score(used.astype(np.float64) @ best.weight + best.bias, look.target[held])
+        last = look.network.blocks[-1]
+        width = [slice(0, last.stop - last.start)]
+        head = select_head(look.plain[rows][:, last], target, fold, width, balanced=balanced)
+        checked = fold >= 0
+        heat = fit_temperature(head.held_out[checked], target[checked], smooth=True)
+        first = (head.weight / heat).astype(np.float32), (head.bias / heat).astype(np.float32)
+        return score, first
+
+    def _score(self, logits: NDArray[np.float64], y: NDArray[np.intp]) -> Score:
+        from .training.account import Score
+
+        weight = None
+        if self.class_weight == "balanced":
+            counts = np.bincount(y, minlength=len(self.classes_))
+            weight = (1 / np.maximum(counts, 1))[y]
+        heat = fit_temperature(logits, y, weight, smooth=True)
+        return Score(float((logits.argmax(1) == y).mean()), log_loss(logits / heat, y, weight))
+
+    def _identity(self, look: Look, held: NDArray[np.bool_], network: Network) -> dict[str, Any]:
+        sides = np.where(held, "validation", "train").tolist()
+        return {
+            "network": network.name,
+            "weights": network.record["sha256"],
+            "size": network.preprocess.size,
+            "labels": self.classes_.tolist(),
+            "split": digest(self._seen, look.target.tolist(), sides),
+        }
+
+    @contextlib.contextmanager
+    def _work_folder(self) -> Iterator[Path]:
+        if self.work is not None:
+            yield Path(self.work)
+            return
+        with tempfile.TemporaryDirectory(prefix="rehead-") as folder:
+            yield Path(folder)
+
+    # what is told of it
+
+    @property
+    def training_(self) -> dict[str, Any] | None:
+        """See the class."""
+        return getattr(self, "_training", None)
+
+    def write_logs(self, folder: Path) -> None:
+        """Write logs/curves.csv and TensorBoard's events into a run's folder."""
+        for name, data in getattr(self, "_logs", {}).items():
+            atomic.write_bytes(folder / "logs" / name, data)

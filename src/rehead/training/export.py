@@ -1,0 +1,160 @@
+"""A trained network as a backbone of the core: its trunk as ONNX, checked against torch."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import io
+import json
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .. import atomic, graphs
+from ..backbones import Backbone, Tap
+from ..cache import cache_root
+from ..engine import open_session
+from ..errors import WeightsError
+from .networks import Network
+
+__all__ = ["export_trunk", "frozen_backbone", "torch_features", "trained_backbone"]
+
+_EXPORT_VERSION = 1  # raised when the same network is exported as another graph
+_OPSET = 17  # as all graphs of the core, see graphs.layers
+_PARITY = 1e-4  # largest difference between torch and the engine, in units of the largest feature
+_TAP = "trained"
+
+
+class _Features(torch.nn.Module):
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, photos: torch.Tensor) -> torch.Tensor:
+        return self.network.features(photos)
+
+
+def torch_features(network: Network, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What the last layer gets, by torch, of photos as they are prepared.
+
+    Parameters
+    ----------
+    network : Network
+        Left in the mode it is in.
+    pixels : uint8 ndarray (N, S, S, 3), RGB
+
+    Returns
+    -------
+    float32 ndarray (N, D)
+    """
+    training = network.training
+    network.eval()
+    device = network.linear.weight.device
+    try:
+        with torch.inference_mode():
+            photos = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).to(device)
+            features: NDArray[np.float32] = network.features(network.normalised(photos)).cpu().numpy()
+    finally:
+        network.train(training)
+    return features
+
+
+def export_trunk(network: Network) -> bytes:
+    """Everything before the last layer, as an ONNX model.
+
+    Parameters
+    ----------
+    network : Network
+        Not changed.
+
+    Returns
+    -------
+    bytes
+        Serialised ONNX: `image` uint8 (N, S, S, 3) RGB to `trained`, float32 (N, D), normalisation inside.
+
+    Raises
+    ------
+    WeightsError
+        torch cannot export it, or the engine and torch differ by more than 1e-4 of the largest feature.
+    """
+    import onnx
+
+    still = copy.deepcopy(network).cpu().eval()
+    size = network.preprocess.size
+    buffer = io.BytesIO()
+    try:
+        with warnings.catch_warnings():
+            # The exporter that traces is deprecated, but needs no package besides torch, writes the core's
+            # opset and folds batch norm; parity is checked below, so a wrong trace cannot slip through.
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                _Features(still),
+                (torch.zeros(2, 3, size, size),),
+                buffer,
+                dynamo=False,
+                opset_version=_OPSET,
+                input_names=["photos"],
+                output_names=[_TAP],
+                dynamic_axes={"photos": {0: "N"}, _TAP: {0: "N"}},
+            )
+    except Exception as error:  # the exporter raises what it likes
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise WeightsError(
+            f"{network.name}: torch cannot export this network to ONNX ({reason}); choose another network"
+        ) from error
+    raw = onnx.load_from_string(buffer.getvalue())
+    shape = raw.graph.output[0].type.tensor_type.shape  # traced: the width may be left open
+    del shape.dim[:]
+    shape.dim.add().dim_param = "N"
+    shape.dim.add().dim_value = network.linear.in_features
+    model = graphs.wrap(raw, network.preprocess, network.name)
+    graph: bytes = model.SerializeToString(deterministic=True)
+    _check_parity(still, graph)
+    return graph
+
+
+def _check_parity(network: Network, graph: bytes) -> None:
+    """On random pixels; of three photos, where the trace had two, so that a fixed batch shows."""
+    size = network.preprocess.size
+    pixels = np.random.default_rng(0).integers(0, 256, (3, size, size, 3), dtype=np.uint8)
+    expected = torch_features(network, pixels)
+    (found,) = open_session(graph, threads=1).run(None, {"image": pixels})
+    difference = float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
+    if not difference <= _PARITY:
+        raise WeightsError(
+            f"{network.name}: the exported network differs from torch by {difference:.1e}, more than "
+            f"{_PARITY}; it does something that ONNX has no word for, choose another network"
+        )
+
+
+def trained_backbone(network: Network, record: dict[str, Any]) -> Backbone:
+    """The network without its last layer, as it is now.
+
+    `record` goes into the model file as the weights' record; the sha256 in it becomes that of the graph.
+    """
+    trunk = export_trunk(network)
+    weights = {**record, "sha256": hashlib.sha256(trunk).hexdigest()}
+    return _backbone(network, weights, trunk)
+
+
+def frozen_backbone(network: Network) -> Backbone:
+    """The network as it was built, with pretrained weights; exported once and kept in the cache."""
+    key = json.dumps([_EXPORT_VERSION, network.name, network.record["sha256"], network.preprocess.to_dict()])
+    kept = cache_root() / "graphs" / f"{hashlib.sha256(key.encode()).hexdigest()}.onnx"
+    digest = kept.with_suffix(".sha256")
+    if kept.is_file() and digest.is_file():
+        trunk = kept.read_bytes()
+        if hashlib.sha256(trunk).hexdigest() == digest.read_text().strip():
+            return _backbone(network, network.record, trunk)
+    trunk = export_trunk(network)
+    atomic.write_bytes(kept, trunk)
+    atomic.write_text(digest, hashlib.sha256(trunk).hexdigest())
+    return _backbone(network, network.record, trunk)
+
+
+def _backbone(network: Network, weights: dict[str, Any], trunk: bytes) -> Backbone:
+    taps = (Tap(_TAP, network.linear.in_features),)
+    return Backbone(network.name, network.preprocess, taps, weights, trunk)

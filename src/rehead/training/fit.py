@@ -1,0 +1,301 @@
+"""The training loop: Lightning's Trainer, with files that survive a kill at any moment.
+
+A training keeps everything in its work folder:
+
+    training.json    what is trained on what; a training is only continued where it is the same
+    photos.npy       decoded photos, or maps.npy of a frozen trunk; written anew by each start
+    last.ckpt        state after the last whole epoch, replaced whole
+    best-N.pt        weights after epoch N, of the least validation loss so far
+    logs/            curves.csv, and TensorBoard's events
+
+Every batch, augmentation and dropout mask is drawn from seed, epoch and step, so on a processor a resumed
+training ends with the numbers of one that was never killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from lightning.fabric.utilities.warnings import PossibleUserWarning
+from lightning.pytorch.loggers import TensorBoardLogger
+from numpy.typing import NDArray
+
+from .. import atomic
+from ..errors import DataError, OutputError
+from .batches import decode, frozen_maps
+from .loop import (
+    LAST,
+    Epoch,
+    Keep,
+    Loop,
+    TrainingPhotos,
+    WholeFiles,
+    best_of,
+    curves_in,
+    finished,
+    weights_file,
+)
+from .networks import Network, build, choose_trained
+from .options import TrainingOptions
+
+__all__ = [
+    "Epoch",
+    "Trained",
+    "TrainingPhotos",
+    "holds_training",
+    "last_layer",
+    "new_network",
+    "start_head",
+    "train_network",
+]
+
+_RECORD = "training.json"
+_FREE = ("epochs", "patience", "precision", "accelerator", "devices")  # may differ when a run is continued
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How the training went; the network holds the weights of the best epoch.
+
+    Parameters
+    ----------
+    curves : tuple of Epoch
+    best : int
+        Number of the epoch with the least validation loss.
+    resumed : int
+        Epochs that were there already.
+    logs : mapping of str to bytes
+        Files for the run's folder: curves.csv and TensorBoard's events.
+    """
+
+    curves: tuple[Epoch, ...]
+    best: int
+    resumed: int
+    logs: Mapping[str, bytes]
+
+
+def new_network(
+    name: str,
+    options: TrainingOptions,
+    *,
+    classes: int,
+    size: int | None,
+    weights: Literal["pretrained", "none"] | Path,
+    seed: int,
+) -> Network:
+    """`networks.build`, its random numbers drawn from `seed`."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return build(
+            name, classes=classes, size=size, weights=weights, head=options.head, dropout=options.dropout
+        )
+
+
+def start_head(network: Network, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
+    """Let the last layer start from logits = features @ weight (D, K) + bias (K,)."""
+    with torch.no_grad():
+        network.linear.weight.copy_(torch.from_numpy(np.ascontiguousarray(weight.T)))
+        network.linear.bias.copy_(torch.from_numpy(bias))
+
+
+def last_layer(network: Network) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Weight (D, K) and bias (K,) of the last layer."""
+    linear = network.linear
+    return linear.weight.detach().numpy().T.copy(), linear.bias.detach().numpy().copy()
+
+
+def holds_training(work: Path) -> bool:
+    """Whether a training was begun in that folder."""
+    return (work / _RECORD).is_file()
+
+
+def train_network(
+    network: Network,
+    photos: TrainingPhotos,
+    options: TrainingOptions,
+    *,
+    work: Path,
+    identity: Mapping[str, Any],
+    pretrained: bool,
+    balanced: bool = False,
+    seed: int = 0,
+    resume: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Trained:
+    """Train a network, and leave it with the weights of its best epoch, on the processor, in eval mode.
+
+    Parameters
+    ----------
+    network : Network
+        What is trained in it is chosen here, by `options.train`.
+    photos : TrainingPhotos
+    options : TrainingOptions
+    work : Path
+        Folder of its own; made where it is missing.
+    identity : mapping
+        JSON: what a training must have in common with the one it continues, besides the options.
+    pretrained : bool
+        Whether the network starts from pretrained weights; sets the learning rate where none is given.
+    balanced : bool
+        Whether every class weighs the same.
+    seed : int
+    resume : bool
+        Continue the training in `work`, if there is one.
+    progress : callable, optional
+        Called as progress(done, total) with photos of all epochs.
+
+    Returns
+    -------
+    Trained
+
+    Raises
+    ------
+    DataError, UnknownNameError
+        Options that the network or the machine cannot follow; `work` holds another training.
+    TrainingError
+        The loss is not a number.
+    OutputError
+        `work` cannot be written.
+    """
+    if not photos.validation.any() or photos.validation.all():
+        raise DataError("training needs photos to learn from and others for validation; add photos")
+    accelerator, precision = _machine(options)
+    choose_trained(network, options.train)
+    record = {**identity, "seed": seed, "balanced": balanced, "options": options.to_dict()}
+    _begin(work, record, resume)
+    with _quietly(), torch.random.fork_rng():
+        torch.manual_seed(seed)
+        file = _inputs(network, photos, options, work, seed, accelerator)
+        module = Loop(network, photos, options, file, balanced, seed, pretrained)
+        last = work / LAST
+        done = curves_in(last) if last.is_file() else []
+        if not finished(done, options):
+            module.progress = progress
+            trainer = pl.Trainer(
+                accelerator="gpu" if accelerator == "cuda" else accelerator,
+                devices=options.devices,
+                strategy="ddp_spawn" if options.devices > 1 else "auto",
+                precision={"32": "32-true"}.get(precision, precision),
+                max_epochs=options.epochs,
+                gradient_clip_val=options.clip or None,
+                callbacks=[Keep(work, options)],
+                plugins=[WholeFiles()],
+                logger=[TensorBoardLogger(work, name="", version="logs")]
+                if find_spec("tensorboard")
+                else False,
+                default_root_dir=work,
+                use_distributed_sampler=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                enable_checkpointing=True,
+                num_sanity_val_steps=0,
+                log_every_n_steps=1,
+            )
+            trainer.fit(module, ckpt_path=last if last.is_file() else None)
+    return _best_of(network, work, resumed=len(done))
+
+
+def _best_of(network: Network, work: Path, *, resumed: int) -> Trained:
+    curves = curves_in(work / LAST)
+    best = best_of(curves)
+    state = torch.load(work / weights_file(best), map_location="cpu", weights_only=True)
+    network.cpu().load_state_dict(state)
+    network.eval()
+    kept = [*(work / "logs").glob("curves.csv"), *(work / "logs").glob("events.*")]
+    logs = {path.name: path.read_bytes() for path in kept}
+    return Trained(tuple(curves), best.epoch, resumed, logs)
+
+
+def _machine(options: TrainingOptions) -> tuple[str, str]:
+    """Accelerator and precision, those of "auto" found out."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    accelerator: str = options.accelerator
+    if accelerator == "auto":
+        accelerator = next(name for name, ok in there.items() if ok)
+    elif not there[accelerator]:
+        raise DataError(f"accelerator {accelerator} is not available here; use --accelerator auto or cpu")
+    precision: str = options.precision
+    if precision == "auto":
+        precision = "bf16-mixed" if accelerator == "cuda" and torch.cuda.is_bf16_supported() else "32"
+    if precision == "16-mixed" and accelerator == "cpu":
+        raise DataError("precision 16-mixed needs a graphics processor; use bf16-mixed or 32")
+    return accelerator, precision
+
+
+def _begin(work: Path, record: Mapping[str, Any], resume: bool) -> None:
+    """Make the folder ready, or check that what is there is the same training."""
+    path = work / _RECORD
+    if holds_training(work):
+        if not resume:
+            raise OutputError(
+                f"{work}: holds a training that was not finished; continue it with --resume, or "
+                "remove the folder"
+            )
+        before = json.loads(path.read_text("utf-8"))
+        _check_same(work, before, json.loads(json.dumps(record)))
+    with atomic.output_errors(work):
+        (work / "logs").mkdir(parents=True, exist_ok=True)
+        atomic.write_text(path, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+
+
+def _check_same(work: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    old, new = ({**r, **r["options"]} for r in (before, now))
+    for name in sorted({*old, *new} - {"options", *_FREE}):
+        was, is_ = old.get(name), new.get(name)
+        if was != is_:
+            what = f"{name} was {was!r} and is {is_!r}" if len(f"{was}{is_}") < 120 else f"{name} differs"
+            raise DataError(
+                f"{work}: holds the training of something else ({what}); give the options and photos it was "
+                "started with, or start anew with another --out"
+            )
+
+
+def _inputs(
+    network: Network, photos: TrainingPhotos, options: TrainingOptions, work: Path, seed: int, device: str
+) -> Path:
+    """The file that is trained from: pixels, or maps where the trunk is frozen."""
+    with atomic.output_errors(work):
+        decode(photos.paths, network.preprocess, work / "photos.npy")
+        if options.train != "frozen":
+            return work / "photos.npy"
+        network.to(device)
+        try:
+            frozen_maps(
+                network,
+                work / "photos.npy",
+                work / "maps.npy",
+                augment=options.augment,
+                views=options.views,
+                seed=seed,
+            )
+        finally:
+            network.cpu()
+    return work / "maps.npy"
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Without Lightning's banners and advice, which are about choices that were made here on purpose."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\.")
+            warnings.filterwarnings("ignore", category=PossibleUserWarning)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

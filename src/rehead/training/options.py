@@ -1,0 +1,125 @@
+"""How a network is trained: one value, checked when it is made."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from ..errors import DataError, UnknownNameError
+
+__all__ = ["TrainingOptions"]
+
+_CHOICES = {
+    "optimizer": ("adamw", "adam", "rmsprop", "sgd"),
+    "schedule": ("cosine", "constant"),
+    "precision": ("auto", "32", "bf16-mixed", "16-mixed"),
+    "accelerator": ("auto", "cpu", "cuda", "mps"),
+}
+# Rates of the first steps after warm-up. Kumar et al. 2022 tune fine-tuning over 1e-5 to 1e-3 with AdamW and
+# 1e-4 to 1e-2 with SGD; what starts from random numbers takes the optimizers' usual 1e-3 and 1e-2.
+_PRETRAINED, _RANDOM = 3e-4, 1e-3
+_SGD = 10  # times as much
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """What is trained, and how.
+
+    Parameters
+    ----------
+    train : str
+        "frozen" trains the head only, "top:N" the last N blocks too, "from:LAYER" all from that block on,
+        "all" everything.
+    head : str
+        "linear", "mlp:WIDTH" or "conv", see `networks.build`.
+    dropout : float
+        Before the last layer of a linear head, in [0, 1).
+    epochs : int
+        At most so many, 1 or more.
+    patience : int
+        Stop when the validation loss has not fallen for so many epochs; 0 never stops early.
+    lr : float or None
+        Learning rate of the head after warm-up; None: 3e-4 for pretrained networks and 1e-3 for what
+        starts from random numbers, with "sgd" ten times as much.
+    optimizer : {"adamw", "adam", "rmsprop", "sgd"}
+        "sgd" has Nesterov's momentum, 0.9.
+    schedule : {"cosine", "constant"}
+        What the rate does after warm-up.
+    warm_up : float
+        Share of all steps in which the rate grows from 0, in [0, 1).
+    weight_decay : float
+    layer_decay : float
+        Each block learns at so many times the rate of the block after it, in (0, 1].
+    batch_size : int
+        2 or more, for each device.
+    augment : str
+        Preset of `augment.augmentation`: "none", "light", "default" or "strong".
+    views : int
+        Augmented views of each photo that are kept where the trunk is frozen.
+    label_smoothing : float
+        In [0, 1).
+    mixup : float
+        Both parameters of the beta distribution of Zhang et al. 2018; 0: no mixup.
+    clip : float
+        Largest norm of the gradient; 0: no limit.
+    precision : {"auto", "32", "bf16-mixed", "16-mixed"}
+        "auto": bfloat16 on CUDA devices that have it, otherwise 32 bits.
+    accelerator : {"auto", "cpu", "cuda", "mps"}
+    devices : int
+        Several train in processes of their own on this machine.
+
+    Raises
+    ------
+    DataError, UnknownNameError
+        A value out of range; a choice that does not exist.
+    """
+
+    train: str = "all"
+    head: str = "linear"
+    dropout: float = 0.0
+    epochs: int = 20
+    patience: int = 5
+    lr: float | None = None
+    optimizer: Literal["adamw", "adam", "rmsprop", "sgd"] = "adamw"
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warm_up: float = 0.1
+    weight_decay: float = 0.01
+    layer_decay: float = 0.8
+    batch_size: int = 32
+    augment: str = "default"
+    views: int = 4
+    label_smoothing: float = 0.0
+    mixup: float = 0.0
+    clip: float = 1.0
+    precision: Literal["auto", "32", "bf16-mixed", "16-mixed"] = "auto"
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    devices: int = 1
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 1), ("patience", 0), ("batch_size", 2), ("views", 0), ("devices", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise DataError(f"{name} is {value!r}; expected a whole number, {least} or more")
+        for name in ("dropout", "warm_up", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise DataError(f"{name} is {getattr(self, name)}; expected at least 0 and less than 1")
+        for name in ("weight_decay", "mixup", "clip"):
+            if not getattr(self, name) >= 0:
+                raise DataError(f"{name} is {getattr(self, name)}; expected 0 or more")
+        if not 0 < self.layer_decay <= 1:
+            raise DataError(f"layer_decay is {self.layer_decay}; expected more than 0 and at most 1")
+        if self.lr is not None and not self.lr > 0:
+            raise DataError(f"lr is {self.lr}; expected more than 0")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise UnknownNameError(name, str(getattr(self, name)), choices)
+
+    def rate(self, *, pretrained: bool) -> float:
+        """Learning rate after warm-up, of the head."""
+        if self.lr is not None:
+            return self.lr
+        return (_PRETRAINED if pretrained else _RANDOM) * (_SGD if self.optimizer == "sgd" else 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field as JSON has it."""
+        return asdict(self)

@@ -1,0 +1,199 @@
+"""From photos to a model file that the core runs, with the network trained on the way."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("lightning")
+
+from sklearn.base import clone  # noqa: E402
+
+from rehead.cli import app  # noqa: E402
+from rehead.datasets import read_dataset  # noqa: E402
+from rehead.errors import DataError, DatasetError, OutputError  # noqa: E402
+from rehead.finetune import FineTuned  # noqa: E402
+from rehead.modelfile import read_model_file  # noqa: E402
+from rehead.predict import load_model  # noqa: E402
+from rehead.run import train  # noqa: E402
+from rehead.training.options import TrainingOptions  # noqa: E402
+
+QUICK = TrainingOptions(epochs=2, patience=0, batch_size=8, augment="light")
+TOP = replace(QUICK, train="top:1")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny networks are slower on several threads, much so beside other work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def folder(photo_folder: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path: Path = photo_folder(tmp_path_factory.mktemp("photos") / "fish", {"red fish": 16, "blå": 16})
+    return path
+
+
+def pretrained(**more: Any) -> FineTuned:
+    return FineTuned("efficientnet_lite0", **{"size": 64, "options": TOP, "keep": "always", **more})
+
+
+def test_a_network_from_random_numbers_ends_in_a_run_like_any_other(folder: Path, tmp_path: Path) -> None:
+    model = FineTuned("small-cnn", size=32, options=replace(QUICK, epochs=10, lr=3e-3))
+    run = train(folder, tmp_path / "run", classifier=model)
+    assert run.evaluation is not None
+    assert run.evaluation.scores.accuracy.value >= 0.8
+    found = {str(path.relative_to(run.folder)) for path in run.folder.rglob("*") if path.is_file()}
+    assert {"model.onnx", "report.html", "run.json", "metrics.json", "splits.csv"} <= found
+    assert str(Path("logs") / "curves.csv") in found
+    for name in ("run.json", "metrics.json"):
+        training = json.loads((run.folder / name).read_text("utf-8"))["training"]
+        assert len(training["curves"]) >= training["best_epoch"] >= 1
+        assert "probe" not in training["validation"]
+    assert "How the network learned" in (run.folder / "report.html").read_text("utf-8")
+
+
+def test_the_file_runs_without_torch_and_agrees_with_the_classifier(folder: Path, tmp_path: Path) -> None:
+    model = pretrained().fit(folder)
+    model.save(tmp_path / "model.onnx")
+    photos = list(read_dataset(folder).paths)[::5]
+    expected = model.predict_proba(photos)
+    script = (
+        "import json, sys\n"
+        "for name in ('torch', 'torchvision', 'timm', 'lightning'):\n"
+        "    sys.modules[name] = None\n"
+        "from rehead.predict import load_model\n"
+        f"found = load_model({str(tmp_path / 'model.onnx')!r}).predict_proba({[str(p) for p in photos]!r})\n"
+        "print(json.dumps(found.tolist()))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    np.testing.assert_allclose(json.loads(done.stdout), expected, atol=1e-4)
+    manifest = read_model_file(tmp_path / "model.onnx").manifest
+    assert manifest["backbone"]["trained"] == "top:1"
+    assert manifest["head"]["loss"] == "network"
+
+
+def test_photos_for_validation_are_not_trained_on(folder: Path) -> None:
+    dataset = read_dataset(folder)
+    validation = np.zeros(len(dataset), bool)
+    validation[::4] = True
+    model = pretrained().fit(dataset.paths, dataset.labels, validation=validation)
+    judged = ~np.isnan(model.selection_.held_out).any(axis=1)
+    assert judged.sum() == model.training_["validation"]["photos"] <= validation.sum()
+    assert not (judged & ~validation).any()
+
+
+def test_the_trained_network_is_kept_only_if_it_beats_the_frozen_one(folder: Path) -> None:
+    # a rate of next to nothing leaves random hidden layers, which cannot beat a fitted head
+    options = replace(TOP, train="frozen", head="mlp:4", lr=1e-9, epochs=1, augment="none")
+    model = pretrained(options=options, keep="better").fit(folder)
+    told = model.training_
+    assert told["kept"] == "probe"
+    assert told["validation"]["probe"]["log_loss"] < told["validation"]["network"]["log_loss"]
+    assert "did not beat the frozen one" in told["sentence"]
+    assert model.selection_.chosen.loss in ("logistic", "ridge")
+    assert "trained" not in model.weights_record_
+    anyway = pretrained(options=options, keep="always").fit(folder)
+    assert anyway.training_["kept"] == "network"
+    assert anyway.weights_record_["trained"] == "frozen"
+
+
+def test_the_head_starts_from_the_probe(folder: Path) -> None:
+    # with next to no training, what the network says is what the frozen network's last layer says
+    model = pretrained(options=replace(TOP, lr=1e-9, epochs=1, augment="none")).fit(folder)
+    assert model.training_["validation"]["network"]["accuracy"] >= 0.8
+    assert model.training_["curves"][0]["val_loss"] < 0.5
+
+
+def test_a_run_is_resumed_on_the_same_split_and_refused_on_another(folder: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    options = replace(QUICK, epochs=1)
+    model = FineTuned("small-cnn", size=32, options=options, work=work).fit(folder)
+    with pytest.raises(OutputError, match="continue it with --resume"):
+        clone(model).fit(folder)
+    longer = clone(model).set_params(options=replace(options, epochs=3), resume=True).fit(folder)
+    assert longer.training_["epochs_resumed"] == 1
+    assert longer.training_["curves"][:1] == model.training_["curves"]
+    for change in ({"random_state": 1}, {"size": 40}, {"validation_share": 0.4}):
+        with pytest.raises(DataError, match="holds the training of something else"):
+            clone(longer).set_params(**change).fit(folder)
+
+
+def test_mistakes_of_the_user_are_named(folder: Path) -> None:
+    with pytest.raises(DataError, match="starts from random numbers, so all of it has to be trained"):
+        FineTuned("small-cnn", options=TOP).fit(folder)
+    with pytest.raises(DataError, match="keep is 'best'"):
+        FineTuned(keep="best").fit(folder)  # type: ignore[arg-type]
+    dataset = read_dataset(folder)
+    with pytest.raises(DatasetError, match="all photos of 'blå' are validation photos"):
+        pretrained().fit(dataset.paths, dataset.labels, validation=dataset.labels == "blå")
+
+
+def invoke(*arguments: str) -> tuple[int, str]:
+    from typer.testing import CliRunner
+
+    result = CliRunner().invoke(app, [str(a) for a in arguments], terminal_width=200)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.output
+
+
+def test_train_from_the_command_line(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    code, told = invoke(
+        "train", str(folder), "--out", str(out), "--network", "small-cnn", "--size", "32", "--epochs", "2",
+        "--batch-size", "8", "--augment", "none", "--lr", "0.001", "--optimizer", "rmsprop",
+    )  # fmt: skip
+    assert code == 0
+    assert "validation photos right" in " ".join(told.split())
+    assert not out.with_name("run.work").exists()
+    options = json.loads((out / "run.json").read_text("utf-8"))["training"]["options"]
+    assert (options["epochs"], options["optimizer"], options["augment"]) == (2, "rmsprop", "none")
+    (answer,) = load_model(out / "model.onnx").predict(next((folder / "blå").iterdir()))
+    assert answer.probabilities.shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--resume", "nothing", "--network", "small-cnn"], "no training to continue"),
+        (["--out", "x", "--size", "64"], "needs --train"),
+        (["--out", "x", "--resume", "y", "--train", "all"], "not two folders"),
+        (["--train", "all"], "run directory"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, told = invoke("train", str(folder), *options)
+    assert code == 2
+    assert message in " ".join(told.split())
+
+
+def test_without_torch_one_line_says_what_to_install(folder: Path, tmp_path: Path) -> None:
+    out = str(tmp_path / "x")
+    script = (
+        "import sys, importlib.util as u\n"
+        "real = u.find_spec\n"
+        "u.find_spec = lambda name, *a: None if name == 'torch' else real(name, *a)\n"
+        f"sys.argv = ['rehead', 'train', {str(folder)!r}, '--out', {out!r}, '--train', 'all']\n"
+        "from rehead.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "pip install 'rehead[torch]'" in done.stderr
+    assert done.stderr.count("\n") == 1
