@@ -22,6 +22,7 @@ MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(rehead.__path__, "rehead.")
     if module.name != "rehead.__main__"  # importing it runs the program
+    and not module.name.startswith("rehead.training")  # loads torch and Lightning, whose doings are theirs
 )
 
 

@@ -50,6 +50,11 @@ def pretrained(**more: Any) -> FineTuned:
     return FineTuned("efficientnet_lite0", **{"size": 64, "options": TOP, "keep": "always", **more})
 
 
+def account(model: FineTuned) -> dict[str, Any]:
+    assert model.training_ is not None
+    return model.training_
+
+
 def test_a_network_from_random_numbers_ends_in_a_run_like_any_other(folder: Path, tmp_path: Path) -> None:
     model = FineTuned("small-cnn", size=32, options=replace(QUICK, epochs=10, lr=3e-3))
     run = train(folder, tmp_path / "run", classifier=model)
@@ -91,7 +96,7 @@ def test_photos_for_validation_are_not_trained_on(folder: Path) -> None:
     validation[::4] = True
     model = pretrained().fit(dataset.paths, dataset.labels, validation=validation)
     judged = ~np.isnan(model.selection_.held_out).any(axis=1)
-    assert judged.sum() == model.training_["validation"]["photos"] <= validation.sum()
+    assert judged.sum() == account(model)["validation"]["photos"] <= validation.sum()
     assert not (judged & ~validation).any()
 
 
@@ -99,22 +104,22 @@ def test_the_trained_network_is_kept_only_if_it_beats_the_frozen_one(folder: Pat
     # a rate of next to nothing leaves random hidden layers, which cannot beat a fitted head
     options = replace(TOP, train="frozen", head="mlp:4", lr=1e-9, epochs=1, augment="none")
     model = pretrained(options=options, keep="better").fit(folder)
-    told = model.training_
+    told = account(model)
     assert told["kept"] == "probe"
     assert told["validation"]["probe"]["log_loss"] < told["validation"]["network"]["log_loss"]
     assert "did not beat the frozen one" in told["sentence"]
     assert model.selection_.chosen.loss in ("logistic", "ridge")
     assert "trained" not in model.weights_record_
     anyway = pretrained(options=options, keep="always").fit(folder)
-    assert anyway.training_["kept"] == "network"
+    assert account(anyway)["kept"] == "network"
     assert anyway.weights_record_["trained"] == "frozen"
 
 
 def test_the_head_starts_from_the_probe(folder: Path) -> None:
     # with next to no training, what the network says is what the frozen network's last layer says
     model = pretrained(options=replace(TOP, lr=1e-9, epochs=1, augment="none")).fit(folder)
-    assert model.training_["validation"]["network"]["accuracy"] >= 0.8
-    assert model.training_["curves"][0]["val_loss"] < 0.5
+    assert account(model)["validation"]["network"]["accuracy"] >= 0.8
+    assert account(model)["curves"][0]["val_loss"] < 0.5
 
 
 def test_a_run_is_resumed_on_the_same_split_and_refused_on_another(folder: Path, tmp_path: Path) -> None:
@@ -124,8 +129,8 @@ def test_a_run_is_resumed_on_the_same_split_and_refused_on_another(folder: Path,
     with pytest.raises(OutputError, match="continue it with --resume"):
         clone(model).fit(folder)
     longer = clone(model).set_params(options=replace(options, epochs=3), resume=True).fit(folder)
-    assert longer.training_["epochs_resumed"] == 1
-    assert longer.training_["curves"][:1] == model.training_["curves"]
+    assert account(longer)["epochs_resumed"] == 1
+    assert account(longer)["curves"][:1] == account(model)["curves"]
     for change in ({"random_state": 1}, {"size": 40}, {"validation_share": 0.4}):
         with pytest.raises(DataError, match="holds the training of something else"):
             clone(longer).set_params(**change).fit(folder)

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as pl
 import numpy as np
 import pytest
 
@@ -155,7 +156,9 @@ def test_top_blocks_are_trained_and_the_rest_keeps_weights_and_statistics(train:
 
 def test_balanced_classes_weigh_the_same(photos: fit.TrainingPhotos, tmp_path: Path) -> None:
     few = np.flatnonzero((photos.target == 0) | (np.arange(28) % 7 == 0))
-    lopsided = fit.TrainingPhotos([photos.paths[n] for n in few], photos.target[few], photos.validation[few])
+    lopsided = fit.TrainingPhotos(
+        [photos.paths[n] for n in few.tolist()], photos.target[few], photos.validation[few]
+    )
     module = loop.Loop(tiny(), lopsided, QUICK, tmp_path / "none", True, 0, False)
     counts = np.bincount(lopsided.target)
     np.testing.assert_allclose(module.class_weight.numpy() * counts, len(few) / 2)
@@ -315,7 +318,7 @@ def test_the_training_of_something_else_is_not_continued(
 
 def test_a_finished_training_is_taken_as_it_is(train: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     one, first = train()
-    monkeypatch.setattr(fit.pl.Trainer, "fit", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(pl.Trainer, "fit", lambda *_, **__: pytest.fail("trained again"))
     two, second = train(resume=True)
     assert numbers(first) == numbers(second)
     assert torch.equal(one.linear.weight, two.linear.weight)
