@@ -1,6 +1,7 @@
 """Memory and time of a whole `rehead train` on many photos.
 
     python benchmarks/memory.py FOLDER [FOLDER ...] [--photos 10000] [--classes 10] [--keep WORK]
+                                [--coordinates]
 
 The photos are made from those of the folders: each is a random part of one, turned, mirrored or not,
 saved as a JPEG of 256 to 448 pixels; a class is a shift of hue, so that there is something to learn,
@@ -8,11 +9,15 @@ and parts of one photo differ enough not to count as copies of each other (the r
 did). `rehead train` then runs in a process of its own on an empty cache, and again on the full one.
 Memory is the largest resident set of the process as the kernel counts it (ru_maxrss), which includes
 the interpreter, libraries and the weights. The target is 800 MB (800 x 10^6 bytes).
+
+With --coordinates a further table says what it costs to fit on fewer coordinates than there are (see
+`rehead.heads.span`): log loss of held-out photos, nats, and processor time, by the number kept.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -21,13 +26,18 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from PIL import Image
 
 from rehead.backbones import load_backbone
-from rehead.datasets import list_photos, near_duplicates
+from rehead.calibration import fit_temperature, log_loss
+from rehead.datasets import list_photos, near_duplicates, read_dataset
 from rehead.features import extract
+from rehead.heads import span
+from rehead.heads.logistic import fit_logistic
+from rehead.heads.ridge import ridge_path
 
 TARGET = 800e6
 
@@ -107,6 +117,30 @@ def measure(folders: Sequence[Path], work: Path, count: int, classes: int) -> No
     print(f"near-duplicate search alone {seconds:.1f} s; {joined} photos joined to another")
 
 
+def coordinates(photos: Path, cache: Path) -> None:
+    """What it costs to fit on the coordinates that vary most: one held-out fold, all depths."""
+    backbone, dataset = load_backbone("efficientnet_lite0"), read_dataset(photos)
+    X = extract(dataset.paths, backbone, cache_root=cache).plain
+    y = np.unique(dataset.labels, return_inverse=True)[1]
+    fold = np.random.default_rng(0).permutation(len(y)) % 5
+    shown, out = fold != 0, fold == 0
+    with mock.patch.object(span, "_MOST", X.shape[1]):
+        whole = span.span_of(X, backbone.blocks).z
+    energy = np.cumsum((whole**2).sum(axis=0))
+    print(f"{'coordinates':>12}{'energy':>8}{'logistic':>10}{'seconds':>9}{'ridge':>8}{'seconds':>9}")
+    for most in (512, 1024, 1536, 2048, whole.shape[1]):
+        z, ones = np.ascontiguousarray(whole[:, :most]), np.ones(len(y))
+        start = time.process_time()
+        theta = fit_logistic(z[shown], y[shown], ones[shown], int(y.max()) + 1, 10**-5.5)
+        logits = z[out] @ theta[:-1] + theta[-1]
+        loss = log_loss(logits / fit_temperature(logits, y[out]), y[out])
+        logistic, start = time.process_time() - start, time.process_time()
+        held = ridge_path(z, y, fold, ones, [10**-4.5, 10**-3.5, 10**-2.5], photos=len(y))
+        least, ridge = min(each.loss for each in held.values()), time.process_time() - start
+        row = f"{most:12d}{energy[most - 1] / energy[-1]:8.4f}"
+        print(f"{row}{loss:10.4f}{logistic:9.1f}{least:8.4f}{ridge:9.1f}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -117,14 +151,16 @@ def main() -> None:
     parser.add_argument(
         "--keep", type=Path, metavar="WORK", help="folder for photos and cache, kept afterwards"
     )
+    parser.add_argument("--coordinates", action="store_true", help="also: how many are worth fitting on")
     arguments = parser.parse_args()
     if not arguments.folders:
         print("memory: skipped, no folder of photos was given")
-    elif arguments.keep:
-        measure(arguments.folders, arguments.keep, arguments.photos, arguments.classes)
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            measure(arguments.folders, Path(folder), arguments.photos, arguments.classes)
+        return
+    with contextlib.ExitStack() as stack:
+        work = arguments.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        measure(arguments.folders, work, arguments.photos, arguments.classes)
+        if arguments.coordinates:
+            coordinates(work / f"{arguments.photos} photos", work / "cache")
 
 
 if __name__ == "__main__":

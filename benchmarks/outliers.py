@@ -1,15 +1,15 @@
 """Which score tells photos of unknown kinds from those of the classes that were trained on.
 
-    python benchmarks/outliers.py FOLDER [FOLDER ...] [--unknown FOLDER ...] [--backbone efficientnet_lite0]
+    python benchmarks/outliers.py FOLDER [FOLDER ...] [--unknown FOLDER ...] [--seeds 0 1 2]
 
 Each FOLDER has a folder for each class, or train and val folders of them. Tasks: each FOLDER known and
 all photos of every other one (and of those given as unknown) unknown; and, where a FOLDER has more than
 two classes, each class in turn unknown and the rest known. A quarter of the known photos is kept for
-testing; the head and all statistics come from the other three quarters.
+testing; the head and all statistics come from the other three quarters; a task is repeated for each seed.
 
 AUROC: chance that an unknown photo scores higher than a known one. FPR95: share of the unknown photos
-that are accepted at the threshold that accepts 95 % of the known ones. Both are means over tasks, for
-features of the last depth and of all depths, scaled as in `rehead.heads.span`.
+that are accepted at the threshold that accepts 95 % of the known ones. Both are means over tasks
+of a kind, for features of the last depth and of all depths, scaled as in `rehead.heads.span`.
 
     kNN k               cosine distance to the k-th nearest training photo
     Mahalanobis s       to the nearest class mean, with the shared covariance (1 - s) S + s tr(S) / d
@@ -111,29 +111,41 @@ def tasks(folders: Sequence[Path], unknown: Sequence[Path], network: Backbone) -
             yield f"{name} without {left}", X[labels != left], labels[labels != left], [X[labels == left]]
 
 
-def measure(found: Iterator[Task], blocks: Sequence[slice]) -> None:
-    table: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
-    names = []
+def measure(found: Iterator[Task], blocks: Sequence[slice], seeds: Sequence[int]) -> None:
+    table: dict[tuple[str, str], dict[str, NDArray[np.float64]]] = defaultdict(dict)
     for name, X, labels, strange in found:
-        names.append(name)
         y = np.unique(labels, return_inverse=True)[1]
-        order = np.random.default_rng(0).permutation(len(y))
-        test, train = order[: len(y) // 4], order[len(y) // 4 :]
         for depth, used in (("last", blocks[-1:]), ("all", blocks)):
             first = used[0].start
             own = [slice(b.start - first, b.stop - first) for b in used]
-            rows = np.concatenate([X[test], *strange])[:, first:]
-            out = np.arange(len(rows)) >= len(test)
-            for method, values in score(X[train][:, first:], y[train], rows, own).items():
-                accepted = values[out] <= np.quantile(values[~out], 0.95)
-                table[method, depth].append((float(roc_auc_score(out, values)), float(accepted.mean())))
+            for seed in seeds:
+                order = np.random.default_rng(seed).permutation(len(y))
+                test, train = order[: len(y) // 4], order[len(y) // 4 :]
+                rows = np.concatenate([X[test], *strange])[:, first:]
+                out = np.arange(len(rows)) >= len(test)
+                for method, values in score(X[train][:, first:], y[train], rows, own).items():
+                    accepted = values[out] <= np.quantile(values[~out], 0.95)
+                    pair = np.array([roc_auc_score(out, values), accepted.mean()])
+                    row = table[method, depth]
+                    row[name] = row.get(name, np.zeros(2)) + pair / len(seeds)
+    show(table)
+
+
+def show(table: dict[tuple[str, str], dict[str, NDArray[np.float64]]]) -> None:
+    names = list(next(iter(table.values())))
     print("tasks: " + ", ".join(names))
-    print(f"{'':22}{'depths':>7}{'AUROC':>8}{'FPR95':>8}  AUROC of each task")
-    for (method, depth), pairs in sorted(
-        table.items(), key=lambda item: -np.mean([auc for auc, _ in item[1]])
+    print(f"{'':22}{'':>7}{'other folders':>16}{'class left out':>16}")
+    print(f"{'':22}{'depths':>7}" + f"{'AUROC':>8}{'FPR95':>8}" * 2 + "  AUROC of each task")
+
+    def means(row: dict[str, NDArray[np.float64]], left_out: bool) -> NDArray[np.float64]:
+        pairs = [pair for name, pair in row.items() if (" without " in name) == left_out]
+        return np.mean(pairs, axis=0) if pairs else np.full(2, np.nan)
+
+    for (method, depth), row in sorted(
+        table.items(), key=lambda item: -np.mean([pair[0] for pair in item[1].values()])
     ):
-        auc, fpr = np.mean(pairs, axis=0)
-        print(f"{method:22}{depth:>7}{auc:8.3f}{fpr:8.3f}  " + " ".join(f"{a:.2f}" for a, _ in pairs))
+        columns = "".join(f"{value:8.3f}" for kind in (False, True) for value in means(row, kind))
+        print(f"{method:22}{depth:>7}{columns}  " + " ".join(f"{auc:.2f}" for auc, _ in row.values()))
 
 
 def main() -> None:
@@ -143,12 +155,13 @@ def main() -> None:
     parser.add_argument("folders", type=Path, nargs="*", metavar="FOLDER")
     parser.add_argument("--unknown", type=Path, nargs="*", default=[], metavar="FOLDER")
     parser.add_argument("--backbone", default="efficientnet_lite0")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     arguments = parser.parse_args()
     if not arguments.folders:
         print("outliers: skipped, no folder of photos was given")
         return
     network = load_backbone(arguments.backbone)
-    measure(tasks(arguments.folders, arguments.unknown, network), network.blocks)
+    measure(tasks(arguments.folders, arguments.unknown, network), network.blocks, arguments.seeds)
 
 
 if __name__ == "__main__":
