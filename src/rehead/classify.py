@@ -28,7 +28,7 @@ from .engine import open_session
 from .errors import DataError, DatasetError, ModelFileError
 from .features import Features, Progress, extract
 from .heads import select_head
-from .heads.outlier import Subspace, fit_subspace, held_out_scores
+from .heads.outlier import RelativeDistance, fit_distance, held_out_scores
 from .images import PreprocessSpec, load_image
 from .labelled import LabelledPhotos, Photos, as_labels, as_paths, read_labelled, training_rows
 from .modelfile import write_model_file
@@ -248,11 +248,11 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         held = fold >= 0
         logits = self.selection_.held_out[held]
         self.temperature_ = fit_temperature(logits, target[held], smooth=True)
-        outliers = held_out_scores(X, network.blocks, fold)[held]
+        outliers = held_out_scores(X, target, network.blocks, fold)[held]
         self.operating_point_ = choose_operating_point(
             softmax(logits / self.temperature_), outliers, coverage=self.coverage
         )
-        self._subspace: Subspace = fit_subspace(X, network.blocks)
+        self._distance: RelativeDistance = fit_distance(X, target, network.blocks)
 
     def _cautions(self, fold: NDArray[np.intp]) -> list[str]:
         cautions = []
@@ -342,7 +342,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         used = features[:, features.shape[1] - len(self.selection_.weight) :]
         logits = used @ self.selection_.weight + self.selection_.bias
-        return softmax(logits / self.temperature_), self._subspace.scores(features)
+        return softmax(logits / self.temperature_), self._distance.scores(features)
 
     def predict_proba(self, X: Photos) -> NDArray[np.float64]:
         """Calibrated probability of each class.
@@ -437,9 +437,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             first=self._backbone.blocks[-self.selection_.chosen.depths].start,
             weight=(self.selection_.weight / self.temperature_).astype(np.float32),
             bias=(self.selection_.bias / self.temperature_).astype(np.float32),
-            mean=self._subspace.mean,
-            scale=self._subspace.scale,
-            basis=self._subspace.basis,
+            outlier=self._distance,
         )
         model.producer_name = "rehead"
         graph: bytes = model.SerializeToString(deterministic=True)

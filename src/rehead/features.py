@@ -167,8 +167,7 @@ class _Job:
         """Compute the rows `todo`; the photos that turn out unreadable."""
         if not todo:
             return {}
-        # opened by one of the workers, while the others decode their first photos
-        self.session = pool.submit(lambda: open_session(self.backbone.features_graph(), threads=1))
+        self.session = open_session(self.backbone.features_graph(), threads=1)
         errors: dict[int, ImageError] = {}
         fresh: list[int] = []
         try:
@@ -195,12 +194,11 @@ class _Job:
                 images[n] = load_image(self.files[n], self.backbone.preprocess)
             except ImageError as error:
                 failed[n] = error
-        session = self.session.result()
         for n, image in images.items():
             code = perceptual_hash(image)
             for rows, missing, pixels in zip(self.rows, self.missing, _views(image), strict=False):
                 if missing[n]:
-                    rows["features"][n] = session.run(None, {"image": pixels[None]})[0][0]
+                    rows["features"][n] = self.session.run(None, {"image": pixels[None]})[0][0]
                     rows["hash"][n] = code
         return list(images), failed
 

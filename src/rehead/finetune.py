@@ -21,7 +21,7 @@ from .datasets import Dataset, digest, folds, hold_out
 from .errors import DataError, DatasetError, OutputError
 from .features import Features, Progress, extract
 from .heads import PathPoint, Selection, select_head
-from .heads.outlier import fit_subspace
+from .heads.outlier import fit_distance
 from .labelled import Photos, training_rows
 from .operating_point import choose_operating_point
 from .weights import registry
@@ -309,9 +309,9 @@ class FineTuned(ImageClassifier):
         """Calibrate the trained network on the photos that it was not trained on."""
         logits = self.selection_.held_out[held]
         self.temperature_ = fit_temperature(logits, target[held], smooth=True)
-        self._subspace = fit_subspace(features[~held], backbone.blocks)
+        self._distance = fit_distance(features[~held], target[~held], backbone.blocks)
         self.operating_point_ = choose_operating_point(
-            softmax(logits / self.temperature_), self._subspace.scores(features[held]), coverage=self.coverage
+            softmax(logits / self.temperature_), self._distance.scores(features[held]), coverage=self.coverage
         )
         self._backbone = backbone
         self.weights_record_ = dict(backbone.weights)

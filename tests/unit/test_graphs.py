@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rehead import graphs
 from rehead.engine import open_session
 from rehead.errors import WeightsError
+from rehead.heads.outlier import RelativeDistance
 from rehead.preprocess import PreprocessSpec
 from rehead.weights import registry, resolve
 from rehead.weights.torchfile import read_state_dict
@@ -297,11 +298,12 @@ def test_the_classifiers_outputs_are_what_the_formulas_say(tiny_onnx: Path) -> N
     def normal(*shape: int) -> NDArray[np.float32]:
         return rng.normal(size=shape).astype(np.float32)
 
-    weight, bias, mean, scale = normal(24, 3), normal(3), normal(32), np.abs(normal(32))
+    weight, bias = normal(24, 3), normal(3)
     basis = np.linalg.qr(normal(32, 5))[0].astype(np.float32)
-    model = graphs.linear_model(
-        trunk, ["middle", "last"], first=8, weight=weight, bias=bias, mean=mean, scale=scale, basis=basis
+    outlier = RelativeDistance(
+        normal(32), np.abs(normal(32)), basis, normal(5, 5), normal(5, 5), normal(3, 5), 0.7
     )
+    model = graphs.linear_model(trunk, ["middle", "last"], first=8, weight=weight, bias=bias, outlier=outlier)
     onnx.checker.check_model(model, full_check=True)
     found = run(model, pixels(32, photos=4))
     x = found["features"].astype(np.float64)
@@ -311,6 +313,10 @@ def test_the_classifiers_outputs_are_what_the_formulas_say(tiny_onnx: Path) -> N
     np.testing.assert_allclose(
         found["probabilities"], expected / expected.sum(axis=1, keepdims=True), atol=1e-6
     )
-    centred = (x - mean) * scale
-    outside = centred - centred @ basis @ basis.T
-    np.testing.assert_allclose(found["outlier_score"], (outside**2).sum(axis=1), rtol=1e-4)
+    z = (x - outlier.mean) * outlier.scale
+    u = z @ basis
+    near = [((u @ outlier.within - centre) ** 2).sum(axis=1) for centre in outlier.centres]
+    far = ((u @ outlier.total) ** 2).sum(axis=1)
+    rest = ((z - u @ basis.T) ** 2).sum(axis=1)
+    np.testing.assert_allclose(found["outlier_score"], np.min(near, axis=0) - far + 0.7 * rest, rtol=1e-4)
+    np.testing.assert_allclose(found["outlier_score"], outlier.scores(found["features"]), rtol=1e-4)

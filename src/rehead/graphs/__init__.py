@@ -6,7 +6,7 @@ onnx and spox are imported only when a graph is built.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,25 @@ __all__ = ["ARCHITECTURES", "build_trunk", "linear_model", "pooled_taps", "wrap"
 
 ARCHITECTURES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "mobilenet_v2")
 """Networks that can be built from a state dict without torch."""
+
+
+class OutlierArrays(Protocol):
+    """What the outlier score is computed from, as `heads.outlier.RelativeDistance` says."""
+
+    @property
+    def mean(self) -> NDArray[np.float32]: ...
+    @property
+    def scale(self) -> NDArray[np.float32]: ...
+    @property
+    def basis(self) -> NDArray[np.float32]: ...
+    @property
+    def within(self) -> NDArray[np.float32]: ...
+    @property
+    def total(self) -> NDArray[np.float32]: ...
+    @property
+    def centres(self) -> NDArray[np.float32]: ...
+    @property
+    def outside(self) -> float: ...
 
 
 def build_trunk(architecture: str, arrays: Mapping[str, NDArray[Any]], preprocess: PreprocessSpec) -> Any:
@@ -140,14 +159,12 @@ def linear_model(
     first: int,
     weight: NDArray[np.float32],
     bias: NDArray[np.float32],
-    mean: NDArray[np.float32],
-    scale: NDArray[np.float32],
-    basis: NDArray[np.float32],
+    outlier: OutlierArrays,
 ) -> Any:
     """The whole classifier: `image` to `probabilities`, `features` and `outlier_score`.
 
-    With features x (N, D), logits are x[:, first:] @ weight + bias, and the outlier score is the squared
-    distance of (x - mean) * scale from the space that the columns of `basis` (D, k) span.
+    With features x (N, D), logits are x[:, first:] @ weight + bias; the outlier score is that of
+    `heads.outlier.RelativeDistance`.
     """
     import spox
     import spox.opset.ai.onnx.v17 as op
@@ -157,13 +174,18 @@ def linear_model(
     image, x = features_of(trunk, taps)
     used = op.slice(x, op.const([first]), op.const([np.iinfo(np.int64).max]), op.const([1])) if first else x
     probabilities = op.softmax(op.add(op.matmul(used, op.const(weight)), op.const(bias)), axis=1)
-    centred = op.mul(op.sub(x, op.const(mean)), op.const(scale))
-    inside = op.matmul(centred, op.const(basis))
 
     def square(v: Any) -> Any:
         return op.reduce_sum(op.mul(v, v), op.const([1]), keepdims=0)
 
-    outlier = op.relu(op.sub(square(centred), square(inside)))
+    z = op.mul(op.sub(x, op.const(outlier.mean)), op.const(outlier.scale))
+    u = op.matmul(z, op.const(outlier.basis))
+    v = op.matmul(u, op.const(outlier.within))
+    norms = op.const((outlier.centres**2).sum(axis=1))
+    apart = op.sub(norms, op.matmul(v, op.const(2 * outlier.centres.T)))
+    near = op.add(square(v), op.reduce_min(apart, axes=[1], keepdims=0))
+    rest = op.mul(op.sub(square(z), square(u)), op.const(np.float32(outlier.outside)))
+    score = op.add(op.sub(near, square(op.matmul(u, op.const(outlier.total)))), rest)
     return spox.build(
-        {"image": image}, {"probabilities": probabilities, "features": x, "outlier_score": outlier}
+        {"image": image}, {"probabilities": probabilities, "features": x, "outlier_score": score}
     )
