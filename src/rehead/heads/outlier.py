@@ -26,6 +26,7 @@ __all__ = ["RelativeDistance", "fit_distance", "held_out_scores"]
 
 _DIRECTIONS = 64  # and
 _SHRINKAGE = 0.5  # both by benchmarks/outliers.py
+_SIDE_BY_SIDE = 2**24  # numbers, 64 MB: each fold copies its share, so larger ones go one after the other
 _LEAST = 1e-6  # of the variance, whose mean over all photos is 1: photos that are all alike have none
 
 
@@ -145,6 +146,7 @@ def held_out_scores(
         out = fold == number
         scores[out] = fit_distance(X[~out], y[~out], blocks).scores(X[out])
 
-    with threadpoolctl.threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(processors()) as pool:
+    workers = processors() if X.size <= _SIDE_BY_SIDE else 1
+    with threadpoolctl.threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
         list(pool.map(run, range(int(fold.max()) + 1)))
     return scores

@@ -23,7 +23,7 @@ __all__ = ["HeldOut", "fit_ridge", "ridge_path"]
 
 Map = Callable[[Callable[[int], Any], Iterable[int]], Iterable[Any]]
 
-_DOUBLE_UP_TO = 2048  # coordinates; beyond, float32 halves the memory and the matrix is never near singular
+_DOUBLE_UP_TO = 1280  # coordinates; beyond, float32 halves the memory and the matrix is never near singular
 
 
 class HeldOut(NamedTuple):
