@@ -16,8 +16,8 @@ of a kind, for features of the last depth and of all depths, scaled as in `rehea
     rel. Mahalanobis s  less the same distance with one mean for all (Ren et al. 2021)
     energy              -log sum exp of the logits (Liu et al. 2020)
     max. probability    negative
-    residual k          squared distance from the space of the k main directions (Wang et al. 2022);
-                        `rehead.heads.outlier` is the one with 64 on all depths
+    residual k          squared distance from the space of the k main directions (Wang et al. 2022)
+    as shipped          `rehead.heads.outlier`: rel. Mahalanobis on the main directions, all others as one
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from rehead.calibration import softmax
 from rehead.datasets import list_photos, read_dataset
 from rehead.features import extract
 from rehead.heads import select_head, span_of
+from rehead.heads.outlier import fit_distance
 
 X32 = NDArray[np.float32]
 Names = NDArray[np.str_]
@@ -89,6 +90,7 @@ def score(
     return {
         **nearest((train - span.mean) * span.scale, centred),
         **distances(span.z, y, q, norm - (q**2).sum(axis=1), train.shape[1]),
+        "as shipped": fit_distance(train, y, blocks).scores(test),
         "energy": -top - np.log(np.exp(logits - top[:, None]).sum(axis=1)),
         "max. probability": -softmax(logits).max(axis=1),
         **{f"residual {k}": norm - (q[:, :k] ** 2).sum(axis=1) for k in (16, 32, 64, 128)},

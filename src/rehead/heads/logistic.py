@@ -62,7 +62,6 @@ def fit_logistic(
     metric = np.ones((r + 1, 1))
     metric[:r, 0] = 1 / np.sqrt(curvature * energy + strength)
     rows = np.arange(n)
-    transposed = np.ascontiguousarray(z.T)
 
     def objective(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         theta = flat.reshape(r + 1, classes) * metric
@@ -77,7 +76,7 @@ def fit_logistic(
         logits[rows, y] -= 1
         logits *= share[:, None]
         gradient = np.empty_like(theta)
-        gradient[:r] = (transposed @ logits) + strength * theta[:r]
+        gradient[:r] = (z.T @ logits) + strength * theta[:r]
         gradient[r] = logits.sum(axis=0, dtype=np.float64)
         return loss, (gradient * metric).ravel()
 

@@ -28,7 +28,7 @@ Block = slice
 
 _ROWS = 1024  # rows centred and scaled at a time, so that no second copy of the features is made
 _MOST = 1536  # coordinates: of 3,088 these hold 99.6 % of the energy, and the log loss rises by 0 to 0.7 %
-# while time and memory are halved (benchmarks/memory.py --coordinates)
+# in a third of the time (benchmarks/memory.py --coordinates)
 _CUT = 1e-7  # eigenvalues below this share of the largest are rounding errors of float32 products
 
 
