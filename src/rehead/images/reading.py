@@ -1,4 +1,4 @@
-"""A photo, as a path or as bytes, becomes pixels here and nowhere else.
+"""A photo, as a path or as bytes, becomes pixels.
 
 Every reader, report and model in rehead gets its pixels from `load_image` or `read_image`, so that a
 photo looks the same to all of them: upright, 8 bits, RGB, over white.
@@ -25,21 +25,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
-from .atomic import write_bytes
-from .errors import DataError, ImageError
-from .preprocess import PreprocessSpec
+from ..errors import DataError, ImageError
+from ..preprocess import PreprocessSpec
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "MAX_PIXELS",
-    "PreprocessSpec",
     "image_size",
     "is_image_name",
     "load_image",
     "read_bytes",
     "read_image",
     "thumbnail",
-    "write_png",
 ]
 
 # Pillow's readers in the order they are tried, by content; and the endings by which folders are listed.
@@ -238,13 +235,6 @@ def thumbnail(
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
-
-
-def write_png(path: str | os.PathLike[str], pixels: NDArray[np.uint8]) -> None:
-    """Write RGB pixels, uint8 (height, width, 3), as a PNG, whole or not at all (OutputError)."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    write_bytes(path, buffer.getvalue())
 
 
 _THIS_THREAD = threading.local()

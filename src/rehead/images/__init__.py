@@ -1,0 +1,37 @@
+"""Photos become pixels here and nowhere else, and pixels become pictures.
+
+Every reader, report and model in rehead gets its pixels from `load_image` or `read_image`, so that a
+photo looks the same to all of them: upright, 8 bits, RGB, over white.
+"""
+
+from __future__ import annotations
+
+from ..preprocess import PreprocessSpec
+from .reading import (
+    IMAGE_SUFFIXES,
+    MAX_PIXELS,
+    image_size,
+    is_image_name,
+    load_image,
+    read_bytes,
+    read_image,
+    thumbnail,
+)
+from .warping import resized, warped
+from .writing import write_jpeg, write_png
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MAX_PIXELS",
+    "PreprocessSpec",
+    "image_size",
+    "is_image_name",
+    "load_image",
+    "read_bytes",
+    "read_image",
+    "resized",
+    "thumbnail",
+    "warped",
+    "write_jpeg",
+    "write_png",
+]

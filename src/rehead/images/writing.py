@@ -1,0 +1,31 @@
+"""Pixels become picture files."""
+
+from __future__ import annotations
+
+import io
+import os
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..atomic import write_bytes
+
+__all__ = ["write_jpeg", "write_png"]
+
+
+def write_png(path: str | os.PathLike[str], pixels: NDArray[np.uint8]) -> None:
+    """Write RGB pixels, uint8 (height, width, 3), as a PNG, whole or not at all (OutputError)."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    write_bytes(path, buffer.getvalue())
+
+
+def write_jpeg(path: str | os.PathLike[str], pixels: NDArray[np.uint8], *, quality: int = 95) -> None:
+    """Write RGB pixels, uint8 (height, width, 3), as a JPEG, whole or not at all (OutputError).
+
+    `quality` is Pillow's, 1 to 95.
+    """
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
+    write_bytes(path, buffer.getvalue())
