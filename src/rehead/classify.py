@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,30 +13,26 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from . import graphs
 from .backbones import Backbone, load_backbone
 from .calibration import fit_temperature, softmax
+from .classifier_file import write_classifier
 from .datasets import (
     Dataset,
     check_trainable,
     folds,
     merge_groups,
-    near_duplicates,
 )
-from .engine import open_session
-from .errors import DataError, DatasetError, ModelFileError
-from .features import Features, Progress, extract
+from .errors import DataError, DatasetError
+from .features import Features, Progress, duplicate_groups, extract
 from .heads import select_head
 from .heads.outlier import RelativeDistance, fit_distance, held_out_scores
-from .images import PreprocessSpec, load_image
+from .images import PreprocessSpec
 from .labelled import LabelledPhotos, Photos, as_labels, as_paths, read_labelled, training_rows
-from .modelfile import write_model_file
 from .operating_point import choose_operating_point
 
-__all__ = ["ImageClassifier", "Look", "duplicate_groups"]
+__all__ = ["ImageClassifier", "Look"]
 
 _MIRROR_UP_TO = 200  # photos; mirrored ones cost as much again and gain little, benchmarks/head_candidates.py
-_PARITY = 1e-4  # largest difference between the fitted head and the file that is written, in probability
 
 
 @dataclass(frozen=True)
@@ -394,75 +389,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             Further entries of the manifest, such as "metrics".
         """
         check_is_fitted(self)
-        from . import __version__
-
-        graph = self._graph()
-        self._check_parity(graph)
-        manifest = {
-            "rehead": __version__,
-            "kind": "classifier",
-            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "labels": [str(name) for name in self.classes_],
-            "preprocess": self._backbone.preprocess.to_dict(),
-            "backbone": self.weights_record_,
-            "depths": [tap.name for tap in self._backbone.taps],
-            "head": {
-                "loss": self.selection_.chosen.loss,
-                "depths": self.selection_.chosen.depths,
-                "mirrored": self.selection_.chosen.mirrored,
-                "strength": self.selection_.chosen.strength,
-                "log_loss": self.selection_.chosen.log_loss,
-                "temperature": self.temperature_,
-                "class_weight": self.class_weight,
-                "folds": self.n_folds_,
-                "seed": self.random_state,
-            },
-            "operating_point": self.operating_point_.to_dict(),
-            "photos": self.class_counts_,
-            "unreadable": [name for name, _ in self.unreadable_],
-            "seen": " ".join(sorted(digest[:12] for digest in self._seen)),
-            **(extra or {}),
-        }
-        write_model_file(path, graph, manifest)
+        write_classifier(path, self, self._distance, self._files, self._seen, extra or {})
 
     def write_logs(self, folder: Path) -> None:
         """Write into a run's folder what a training left besides; nothing where none was."""
-
-    def _graph(self) -> bytes:
-        import onnx
-
-        model = graphs.linear_model(
-            onnx.load_from_string(self._backbone.trunk),
-            [tap.name for tap in self._backbone.taps],
-            first=self._backbone.blocks[-self.selection_.chosen.depths].start,
-            weight=(self.selection_.weight / self.temperature_).astype(np.float32),
-            bias=(self.selection_.bias / self.temperature_).astype(np.float32),
-            outlier=self._distance,
-        )
-        model.producer_name = "rehead"
-        graph: bytes = model.SerializeToString(deterministic=True)
-        return graph
-
-    def _check_parity(self, graph: bytes) -> None:
-        files = self._files[:: max(1, len(self._files) // 4)][:4]
-        pixels = np.stack([load_image(file, self._backbone.preprocess) for file in files])
-        found, _, _ = open_session(graph, threads=1).run(None, {"image": pixels})
-        expected, _ = self.decision(files)
-        if (difference := float(np.abs(found - expected).max())) > _PARITY:
-            raise ModelFileError(
-                f"the file to be written differs from the fitted head by {difference:.1e} in probability, "
-                f"more than {_PARITY}; this is a defect of rehead or of the backbone's graph; please tell us"
-            )
-
-
-def duplicate_groups(features: Features, network: Backbone) -> NDArray[np.intp]:
-    """Group number of each photo, (n,): copies and near-copies of one picture share one."""
-    last = network.blocks[-1]
-    rows = features.readable
-    groups = np.arange(len(rows)) + len(rows)
-    groups[rows] = near_duplicates(
-        [digest for digest, ok in zip(features.digests, rows, strict=True) if ok],
-        features.hashes[rows],
-        features.plain[:, last][rows],
-    )
-    return groups

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
+import sys
 from typing import Any
 
-__all__ = ["open_session", "processors"]
+__all__ = ["give_back_memory", "open_session", "processors"]
 
 
 def processors() -> int:
@@ -15,7 +18,7 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
-def open_session(graph: bytes, *, threads: int) -> Any:
+def open_session(graph: bytes, *, threads: int, spin: int = 0) -> Any:
     """Open an ONNX graph.
 
     Parameters
@@ -24,6 +27,9 @@ def open_session(graph: bytes, *, threads: int) -> Any:
         A serialised ONNX model.
     threads : int
         Processors that one run may use. Sessions may be run from several threads at once.
+    spin : int
+        Microseconds that its threads look for more work before they sleep. Releases of ONNX Runtime that
+        do not know this take their own, longer, time for any number above 0.
 
     Returns
     -------
@@ -37,6 +43,19 @@ def open_session(graph: bytes, *, threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # Threads that spin while they wait would take the processor from those that decode photos.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
+    if spin:
+        options.add_session_config_entry("session.intra_op.spin_duration_us", str(spin))
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def give_back_memory() -> None:
+    """Give freed memory back to the system, where the C library keeps it for itself.
+
+    glibc keeps what each thread freed, some 90 MB after photos were decoded and the network run on two
+    threads (benchmarks/memory.py). Elsewhere this does nothing.
+    """
+    if sys.platform != "linux":
+        return
+    with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
+        ctypes.CDLL("libc.so.6").malloc_trim(0)

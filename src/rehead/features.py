@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 
 from .backbones import Backbone
 from .cache import RowCache
-from .datasets import perceptual_hash
-from .engine import open_session, processors
+from .datasets import near_duplicates, perceptual_hash
+from .engine import give_back_memory, open_session, processors
 from .errors import ImageError, OutputError
 from .images import load_image, read_bytes
 
-__all__ = ["Features", "Progress", "extract"]
+__all__ = ["Features", "Progress", "duplicate_groups", "extract"]
 
 _PHOTOS = 8  # photos a worker takes at a time: of 4, 8 and 16 the best compromise between the processor's
 # cache, which likes to do one thing for long, and evenly spread work (benchmarks/extraction.py)
@@ -142,6 +142,9 @@ def extract(
         todo = [n for n in np.flatnonzero(np.logical_or.reduce(missing)).tolist() if n not in errors]
         job = _Job(files, backbone, rows, missing, stores, keys)
         errors |= job.run(todo, pool, progress)
+    if todo:
+        del job
+        give_back_memory()
     return Features(
         rows[0]["features"],
         rows[1]["features"] if mirror else None,
@@ -226,3 +229,16 @@ def _in_order(pool: ThreadPoolExecutor, work: Callable[[Any], Any], items: Itera
     finally:
         for future in running:
             future.cancel()
+
+
+def duplicate_groups(features: Features, network: Backbone) -> NDArray[np.intp]:
+    """Group number of each photo, (n,): copies and near-copies of one picture share one."""
+    last = network.blocks[-1]
+    rows = features.readable
+    groups = np.arange(len(rows)) + len(rows)
+    groups[rows] = near_duplicates(
+        [digest for digest, ok in zip(features.digests, rows, strict=True) if ok],
+        features.hashes[rows],
+        features.plain[:, last][rows],
+    )
+    return groups

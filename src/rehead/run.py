@@ -12,16 +12,11 @@ The directory is written beside its place and moved into it, so it is there whol
 from __future__ import annotations
 
 import contextlib
-import csv
 import datetime
-import json
 import os
-import platform
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +25,14 @@ from numpy.typing import NDArray
 
 from . import atomic
 from .backbones import Backbone
-from .classify import ImageClassifier, duplicate_groups
+from .classify import ImageClassifier
 from .datasets import Dataset, check_labels, check_trainable, digest, hold_out, merge_groups, read_dataset
-from .errors import OutputError
 from .evaluation import Evaluation, confident_mistakes, evaluate, write_report
-from .features import Features
+from .features import Features, duplicate_groups
 from .labelled import check_names
+from .run_directory import Clock, check_place, versions, write_json, write_splits
 
 __all__ = ["Run", "train"]
-
-_PACKAGES = ("rehead", "numpy", "scipy", "scikit-learn", "pillow", "onnxruntime", "onnx", "spox")
 
 
 @dataclass(frozen=True)
@@ -105,8 +98,8 @@ def train(
     DataError, WeightsError, OutputError
     """
     folder = Path(out)
-    _check_place(folder, overwrite)
-    clock = _Clock()
+    check_place(folder, overwrite)
+    clock = Clock()
     dataset = read_dataset(photos)
     _check_classes(dataset)
     model = classifier or ImageClassifier()
@@ -133,29 +126,18 @@ def train(
     split = digest(dataset.ids, dataset.labels, part)
     record = _record(model, dataset, part, group, split, command, unreadable, cautions)
     with atomic.replacing_folder(folder) as beside:
-        _write_splits(beside / "splits.csv", dataset, part, group)
+        write_splits(beside / "splits.csv", dataset, part, group)
         metrics = evaluation.to_dict() if evaluation else None
         written = {"test": metrics, "head": _head(model), **_training(model), "cautions": cautions}
-        _write_json(beside / "metrics.json", written)
+        write_json(beside / "metrics.json", written)
         model.save(beside / "model.onnx", extra={"split": split, "metrics": _summary(metrics)})
         model.write_logs(beside)
         clock.lap("model file")
         if test:
             _report(beside / "report.html", model, dataset, test, record, notes)
         clock.lap("report")
-        _write_json(beside / "run.json", {**record, "seconds": clock.seconds})
+        write_json(beside / "run.json", {**record, "seconds": clock.seconds})
     return Run(folder, model, evaluation, cautions, unreadable, clock.seconds)
-
-
-class _Clock:
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self.seconds[name] = round(now - self._last, 3)
-        self._last = now
 
 
 # splitting
@@ -326,7 +308,7 @@ def _record(
         "skipped": list(dataset.skipped),
         "left_out": list(dataset.left_out),
         "cautions": cautions,
-        "versions": _versions(),
+        "versions": versions(),
     }
 
 
@@ -334,14 +316,6 @@ def _plain(value: object) -> object:
     if hasattr(value, "to_dict"):
         return value.to_dict()
     return os.fspath(value) if isinstance(value, os.PathLike) else value
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "platform": platform.platform(terse=True)}
-    for package in _PACKAGES:
-        with contextlib.suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
 
 
 def _report(
@@ -376,39 +350,6 @@ def _report(
         },
         notes=notes,
     )
-
-
-def _write_splits(path: Path, dataset: Dataset, part: NDArray[np.str_], group: NDArray[np.intp]) -> None:
-    with atomic.replacing(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["path", "label", "split", "group"])
-        writer.writerows(
-            zip(dataset.ids, dataset.labels.tolist(), part.tolist(), group.tolist(), strict=True)
-        )
-
-
-def _write_json(path: Path, record: object) -> None:
-    atomic.write_text(path, json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-# where it is written
-
-
-def _check_place(folder: Path, overwrite: bool) -> None:
-    """Refuse before the work is done, not after."""
-    with atomic.output_errors(folder):
-        in_use = folder.is_dir() and any(folder.iterdir())
-    if in_use:
-        if not (folder / "run.json").is_file():
-            raise OutputError(
-                f"{folder}: the folder holds other files; choose an empty or a new one for --out"
-            )
-        if not overwrite:
-            raise OutputError(
-                f"{folder}: holds an earlier run; choose another --out, or give --overwrite to replace it"
-            )
-    with atomic.replacing_folder(folder, keep=False):
-        pass
 
 
 @contextlib.contextmanager

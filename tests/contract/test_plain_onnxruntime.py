@@ -87,6 +87,6 @@ def test_the_example_agrees_where_nothing_else_is_installed(
     )
     if done.returncode:
         pytest.skip(f"pip cannot reach an index: {done.stderr.strip().splitlines()[-1]}")
-    only = subprocess.run([python, "-c", "import rehead"], capture_output=True, text=True, check=False)
+    only = subprocess.run([python, "-I", "-c", "import rehead"], capture_output=True, text=True, check=False)
     assert "No module named 'rehead'" in only.stderr
     assert_same_answers(python, *trained)

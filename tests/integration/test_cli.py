@@ -466,7 +466,7 @@ def test_answers_that_go_to_a_full_disk(form: str, model: Path, photos: Path) ->
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
-@pytest.mark.parametrize("moment", ["rehead.features.load_image", "rehead.run._write_splits"])
+@pytest.mark.parametrize("moment", ["rehead.features.load_image", "rehead.run.write_splits"])
 def test_control_c_leaves_nothing_half_written(
     moment: str, tiny_onnx: Path, photos: Path, tmp_path: Path
 ) -> None:

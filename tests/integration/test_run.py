@@ -326,14 +326,14 @@ def test_a_disk_that_is_full_leaves_nothing_and_what_was_there(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photos", "run"]
 
 
-@pytest.mark.parametrize("where", ["_evaluate", "_write_splits", "_report"])
+@pytest.mark.parametrize("where", ["evaluate", "write_splits", "_report"])
 def test_a_run_that_is_interrupted_leaves_nothing(
     where: str, tiny_onnx: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*_: Any, **__: Any) -> NoReturn:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(rehead.run, where.replace("_evaluate", "evaluate"), interrupt)
+    monkeypatch.setattr(rehead.run, where, interrupt)
     with pytest.raises(KeyboardInterrupt):
         train(photos, tmp_path / "run", classifier=ImageClassifier(tiny_onnx))
     assert nothing_left(tmp_path / "run")

@@ -1,0 +1,83 @@
+"""The run directory: where a run may write, and the files that every kind of run leaves in it."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import platform
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import atomic
+from .datasets import Dataset
+from .errors import OutputError
+
+__all__ = ["Clock", "check_place", "versions", "write_json", "write_splits"]
+
+_PACKAGES = ("rehead", "numpy", "scipy", "scikit-learn", "pillow", "onnxruntime", "onnx", "spox")
+
+
+class Clock:
+    """Seconds of each step of a run, wall clock."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """Count the time since the last lap to the step `name`."""
+        now = time.perf_counter()
+        self.seconds[name] = round(now - self._last, 3)
+        self._last = now
+
+
+def check_place(folder: Path, overwrite: bool) -> None:
+    """Refuse a place that cannot or must not be written, before the work is done and not after.
+
+    Raises
+    ------
+    OutputError
+        The folder holds other files, or an earlier run and `overwrite` is false; it cannot be written.
+    """
+    with atomic.output_errors(folder):
+        in_use = folder.is_dir() and any(folder.iterdir())
+    if in_use:
+        if not (folder / "run.json").is_file():
+            raise OutputError(
+                f"{folder}: the folder holds other files; choose an empty or a new one for --out"
+            )
+        if not overwrite:
+            raise OutputError(
+                f"{folder}: holds an earlier run; choose another --out, or give --overwrite to replace it"
+            )
+    with atomic.replacing_folder(folder, keep=False):
+        pass
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, the platform, rehead and what its numbers depend on."""
+    found = {"python": platform.python_version(), "platform": platform.platform(terse=True)}
+    for package in _PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def write_splits(path: Path, dataset: Dataset, part: NDArray[np.str_], group: NDArray[np.intp]) -> None:
+    """Write which photo stood on which side, `part` (n,), and in which group (n,), as CSV."""
+    with atomic.replacing(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["path", "label", "split", "group"])
+        writer.writerows(
+            zip(dataset.ids, dataset.labels.tolist(), part.tolist(), group.tolist(), strict=True)
+        )
+
+
+def write_json(path: Path, record: object) -> None:
+    """Write JSON, indented; numbers that are not finite are a defect of the caller."""
+    atomic.write_text(path, json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
