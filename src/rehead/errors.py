@@ -13,6 +13,10 @@
     │   ├── NotAModelFileError     it is something else
     │   ├── NewerProtocolError     a later rehead wrote it
     │   └── AlteredModelFileError  it was changed after it was written
+    ├── GalleryError               a gallery of faces cannot be used
+    │   ├── WrongKeyError          its key is missing, or another
+    │   ├── OtherEmbedderError     its templates come from another embedder
+    │   └── DamagedGalleryError    it is something else, or was damaged
     ├── TrainingError              a training cannot go on
     └── OutputError                a result cannot be written (full or read-only disk, ...)
 
@@ -29,20 +33,24 @@ from collections.abc import Iterable
 
 __all__ = [
     "AlteredModelFileError",
+    "DamagedGalleryError",
     "DataError",
     "DatasetError",
+    "GalleryError",
     "HashMismatchError",
     "ImageError",
     "MissingExtraError",
     "ModelFileError",
     "NewerProtocolError",
     "NotAModelFileError",
+    "OtherEmbedderError",
     "OutputError",
     "ReheadError",
     "TrainingError",
     "UnknownNameError",
     "WeightsError",
     "WeightsNotFoundError",
+    "WrongKeyError",
 ]
 
 
@@ -131,6 +139,22 @@ class NewerProtocolError(ModelFileError):
 
 class AlteredModelFileError(ModelFileError):
     """The file was changed after it was written."""
+
+
+class GalleryError(ReheadError):
+    """A gallery of faces cannot be used."""
+
+
+class WrongKeyError(GalleryError):
+    """The key of a gallery is missing, or another."""
+
+
+class OtherEmbedderError(GalleryError):
+    """The templates of a gallery come from another embedder."""
+
+
+class DamagedGalleryError(GalleryError):
+    """The file is no gallery, or was damaged."""
 
 
 class TrainingError(ReheadError):
