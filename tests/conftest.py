@@ -2,6 +2,8 @@
 
     tiny_onnx       path of an ONNX file (a convolutional network at 32 px), its record beside it
     photo_folder    photo_folder(tmp_path / "photos", {"red fish": 12, "blå": 12}) writes class folders
+    face_photo      face_photo(path, 3, 5) writes a photo of persons 3 and 5, for
+    face_pipeline   a detector and an embedder that know such photos
 
 rehead's cache lies in a temporary folder for the whole session, so the graph of the real backbone is
 built once; no test sees the user's own cache or weights.
@@ -11,14 +13,20 @@ from __future__ import annotations
 
 import colorsys
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+
+from rehead.faces import Face, Photo, Quality
+from rehead.faces.pipeline import FacePipeline
+from rehead.faces.records import space_of
+from rehead.faces.thresholds import Calibration, calibrate
+from rehead.images import read_image
 
 _SIDE = 32
 
@@ -100,3 +108,95 @@ def _photo(rng: np.random.Generator, number: int, size: tuple[int, int]) -> NDAr
     light = 90 + 110 * shade + 25 * stripes[None, :]
     pixels = light[:, :, None] * colour + rng.normal(scale=8, size=(height, width, 3))
     return np.asarray(pixels.clip(0, 255), dtype=np.uint8)
+
+
+_BLOCK = 24  # pixels, the side of a face
+_WIDTH = 32  # numbers, an embedding
+
+
+class FacePhoto(Protocol):
+    def __call__(self, path: Path, *people: int, variant: int = 0) -> Path: ...
+
+
+@pytest.fixture(scope="session")
+def face_photo() -> FacePhoto:
+    """Write a PNG of some people, 0 to 254, side by side; none is an empty scene.
+
+    Another `variant`, 0 to 254, is another photo of the same people.
+    """
+
+    def write(path: Path, *people: int, variant: int = 0) -> Path:
+        pixels = np.full((_BLOCK, _BLOCK * max(len(people), 1), 3), 255, np.uint8)
+        for place, person in enumerate(people):
+            pixels[:, place * _BLOCK : (place + 1) * _BLOCK] = person, variant, place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+        return path
+
+    return write
+
+
+class BlockDetector:
+    """Finds the faces of `face_photo`."""
+
+    def detect(self, photo: Photo) -> list[Face]:
+        pixels = photo if isinstance(photo, np.ndarray) else read_image(photo)
+        found = []
+        for left in range(0, pixels.shape[1], _BLOCK):
+            if pixels[0, left, 0] < 255:
+                box = np.array([left, 0, left + _BLOCK, _BLOCK], float)
+                points = box[:2] + np.array([[7, 8], [17, 8], [12, 13], [8, 18], [16, 18]])
+                found.append(Face(box, points, 1.0, Quality(_BLOCK, 100.0, 0.0, 0.0, 0.0)))
+        return found
+
+
+class BlockEmbedder:
+    """Photos of one person lie around a direction of the person's own."""
+
+    def __init__(self, spread: float = 0.5, sha256: str = "ab" * 32) -> None:
+        self.spread, self.sha256 = spread, sha256
+
+    @property
+    def contract(self) -> dict[str, Any]:
+        licences = {"code": "Apache-2.0", "weights": "CC0-1.0", "data": "none"}
+        return {
+            "name": "blocks",
+            "sha256": self.sha256,
+            "dimensions": _WIDTH,
+            "template": [[0, 0]] * 5,
+            "size": _BLOCK,
+            "preprocess": {},
+            "distance": "cosine",
+            "licences": licences,
+        }
+
+    def embed(self, photo: Photo, faces: Sequence[Face]) -> NDArray[np.float32]:
+        pixels = photo if isinstance(photo, np.ndarray) else read_image(photo)
+        rows = []
+        for face in faces:
+            person, variant = (int(x) for x in pixels[2, int(face.box[0]) + 2, :2])
+            centre = np.random.default_rng([person]).normal(size=_WIDTH)
+            row = centre + self.spread * np.random.default_rng([person, variant]).normal(size=_WIDTH)
+            rows.append(row / np.linalg.norm(row))
+        return np.array(rows, np.float32).reshape(len(rows), _WIDTH)
+
+
+@pytest.fixture(scope="session")
+def face_pipeline() -> FacePipeline:
+    return FacePipeline(BlockDetector(), BlockEmbedder())
+
+
+@pytest.fixture(scope="session")
+def other_face_pipeline() -> FacePipeline:
+    """The same with an embedder of other weights."""
+    return FacePipeline(BlockDetector(), BlockEmbedder(0.4, "cd" * 32))
+
+
+@pytest.fixture(scope="session")
+def face_calibration(face_pipeline: FacePipeline) -> Calibration:
+    """What scores of `face_pipeline` mean, from 200 people."""
+    rng = np.random.default_rng(99)
+    people = np.repeat(np.arange(200), 2)
+    rows = rng.normal(size=(200, _WIDTH))[people] + 0.5 * rng.normal(size=(400, _WIDTH))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return calibrate(rows, people, contract=space_of(face_pipeline.embedder.contract), source="made up")
