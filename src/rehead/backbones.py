@@ -114,6 +114,11 @@ def load_backbone(
     if os.fspath(name).lower().endswith(".onnx"):
         return _from_onnx(Path(name), preprocess)
     spec = registry.get(os.fspath(name))
+    if spec.needs_torch:
+        raise DataError(
+            f"{spec.name} is built by torch: pip install 'rehead[torch]', then `rehead train --backbone "
+            f"{spec.name}` or rehead.finetune.FineTuned; the core runs {', '.join(registry.names())}"
+        )
     preprocess = preprocess or spec.preprocess
     trunk = _built(spec, preprocess, resolve.locate(spec, file=weights))
     licences = {"code": spec.code_licence, "weights": spec.weights_licence, "data": spec.data_licence}

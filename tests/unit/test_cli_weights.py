@@ -34,14 +34,26 @@ def run(*arguments: str) -> str:
 
 def test_list_says_what_is_known_and_what_is_here() -> None:
     rows = {line.split()[0]: line.split()[1:] for line in run("list").splitlines() if line.strip()}
-    assert rows["efficientnet_lite0"] == ["256", "1280", "18.8", "Apache-2.0", "fast", "75.1", "installed"]
-    assert rows["mobilenet_v2"] == ["256", "1280", "14.2", "BSD-3-Clause", "fast", "71.9", "-"]
+    assert rows["efficientnet_lite0"] == [
+        "256",
+        "1280",
+        "18.8",
+        "Apache-2.0",
+        "fast",
+        "75.1",
+        "core",
+        "installed",
+    ]
+    assert rows["mobilenet_v2"] == ["256", "1280", "14.2", "BSD-3-Clause", "fast", "71.9", "core", "-"]
+    assert rows["vgg16"] == ["224", "512", "553.4", "BSD-3-Clause", "slow", "71.6", "torch", "-"]
+    assert rows["mobilenet"] == ["224", "1024", "-", "Apache-2.0", "medium", "75.4", "torch", "-"]
+    assert list(rows).index("mobilenet_v2") < list(rows).index("vgg16")
 
 
 def test_list_as_json_has_everything(folder: Path) -> None:
     (folder / "mobilenet_v2.pth").write_bytes(b"not looked into")
     records = {record["name"]: record for record in json.loads(run("list", "--json"))}
-    assert tuple(records) == registry.names()
+    assert tuple(records) == registry.every_name()
     mobilenet = records["mobilenet_v2"]
     assert mobilenet["here"] == "REHEAD_WEIGHTS"
     assert mobilenet["sha256"] == registry.get("mobilenet_v2").sha256
@@ -67,6 +79,12 @@ def test_verify_lists_everything_before_it_fails(folder: Path) -> None:
     assert "mobilenet_v2  not here\n" in result.output
     assert isinstance(result.exception, HashMismatchError)
     assert hashlib.sha256(b"other").hexdigest() in str(result.exception)
+
+
+def test_a_file_without_a_published_digest_is_not_called_ok(folder: Path) -> None:
+    path = folder / "mobilenet.safetensors"
+    path.write_bytes(b"whatever it holds")
+    assert run("verify", "mobilenet") == f"mobilenet  no digest to compare with  REHEAD_WEIGHTS  {path}\n"
 
 
 def test_pull_says_where_the_file_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

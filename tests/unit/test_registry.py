@@ -4,14 +4,15 @@ import dataclasses
 
 import pytest
 
-from rehead.errors import UnknownNameError, WeightsError
+from rehead.backbones import load_backbone
+from rehead.errors import DataError, UnknownNameError, WeightsError
 from rehead.weights import registry
-from rehead.weights.registry import Hub, Wheel
+from rehead.weights.registry import Hub, Url, Wheel
 from rehead.weights.resolve import locate
 from rehead.weights.torchfile import read_state_dict
 
-BUILT_IN = [registry.get(name) for name in registry.names()]
-every = pytest.mark.parametrize("spec", BUILT_IN, ids=registry.names())
+BUILT_IN = [registry.get(name) for name in registry.every_name()]
+every = pytest.mark.parametrize("spec", BUILT_IN, ids=registry.every_name())
 
 
 def test_names() -> None:
@@ -21,6 +22,14 @@ def test_names() -> None:
         "efficientnet_lite2",
         "mobilenet_v2",
     )
+    beyond = ("vgg16", "vgg19", "resnet50", "inception_v3", "mobilenet")
+    assert registry.every_name() == registry.names() + beyond
+    assert [registry.get(name).needs_torch for name in registry.every_name()] == [False] * 4 + [True] * 5
+
+
+def test_the_core_says_what_a_network_of_torch_needs() -> None:
+    with pytest.raises(DataError, match=r"resnet50 is built by torch: pip install 'rehead\[torch\]'"):
+        load_backbone("resnet50")
 
 
 def test_unknown_name_says_what_was_meant() -> None:
@@ -32,6 +41,9 @@ def test_unknown_name_says_what_was_meant() -> None:
 
 @every
 def test_file_name_agrees_with_the_hash(spec: registry.WeightSpec) -> None:
+    if spec.name == "mobilenet":  # the hub states none
+        assert spec.sha256 == ""
+        return
     assert len(spec.sha256) == 64
     # torch.hub's convention: the first digits of the sha256 close the name.
     assert spec.filename.endswith(f"-{spec.sha256[:8]}.pth")
@@ -51,7 +63,8 @@ def test_evidence_names_its_page(spec: registry.WeightSpec) -> None:
 
 
 def test_speed_follows_the_cost() -> None:
-    assert [spec.speed for spec in BUILT_IN] == ["fast", "medium", "slow", "fast"]
+    assert [spec.speed for spec in BUILT_IN[:4]] == ["fast", "medium", "slow", "fast"]
+    assert [spec.speed for spec in BUILT_IN[4:]] == ["slow", "slow", "slow", "slow", "medium"]
 
 
 def test_specs_are_values() -> None:
@@ -73,8 +86,16 @@ def test_preprocess_maps_pixels_to_the_published_range() -> None:
 
 @pytest.mark.parametrize("revision", ["main", "v1.0", "0123abc", "G" * 40, "a" * 41, ""])
 def test_hub_revision_must_be_a_commit(revision: str) -> None:
+    hub = Hub("owner/name", revision, "model.safetensors")
     with pytest.raises(WeightsError, match="40 hexadecimal digits"):
-        Hub("owner/name", revision, "model.safetensors")
+        dataclasses.replace(registry.get("resnet50"), sources=(hub,))
+
+
+def test_published_files_are_served_by_their_publisher() -> None:
+    for name in ("vgg16", "vgg19", "resnet50", "inception_v3"):
+        (source,) = registry.get(name).sources
+        assert isinstance(source, Url)
+        assert source.path.startswith("https://download.pytorch.org/models/")
 
 
 def test_default_weights_are_installed_intact() -> None:

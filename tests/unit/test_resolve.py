@@ -4,14 +4,17 @@ import hashlib
 import re
 import threading
 import zipfile
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from rehead.errors import HashMismatchError, OutputError, WeightsError, WeightsNotFoundError
 from rehead.images import PreprocessSpec
-from rehead.weights.registry import Evidence, Hub, WeightSpec, Wheel
+from rehead.weights.registry import Evidence, Hub, Url, WeightSpec, Wheel
 from rehead.weights.resolve import Copy, check, copies, is_here, locate
 
 CONTENT = b"the published bytes"
@@ -303,3 +306,59 @@ def test_what_failed_is_not_kept(
     with pytest.raises(error):
         locate(replace(SPEC, sources=(HUB,)))
     assert left_in_cache(tmp_path) == []
+
+
+# A file that its publisher serves
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[str]:
+    """Address of a folder of files, on this machine."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    (folder / "tiny-abc.pth").write_bytes(CONTENT)
+    (folder / "other.pth").write_bytes(b"other bytes")
+    handler = partial(_Quiet, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_a_served_file_is_fetched_and_verified(served: str, cache: Path) -> None:
+    spec = replace(SPEC, sources=(Url(f"{served}/tiny-abc.pth"),))
+    assert locate(spec) == cache
+    assert cache.read_bytes() == CONTENT
+
+
+def test_other_bytes_that_are_served_are_not_kept(served: str, tmp_path: Path) -> None:
+    spec = replace(SPEC, sources=(Url(f"{served}/other.pth"),))
+    with pytest.raises(HashMismatchError, match=r"other\.pth: not the published weights of tiny"):
+        locate(spec)
+    assert left_in_cache(tmp_path) == []
+
+
+def test_an_address_that_serves_nothing_is_named_with_the_way_out(served: str) -> None:
+    spec = replace(SPEC, sources=(Url(f"{served}/gone.pth"),))
+    with pytest.raises(WeightsNotFoundError, match=r"gone\.pth failed .* set REHEAD_WEIGHTS .* it is http"):
+        locate(spec)
+    nobody = replace(SPEC, sources=(Url("http://127.0.0.1:9/tiny-abc.pth"),))
+    with pytest.raises(WeightsNotFoundError, match=r"tiny-abc\.pth failed \("):
+        locate(nobody)
+
+
+def test_a_file_without_a_published_digest_is_taken_by_its_own_name_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = Hub("owner/tiny", "main", "model.safetensors")
+    spec = replace(SPEC, sha256="", size=None, sources=(hub,))
+    monkeypatch.setenv("REHEAD_WEIGHTS", str(tmp_path / "mine"))
+    put(tmp_path / "mine" / "model.safetensors", b"of some other network")
+    with pytest.raises(WeightsNotFoundError, match=r"a folder with tiny\.safetensors: it is https://hugg"):
+        locate(spec, download=False)
+    mine = put(tmp_path / "mine" / "tiny.safetensors", b"whatever it holds")
+    assert locate(spec) == mine

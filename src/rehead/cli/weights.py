@@ -16,7 +16,7 @@ __all__ = ["app"]
 
 app = typer.Typer(help="List, fetch and verify pretrained weights.", no_args_is_help=True)
 
-_COLUMNS = ("name", "size", "features", "MB", "licence", "speed", "top-1", "here")
+_COLUMNS = ("name", "size", "features", "MB", "licence", "speed", "top-1", "with", "here")
 _NUMBERS = ("size", "features", "MB", "top-1")
 
 
@@ -29,7 +29,7 @@ def list_(
     """List the pretrained weights and where they are."""
     from ..weights import registry
 
-    records = [_record(registry.get(name)) for name in registry.names()]
+    records = [_record(registry.get(name)) for name in registry.every_name()]
     if as_json:
         typer.echo(json.dumps(records, indent=2))
     else:
@@ -45,7 +45,9 @@ def pull(
 
     for spec in [registry.get(name) for name in names]:
         if resolve.is_here(spec) is None:
-            typer.echo(f"fetching {spec.name}, {spec.size / 1e6:.1f} MB", err=True)
+            typer.echo(
+                f"fetching {spec.name}" + (f", {spec.size / 1e6:.1f} MB" if spec.size else ""), err=True
+            )
         path = resolve.locate(spec)
         typer.echo(f"{spec.name}  {resolve.is_here(spec)}  {path}")
 
@@ -62,12 +64,12 @@ def verify(
     from ..weights import registry, resolve
 
     mismatches = []
-    for spec in [registry.get(name) for name in names or registry.names()]:
+    for spec in [registry.get(name) for name in names or registry.every_name()]:
         copies = list(resolve.copies(spec))
         for copy in copies:
             try:
                 resolve.check(spec, copy)
-                result = "ok"
+                result = "ok" if spec.sha256 else "no digest to compare with"
             except HashMismatchError as error:
                 mismatches.append(str(error))
                 result = "mismatch"
@@ -99,12 +101,14 @@ def _print_table(records: list[dict[str, Any]]) -> None:
             record["name"],
             str(record["preprocess"]["size"]),
             str(record["feature_size"]),
-            f"{record['size'] / 1e6:.1f}",
+            f"{record['size'] / 1e6:.1f}" if record["size"] else "-",
             record["weights_licence"],
             record["speed"],
             f"{record['evidence']['imagenet_top1']:.1f}",
+            "torch" if record["needs_torch"] else "core",
             (record["here"] or "-").removesuffix(" package"),
         )
     console = Console()
     console.print(table)
     console.print("size: input side in pixels. licence: of the weights. top-1: ImageNet-1k, %.")
+    console.print("with torch: needs pip install 'rehead[torch]', as every network of timm.", markup=False)

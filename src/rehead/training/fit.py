@@ -20,7 +20,6 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -191,9 +190,7 @@ def train_network(
                 gradient_clip_val=options.clip or None,
                 callbacks=[Keep(work, options)],
                 plugins=[WholeFiles()],
-                logger=[TensorBoardLogger(work, name="", version="logs")]
-                if find_spec("tensorboard")
-                else False,
+                logger=[TensorBoardLogger(work, name="", version="logs")],
                 default_root_dir=work,
                 use_distributed_sampler=False,
                 enable_progress_bar=False,

@@ -48,7 +48,7 @@ def file_record(name: str, path: Path) -> dict[str, Any]:
     """The record of a weight file: its digest, and licences where the file is a known one."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    for known in map(registry.get, registry.names()):
+    for known in map(registry.get, registry.every_name()):
         if known.sha256 == digest:
             return {"name": known.name, "sha256": digest, "licences": _licences(known)}
     return {"name": name, "sha256": digest, "licences": dict(_NOT_STATED)}
@@ -75,9 +75,10 @@ def find_pretrained(name: str, timm_name: str, config: Mapping[str, Any]) -> tup
     WeightsNotFoundError
         They are not on this machine and cannot be fetched; the message says which file to bring.
     """
-    if name in registry.names():
+    if name in registry.every_name():
         spec = registry.get(name)
-        return resolve.locate(spec), {"name": name, "sha256": spec.sha256, "licences": _licences(spec)}
+        path = resolve.locate(spec)
+        return path, file_record(name, path) | {"licences": _licences(spec)}
     folder = os.environ.get("REHEAD_WEIGHTS")
     if folder:
         for stem in dict.fromkeys((name, timm_name)):

