@@ -177,8 +177,7 @@ class _Job:
             told = len(self.files) - len(todo)
             if progress:
                 progress(told, len(self.files))
-            chunks = [todo[i : i + _PHOTOS] for i in range(0, len(todo), _PHOTOS)]
-            for done, failed in _in_order(pool, self._chunk, chunks):
+            for done, failed in _in_order(pool, self._chunk, _chunks(todo)):
                 fresh += done
                 errors |= failed
                 told += len(done) + len(failed)
@@ -215,6 +214,12 @@ class _Job:
                 self.stores = []
                 break
         fresh.clear()
+
+
+def _chunks(todo: list[int]) -> list[list[int]]:
+    """Some photos at a time, and single ones at the end, so that all processors finish together."""
+    whole = max(0, len(todo) // _PHOTOS - processors()) * _PHOTOS
+    return [todo[i : i + _PHOTOS] for i in range(0, whole, _PHOTOS)] + [[n] for n in todo[whole:]]
 
 
 def _in_order(pool: ThreadPoolExecutor, work: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:

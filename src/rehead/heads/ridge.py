@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..calibration import fit_temperature, log_loss
+from .span import parts_of
 
 __all__ = ["HeldOut", "fit_ridge", "ridge_path"]
 
@@ -44,30 +45,33 @@ class _Sums(NamedTuple):
 
     @classmethod
     def of(cls, z: NDArray[np.float32], targets: NDArray[np.float64], weight: NDArray[np.float64]) -> _Sums:
-        kind = np.float64 if z.shape[1] <= _DOUBLE_UP_TO else np.float32
-        weighted = z * weight[:, None].astype(np.float32)
-        return cls(
-            (weighted.T @ z).astype(kind, copy=False),
-            weighted.T.astype(kind, copy=False) @ targets.astype(kind),
-            weighted.sum(axis=0, dtype=np.float64),
-            weight @ targets,
-            weight.sum(),
-        )
+        r, k = z.shape[1], targets.shape[1]
+        kind = np.float64 if r <= _DOUBLE_UP_TO else np.float32
+        square, cross, first = np.zeros((r, r), kind), np.zeros((r, k), kind), np.zeros(r)
+        done = 0
+        for part in parts_of(z):
+            rows = slice(done, done := done + len(part))
+            weighted = part * weight[rows, None].astype(np.float32)
+            square += weighted.T @ part
+            cross += weighted.T.astype(kind, copy=False) @ targets[rows].astype(kind)
+            first += weighted.sum(axis=0, dtype=np.float64)
+        return cls(square, cross, first, weight @ targets, weight.sum())
 
     def solve(self, strength: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """A (r, K) and b (K,)."""
         import scipy.linalg
 
         mean, prior = self.first / self.mass, self.label / self.mass
-        system = self.square - (self.mass * np.outer(mean, mean)).astype(self.square.dtype)
+        if not len(mean):
+            return self.cross, prior
+        # one triangle of one copy, in place all along: these matrices are most of the memory
+        system = self.square.copy().T
         system[np.diag_indices_from(system)] += strength * self.mass
-        A = scipy.linalg.solve(
-            system,
-            self.cross - np.outer(self.first, prior),
-            assume_a="pos",
-            overwrite_a=True,
-            check_finite=False,
-        )
+        centre = scipy.linalg.get_blas_funcs("syr", (system,))
+        system = centre(-self.mass, mean.astype(system.dtype), a=system, lower=1, overwrite_a=1)
+        factor = scipy.linalg.cho_factor(system, lower=True, overwrite_a=True, check_finite=False)
+        cross = self.cross - np.outer(self.first, prior)
+        A = scipy.linalg.cho_solve(factor, cross, overwrite_b=True, check_finite=False)
         return A, prior - mean @ A
 
 
