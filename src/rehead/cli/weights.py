@@ -16,8 +16,8 @@ __all__ = ["app"]
 
 app = typer.Typer(help="List, fetch and verify pretrained weights.", no_args_is_help=True)
 
-_COLUMNS = ("name", "size", "features", "MB", "licence", "speed", "top-1", "with", "here")
-_NUMBERS = ("size", "features", "MB", "top-1")
+_COLUMNS = ("name", "size", "MB", "licence", "speed", "top-1", "with", "here")
+_NUMBERS = ("size", "MB", "top-1")
 
 
 @app.command("list")
@@ -95,12 +95,11 @@ def _print_table(records: list[dict[str, Any]]) -> None:
 
     table = Table(box=None, pad_edge=False)
     for heading in _COLUMNS:
-        table.add_column(heading, justify="right" if heading in _NUMBERS else "left", overflow="fold")
+        table.add_column(heading, justify="right" if heading in _NUMBERS else "left", no_wrap=True)
     for record in records:
         table.add_row(
             record["name"],
             str(record["preprocess"]["size"]),
-            str(record["feature_size"]),
             f"{record['size'] / 1e6:.1f}" if record["size"] else "-",
             record["weights_licence"],
             record["speed"],
