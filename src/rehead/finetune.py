@@ -15,19 +15,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import atomic
 from .backbones import Backbone, load_backbone
-from .calibration import fit_temperature, log_loss, softmax
+from .calibration import fit_temperature, softmax
 from .classify import ImageClassifier, Look
 from .datasets import Dataset, digest, folds, hold_out
 from .errors import DataError, DatasetError, OutputError
 from .features import Features, Progress, extract
 from .heads import PathPoint, Selection, select_head
 from .heads.outlier import fit_distance
+from .heads.select import balanced_weights
 from .labelled import Photos, training_rows
 from .operating_point import choose_operating_point
 from .weights import registry
 
 if TYPE_CHECKING:
-    from .training.account import Score
+    from .training.judge import Judged
     from .training.networks import Network
     from .training.options import TrainingOptions
 
@@ -38,8 +39,9 @@ class FineTuned(ImageClassifier):
     """Classify photos with a network that is trained on them.
 
     Where the network is pretrained, its linear head starts from the one that `ImageClassifier` would
-    fit (LP-FT, Kumar et al. 2022), and the trained network is kept only if its log loss on the
-    validation photos is less than that of the frozen one.
+    fit (LP-FT, Kumar et al. 2022), other heads are trained on the frozen network first, and the trained
+    network is kept only if its log loss on the validation photos is less than that of the frozen one. For
+    that each half of these photos is judged at the epoch that the other half chose.
 
     Parameters
     ----------
@@ -258,6 +260,7 @@ class FineTuned(ImageClassifier):
         from .training.account import account
         from .training.export import trained_backbone
         from .training.fit import TrainingPhotos, last_layer, start_head, train_network
+        from .training.judge import compare, held_out_logits, judge
 
         started = time.perf_counter()
         network = self._build(len(self.classes_), options)
@@ -280,24 +283,22 @@ class FineTuned(ImageClassifier):
                 progress=self.progress,
             )
         self._logs = trained.logs
-        backbone = trained_backbone(network, {**network.record, "trained": options.train})
-        features = self.extract(self._files, backbone).plain
-        weight, bias = last_layer(network)
-        logits = features[held].astype(np.float64) @ weight + bias
-        score = self._score(logits, look.target[held])
-        better = probe is None or score.log_loss < probe.log_loss
-        kept = better or self.keep == "always"
-        self._training = account(
-            network, options, trained, probe, score, int(held.sum()), kept, time.perf_counter() - started
-        )
-        if kept:
-            point = PathPoint(1, False, "network", options.weight_decay, score.log_loss)
-            everyone = np.full((len(held), len(self.classes_)), np.nan)
-            everyone[held] = logits
-            self.selection_ = Selection(weight, bias, point, (), everyone)
-            self._take(backbone, features, look.target, held)
-        else:
+        target, group, weight = look.target[held], look.group[held], self._weights(look.target)[held]
+        logits = held_out_logits(trained.held, target, group, weight, seed=self.random_state)
+        judged = judge(logits, target, weight)
+        verdict = compare(judged, probe, group) if probe else None
+        kept = verdict is None or verdict.better or self.keep == "always"
+        seconds = time.perf_counter() - started
+        self._training = account(network, options, trained, judged, probe, verdict, kept, seconds)
+        if not kept:
             self._fit_head(look)
+            return
+        point = PathPoint(1, False, "network", options.weight_decay, judged.log_loss)
+        everyone = np.full((len(held), len(self.classes_)), np.nan)
+        everyone[held] = logits
+        self.selection_ = Selection(*last_layer(network), point, (), everyone)
+        backbone = trained_backbone(network, {**network.record, "trained": options.train})
+        self._take(backbone, self.extract(self._files, backbone).plain, look.target, held)
 
     def _take(
         self,
@@ -321,8 +322,10 @@ class FineTuned(ImageClassifier):
 
     def _probe(
         self, look: Look, held: NDArray[np.bool_]
-    ) -> tuple[Score, tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        """What the frozen network's best head scores, and the calibrated head of its last depth alone."""
+    ) -> tuple[Judged, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """How good the frozen network's best head is, and the calibrated head of its last depth alone."""
+        from .training.judge import judge
+
         rows = ~held
         target = look.target[rows]
         fold = folds(target, look.group[rows], count=self.cv, seed=self.random_state)
@@ -341,24 +344,18 @@ class FineTuned(ImageClassifier):
             balanced=balanced,
         )
         used = look.plain[held][:, look.plain.shape[1] - len(best.weight) :]
-        score = self._score(used.astype(np.float64) @ best.weight + best.bias, look.target[held])
+        logits = used.astype(np.float64) @ best.weight + best.bias
+        judged = judge(logits, look.target[held], self._weights(look.target)[held])
         last = look.network.blocks[-1]
         width = [slice(0, last.stop - last.start)]
         head = select_head(look.plain[rows][:, last], target, fold, width, balanced=balanced)
         checked = fold >= 0
         heat = fit_temperature(head.held_out[checked], target[checked], smooth=True)
         first = (head.weight / heat).astype(np.float32), (head.bias / heat).astype(np.float32)
-        return score, first
+        return judged, first
 
-    def _score(self, logits: NDArray[np.float64], y: NDArray[np.intp]) -> Score:
-        from .training.account import Score
-
-        weight = None
-        if self.class_weight == "balanced":
-            counts = np.bincount(y, minlength=len(self.classes_))
-            weight = (1 / np.maximum(counts, 1))[y]
-        heat = fit_temperature(logits, y, weight, smooth=True)
-        return Score(float((logits.argmax(1) == y).mean()), log_loss(logits / heat, y, weight))
+    def _weights(self, target: NDArray[np.intp]) -> NDArray[np.float64]:
+        return balanced_weights(target) if self.class_weight == "balanced" else np.ones(len(target))
 
     def _identity(self, look: Look, held: NDArray[np.bool_], network: Network) -> dict[str, Any]:
         sides = np.where(held, "validation", "train").tolist()

@@ -115,6 +115,34 @@ def test_the_trained_network_is_kept_only_if_it_beats_the_frozen_one(folder: Pat
     assert anyway.weights_record_["trained"] == "frozen"
 
 
+def test_the_comparison_says_by_how_much_and_how_sure_it_is(folder: Path) -> None:
+    told = account(pretrained(options=replace(TOP, lr=1e-9, augment="none")).fit(folder))
+    for name in ("accuracy", "log_loss"):
+        difference = told["validation"]["difference"][name]
+        scores = told["validation"]["network"][name], told["validation"]["probe"][name]
+        assert difference["value"] == pytest.approx(scores[0] - scores[1], abs=1e-5)
+        assert difference["low"] <= difference["value"] <= difference["high"]
+    assert "95 % interval" in told["sentence"]
+    assert "at the epoch that the other half chose" in told["sentence"]
+
+
+def test_a_head_of_several_layers_is_trained_before_the_trunk(folder: Path, tmp_path: Path) -> None:
+    work, told = tmp_path / "work", []
+    options = replace(TOP, head="mlp:8", epochs=1)
+    model = pretrained(options=options, work=work, progress=lambda *count: told.append(count)).fit(folder)
+    assert len(account(model)["head_curves"]) == len(account(model)["curves"]) == 1
+    assert (work / "head" / "last.ckpt").is_file()
+    assert (work / "head" / "maps.npy").is_file()  # it never ran the trunk again
+    photos = model.n_photos_ - account(model)["validation"]["photos"]
+    assert [count for count in told if count[1] == 2 * photos][-1] == (2 * photos, 2 * photos)
+    # killed after the head and before the first epoch of both, it goes on from the head
+    for path in [*work.glob("*.ckpt"), *work.glob("*.pt")]:
+        path.unlink()
+    again = clone(model).set_params(resume=True).fit(folder)
+    assert account(again)["head_curves"] == account(model)["head_curves"]
+    assert account(again)["curves"][0]["val_loss"] == account(model)["curves"][0]["val_loss"]
+
+
 def test_the_head_starts_from_the_probe(folder: Path) -> None:
     # with next to no training, what the network says is what the frozen network's last layer says
     model = pretrained(options=replace(TOP, lr=1e-9, epochs=1, augment="none")).fit(folder)

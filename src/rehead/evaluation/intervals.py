@@ -16,6 +16,10 @@ resample), this in 92 to 98 %: tests/unit/test_intervals.py.
 
 **Log loss and Brier score**: studentised bootstrap over groups (Efron 1981), which allows for their skew.
 
+**Difference between two models on the same photos**: adjusted Wald of Bonett and Price (2012), which
+Fagerland et al. (2014) recommend for paired proportions, at the effective sample size; where one model is
+compared with several, each at the level that makes all of them hold together (Dunn 1961).
+
 **Expected calibration error**: basic bootstrap over groups, since chance moves the estimate, and every draw
 once more, upwards. Where the error is no larger than a perfectly calibrated model would show (97.5 % of sets
 of labels drawn from the model's own probabilities: Bröcker and Smith 2007), the interval starts at 0.
@@ -40,6 +44,9 @@ __all__ = [
     "ScoreIntervals",
     "f1_interval",
     "group_codes",
+    "log_loss_difference",
+    "mean_log_loss",
+    "paired_difference",
     "proportion",
     "score_intervals",
     "wilson",
@@ -109,21 +116,44 @@ def proportion(hits: ArrayLike, groups: ArrayLike | None = None) -> Interval:
     return wilson(float(right.mean()) * n, n)
 
 
-def _design_effect(right: Bools, codes: Ints) -> tuple[float, float]:
-    """Return the design effect as estimated and as used.
+def paired_difference(
+    hits: ArrayLike, others: ArrayLike, groups: ArrayLike | None = None, *, among: int = 1
+) -> Interval:
+    """Share of true `hits` less that of true `others`, both bool (n,) and of the same photos.
+
+    `among` is the number of such intervals that are to hold together, with 95 % probability.
+    """
+    first, second = np.asarray(hits, dtype=bool), np.asarray(others, dtype=bool)
+    count = len(first)
+    if count == 0:
+        return Interval(math.nan, math.nan, math.nan)
+    change = first.astype(np.float64) - second
+    n = count / _design_effect(change, group_codes(groups, count))[1]
+    # one photo more on which only the first is right, and one more on which only the second is
+    gained, lost = (float((change == sign).mean()) * n + 1 for sign in (1, -1))
+    p, q = gained / (n + 2), lost / (n + 2)
+    z = NormalDist().inv_cdf(1 - (1 - LEVEL) / (2 * among))
+    half = z * math.sqrt(max(p + q - (p - q) ** 2, 0) / (n + 2))
+    value, centre = float(change.mean()), p - q
+    # the adjustment draws the centre towards 0; the value itself always lies inside
+    return Interval(value, max(min(centre - half, value), -1.0), min(max(centre + half, value), 1.0))
+
+
+def _design_effect(values: NDArray[Any], codes: Ints) -> tuple[float, float]:
+    """Return the design effect of a mean of `values` (n,), as estimated and as used.
 
     It lies between 1 (photos of a group are as different as any) and sum m_g^2 / n, with m_g the photos of
     group g (all of a group are right, or wrong, together). The estimate is noisy where few groups hold the
     mistakes, and alone gives intervals that cover 80 to 90 %; its geometric mean with the upper end covers
     94 % and more.
     """
-    n, size = len(right), np.bincount(codes)
-    worst, p, g = float(size @ size) / n, float(right.mean()), len(size)
-    if p in (0.0, 1.0) or g == 1:
+    n, size = len(values), np.bincount(codes)
+    worst, mean, g = float(size @ size) / n, float(values.mean()), len(size)
+    if (values == values[0]).all() or g == 1:
         return worst, worst
-    # the ratio estimator's variance by linearisation (Cochran 1977, chapter 6), over the binomial's
-    residual = np.bincount(codes, right) - p * size
-    ratio = float(residual @ residual) * g / (g - 1) / (n * p * (1 - p))
+    # the ratio estimator's variance by linearisation (Cochran 1977, chapter 6), over that of single photos
+    residual = np.bincount(codes, values) - mean * size
+    ratio = float(residual @ residual) * g / (g - 1) / (n * float(values.var()))
     estimate = min(max(ratio, 1.0), worst)
     return estimate, math.sqrt(estimate * worst)
 
@@ -158,10 +188,25 @@ def score_intervals(
         accuracy=proportion(p.argmax(axis=1) == y, codes),
         balanced_accuracy=balanced,
         macro_f1=f1,
-        log_loss=_mean(metrics.photo_log_loss(y, p), metrics.MOST_LOG_LOSS, codes, seed),
+        log_loss=mean_log_loss(y, p, codes, seed=seed),
         brier=_mean(metrics.photo_brier(y, p), 2.0, codes, seed),
         expected_calibration_error=_calibration_error(y, p, codes, seed),
     )
+
+
+def mean_log_loss(y: Ints, p: Floats, codes: Ints, *, seed: int = 0) -> Interval:
+    """Mean log loss of probabilities (n, K), photos of one code (n,) resampled together."""
+    return _mean(metrics.photo_log_loss(y, p), metrics.MOST_LOG_LOSS, codes, seed)
+
+
+def log_loss_difference(
+    losses: ArrayLike, others: ArrayLike, groups: ArrayLike | None = None, *, seed: int = 0
+) -> Interval:
+    """Mean of `losses` less that of `others`, log losses (n,) of the same photos; studentised bootstrap."""
+    change = np.asarray(losses, dtype=np.float64) - np.asarray(others, dtype=np.float64)
+    most = float(np.abs(change).max(initial=0.0)) + 1
+    shifted = _mean(change + most, 2 * most, group_codes(groups, len(change)), seed)
+    return Interval(shifted.value - most, shifted.low - most, shifted.high - most)
 
 
 def _draws(count: int, seed: int) -> Iterator[Floats]:

@@ -8,7 +8,7 @@ from ..errors import MissingExtraError
 
 __all__: list[str] = []
 
-for _package in ("torch", "torchvision", "timm", "lightning"):
+for _package in ("torch", "torchvision", "timm", "lightning", "tensorboard"):
     if find_spec(_package) is None:
         raise MissingExtraError(
             f"training a network needs {_package}, which is not installed: pip install 'rehead[torch]'"

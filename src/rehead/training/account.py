@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from .fit import Trained
+from .judge import Judged, Verdict
 from .networks import Network, count_parameters
 from .options import TrainingOptions
 
-__all__ = ["Score", "account"]
-
-
-@dataclass(frozen=True)
-class Score:
-    """How good logits are on the validation photos, after one temperature.
-
-    Parameters
-    ----------
-    accuracy : float
-        Share that is right.
-    log_loss : float
-        Nats.
-    """
-
-    accuracy: float
-    log_loss: float
+__all__ = ["account"]
 
 
 def account(
     network: Network,
     options: TrainingOptions,
     trained: Trained,
-    probe: Score | None,
-    score: Score,
-    photos: int,
+    judged: Judged,
+    probe: Judged | None,
+    verdict: Verdict | None,
     kept: bool,
     seconds: float,
 ) -> dict[str, Any]:
-    """The training of `network`, whose `score` stands against that of the `probe` on so many photos."""
+    """The training of `network`, as it was `judged`; `verdict` is its difference from the `probe`."""
     total, trainable = count_parameters(network)
     return {
         "network": network.name,
@@ -46,29 +31,47 @@ def account(
         "size": network.preprocess.size,
         "parameters": {"total": total, "trained": trainable},
         "curves": [asdict(epoch) for epoch in trained.curves],
+        "head_curves": [asdict(epoch) for epoch in trained.head_curves],
         "best_epoch": trained.best,
         "epochs_resumed": trained.resumed,
         "validation": {
-            "photos": photos,
-            "network": asdict(score),
-            **({"probe": asdict(probe)} if probe else {}),
+            "photos": len(judged.right),
+            "network": judged.to_dict(),
+            **({"probe": probe.to_dict()} if probe else {}),
+            **({"difference": verdict.to_dict()} if verdict else {}),
         },
         "kept": "network" if kept else "probe",
-        "sentence": _sentence(probe, score, photos, kept, trained),
+        "sentence": " ".join(_sentences(judged, probe, verdict, kept, trained)),
         "seconds": round(seconds, 3),
     }
 
 
-def _sentence(probe: Score | None, score: Score, photos: int, kept: bool, trained: Trained) -> str:
-    epochs = f"The weights are those of epoch {trained.best} of {len(trained.curves)}."
-    right = f"{100 * score.accuracy:.1f} %"
-    if probe is None:
-        return f"{right} of {photos} validation photos right, log loss {score.log_loss:.3f}. {epochs}"
-    better = score.log_loss < probe.log_loss
-    verdict = "beat" if better else "did not beat"
-    what = "is kept" if kept else "is not kept: the frozen network with a linear head is"
-    return (
-        f"On {photos} validation photos the trained network {verdict} the frozen one with a linear head: "
-        f"log loss {score.log_loss:.3f} against {probe.log_loss:.3f}, {right} right against "
-        f"{100 * probe.accuracy:.1f} %; it {what}. {epochs}"
-    )
+def _sentences(
+    judged: Judged, probe: Judged | None, verdict: Verdict | None, kept: bool, trained: Trained
+) -> list[str]:
+    photos, right = len(judged.right), f"{100 * judged.accuracy:.1f} %"
+    if probe is None or verdict is None:
+        told = [f"{right} of {photos} validation photos right, log loss {judged.log_loss:.3f}."]
+    else:
+        what = "is kept" if kept else "is not kept: the frozen network with a linear head is"
+        told = [
+            f"On {photos} validation photos the trained network {_verb(verdict)} the frozen one with a "
+            f"linear head: log loss {judged.log_loss:.3f} against {probe.log_loss:.3f} "
+            f"({_difference(verdict)}), {right} right against {100 * probe.accuracy:.1f} %; it {what}."
+        ]
+    if len(trained.curves) > 1:
+        told.append("Each half of these photos was judged at the epoch that the other half chose.")
+    told.append(f"The weights are those of epoch {trained.best} of {len(trained.curves)}.")
+    return told
+
+
+def _verb(verdict: Verdict) -> str:
+    if not verdict.better:
+        return "did not beat"
+    return "beat" if verdict.sure else "did better than"
+
+
+def _difference(verdict: Verdict) -> str:
+    loss = verdict.log_loss
+    ends = f"a difference of {loss.value:+.3f}, 95 % interval {loss.low:+.3f} to {loss.high:+.3f}"
+    return (ends if verdict.sure else f"{ends}: it may be chance").replace("-", "\N{MINUS SIGN}")

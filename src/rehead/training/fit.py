@@ -6,6 +6,7 @@ A training keeps everything in its work folder:
     photos.npy       decoded photos, or maps.npy of a frozen trunk; written anew by each start
     last.ckpt        state after the last whole epoch, replaced whole
     best-N.pt        weights after epoch N, of the least validation loss so far
+    head/            the same again, of a head that is trained first on the frozen trunk
     logs/            curves.csv, and TensorBoard's events
 
 Every batch, augmentation and dropout mask is drawn from seed, epoch and step, so on a processor a resumed
@@ -19,7 +20,7 @@ import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,6 +44,7 @@ from .loop import (
     best_of,
     curves_in,
     finished,
+    held_in,
     weights_file,
 )
 from .networks import Network, build, choose_trained
@@ -60,6 +62,7 @@ __all__ = [
 ]
 
 _RECORD = "training.json"
+_HEAD = "head"
 _FREE = ("epochs", "patience", "precision", "accelerator", "devices")  # may differ when a run is continued
 
 
@@ -72,16 +75,22 @@ class Trained:
     curves : tuple of Epoch
     best : int
         Number of the epoch with the least validation loss.
+    held : float32 ndarray (E, n, K)
+        Logits of the validation photos after each epoch.
     resumed : int
         Epochs that were there already.
     logs : mapping of str to bytes
         Files for the run's folder: curves.csv and TensorBoard's events.
+    head_curves : tuple of Epoch
+        Of the head, where that was trained first on the frozen trunk.
     """
 
     curves: tuple[Epoch, ...]
     best: int
+    held: NDArray[np.float32]
     resumed: int
     logs: Mapping[str, bytes]
+    head_curves: tuple[Epoch, ...] = ()
 
 
 def new_network(
@@ -134,6 +143,9 @@ def train_network(
 ) -> Trained:
     """Train a network, and leave it with the weights of its best epoch, on the processor, in eval mode.
 
+    Where a pretrained network has a head other than a linear one, the head is trained first, on the frozen
+    trunk's maps: gradients through a random head would only harm the trunk (LP-FT, Kumar et al. 2022).
+
     Parameters
     ----------
     network : Network
@@ -173,6 +185,24 @@ def train_network(
     choose_trained(network, options.train)
     record = {**identity, "seed": seed, "balanced": balanced, "options": options.to_dict()}
     _begin(work, record, resume)
+    head_curves: tuple[Epoch, ...] = ()
+    if pretrained and options.head != "linear" and options.train != "frozen":
+        if not (work / LAST).is_file():
+            train_network(
+                network,
+                photos,
+                replace(options, train="frozen", lr=None),
+                work=work / _HEAD,
+                identity=identity,
+                pretrained=False,  # the head is not
+                balanced=balanced,
+                seed=seed,
+                resume=True,
+                progress=_part(progress, 0, 2),
+            )
+            choose_trained(network, options.train)
+        head_curves = tuple(curves_in(work / _HEAD / LAST))
+        progress = _part(progress, 1, 2)
     with _quietly(), torch.random.fork_rng():
         torch.manual_seed(seed)
         file = _inputs(network, photos, options, work, seed, accelerator)
@@ -200,10 +230,15 @@ def train_network(
                 log_every_n_steps=1,
             )
             trainer.fit(module, ckpt_path=last if last.is_file() else None)
-    return _best_of(network, work, resumed=len(done))
+    return _best_of(network, work, len(done), head_curves)
 
 
-def _best_of(network: Network, work: Path, *, resumed: int) -> Trained:
+def _part(progress: Callable[[int, int], None] | None, part: int, parts: int) -> Any:
+    """The progress of one of several parts, each as long as the others."""
+    return progress and (lambda done, total: progress(part * total + done, parts * total))
+
+
+def _best_of(network: Network, work: Path, resumed: int, head_curves: tuple[Epoch, ...]) -> Trained:
     curves = curves_in(work / LAST)
     best = best_of(curves)
     state = torch.load(work / weights_file(best), map_location="cpu", weights_only=True)
@@ -211,7 +246,7 @@ def _best_of(network: Network, work: Path, *, resumed: int) -> Trained:
     network.eval()
     kept = [*(work / "logs").glob("curves.csv"), *(work / "logs").glob("events.*")]
     logs = {path.name: path.read_bytes() for path in kept}
-    return Trained(tuple(curves), best.epoch, resumed, logs)
+    return Trained(tuple(curves), best.epoch, held_in(work / LAST), resumed, logs, head_curves)
 
 
 def _machine(options: TrainingOptions) -> tuple[str, str]:

@@ -38,6 +38,7 @@ __all__ = [
     "best_of",
     "curves_in",
     "finished",
+    "held_in",
     "weights_file",
 ]
 
@@ -96,9 +97,18 @@ def finished(curves: Sequence[Epoch], options: TrainingOptions) -> bool:
 
 def curves_in(checkpoint: Path) -> list[Epoch]:
     """The epochs that a state holds."""
+    return _epochs_in(checkpoint)[0]
+
+
+def held_in(checkpoint: Path) -> NDArray[np.float32]:
+    """Logits of the validation photos after each epoch that a state holds, float32 (E, n, K)."""
+    return np.stack([logits.numpy() for logits in _epochs_in(checkpoint)[1]])
+
+
+def _epochs_in(checkpoint: Path) -> tuple[list[Epoch], list[torch.Tensor]]:
     try:
         state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-        return [Epoch(**epoch) for epoch in state["curves"]]
+        return [Epoch(**epoch) for epoch in state["curves"]], state["held"]
     except Exception as error:  # a file of another program, or a damaged one
         raise TrainingError(
             f"{checkpoint}: not a state of a training by rehead; remove it to start that training anew"
@@ -181,6 +191,7 @@ class Loop(pl.LightningModule):
         self.pretrained = pretrained
         self.progress: Callable[[int, int], None] | None = None
         self.curves: list[Epoch] = []
+        self.held: list[torch.Tensor] = []  # logits of the validation photos, after each epoch
         self.maps = options.train == "frozen"
         weight = balanced_weights(photos.target) if balanced else np.ones(len(photos.target))
         self.row_weight: NDArray[np.float64] = weight
@@ -286,6 +297,7 @@ class Loop(pl.LightningModule):
                 + ("" if self.trainer.precision == "32-true" else ", or --precision 32")
             )
         self.curves.append(epoch)
+        self.held.append(torch.from_numpy(logits))
 
     @property
     def _rate_given(self) -> float:
@@ -327,7 +339,9 @@ class Loop(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Called by Lightning."""
         checkpoint["curves"] = [asdict(epoch) for epoch in self.curves]
+        checkpoint["held"] = self.held
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Called by Lightning."""
         self.curves = [Epoch(**epoch) for epoch in checkpoint["curves"]]
+        self.held = checkpoint["held"]

@@ -31,7 +31,9 @@ class TrainingOptions:
         "frozen" trains the head only, "top:N" the last N blocks too, "from:LAYER" all from that block on,
         "all" everything.
     head : str
-        "linear", "mlp:WIDTH" or "conv", see `networks.build`.
+        "linear", "mlp:WIDTH" or "conv", see `networks.build`. Where blocks of a pretrained network are
+        trained too, the head comes first: a linear one as it would be fitted on the frozen network, another
+        one trained on the frozen network's maps for up to as many epochs (LP-FT, Kumar et al. 2022).
     dropout : float
         Before the last layer of a linear head, in [0, 1).
     epochs : int

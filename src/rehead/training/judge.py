@@ -1,0 +1,133 @@
+"""How good a trained network is, by the photos that also chose its epoch.
+
+The epoch of the least validation loss flatters itself: of twenty, the best on some photos is partly the
+luckiest on them. So what is told, calibrated and compared are other predictions: each half of these photos
+is judged at the epoch that the other half chose (cross-fitting). The weights that are kept are those of the
+epoch that all of them chose, which is at least as well chosen.
+
+The frozen network's head is chosen and fitted on the training photos alone, and judged as it is. Both get one
+temperature from the same photos, whose small advantage cancels in the difference.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..calibration import fit_temperature, log_loss, softmax
+from ..datasets import folds
+from ..evaluation import metrics
+from ..evaluation.intervals import Interval, log_loss_difference, paired_difference
+
+__all__ = ["Judged", "Verdict", "compare", "held_out_logits", "judge"]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What became of each validation photo, after one temperature.
+
+    Parameters
+    ----------
+    right : bool ndarray (n,)
+    losses : float64 ndarray (n,)
+        -log of the probability of the true class, nats, times the photo's weight; weights have the mean 1.
+    """
+
+    right: NDArray[np.bool_]
+    losses: NDArray[np.float64]
+
+    @property
+    def accuracy(self) -> float:
+        """Share that is right."""
+        return float(self.right.mean())
+
+    @property
+    def log_loss(self) -> float:
+        """Nats."""
+        return float(self.losses.mean())
+
+    def to_dict(self) -> dict[str, float]:
+        """Return {"accuracy", "log_loss"}."""
+        return {"accuracy": round(self.accuracy, 6), "log_loss": round(self.log_loss, 6)}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The trained network less the frozen one, on the same photos, with 95 % intervals.
+
+    Parameters
+    ----------
+    accuracy : Interval
+        Above 0: the trained network is right more often.
+    log_loss : Interval
+        Below 0: the trained network is better.
+    """
+
+    accuracy: Interval
+    log_loss: Interval
+
+    @property
+    def better(self) -> bool:
+        """Whether the trained network has less log loss."""
+        return self.log_loss.value < 0
+
+    @property
+    def sure(self) -> bool:
+        """Whether the interval of the log loss leaves no doubt about the sign; False where there is none."""
+        return self.log_loss.low > 0 or self.log_loss.high < 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {"accuracy": self.accuracy.to_dict(), "log_loss": self.log_loss.to_dict()}
+
+
+def held_out_logits(
+    each_epoch: NDArray[np.float32],
+    y: NDArray[np.intp],
+    group: NDArray[np.intp],
+    weight: NDArray[np.float64],
+    *,
+    seed: int = 0,
+) -> NDArray[np.float32]:
+    """Logits of each photo at the epoch that photos of the other half chose.
+
+    Parameters
+    ----------
+    each_epoch : float32 ndarray (E, n, K)
+        Logits of the validation photos after every epoch.
+    y, group : int ndarray (n,)
+        Class, and what stays together in a half.
+    weight : float64 ndarray (n,)
+    seed : int
+        Of the halves.
+
+    Returns
+    -------
+    float32 ndarray (n, K)
+    """
+    half = folds(y, group, count=2, seed=seed) == 1
+    logits = np.empty_like(each_epoch[0])
+    for own in (half, ~half):
+        other = ~own if not own.all() else own  # too few photos for two halves
+        if own.any():
+            losses = [log_loss(epoch[other], y[other], weight[other]) for epoch in each_epoch]
+            logits[own] = each_epoch[int(np.argmin(losses))][own]
+    return logits
+
+
+def judge(logits: NDArray[np.floating], y: NDArray[np.intp], weight: NDArray[np.float64]) -> Judged:
+    """Logits (n, K) of photos that were not trained on, after the temperature that suits them."""
+    heat = fit_temperature(logits, y, weight, smooth=True)
+    losses = metrics.photo_log_loss(y, softmax(logits / heat))
+    return Judged(logits.argmax(axis=1) == y, losses * (weight / weight.mean()))
+
+
+def compare(trained: Judged, frozen: Judged, group: NDArray[np.intp]) -> Verdict:
+    """The difference between two judgements of the same photos; those of one group (n,) count together."""
+    return Verdict(
+        paired_difference(trained.right, frozen.right, group),
+        log_loss_difference(trained.losses, frozen.losses, group),
+    )
