@@ -1,4 +1,7 @@
-"""Write the pages that come from the code: docs/cli.md, from the help texts of the command line.
+"""Write the pages that come from the code.
+
+docs/cli.md comes from the help texts of the command line; docs/recipes.md from the recipes, and from what
+benchmarks/recipes.py measured, docs/recipes.json.
 
 python docs/generate.py
 """
@@ -6,6 +9,8 @@ python docs/generate.py
 from __future__ import annotations
 
 import inspect
+import json
+import shlex
 import typing
 from collections.abc import Callable, Iterator
 from enum import Enum
@@ -16,10 +21,11 @@ import typer
 from typer.models import ArgumentInfo, OptionInfo
 
 from rehead.cli import app
+from rehead.recipes import RECIPES, Recipe
 
-__all__ = ["cli_page"]
+__all__ = ["cli_page", "recipes_page"]
 
-_PAGE = Path(__file__).with_name("cli.md")
+_FOLDER = Path(__file__).parent
 
 
 def cli_page() -> str:
@@ -51,6 +57,8 @@ def _section(name: str, function: Callable[..., Any]) -> Iterator[str]:
     words = []
     hints = typing.get_type_hints(function, include_extras=True)
     for parameter in inspect.signature(function).parameters.values():
+        if hints[parameter.name] is typer.Context:
+            continue
         kind, info = typing.get_args(hints[parameter.name])
         required = parameter.default is parameter.empty
         about = _cell(info.help or "")
@@ -100,5 +108,70 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("*", "\\*")
 
 
+def recipes_page() -> str:
+    """The page of the recipes, Markdown."""
+    record = json.loads((_FOLDER / "recipes.json").read_text("utf-8"))
+    rows = [
+        "| recipe | the tutorial reports | rehead got (95 % interval) | on |",
+        "| --- | --- | --- | --- |",
+    ]
+    for recipe in RECIPES:
+        found = _measured(recipe, record)
+        for place, (got, where) in enumerate(
+            found or [("not measured", record["not_measured"][recipe.name])]
+        ):
+            first = (
+                (f"[{recipe.name}](#{recipe.name})", recipe.reported or "not known here")
+                if not place
+                else ("", "")
+            )
+            rows.append(f"| {' | '.join([*first, got, where])} |")
+    parts = [
+        "# Recipes",
+        "<!-- Written by docs/generate.py from src/rehead/recipes.py and docs/recipes.json. -->",
+        "The settings of well-known tutorials, to try them and to compare with. `rehead recipes` lists "
+        "them, `rehead train photos/ --recipe NAME --out RUN` runs one, with `pip install 'rehead[torch]'`; "
+        "options given besides override it.",
+        "**The two columns are not the same measurement.** A tutorial reports the accuracy on its validation "
+        "photos, mostly those by which it stopped. What rehead got is the accuracy on test photos that chose "
+        "nothing: the epoch is chosen on a fifth of the others, so the network learned from fewer photos. "
+        "Where the photos are not the tutorial's, or the weights others, it says so.",
+        "\n".join(rows),
+        *(part for recipe in RECIPES for part in _recipe_section(recipe, record)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _measured(recipe: Recipe, record: dict[str, Any]) -> list[tuple[str, str]]:
+    """What was got, and on what, each time the recipe was measured."""
+    found = []
+    for row in record["measured"]:
+        if row["recipe"] != recipe.name:
+            continue
+        accuracy = {name: f"{100 * value:.1f}" for name, value in row["accuracy"].items()}
+        got = f"{accuracy['value']} % ({accuracy['low']} to {accuracy['high']} %)"
+        more = f", with `{shlex.join(row['options'])}`" if row["options"] else ""
+        note = f"; {row['note']}" if row["note"] else ""
+        where = f"{row['folder']}: {row['trained_on']} photos to train on, {row['tested_on']} to test{note}"
+        found.append((got + more, where))
+    return found
+
+
+def _recipe_section(recipe: Recipe, record: dict[str, Any]) -> Iterator[str]:
+    yield f"## {recipe.name}"
+    yield f"{recipe.summary[0].upper()}{recipe.summary[1:]}. The tutorial's photos: {recipe.data}."
+    if recipe.differs:
+        yield f"Differs from the tutorial: {recipe.differs}."
+    yield f"```text\nrehead train PHOTOS --out RUN {shlex.join(recipe.plan.arguments())}\n```"
+    for row in record["measured"]:
+        if row["recipe"] == recipe.name:
+            words = ["python", "benchmarks/recipes.py", row["folder"] + "/", recipe.name]
+            words += ["--", *row["options"]] if row["options"] else []
+            start = row["weights"] if row["weights"] == "random numbers" else f"weights of {row['weights']}"
+            spent = f"{row['epochs']} epochs in {row['seconds']:.0f} s, from {start}"
+            yield f"Measured by `{shlex.join(words)}`: {spent}."
+
+
 if __name__ == "__main__":
-    _PAGE.write_text(cli_page(), encoding="utf-8")
+    for name, text in (("cli.md", cli_page()), ("recipes.md", recipes_page())):
+        (_FOLDER / name).write_text(text, encoding="utf-8")

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import errors
     from .classify import ImageClassifier
+    from .compare import compare_models
     from .errors import ReheadError
     from .images import PreprocessSpec
+    from .plan import Plan
     from .predict import UNKNOWN, Prediction, Predictor, load_model
     from .run import train
 
@@ -24,11 +26,13 @@ if TYPE_CHECKING:
 __all__ = [
     "UNKNOWN",
     "ImageClassifier",
+    "Plan",
     "Prediction",
     "Predictor",
     "PreprocessSpec",
     "ReheadError",
     "__version__",
+    "compare_models",
     "errors",
     "load_model",
     "train",
@@ -36,11 +40,13 @@ __all__ = [
 
 _HOMES = {
     "ImageClassifier": "classify",
+    "Plan": "plan",
     "Prediction": "predict",
     "Predictor": "predict",
     "PreprocessSpec": "images",
     "ReheadError": "errors",
     "UNKNOWN": "predict",
+    "compare_models": "compare",
     "load_model": "predict",
     "train": "run",
 }

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from . import graphs
 from .backbones import Backbone, load_backbone
 from .calibration import fit_temperature, softmax
 from .classifier_file import write_classifier
@@ -313,6 +314,13 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """The network whose features the head takes; after fitting."""
         check_is_fitted(self)
         return self._backbone
+
+    @property
+    def parameters_(self) -> dict[str, int]:
+        """Numbers of network and head, "total", and how many of them were fitted, "trained"."""
+        check_is_fitted(self)
+        head = self.selection_.weight.size + self.selection_.bias.size
+        return {"total": graphs.count_parameters(self._backbone.trunk) + head, "trained": head}
 
     @property
     def training_(self) -> dict[str, Any] | None:

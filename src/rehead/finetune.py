@@ -57,7 +57,8 @@ class FineTuned(ImageClassifier):
         Share of the training photos that is held out to choose the epoch, the temperature and the limits
         for "unknown", where no validation photos are given.
     keep : {"better", "always"}
-        "always" keeps the trained network even where the frozen one is as good.
+        "always" keeps the trained network even where the frozen one is as good; where no more than a linear
+        head is trained, it is trained by gradient steps, as the options say.
     work : path, optional
         Folder where the state after each epoch is kept, for `resume`; whoever names it removes it.
     resume : bool
@@ -177,12 +178,16 @@ class FineTuned(ImageClassifier):
     def network(self) -> Backbone:
         """The frozen network; the default backbone, to see near-duplicates with, where it is random."""
         from .training.export import frozen_backbone
+        from .training.networks import choose_trained
         from .training.options import TrainingOptions
 
         self._check_options()
+        plain = TrainingOptions()
+        # options that the network cannot follow are refused here, before any photo is looked at
+        built = self._build(2, plain if self.pretrained else self._options())
+        choose_trained(built, self._options().train)
         if not self.pretrained:
             return load_backbone("efficientnet_lite0")
-        built = self._build(2, TrainingOptions())
         if self.weights is None and self.backbone in registry.names():
             return load_backbone(self.backbone, preprocess=built.preprocess)
         return frozen_backbone(built)
@@ -228,7 +233,8 @@ class FineTuned(ImageClassifier):
         rows = training_rows(X, y, groups)
         look = self._look(rows)
         options = self._options()
-        if options.train == "frozen" and options.head == "linear" and self.pretrained:
+        only_a_head = options.train == "frozen" and options.head == "linear" and self.pretrained
+        if only_a_head and self.keep == "better":
             self._fit_head(look)
             return self
         mask = rows.splits == "val" if validation is None else np.asarray(validation, dtype=bool)
@@ -381,6 +387,14 @@ class FineTuned(ImageClassifier):
     def training_(self) -> dict[str, Any] | None:
         """See the class."""
         return getattr(self, "_training", None)
+
+    @property
+    def parameters_(self) -> dict[str, int]:
+        """See ImageClassifier; where the trained network was kept, its trained numbers."""
+        counts = super().parameters_
+        if self.training_ and self.training_["kept"] == "network":
+            counts["trained"] = self.training_["parameters"]["trained"]
+        return counts
 
     def write_logs(self, folder: Path) -> None:
         """Write logs/curves.csv and TensorBoard's events into a run's folder."""

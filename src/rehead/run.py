@@ -26,13 +26,12 @@ from numpy.typing import NDArray
 from . import atomic
 from .backbones import Backbone
 from .classify import ImageClassifier
-from .datasets import Dataset, check_labels, check_trainable, digest, hold_out, merge_groups, read_dataset
+from .datasets import Dataset, read_dataset
 from .evaluation import Evaluation, confident_mistakes, evaluate, write_report
-from .features import Features, duplicate_groups
-from .labelled import check_names
 from .run_directory import Clock, check_place, versions, write_json, write_splits
+from .sides import Sides, check_classes, divide
 
-__all__ = ["Run", "train"]
+__all__ = ["Run", "options_record", "train"]
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class Run:
 
 
 def train(
-    photos: str | os.PathLike[str],
+    photos: str | os.PathLike[str] | Sides,
     out: str | os.PathLike[str],
     *,
     classifier: ImageClassifier | None = None,
@@ -76,14 +75,15 @@ def train(
 
     Parameters
     ----------
-    photos : path
-        A folder of class folders, one with train, val and test folders, or a CSV.
+    photos : path or Sides
+        A folder of class folders, one with train, val and test folders, or a CSV; or photos that were
+        divided before.
     out : path
         The run directory to write.
     classifier : ImageClassifier, optional
         What to fit, with its options.
     test_share : float
-        Share of the photos to hold out where none are given for testing.
+        Share of the photos to hold out where none are given for testing and they are not divided yet.
     overwrite : bool
         Whether to replace an earlier run at `out`.
     command : sequence of str
@@ -100,8 +100,8 @@ def train(
     folder = Path(out)
     check_place(folder, overwrite)
     clock = Clock()
-    dataset = read_dataset(photos)
-    _check_classes(dataset)
+    dataset = photos.dataset if isinstance(photos, Sides) else read_dataset(photos)
+    check_classes(dataset)
     model = classifier or ImageClassifier()
     with _cache_for(model):
         network = model.network()
@@ -111,8 +111,11 @@ def train(
         if model.strict and features.errors:
             raise features.errors[0][1]
         clock.lap("features")
-        group = merge_groups(duplicate_groups(features, network), dataset.groups)
-        part, notes = _split(dataset, features, group, test_share, model)
+        if isinstance(photos, Sides):
+            sides = photos
+        else:
+            sides = divide(dataset, features, network, share=test_share, seed=model.random_state)
+        part, group = sides.part, sides.group
         tested, rows = features.plain[part == "test"], part == "train"
         del features  # a row is 12 kB, and fitting fetches those it needs from the cache
         model.fit_split(dataset.take(rows), group[rows])
@@ -121,16 +124,15 @@ def train(
         test = _test(model, dataset, tested, network, part, group)
     evaluation = test.evaluation if test else None
     clock.lap("evaluation")
-    notes += model.cautions_
+    notes = [*sides.notes, *_about_validation(model, sides), *model.cautions_]
     cautions = notes + (evaluation.cautions if evaluation else [])
-    split = digest(dataset.ids, dataset.labels, part)
-    record = _record(model, dataset, part, group, split, command, unreadable, cautions)
+    record = _record(model, sides, command, unreadable, cautions)
     with atomic.replacing_folder(folder) as beside:
         write_splits(beside / "splits.csv", dataset, part, group)
         metrics = evaluation.to_dict() if evaluation else None
         written = {"test": metrics, "head": _head(model), **_training(model), "cautions": cautions}
         write_json(beside / "metrics.json", written)
-        model.save(beside / "model.onnx", extra={"split": split, "metrics": _summary(metrics)})
+        model.save(beside / "model.onnx", extra={"split": sides.digest, "metrics": _summary(metrics)})
         model.write_logs(beside)
         clock.lap("model file")
         if test:
@@ -140,64 +142,11 @@ def train(
     return Run(folder, model, evaluation, cautions, unreadable, clock.seconds)
 
 
-# splitting
-
-
-def _check_classes(dataset: Dataset) -> None:
-    """Refuse what can be seen before any photo is opened; `_split` looks again at those that are readable."""
-    tested = dataset.splits == ("test" if "test" in dataset.splits.tolist() else "val")
-    check_names(dataset.labels)
-    check_trainable(dataset.take(~tested))
-    check_labels(dataset.take(~tested).classes, dataset.take(tested))
-
-
-def _split(
-    dataset: Dataset, features: Features, group: NDArray[np.intp], share: float, model: ImageClassifier
-) -> tuple[NDArray[np.str_], list[str]]:
-    """Side of each photo, "train", "test" or "unreadable", and what to say of it."""
-    notes: list[str] = []
-    part = np.full(len(dataset), "train", dtype="<U10")
-    readable = features.readable
-    sides = set(dataset.splits.tolist())
-    given = bool(sides & {"train", "val", "test"})
-    if given:
-        tested = "test" if "test" in sides else "val"
-        part[dataset.splits == tested] = "test"
-        if tested == "val":
-            notes.append(
-                "No test photos were given; the validation photos serve as such and are not trained on."
-            )
-        elif "val" in sides and not model.takes_validation:
-            notes.append(
-                "The head is chosen by cross-validation, so the validation photos are trained on too."
-            )
-        if "" in sides:
-            notes.append("Photos without a split are trained on.")
-    else:
-        part[readable] = np.where(
-            hold_out(dataset.labels[readable], group[readable], fraction=share, seed=model.random_state),
-            "test",
-            "train",
-        )
-    part[~readable] = "unreadable"
-    trained, tested_rows = part == "train", part == "test"
-    check_trainable(dataset.take(trained))
-    if tested_rows.any():
-        check_labels(set(dataset.labels[trained].tolist()), dataset.take(tested_rows))
-    leaked = np.isin(group, group[tested_rows]) & trained
-    if leaked.any():
-        part[leaked] = "left out"
-        notes.append(
-            f"Near-duplicates of test photos, and photos that share a group with one: {int(leaked.sum())} "
-            "were left out of training, so that the test stays honest."
-        )
-        check_trainable(dataset.take(part == "train"))
-        check_labels(set(dataset.labels[part == "train"].tolist()), dataset.take(tested_rows))
-    if untested := sorted(set(dataset.labels[trained].tolist()) - set(dataset.labels[tested_rows].tolist())):
-        names = ", ".join(repr(name) for name in untested[:5]) + (" and others" if len(untested) > 5 else "")
-        too_few = "Too few different photos to hold any out for testing"
-        notes.append(f"{'No test photos were given of' if given else too_few}: {names}.")
-    return part, notes
+def _about_validation(model: ImageClassifier, sides: Sides) -> list[str]:
+    trained = sides.dataset.splits[sides.part == "train"]
+    if "val" not in trained or model.takes_validation:
+        return []
+    return ["The head is chosen by cross-validation, so the validation photos are trained on too."]
 
 
 @dataclass(frozen=True)
@@ -284,25 +233,24 @@ def _summary(metrics: dict[str, Any] | None) -> dict[str, Any] | None:
 
 def _record(
     model: ImageClassifier,
-    dataset: Dataset,
-    part: NDArray[np.str_],
-    group: NDArray[np.intp],
-    split: str,
+    sides: Sides,
     command: Sequence[str],
     unreadable: list[tuple[str, str]],
     cautions: list[str],
 ) -> dict[str, Any]:
-    sides, counts = np.unique(part, return_counts=True)
+    dataset = sides.dataset
+    parts, counts = np.unique(sides.part, return_counts=True)
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": list(command),
-        "photos": {"folder": str(dataset.root), **dict(zip(sides.tolist(), counts.tolist(), strict=True))},
-        "near_duplicate_groups": int((np.unique(group, return_counts=True)[1] > 1).sum()),
-        "split": split,
+        "photos": {"folder": str(dataset.root), **dict(zip(parts.tolist(), counts.tolist(), strict=True))},
+        "near_duplicate_groups": int((np.unique(sides.group, return_counts=True)[1] > 1).sum()),
+        "split": sides.digest,
         "seed": model.random_state,
         "folds": model.n_folds_,
         "backbone": model.weights_record_,
-        "options": {k: _plain(v) for k, v in model.get_params().items() if k != "progress"},
+        "options": options_record(model),
+        "parameters": model.parameters_,
         **_training(model),
         "unreadable": [{"photo": name, "reason": reason} for name, reason in unreadable],
         "skipped": list(dataset.skipped),
@@ -310,6 +258,11 @@ def _record(
         "cautions": cautions,
         "versions": versions(),
     }
+
+
+def options_record(model: ImageClassifier) -> dict[str, Any]:
+    """The classifier's options as run.json has them: JSON but for tuples."""
+    return {name: _plain(value) for name, value in model.get_params().items() if name != "progress"}
 
 
 def _plain(value: object) -> object:

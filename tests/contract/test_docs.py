@@ -6,6 +6,7 @@ folder, in order. The folder has photos/CLASS, more-photos/CLASS, photo.jpg and 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import runpy
@@ -19,6 +20,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
+
+from rehead.recipes import RECIPES
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/adr/*.md")])
@@ -111,9 +114,17 @@ def test_picture_is_small() -> None:
     assert (ROOT / "docs/report.png").stat().st_size < 200_000
 
 
-def test_cli_page_is_fresh() -> None:
-    written = (ROOT / "docs/cli.md").read_text("utf-8")
-    assert written == runpy.run_path(str(ROOT / "docs/generate.py"))["cli_page"](), "run `make docs`"
+@pytest.mark.parametrize("page", ["cli", "recipes"])
+def test_generated_pages_are_fresh(page: str) -> None:
+    written = (ROOT / f"docs/{page}.md").read_text("utf-8")
+    assert written == runpy.run_path(str(ROOT / "docs/generate.py"))[f"{page}_page"](), "run `make docs`"
+
+
+def test_every_recipe_was_measured_or_it_is_said_why_not() -> None:
+    record = json.loads((ROOT / "docs/recipes.json").read_text("utf-8"))
+    measured = {row["recipe"] for row in record["measured"]}
+    assert measured.isdisjoint(record["not_measured"])
+    assert measured | set(record["not_measured"]) == {recipe.name for recipe in RECIPES}
 
 
 def test_cli_page_knows_every_option() -> None:

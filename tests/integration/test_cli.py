@@ -429,7 +429,7 @@ def test_a_bug_keeps_its_traceback(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("rehead.run.train", broken)
+    monkeypatch.setattr("rehead.plan.train", broken)
     monkeypatch.setattr(sys, "argv", ["rehead", "train", str(photos), "--out", str(tmp_path / "run")])
     with pytest.raises(RuntimeError, match="a bug"):
         main()

@@ -20,7 +20,7 @@ from sklearn.base import clone  # noqa: E402
 
 from rehead.cli import app  # noqa: E402
 from rehead.datasets import read_dataset  # noqa: E402
-from rehead.errors import DataError, DatasetError, OutputError  # noqa: E402
+from rehead.errors import DataError, DatasetError, OutputError, ReheadError  # noqa: E402
 from rehead.finetune import FineTuned  # noqa: E402
 from rehead.modelfile import read_model_file  # noqa: E402
 from rehead.predict import load_model  # noqa: E402
@@ -178,6 +178,8 @@ def invoke(*arguments: str) -> tuple[int, str]:
     from typer.testing import CliRunner
 
     result = CliRunner().invoke(app, [str(a) for a in arguments], terminal_width=200)
+    if isinstance(result.exception, ReheadError):
+        return 2, str(result.exception)
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.output
@@ -198,11 +200,34 @@ def test_train_from_the_command_line(folder: Path, tmp_path: Path) -> None:
     assert answer.probabilities.shape == (2,)
 
 
+def test_a_recipe_runs_and_options_given_besides_override_it(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    more = ["--size", "32", "--epochs", "1", "--batch-size", "8"]
+    code, _ = invoke("train", str(folder), "--out", str(out), "--recipe", "celebrities-cnn", *more)
+    assert code == 0
+    record = json.loads((out / "run.json").read_text("utf-8"))
+    options = record["training"]["options"]
+    assert (record["training"]["network"], record["options"]["keep"]) == ("small-cnn", "always")
+    assert (options["epochs"], options["batch_size"], options["schedule"]) == (1, 8, "constant")
+    assert record["parameters"] == {"total": 93_506, "trained": 93_506}
+    code, told = invoke("train", str(folder), "--out", str(out), "--recipe", "celebrity-cnn")
+    assert code == 2
+    assert "did you mean 'celebrities-cnn'" in told
+
+
+def test_a_frozen_network_gets_a_head_by_gradient_steps_where_that_is_asked_for(folder: Path) -> None:
+    options = TrainingOptions(train="frozen", dropout=0.2, epochs=1, patience=0, batch_size=8, augment="none")
+    model = pretrained(options=options, keep="always").fit(folder)
+    assert account(model)["kept"] == "network"
+    assert model.parameters_["trained"] == 2 * 1280 + 2 < model.parameters_["total"]
+    assert pretrained(options=options, keep="better").fit(folder).training_ is None
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--resume", "nothing", "--network", "small-cnn"], "no training to continue"),
-        (["--out", "x", "--size", "64"], "needs --train"),
+        (["--out", "x", "--epochs", "3"], "needs --train"),
         (["--out", "x", "--resume", "y", "--train", "all"], "not two folders"),
         (["--train", "all"], "run directory"),
     ],

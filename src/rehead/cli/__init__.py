@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from ..errors import ReheadError
-from . import augment, evaluate, predict, train, weights
+from . import augment, compare, evaluate, predict, recipes, train, weights
 
 __all__ = ["app", "main"]
 
@@ -30,6 +30,8 @@ app = typer.Typer(
 app.command("train", short_help="Train a classifier on photos, and test it.")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("compare", short_help="Train several networks, and say which is better.")(compare.compare)
+app.command("recipes", short_help="List the settings of well-known tutorials.")(recipes.recipes)
 app.command("augment")(augment.augment)
 app.add_typer(weights.app, name="weights")
 

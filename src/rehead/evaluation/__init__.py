@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from .account import ClassAccount, Evaluation, evaluate
+from .comparison import Comparison, Contender, Cost, compare_answers, write_comparison
 from .intervals import Interval
 from .report import Mistake, confident_mistakes, write_report
 
 __all__ = [
     "ClassAccount",
+    "Comparison",
+    "Contender",
+    "Cost",
     "Evaluation",
     "Interval",
     "Mistake",
+    "compare_answers",
     "confident_mistakes",
     "evaluate",
+    "write_comparison",
     "write_report",
 ]

@@ -13,12 +13,14 @@ from .intervals import Interval, wilson
 from .metrics import CoverageCurve, Reliability
 from .wording import count, percent
 
-__all__ = ["coverage_chart", "curves_chart", "reliability_chart", "strength_chart"]
+__all__ = ["cost_chart", "coverage_chart", "curves_chart", "reliability_chart", "strength_chart"]
 
 _WIDTH, _HEIGHT = 420, 310
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 408, 28, 268
 _CURVE_POINTS = 200
 _CLIPPED = 4.0  # log losses above this many times the best would press the rest flat
+
+_DECADES_FROM = 8.0  # a cost that many times the least asks for a logarithmic axis
 
 Scale = Callable[[float], float]
 
@@ -169,6 +171,54 @@ def curves_chart(curves: Sequence[Mapping[str, Any]], quantity: str) -> str:
         f'<circle class="mark" cx="{cx:.1f}" cy="{cy:.1f}" r="6"/></g>'
     )
     return _svg(f"{quantity.capitalize()} of each epoch", parts)
+
+
+def cost_chart(models: Sequence[tuple[str, Interval, float]], name: str, unit: str, baseline: float) -> str:
+    """Accuracy of models, with its interval, against what they cost; each bears its number, from 1.
+
+    `models` holds (name, accuracy, cost > 0, in `unit`); `name` says what the cost is. The accuracy
+    `baseline` is drawn as a line where it is not far below.
+    """
+
+    def text(cost: float) -> str:
+        return f"{cost:.3g}\N{NARROW NO-BREAK SPACE}{unit}"
+
+    costs = [cost for _, _, cost in models]
+    least = min(accuracy.low for _, accuracy, _ in models)
+    low = min(max(math.floor(least * 10 - 0.5) / 10, 0.0), 0.9)
+    y = _linear(low, 1, _BOTTOM, _TOP)
+    x, ticks = _cost_scale(min(costs), max(costs))
+    parts = [
+        *_y_axis(y, _ticks(low, 1), _whole_percent, "share that is right"),
+        *_x_axis(x, ticks, text, name, _BOTTOM),
+    ]
+    if baseline >= low:
+        told = f"<title>always giving the commonest answer: {percent(baseline)}</title>"
+        parts.append(f'<path class="ideal" d="M{_LEFT} {y(baseline):.1f}H{_RIGHT}">{told}</path>')
+    for place, (model, accuracy, cost) in enumerate(models, 1):
+        cx = x(cost)
+        told = f"{escape(model)}: {percent(accuracy.value)}, {text(cost)}"
+        low_end = y(accuracy.low)
+        # numbers of models that cost the same stand one below the other
+        under = 11 * sum(abs(x(other) - cx) < 12 for _, _, other in models[: place - 1])
+        parts.append(
+            f"<g><title>{told}</title>"
+            f'<path class="whisker" d="M{cx:.1f} {low_end:.1f}V{y(accuracy.high):.1f}"/>'
+            f'<circle class="dot" cx="{cx:.1f}" cy="{y(accuracy.value):.1f}" r="4"/>'
+            f'<text class="strong middle" x="{cx:.1f}" y="{low_end + 13 + under:.1f}">{place}</text></g>'
+        )
+    return _svg(f"Accuracy of the models against {name}", parts)
+
+
+def _cost_scale(least: float, most: float) -> tuple[Scale, list[float]]:
+    """From 0, or logarithmic where costs lie far apart."""
+    left, right = _LEFT + 12, _RIGHT - 12
+    if most < _DECADES_FROM * least:
+        return _linear(0, 1.05 * most, _LEFT, right), _ticks(0, 1.05 * most)[:-1] or [0.0, most]
+    scale = _linear(math.log10(least), math.log10(most), left, right)
+    first, last = math.floor(math.log10(least)), math.ceil(math.log10(most))
+    ticks = [m * 10.0**e for e in range(first, last + 1) for m in (1, 3)]
+    return lambda cost: scale(math.log10(cost)), [t for t in ticks if least <= t <= most]
 
 
 def _svg(title: str, parts: Iterable[str]) -> str:

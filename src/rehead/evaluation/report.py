@@ -21,7 +21,7 @@ from .account import ClassAccount, Evaluation
 from .charts import coverage_chart, curves_chart, reliability_chart, strength_chart
 from .wording import count, number, number_range, percent, percent_range
 
-__all__ = ["Mistake", "confident_mistakes", "write_report"]
+__all__ = ["Mistake", "confident_mistakes", "render", "write_report"]
 
 _MOST_PICTURES = 24
 _THUMBNAIL_SIDE, _THUMBNAIL_QUALITY = 160, 75  # px; some 5 kB a picture
@@ -149,8 +149,8 @@ def write_report(
         f"minus the logarithm of the true class's probability; answering evenly gives {math.log(classes):.3f}"
     )
     versions = run.get("versions")
-    html = _template().render(
-        css=files(__package__).joinpath("report.css").read_text("utf-8"),
+    html = render(
+        "report.html.j2",
         title=title,
         e=evaluation,
         scores=evaluation.scores,
@@ -178,11 +178,17 @@ def write_report(
     write_text(path, html)
 
 
-def _template() -> Any:
-    from jinja2 import Environment, StrictUndefined
+def render(template: str, **values: Any) -> str:
+    """A page in the report's look, from a template beside this file."""
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
 
+    room = files(__package__)
     environment = Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        loader=FunctionLoader(lambda name: room.joinpath(name).read_text("utf-8")),
     )
     environment.filters.update(
         percent=percent,
@@ -192,7 +198,8 @@ def _template() -> Any:
         count=count,
         quoted=_curly,
     )
-    return environment.from_string(files(__package__).joinpath("report.html.j2").read_text("utf-8"))
+    css = room.joinpath("report.css").read_text("utf-8")
+    return environment.get_template(template).render(css=css, **values)
 
 
 def _curly(text: str) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..errors import WeightsError
 from ..images import PreprocessSpec
 
-__all__ = ["ARCHITECTURES", "build_trunk", "linear_model", "pooled_taps", "wrap"]
+__all__ = ["ARCHITECTURES", "build_trunk", "count_parameters", "linear_model", "pooled_taps", "wrap"]
 
 ARCHITECTURES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "mobilenet_v2")
 """Networks that can be built from a state dict without torch."""
@@ -189,3 +189,18 @@ def linear_model(
     return spox.build(
         {"image": image}, {"probabilities": probabilities, "features": x, "outlier_score": score}
     )
+
+
+def count_parameters(graph: bytes) -> int:
+    """How many numbers a serialised ONNX model has learned: weights and biases, batch norm folded into them.
+
+    Tensors of up to three numbers are not counted: mean and deviation of three colours, limits, axes.
+    """
+    import onnx
+
+    model = onnx.load_from_string(graph)
+    tensors = list(model.graph.initializer)
+    tensors += [a.t for node in model.graph.node if node.op_type == "Constant" for a in node.attribute]
+    floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
+    sizes = [int(np.prod(t.dims, dtype=np.int64)) for t in tensors if t.data_type in floats]
+    return sum(size for size in sizes if size > 3)

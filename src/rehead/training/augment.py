@@ -19,9 +19,9 @@ from ..images import PreprocessSpec, load_image
 
 __all__ = ["PRESETS", "augmentation", "preview"]
 
-PRESETS = ("none", "light", "default", "strong")
-"""`light` flips, shifts and zooms a little; `default` also rotates, shears and changes the brightness;
-`strong` adds RandAugment and random erasing."""
+PRESETS = ("none", "flip-rotate", "light", "default", "strong")
+"""`flip-rotate` is that of Keras' tutorials; `light` flips, shifts and zooms a little; `default` also
+rotates, shears and changes the brightness; `strong` adds RandAugment and random erasing."""
 
 _GREY = 128.0  # fills what comes in from outside the photo and what is erased: the middle of 0..255
 _GAP = 2  # pixels between the pictures of a preview
@@ -50,6 +50,8 @@ def augmentation(preset: str) -> Callable[[torch.Tensor], torch.Tensor]:
         raise UnknownNameError("augmentation", preset, PRESETS)
     transforms = {
         "none": [v2.Identity()],
+        # RandomFlip("horizontal") and RandomRotation(0.2), a share of a whole turn to either side
+        "flip-rotate": [v2.RandomHorizontalFlip(), _moved(degrees=72, shift=0, zoom=0, shear=0)],
         "light": [v2.RandomHorizontalFlip(), _moved(degrees=0, shift=0.05, zoom=0.1, shear=0)],
         # shift, zoom and shear of the Keras tutorials' ImageDataGenerator, and a moderate rotation
         "default": _default(),

@@ -1,0 +1,206 @@
+"""Options that more than one verb takes, and the plan that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from ..plan import Plan
+
+__all__ = ["NETWORK", "given_in", "plan_of", "refuse_in_vain"]
+
+NETWORK = "The network itself (pip install 'rehead[torch]')"
+
+Photos = Annotated[
+    Path,
+    typer.Argument(
+        help="photos/CLASS/*.jpg, photos/{train,val,test}/CLASS/*.jpg, or a CSV: path,label[,split][,group]",
+        show_default=False,
+    ),
+]
+Backbone = Annotated[
+    str,
+    typer.Option(help="A name of `rehead weights list` or of timm (needs rehead[torch]), or an ONNX file."),
+]
+Preprocess = Annotated[
+    Path | None,
+    typer.Option(
+        help="JSON record of how photos are prepared, instead of the backbone's own.", show_default=False
+    ),
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option(
+        help="Weight file of the named backbone; none: train it from random numbers.", show_default=False
+    ),
+]
+Depths = Annotated[str, typer.Option(help="Depths to take features from: auto, or how many of the last.")]
+Mirror = Annotated[
+    str, typer.Option(help="Train on mirrored photos too, if it helps: auto (few photos), yes or no.")
+]
+Balanced = Annotated[
+    bool, typer.Option("--balanced", help="Weigh every class the same, however many photos it has.")
+]
+Folds = Annotated[int, typer.Option(min=2, help="Folds of the cross-validation that chooses the head.")]
+TestShare = Annotated[
+    float,
+    typer.Option(min=0.01, max=0.9, help="Share of photos held out, where none are given for testing."),
+]
+Coverage = Annotated[
+    float,
+    typer.Option(min=0.01, max=1.0, help='Share of known photos to answer rather than call "unknown".'),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Of the split and the folds.")]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Refuse unreadable photos instead of leaving them out.")
+]
+Cache = Annotated[bool, typer.Option(help="Keep features, so that the next run is faster.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Processors to use; all by default.", show_default=False)
+]
+Train = Annotated[
+    str | None,
+    typer.Option(
+        help="What is trained besides the head: frozen (nothing), top:N (last blocks), from:LAYER, all.",
+        show_default="frozen",
+        rich_help_panel=NETWORK,
+    ),
+]
+Network = Annotated[
+    str | None,
+    typer.Option(
+        help="Train this network from random numbers instead, such as small-cnn.",
+        show_default=False,
+        rich_help_panel=NETWORK,
+    ),
+]
+Size = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Side of the photos, pixels; the network's own by default.",
+        show_default=False,
+        rich_help_panel=NETWORK,
+    ),
+]
+Keep = Annotated[
+    str,
+    typer.Option(
+        help="Keep the trained network where it is better than the frozen one on validation photos, or "
+        "always.",
+        rich_help_panel=NETWORK,
+    ),
+]
+Head = Annotated[str, typer.Option(help="linear, mlp:WIDTH or conv.", rich_help_panel=NETWORK)]
+Dropout = Annotated[
+    float, typer.Option(min=0, help="Before the last layer of a linear head.", rich_help_panel=NETWORK)
+]
+Epochs = Annotated[int, typer.Option(min=1, help="At most.", rich_help_panel=NETWORK)]
+Patience = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="Stop after so many epochs without a lower validation loss; 0: never.",
+        rich_help_panel=NETWORK,
+    ),
+]
+Lr = Annotated[
+    float | None,
+    typer.Option(
+        help="Learning rate of the head; deeper blocks learn more slowly.",
+        show_default="3e-4, or 1e-3 from random numbers; ten times as much with sgd",
+        rich_help_panel=NETWORK,
+    ),
+]
+Optimizer = Annotated[str, typer.Option(help="adamw, adam, rmsprop or sgd.", rich_help_panel=NETWORK)]
+Schedule = Annotated[
+    str,
+    typer.Option(help="What the rate does after warm-up: cosine or constant.", rich_help_panel=NETWORK),
+]
+WarmUp = Annotated[
+    float,
+    typer.Option(min=0, help="Share of all steps in which the rate grows.", rich_help_panel=NETWORK),
+]
+WeightDecay = Annotated[float, typer.Option(min=0, rich_help_panel=NETWORK)]
+LayerDecay = Annotated[
+    float,
+    typer.Option(
+        help="Each block learns at so many times the rate of the one after it.", rich_help_panel=NETWORK
+    ),
+]
+BatchSize = Annotated[int, typer.Option(min=2, rich_help_panel=NETWORK)]
+Augment = Annotated[
+    str,
+    typer.Option(
+        help="Random changes of the photos: none, flip-rotate, light, default or strong.",
+        rich_help_panel=NETWORK,
+    ),
+]
+Views = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="Changed views of each photo that are kept where the network is frozen.",
+        rich_help_panel=NETWORK,
+    ),
+]
+LabelSmoothing = Annotated[float, typer.Option(min=0, rich_help_panel=NETWORK)]
+Mixup = Annotated[
+    float,
+    typer.Option(
+        min=0, help="Blend photos: parameter of the beta distribution; 0: not.", rich_help_panel=NETWORK
+    ),
+]
+Clip = Annotated[
+    float,
+    typer.Option(min=0, help="Largest norm of the gradient; 0: no limit.", rich_help_panel=NETWORK),
+]
+Precision = Annotated[str, typer.Option(help="auto, 32, bf16-mixed or 16-mixed.", rich_help_panel=NETWORK)]
+Accelerator = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", rich_help_panel=NETWORK)]
+Devices = Annotated[int, typer.Option(min=1, help="Accelerators to train on.", rich_help_panel=NETWORK)]
+
+
+def plan_of(values: Mapping[str, Any]) -> Plan:
+    """The plan of options by their names; what is no option of a plan is not looked at."""
+    from ..plan import Plan
+
+    named = {field.name: values[field.name] for field in fields(Plan) if field.name in values}
+    return Plan(**{**named, "depths": _depths(named["depths"]), "mirror": _mirror(named["mirror"])})
+
+
+def given_in(context: typer.Context) -> set[str]:
+    """Names of the options that stand on the command line."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name for name, source in sources.items() if source is not None and source.name != "DEFAULT"}
+
+
+def refuse_in_vain(plan: Plan, given: set[str]) -> None:
+    """Refuse options that would silently do nothing."""
+    from ..plan import OF_THE_NETWORK
+
+    if plan.trains_network:
+        return
+    for name in (*OF_THE_NETWORK, "resume"):
+        if name in given:
+            flag = "--" + name.replace("_", "-")
+            raise typer.BadParameter("needs --train, --network or another --head", param_hint=flag)
+
+
+def _depths(text: str) -> int | Literal["auto"]:
+    if text == "auto":
+        return "auto"
+    if text.isdecimal() and int(text) >= 1:
+        return int(text)
+    raise typer.BadParameter(f"{text!r}; expected auto or a whole number from 1", param_hint="--depths")
+
+
+def _mirror(text: str) -> bool | Literal["auto"]:
+    choices: dict[str, bool | Literal["auto"]] = {"auto": "auto", "yes": True, "no": False}
+    if text not in choices:
+        raise typer.BadParameter(f"{text!r}; expected auto, yes or no", param_hint="--mirror")
+    return choices[text]

@@ -1,0 +1,44 @@
+"""`rehead recipes`."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Annotated
+
+import typer
+
+__all__ = ["recipes"]
+
+
+def recipes(
+    name: Annotated[
+        str | None, typer.Argument(help="Show this one's options in full.", show_default=False)
+    ] = None,
+) -> None:
+    """List the recipes of `rehead train`, the settings of well-known tutorials, or show one in full."""
+    from ..recipes import RECIPES, get
+
+    if name is not None:
+        recipe = get(name)
+        typer.echo(f"{recipe.name}: {recipe.summary}")
+        typer.echo(f"data: {recipe.data}")
+        typer.echo(f"the tutorial reports: {recipe.reported or 'not known here'}")
+        if recipe.differs:
+            typer.echo(f"differs from the tutorial: {recipe.differs}")
+        typer.echo(f"\nrehead train PHOTOS --out RUN {shlex.join(recipe.plan.arguments())}")
+        return
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("recipe", no_wrap=True)
+    table.add_column("what")
+    table.add_column("reported")
+    for recipe in RECIPES:
+        table.add_row(recipe.name, recipe.summary, recipe.reported or "–")
+    console = Console()
+    console.print(table)
+    console.print(
+        "rehead recipes NAME shows one in full; rehead train --recipe NAME runs it.", highlight=False
+    )

@@ -1,0 +1,264 @@
+"""What is asked for when a classifier is trained, as one value, and the classifier that it comes to.
+
+The options of `rehead train` by their own names: the command line, recipes and comparisons all say what
+they want with a `Plan`, so that the same options lead to the same classifier wherever they come from.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from .classify import ImageClassifier
+from .errors import DataError
+from .features import Progress
+from .images import PreprocessSpec
+from .run import Run, train
+from .sides import Sides
+from .weights import registry
+
+if TYPE_CHECKING:
+    from .training.options import TrainingOptions
+
+__all__ = ["OF_THE_NETWORK", "Plan", "carry_out", "from_scratch_only", "is_of_the_core", "work_folder"]
+
+OF_THE_NETWORK = (
+    *("dropout", "epochs", "patience", "lr", "optimizer", "schedule", "warm_up"),
+    *("weight_decay", "layer_decay", "batch_size", "augment", "views", "label_smoothing", "mixup", "clip"),
+    *("precision", "accelerator", "devices"),
+)
+"""Options that say how a network is trained, and nothing where none is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The options of `rehead train`.
+
+    Parameters
+    ----------
+    backbone : str
+        A name of `rehead weights list` or of timm, or an ONNX file.
+    preprocess, weights, depths, mirror, coverage, strict, cache, threads
+        As in `ImageClassifier`; `weights` may be Path("none"), random numbers.
+    balanced : bool
+        Weigh every class the same.
+    folds : int
+        Of the cross-validation that chooses the head.
+    test_share : float
+        Share of the photos that is held out, where none are given for testing.
+    seed : int
+        Of the split, the folds and the training.
+    train : str or None
+        What is trained besides the head, as in `TrainingOptions`; None: nothing of a pretrained network,
+        all of one that starts from random numbers.
+    network : str or None
+        Train this network from random numbers, instead of `backbone`.
+    size : int or None
+        Side of the photos, pixels.
+    keep : {"better", "always"}
+        As in `FineTuned`.
+    head, dropout, epochs, patience, lr, optimizer, schedule, warm_up, weight_decay, layer_decay, \
+batch_size, augment, views, label_smoothing, mixup, clip, precision, accelerator, devices
+        As in `TrainingOptions`.
+    """
+
+    backbone: str = "efficientnet_lite0"
+    preprocess: Path | None = None
+    weights: Path | None = None
+    depths: Literal["auto"] | int = "auto"
+    mirror: Literal["auto"] | bool = "auto"
+    balanced: bool = False
+    folds: int = 5
+    test_share: float = 0.2
+    coverage: float = 0.95
+    seed: int = 0
+    strict: bool = False
+    cache: bool = True
+    threads: int | None = None
+    train: str | None = None
+    network: str | None = None
+    size: int | None = None
+    keep: Literal["better", "always"] = "better"
+    head: str = "linear"
+    dropout: float = 0.0
+    epochs: int = 20
+    patience: int = 5
+    lr: float | None = None
+    optimizer: Literal["adamw", "adam", "rmsprop", "sgd"] = "adamw"
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warm_up: float = 0.1
+    weight_decay: float = 0.01
+    layer_decay: float = 0.8
+    batch_size: int = 32
+    augment: str = "default"
+    views: int = 4
+    label_smoothing: float = 0.0
+    mixup: float = 0.0
+    clip: float = 1.0
+    precision: Literal["auto", "32", "bf16-mixed", "16-mixed"] = "auto"
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    devices: int = 1
+
+    @property
+    def random(self) -> bool:
+        """Whether the network starts from random numbers because it was asked to."""
+        return self.network is not None or self.weights == Path("none")
+
+    @property
+    def trains_network(self) -> bool:
+        """Whether more is asked for than the best linear head on a frozen network of the core."""
+        beyond = self.train not in (None, "frozen") or self.head != "linear"
+        return self.random or beyond or self.keep != "better" or not is_of_the_core(self.backbone)
+
+    def classifier(
+        self, *, work: Path | None = None, resume: bool = False, progress: Progress | None = None
+    ) -> ImageClassifier:
+        """The classifier, not fitted; `work` and `resume` as in `FineTuned`.
+
+        Raises
+        ------
+        DataError, UnknownNameError, MissingExtraError
+            Options out of range or that do not go together; torch is needed and not there.
+        """
+        shared: dict[str, Any] = {
+            "depths": self.depths,
+            "mirror": self.mirror,
+            "class_weight": "balanced" if self.balanced else None,
+            "cv": self.folds,
+            "coverage": self.coverage,
+            "random_state": self.seed,
+            "strict": self.strict,
+            "cache": self.cache,
+            "threads": self.threads,
+            "progress": progress,
+        }
+        if not self.trains_network:
+            prepared = self._sized() if self.size is not None else self.preprocess
+            return ImageClassifier(self.backbone, preprocess=prepared, weights=self.weights, **shared)
+        if self.preprocess is not None:
+            raise DataError(
+                f"{self.preprocess}: a record of preprocessing is for frozen networks of the core"
+            )
+        if self.backbone.lower().endswith(".onnx") and self.network is None:
+            raise DataError(
+                f"{self.backbone}: an ONNX file cannot be trained; use it frozen, with a linear head"
+            )
+        from .finetune import FineTuned
+
+        return FineTuned(
+            self.network or self.backbone,
+            options=self._training_options(),
+            size=self.size,
+            weights="none" if self.random else self.weights,
+            keep=self.keep,
+            work=work,
+            resume=resume,
+            **shared,
+        )
+
+    def _sized(self) -> PreprocessSpec:
+        if self.preprocess is not None or self.backbone not in registry.names():
+            raise DataError(
+                f"size {self.size} is for networks that are known by name; that of {self.backbone} is in "
+                "its record of preprocessing"
+            )
+        return replace(registry.get(self.backbone).preprocess, size=cast(int, self.size))
+
+    def _training_options(self) -> TrainingOptions:
+        from .training.options import TrainingOptions
+
+        named = {field.name: getattr(self, field.name) for field in fields(TrainingOptions)}
+        return TrainingOptions(**{**named, "train": self.train or ("all" if self.random else "frozen")})
+
+    def arguments(self) -> list[str]:
+        """The options of `rehead train` that differ from what it does by itself, as words."""
+        plain, words = asdict(Plan()), []
+        for name, value in asdict(self).items():
+            flag = "--" + name.replace("_", "-")
+            if value == plain[name]:
+                continue
+            if isinstance(value, bool) and name != "mirror":
+                words.append(flag if value else flag.replace("--", "--no-", 1))
+            else:
+                words += [flag, {True: "yes", False: "no"}[value] if isinstance(value, bool) else f"{value}"]
+        return words
+
+
+def is_of_the_core(backbone: str) -> bool:
+    """Whether the core runs that backbone by itself, without torch."""
+    return backbone in registry.names() or backbone.lower().endswith(".onnx")
+
+
+def from_scratch_only(name: str) -> bool:
+    """Whether the network has no pretrained weights; MissingExtraError where only torch would know."""
+    if is_of_the_core(name):
+        return False
+    from .training.small_cnns import SMALL_CNNS
+
+    return name in SMALL_CNNS
+
+
+def carry_out(
+    plan: Plan,
+    photos: str | os.PathLike[str] | Sides,
+    out: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    command: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Run:
+    """Train as planned, into the run directory `out`; what a network's training needs lies beside it.
+
+    Parameters
+    ----------
+    plan : Plan
+    photos : path or Sides
+        As in `run.train`.
+    out : Path
+    resume : bool
+        Continue the training that was killed; without one, DataError.
+    overwrite : bool
+        Replace an earlier run, and an unfinished training.
+    command, progress
+        As in `run.train` and `ImageClassifier`.
+
+    Raises
+    ------
+    ReheadError
+    """
+    work = work_folder(out)
+    if plan.trains_network:
+        _make_way(work, resume=resume, overwrite=overwrite)
+        classifier = plan.classifier(work=work, resume=resume, progress=progress)
+    else:
+        classifier = plan.classifier(progress=progress)
+    run = train(
+        photos,
+        out,
+        classifier=classifier,
+        test_share=plan.test_share,
+        overwrite=overwrite,
+        command=command,
+    )
+    if plan.trains_network:
+        shutil.rmtree(work, ignore_errors=True)
+    return run
+
+
+def work_folder(out: Path) -> Path:
+    """Where the training of the network of run directory `out` keeps its state."""
+    return out.with_name(out.name + ".work")
+
+
+def _make_way(work: Path, *, resume: bool, overwrite: bool) -> None:
+    from .training.fit import holds_training
+
+    if resume and not holds_training(work):
+        raise DataError(f"there is no training to continue: no {work}; leave out --resume")
+    if not resume and overwrite and holds_training(work):
+        shutil.rmtree(work)

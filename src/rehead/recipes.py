@@ -1,0 +1,192 @@
+"""The settings of well-known tutorials, each as one value: what `rehead train --recipe NAME` does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from .errors import UnknownNameError
+from .plan import Plan
+
+__all__ = ["RECIPES", "Recipe", "get"]
+
+_NONE = Path("none")
+# as Keras trains unless it is told otherwise: a constant rate, the same for all layers
+_KERAS = Plan(
+    keep="always",
+    schedule="constant",
+    warm_up=0.0,
+    weight_decay=0.0,
+    layer_decay=1.0,
+    clip=0.0,
+    patience=0,
+    optimizer="adam",
+    lr=1e-3,
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A tutorial's settings.
+
+    Parameters
+    ----------
+    name : str
+        What a user types.
+    summary : str
+        One line.
+    data : str
+        The photos that the tutorial trains on.
+    reported : str
+        The accuracy that the tutorial reports, on its own validation photos; "" where it is not known here.
+    plan : Plan
+        The settings.
+    differs : str
+        What rehead does otherwise than the tutorial; "" where it is nothing but the framework.
+    """
+
+    name: str
+    summary: str
+    data: str
+    reported: str
+    plan: Plan
+    differs: str = ""
+
+
+_COOKBOOK = "male and female faces at 300 px, as in the Neural Networks with Keras Cookbook (Ayyadevara 2019)"
+_SIDE = "weights that were trained at 224 px, where Keras has others for 160 px"
+_CELEBRITIES = "5 Celebrity Faces: 93 portraits to train on, 25 to validate (Kaggle)"
+_ALPACA = "327 photos of alpacas and others (DeepLearning.AI, Convolutional Neural Networks, week 2)"
+
+
+def _gender_cnn(variant: str, what: str, reported: str) -> Recipe:
+    return Recipe(
+        f"gender-cnn-{variant}",
+        f"four convolutions from scratch, {what}",
+        _COOKBOOK,
+        reported,
+        replace(_KERAS, network=f"cnn4-{variant}", epochs=10, augment="none"),
+    )
+
+
+def _gender_pretrained(name: str, backbone: str, title: str, reported: str) -> Recipe:
+    return Recipe(
+        f"gender-{name}",
+        f"{title} frozen, with a convolution and a dense layer on its maps",
+        _COOKBOOK,
+        reported,
+        replace(
+            _KERAS,
+            backbone=backbone,
+            train="frozen",
+            head="conv",
+            size=300,
+            epochs=10,
+            augment="none",
+        ),
+    )
+
+
+def _celebrities_resnet(name: str, what: str, weights: Path | None, reported: str) -> Recipe:
+    return Recipe(
+        name,
+        f"ResNet50, all of it trained, {what}",
+        _CELEBRITIES,
+        reported,
+        replace(
+            _KERAS,
+            backbone="resnet50",
+            weights=weights,
+            train="all",
+            lr=1e-4 if weights is None else 1e-3,
+            epochs=20,
+            augment="none",
+        ),
+        "begins with a fitted head (LP-FT) where there are weights" if weights is None else "",
+    )
+
+
+RECIPES = (
+    Recipe(
+        "monkeys-mobilenet",
+        "MobileNet, its top 4 blocks trained, dense head, best epoch kept, early stopping",
+        "10 species of monkeys (Kaggle)",
+        "",
+        replace(
+            _KERAS,
+            backbone="mobilenet",
+            train="top:4",
+            head="mlp:1024",
+            size=224,
+            optimizer="rmsprop",
+            epochs=20,
+            patience=3,
+        ),
+        "one hidden layer of 1024 for the tutorial's 1024, 1024 and 512",
+    ),
+    _gender_cnn("300", "300 px", "51 %"),
+    _gender_cnn("50", "50 px", "76 %"),
+    _gender_cnn("300-pool3", "300 px with 3 x 3 pooling", "70 %"),
+    _gender_pretrained("vgg16", "vgg16", "VGG16", "89 %"),
+    _gender_pretrained("vgg19", "vgg19", "VGG19", "89 %"),
+    _gender_pretrained("inception", "inception_v3", "Inception v3", "90 %"),
+    _gender_pretrained("resnet50", "resnet50", "ResNet50", "92 %"),
+    Recipe(
+        "cats-dogs-mobilenetv2",
+        "MobileNetV2 frozen at 160 px, dense layer of 32, RMSprop at 1e-4",
+        "photos of cats and dogs",
+        "76 %",
+        replace(
+            _KERAS,
+            backbone="mobilenet_v2",
+            train="frozen",
+            head="mlp:32",
+            size=160,
+            optimizer="rmsprop",
+            lr=1e-4,
+            epochs=10,
+            augment="none",
+        ),
+        f"dropout of 0.5 after the dense layer; {_SIDE}",
+    ),
+    Recipe(
+        "alpaca-mobilenetv2",
+        "MobileNetV2 frozen at 160 px, dropout, Adam, photos flipped and rotated",
+        _ALPACA,
+        "95 %, 97 % with augmentation",
+        replace(
+            _KERAS,
+            backbone="mobilenet_v2",
+            train="frozen",
+            size=160,
+            dropout=0.2,
+            epochs=20,
+            augment="flip-rotate",
+        ),
+        f"begins with a fitted head (LP-FT); 4 augmented views of each photo; {_SIDE}",
+    ),
+    Recipe(
+        "celebrities-cnn",
+        "three convolutions from scratch at 160 px, global average pooling, dropout 0.5",
+        _CELEBRITIES,
+        "60 %",
+        replace(_KERAS, network="small-cnn", epochs=50, augment="default"),
+    ),
+    _celebrities_resnet("celebrities-resnet50", "from ImageNet weights", None, "56 %"),
+    _celebrities_resnet("celebrities-resnet50-scratch", "from random numbers", _NONE, "60 %"),
+)
+"""All recipes."""
+
+
+def get(name: str) -> Recipe:
+    """The recipe of that name.
+
+    Raises
+    ------
+    UnknownNameError
+        There is none; the message says which is near.
+    """
+    for recipe in RECIPES:
+        if recipe.name == name:
+            return recipe
+    raise UnknownNameError("recipe", name, (recipe.name for recipe in RECIPES))

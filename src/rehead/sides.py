@@ -1,0 +1,127 @@
+"""Which photos a run trains on, and which it tests on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .backbones import Backbone
+from .datasets import Dataset, check_labels, check_trainable, digest, hold_out, merge_groups
+from .features import Features, duplicate_groups
+from .labelled import check_names
+
+__all__ = ["Sides", "check_classes", "divide"]
+
+
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """Photos, n in all, divided once; every run that is given them tests on the same ones.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    part : ndarray of str (n,)
+        "train", "test", "unreadable", or "left out" of training because of a near-duplicate in the test.
+    group : int ndarray (n,)
+        Near-duplicates, and photos of one given group, share a number.
+    notes : tuple of str
+        What to say of the division, plain sentences.
+    """
+
+    dataset: Dataset
+    part: NDArray[np.str_]
+    group: NDArray[np.intp]
+    notes: tuple[str, ...]
+
+    @property
+    def tested(self) -> NDArray[np.intp]:
+        """Rows of the test photos."""
+        return np.flatnonzero(self.part == "test")
+
+    @property
+    def digest(self) -> str:
+        """The division's name, by its content."""
+        return digest(self.dataset.ids, self.dataset.labels, self.part)
+
+
+def check_classes(dataset: Dataset) -> None:
+    """Refuse what can be seen before any photo is opened; `divide` looks again at those that are readable."""
+    tested = dataset.splits == ("test" if "test" in dataset.splits.tolist() else "val")
+    check_names(dataset.labels)
+    check_trainable(dataset.take(~tested))
+    check_labels(dataset.take(~tested).classes, dataset.take(tested))
+
+
+def divide(dataset: Dataset, features: Features, network: Backbone, *, share: float, seed: int) -> Sides:
+    """Hold out test photos: those that the dataset says, else a stratified share.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    features : Features
+        Of all its photos, by `network`; they show which are near-duplicates and which are unreadable.
+    network : Backbone
+    share : float
+        Of the photos to hold out, where none are given for testing.
+    seed : int
+
+    Returns
+    -------
+    Sides
+
+    Raises
+    ------
+    DatasetError
+        Too few classes or photos to train on; a class that is only tested on.
+    """
+    group = merge_groups(duplicate_groups(features, network), dataset.groups)
+    notes: list[str] = []
+    part = np.full(len(dataset), "train", dtype="<U10")
+    readable = features.readable
+    sides = set(dataset.splits.tolist())
+    given = bool(sides & {"train", "val", "test"})
+    if given:
+        tested = "test" if "test" in sides else "val"
+        part[dataset.splits == tested] = "test"
+        if tested == "val":
+            notes.append(
+                "No test photos were given; the validation photos serve as such and are not trained on."
+            )
+        if "" in sides:
+            notes.append("Photos without a split are trained on.")
+    else:
+        part[readable] = np.where(
+            hold_out(dataset.labels[readable], group[readable], fraction=share, seed=seed), "test", "train"
+        )
+    part[~readable] = "unreadable"
+    _leave_out_leaks(dataset, part, group, notes)
+    labels = {side: set(dataset.labels[part == side].tolist()) for side in ("train", "test")}
+    if untested := sorted(labels["train"] - labels["test"]):
+        names = ", ".join(repr(name) for name in untested[:5]) + (" and others" if len(untested) > 5 else "")
+        too_few = "Too few different photos to hold any out for testing"
+        notes.append(f"{'No test photos were given of' if given else too_few}: {names}.")
+    return Sides(dataset, part, group, tuple(notes))
+
+
+def _leave_out_leaks(
+    dataset: Dataset, part: NDArray[np.str_], group: NDArray[np.intp], notes: list[str]
+) -> None:
+    """Take photos that belong together with a test photo out of training; change `part` and `notes`."""
+    _check_parts(dataset, part)
+    leaked = np.isin(group, group[part == "test"]) & (part == "train")
+    if leaked.any():
+        part[leaked] = "left out"
+        notes.append(
+            f"Near-duplicates of test photos, and photos that share a group with one: {int(leaked.sum())} "
+            "were left out of training, so that the test stays honest."
+        )
+        _check_parts(dataset, part)
+
+
+def _check_parts(dataset: Dataset, part: NDArray[np.str_]) -> None:
+    trained, tested = part == "train", part == "test"
+    check_trainable(dataset.take(trained))
+    if tested.any():
+        check_labels(set(dataset.labels[trained].tolist()), dataset.take(tested))
