@@ -13,18 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import errors
+    from .activations import layer_maps
     from .classify import ImageClassifier
     from .compare import compare_models
     from .errors import ReheadError
     from .images import PreprocessSpec
+    from .neighbours import similar
     from .plan import Plan
     from .predict import UNKNOWN, Prediction, Predictor, load_model
     from .run import train
+    from .saliency import Explainer, explain
 
     __version__: str
 
 __all__ = [
     "UNKNOWN",
+    "Explainer",
     "ImageClassifier",
     "Plan",
     "Prediction",
@@ -34,11 +38,15 @@ __all__ = [
     "__version__",
     "compare_models",
     "errors",
+    "explain",
+    "layer_maps",
     "load_model",
+    "similar",
     "train",
 ]
 
 _HOMES = {
+    "Explainer": "saliency",
     "ImageClassifier": "classify",
     "Plan": "plan",
     "Prediction": "predict",
@@ -47,7 +55,10 @@ _HOMES = {
     "ReheadError": "errors",
     "UNKNOWN": "predict",
     "compare_models": "compare",
+    "explain": "saliency",
+    "layer_maps": "activations",
     "load_model": "predict",
+    "similar": "neighbours",
     "train": "run",
 }
 

@@ -18,8 +18,10 @@ from typing import Any
 
 from . import atomic, graphs
 from .cache import cache_root
-from .errors import DataError, OutputError, UnknownNameError, WeightsError
+from .errors import DataError, ModelFileError, NotAModelFileError, OutputError, UnknownNameError, WeightsError
+from .graphs import anatomy
 from .images import PreprocessSpec
+from .modelfile import ModelFile, read_model_file
 from .weights import registry, resolve
 
 __all__ = ["Backbone", "Tap", "load_backbone"]
@@ -95,9 +97,10 @@ def load_backbone(
     Parameters
     ----------
     name : str or path
-        A registered name such as "efficientnet_lite0", or an ONNX file.
+        A registered name such as "efficientnet_lite0", an ONNX file, or a model file, whose head is left out.
     preprocess : PreprocessSpec or path, optional
-        Instead of the registered record; for an ONNX file, instead of the JSON file of its name.
+        Instead of the registered record; for an ONNX file, instead of the JSON file of its name. A model
+        file has its own.
     weights : path, optional
         Take the registered weights from this file.
 
@@ -107,12 +110,12 @@ def load_backbone(
 
     Raises
     ------
-    UnknownNameError, WeightsError, DataError
+    UnknownNameError, WeightsError, ModelFileError, DataError
     """
     if isinstance(preprocess, str | os.PathLike):
         preprocess = read_preprocess(preprocess)
     if os.fspath(name).lower().endswith(".onnx"):
-        return _from_onnx(Path(name), preprocess)
+        return _from_file(Path(name), preprocess)
     spec = registry.get(os.fspath(name))
     if spec.needs_torch:
         raise DataError(
@@ -167,6 +170,23 @@ def _built(spec: registry.WeightSpec, preprocess: PreprocessSpec, path: Path) ->
     return trunk
 
 
+def _from_file(path: Path, preprocess: PreprocessSpec | None) -> Backbone:
+    """A model file, or a user's own network."""
+    try:
+        file = read_model_file(path)
+    except NotAModelFileError:
+        return _from_onnx(path, preprocess)
+    except ModelFileError as error:
+        if path.is_file():
+            raise
+        raise WeightsError(f"{path}: cannot be read (No such file or directory)") from error
+    if preprocess is not None:
+        raise DataError(
+            f"{path}: a model file brings its own record of preprocessing; leave out --preprocess"
+        )
+    return _from_model_file(file)
+
+
 def _from_onnx(path: Path, preprocess: PreprocessSpec | None) -> Backbone:
     """A user's own network: every output becomes a tap, maps and vectors alike."""
     import onnx
@@ -196,3 +216,27 @@ def _from_onnx(path: Path, preprocess: PreprocessSpec | None) -> Backbone:
         "licences": {"code": "not stated", "weights": "not stated", "data": "not stated"},
     }
     return _backbone(path.stem, preprocess, record_, trunk)
+
+
+def _from_model_file(file: ModelFile) -> Backbone:
+    """The network inside a model file, without its head; its features are those the head was fitted on."""
+    import onnx
+    import onnx.shape_inference
+    import onnx.utils
+
+    model = onnx.shape_inference.infer_shapes(onnx.load_from_string(file.graph))
+    names = list(file.manifest["depths"])
+    tensors = anatomy.taps_of(model)
+    if len(names) != len(tensors):
+        raise NotAModelFileError(
+            f"{file.path}: {len(tensors)} depths in its graph, {len(names)} in its manifest; train it again"
+        )
+    trunk = onnx.utils.Extractor(model).extract_model(["image"], tensors)
+    del trunk.metadata_props[:]
+    for name, output in zip(names, trunk.graph.output, strict=True):
+        trunk.graph.node.append(onnx.helper.make_node("Identity", [output.name], [name]))
+        output.name = name
+    weights = dict(file.manifest["backbone"])
+    name = weights.pop("name")
+    preprocess = PreprocessSpec.from_dict(file.manifest["preprocess"])
+    return _backbone(name, preprocess, weights, trunk.SerializeToString(deterministic=True))

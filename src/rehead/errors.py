@@ -54,6 +54,9 @@ __all__ = [
 ]
 
 
+_NAMED = 20  # names that a message lists before it only counts
+
+
 class ReheadError(Exception):
     """Base class of every deliberate error."""
 
@@ -102,7 +105,8 @@ class UnknownNameError(ReheadError, ValueError):
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         self.kind, self.name, self.known = kind, name, sorted(known)
         near = difflib.get_close_matches(name, self.known, n=1, cutoff=0.6)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(self.known)}"
+        more = f" and {len(self.known) - _NAMED} more" if len(self.known) > _NAMED else ""
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(self.known[:_NAMED])}{more}"
         super().__init__(f"unknown {kind} {name!r}; {hint}")
 
     def __reduce__(self) -> tuple[type[UnknownNameError], tuple[str, str, list[str]]]:

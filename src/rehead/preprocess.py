@@ -81,6 +81,14 @@ class PreprocessSpec:
             if value not in choices:
                 raise UnknownNameError(f"preprocess {name}", value, choices)
 
+    def seen(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """Part of an upright photo that the network sees: left, top, right and bottom, in its pixels."""
+        if self.resize == "squash":
+            return 0.0, 0.0, float(width), float(height)
+        side = min(width, height) * self.crop_fraction
+        left, top = (width - side) / 2, (height - side) / 2
+        return left, top, left + side, top + side
+
     def to_dict(self) -> dict[str, Any]:
         """Return every field as JSON has it: numbers, strings and lists."""
         return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}

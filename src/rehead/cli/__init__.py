@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from ..errors import ReheadError
-from . import augment, compare, evaluate, predict, recipes, train, weights
+from . import augment, compare, evaluate, explain, layers, predict, recipes, similar, train, weights
 
 __all__ = ["app", "main"]
 
@@ -32,6 +32,9 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("compare", short_help="Train several networks, and say which is better.")(compare.compare)
 app.command("recipes", short_help="List the settings of well-known tutorials.")(recipes.recipes)
+app.command("explain")(explain.explain)
+app.command("similar")(similar.similar)
+app.command("layers")(layers.layers)
 app.command("augment")(augment.augment)
 app.add_typer(weights.app, name="weights")
 

@@ -207,8 +207,8 @@ def load_image(
     least = math.ceil(spec.size / fraction)
     with _reading(source) as data:
         image = _upright(_open(data, max_pixels), data, (least, least))
-    box = _central_square(image.size, fraction) if spec.resize == "crop" else None
-    return np.array(image.resize((spec.size, spec.size), _FILTERS[spec.interpolation], box))
+    size = spec.size, spec.size
+    return np.array(image.resize(size, _FILTERS[spec.interpolation], spec.seen(*image.size)))
 
 
 def thumbnail(
@@ -381,10 +381,3 @@ def _value_range(values: NDArray[np.float32], full_scales: tuple[float, ...]) ->
             if high <= full_scale:
                 return 0.0, full_scale
     return low, high if high > low else low + 1.0
-
-
-def _central_square(size: tuple[int, int], fraction: float) -> tuple[float, float, float, float]:
-    width, height = size
-    side = min(size) * fraction
-    left, top = (width - side) / 2, (height - side) / 2
-    return left, top, left + side, top + side

@@ -11,7 +11,14 @@ from PIL import Image
 
 from ..atomic import write_bytes
 
-__all__ = ["write_jpeg", "write_png"]
+__all__ = ["jpeg", "write_jpeg", "write_png"]
+
+
+def jpeg(pixels: NDArray[np.uint8], *, quality: int) -> bytes:
+    """RGB pixels, uint8 (height, width, 3), as the bytes of a JPEG; `quality` is Pillow's, 1 to 95."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
 
 
 def write_png(path: str | os.PathLike[str], pixels: NDArray[np.uint8]) -> None:
@@ -26,6 +33,4 @@ def write_jpeg(path: str | os.PathLike[str], pixels: NDArray[np.uint8], *, quali
 
     `quality` is Pillow's, 1 to 95.
     """
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
-    write_bytes(path, buffer.getvalue())
+    write_bytes(path, jpeg(pixels, quality=quality))

@@ -1,0 +1,108 @@
+"""`rehead layers`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["layers"]
+
+
+def layers(
+    photos: Annotated[
+        Path | None,
+        typer.Argument(help="A photo, or a folder that is searched at any depth.", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="File to write: .png, a picture, or .npz, the numbers.", show_default=False
+        ),
+    ] = None,
+    backbone: Annotated[
+        str, typer.Option(help="A name of `rehead weights list`, an ONNX file, or a model file.")
+    ] = "efficientnet_lite0",
+    layer: Annotated[
+        str, typer.Option(help="first or last, the convolution, or a name that --list shows.")
+    ] = "last",
+    channels: Annotated[
+        int, typer.Option(min=1, help="Of one photo: how many channels, from the first.")
+    ] = 36,
+    channel: Annotated[
+        int | None,
+        typer.Option(min=0, help="Only this channel, counted from 0; for a folder.", show_default=False),
+    ] = None,
+    images: Annotated[int, typer.Option(min=1, help="Of a folder: how many photos, evenly spread.")] = 36,
+    show: Annotated[bool, typer.Option("--list", help="List the layers instead.")] = False,
+    preprocess: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON record of how photos are prepared, instead of the backbone's own.", show_default=False
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Weight file of the named backbone.", show_default=False)
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Processors to use; all by default.", show_default=False)
+    ] = None,
+) -> None:
+    """Show what a layer of a network sees: many channels of one photo, or one channel across photos."""
+    from ..activations import draw_maps, layer_maps, write_maps
+    from ..datasets import list_photos
+    from ..errors import DataError
+    from ..images import write_png
+    from .pictures import check_suffix
+
+    if show:
+        _list(backbone, preprocess, weights)
+        return
+    if photos is None or out is None:
+        raise DataError("give a photo or a folder, and --out; or --list to see the layers")
+    suffix = check_suffix(out, ".png", ".npz")
+    several = len(list_photos(photos)) > 1
+    if several and channel is None:
+        raise DataError(f"{photos}: of several photos one channel is shown; say which, such as --channel 7")
+    maps = layer_maps(
+        photos,
+        backbone=backbone,
+        layer=layer,
+        channels=channels if channel is None else [channel],
+        images=images,
+        preprocess=preprocess,
+        weights=weights,
+        threads=threads,
+    )
+    if suffix == ".png":
+        write_png(out, draw_maps(maps))
+    else:
+        write_maps(out, maps)
+    for error in maps.unreadable:
+        print(f"rehead: left out {error}", file=sys.stderr)
+    photos_, count, height, width = maps.maps.shape
+    typer.echo(
+        f"wrote {out}: {maps.backbone}, layer {maps.layer.name}, {photos_} photo{'s' * (photos_ > 1)}, "
+        f"{count} channel{'s' * (count > 1)}, {width} x {height} pixels"
+    )
+
+
+def _list(backbone: str, preprocess: Path | None, weights: Path | None) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from ..activations import list_layers
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("layer", overflow="fold")
+    table.add_column("kind")
+    for name in ("channels", "width", "height"):
+        table.add_column(name, justify="right")
+    for layer in list_layers(backbone, preprocess=preprocess, weights=weights):
+        sizes = (str(n or "?") for n in (layer.shape[0], layer.shape[2], layer.shape[1]))
+        table.add_row(Text(layer.name), layer.kind, *sizes)
+    Console().print(table)

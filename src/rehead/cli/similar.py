@@ -1,0 +1,77 @@
+"""`rehead similar`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["similar"]
+
+
+def similar(
+    photos: Annotated[
+        Path, typer.Argument(help="A folder of photos, searched at any depth.", show_default=False)
+    ],
+    to: Annotated[Path, typer.Option("--to", help="The photo to compare with.", show_default=False)],
+    count: Annotated[int, typer.Option(min=1, help="How many photos to show.")] = 12,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="PNG file to write.", show_default=False)
+    ] = None,
+    backbone: Annotated[
+        str,
+        typer.Option(
+            help="Whose features to compare: a name of `rehead weights list`, an ONNX file or a model file."
+        ),
+    ] = "efficientnet_lite0",
+    preprocess: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON record of how photos are prepared, instead of the backbone's own.", show_default=False
+        ),
+    ] = None,
+    cache: Annotated[bool, typer.Option(help="Keep features, so that the next run is faster.")] = True,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Processors to use; all by default.", show_default=False)
+    ] = None,
+) -> None:
+    """Show the photos of a folder that look most like one photo, with their distances."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from ..images import write_png
+    from ..neighbours import draw_neighbours
+    from ..neighbours import similar as find
+    from .pictures import check_suffix
+    from .progress import photo_progress
+
+    if out is not None:
+        check_suffix(out, ".png")
+    with photo_progress("Looking at photos") as progress:
+        found = find(
+            photos,
+            to,
+            count=count,
+            backbone=backbone,
+            preprocess=preprocess,
+            cache=cache,
+            threads=threads,
+            progress=progress,
+        )
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column(f"nearest of {found.compared:,} photos", overflow="fold")
+    table.add_column("distance", justify="right")
+    table.add_column("note")
+    for one in found.nearest:
+        table.add_row(Text(str(one.photo)), f"{one.distance:.3f}", "the same file" if one.same_file else "")
+    Console().print(table)
+    typer.echo(f"distance: 1 - mean cosine of {found.features}; 0 is the same picture")
+    for error in found.unreadable:
+        print(f"rehead: left out {error}", file=sys.stderr)
+    if out is not None:
+        write_png(out, draw_neighbours(found))
+        typer.echo(f"wrote {out}")

@@ -1,0 +1,108 @@
+"""What is inside an ONNX graph: its layers, and the depths that features are taken from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Layer", "expose", "layers", "taps_of"]
+
+_INLINED = re.compile(r"^(Inline_\d+__)+")  # what spox puts in front of a graph's names when it takes it in
+_NO_LAYERS = ("Constant", "Identity", "Cast", "Transpose", "Sub", "Div")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A step of a network whose result is maps.
+
+    Parameters
+    ----------
+    name : str
+        Of the depth where it is one; otherwise of the node, or where it has none of its own, of its output.
+    kind : str
+        The ONNX operator: "Conv", "Relu", "Add", ...
+    tensor : str
+        Name of its output in the graph.
+    shape : tuple of int
+        Channels, height, width; 0 where the graph leaves it open.
+    """
+
+    name: str
+    kind: str
+    tensor: str
+    shape: tuple[int, int, int]
+
+
+def expose(model: Any, tensors: Mapping[str, str]) -> bytes:
+    """The graph with `tensors` (name in the graph to name of the output) as its only outputs, serialised."""
+    import onnx
+
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    del copy.graph.output[:]
+    for tensor, name in tensors.items():
+        copy.graph.node.append(onnx.helper.make_node("Identity", [tensor], [f"exposed {name}"]))
+        copy.graph.output.append(onnx.helper.make_empty_tensor_value_info(f"exposed {name}"))
+        copy.graph.output[-1].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    graph: bytes = copy.SerializeToString()
+    return graph
+
+
+def layers(model: Any) -> list[Layer]:
+    """The steps that give float maps (N, C, h, w) of more than one pixel, in the order they are computed."""
+    import onnx.shape_inference
+
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    shapes = {v.name: _shape(v) for v in (*graph.value_info, *graph.output)}
+    named: dict[str, str] = {}
+    before = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Identity"}
+    for output in graph.output:
+        tensor = output.name
+        while tensor in before:  # an output is often a mere name for what a layer gives
+            tensor = before[tensor]
+        named[tensor] = output.name
+    found: list[Layer] = []
+    taken: set[str] = set()
+    for node in graph.node:
+        tensor = node.output[0]
+        shape = shapes.get(tensor, ())
+        if len(shape) != 4 or shape[2:] == (1, 1) or node.op_type in _NO_LAYERS:
+            continue
+        if not found and node.op_type != "Conv":  # the normalisation of the photo
+            continue
+        short = _INLINED.sub("", node.name)
+        name = named.get(tensor) or (short if short and short not in taken else _INLINED.sub("", tensor))
+        taken.add(name)
+        found.append(Layer(name, node.op_type, tensor, (shape[1], shape[2], shape[3])))
+    return found
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    kind = value.type.tensor_type
+    return tuple(dim.dim_value for dim in kind.shape.dim) if kind.elem_type == 1 else ()
+
+
+def taps_of(model: Any) -> list[str]:
+    """Of a model file's graph, the tensors that stand side by side in `features`, first to last.
+
+    Each is the maps (N, C, h, w) whose average it is, or a vector (N, C) where it is something else.
+    """
+    maker = {name: node for node in model.graph.node for name in node.output}
+
+    def back(tensor: str, *through: str) -> str:
+        while (node := maker.get(tensor)) is not None and node.op_type in through:
+            tensor = node.input[0]
+        return tensor
+
+    features = back("features", "Identity")
+    node = maker.get(features)
+    vectors = list(node.input) if node is not None and node.op_type == "Concat" else [features]
+    found = []
+    for vector in vectors:
+        average = maker.get(back(vector, "Flatten"))
+        if average is not None and average.op_type == "GlobalAveragePool":
+            vector = average.input[0]
+        found.append(vector)
+    return found
