@@ -1,7 +1,7 @@
 """Batches of photos, the same ones in the same epoch of the same seed, however often a run is resumed.
 
 Photos are decoded once into one file of pixels, which the system's page cache keeps in memory as far as
-there is some, and frozen trunks are run once into one file of maps: an epoch reads rows of these.
+there is some, and what is frozen is run once into one file of maps: an epoch reads rows of these.
 """
 
 from __future__ import annotations
@@ -48,8 +48,21 @@ def decode(paths: Sequence[Path], preprocess: PreprocessSpec, to: Path, told: To
     pixels.flush()
 
 
-def frozen_maps(network: Network, pixels: Path, to: Path, *, augment: str, views: int, seed: int) -> None:
-    """Write what the trunk gives, as one .npy file: float32 (1 + views, n, ...), the plain photos first."""
+def frozen_maps(
+    network: Network,
+    pixels: Path,
+    to: Path,
+    *,
+    augment: str,
+    views: int,
+    seed: int,
+    part: Callable[[torch.Tensor], torch.Tensor] | None = None,
+) -> None:
+    """Write what the trunk gives, as one .npy file: float32 (1 + views, n, ...), the plain photos first.
+
+    With `part`, what that part of the trunk gives: normalised photos (N, 3, S, S) to a tensor (N, ...).
+    """
+    run = part or network.trunk
     device = network.linear.weight.device
     out: NDArray[np.float32] | None = None
     views = 0 if augment == "none" else views
@@ -60,7 +73,7 @@ def frozen_maps(network: Network, pixels: Path, to: Path, *, augment: str, views
             rows = list(range(start, min(start + 16, len(data))))
             photos, _ = data[view, rows]
             with torch.inference_mode():
-                maps = network.trunk(network.normalised(photos.to(device))).cpu().numpy()
+                maps = run(network.normalised(photos.to(device))).cpu().numpy()
             if out is None:
                 shape = (views + 1, len(data), *maps.shape[1:])
                 out = np.lib.format.open_memmap(to, mode="w+", dtype=np.float32, shape=shape)

@@ -3,7 +3,8 @@
 A training keeps everything in its work folder:
 
     training.json    what is trained on what; a training is only continued where it is the same
-    photos.npy       decoded photos, or maps.npy of a frozen trunk; written anew by each start
+    photos.npy       decoded photos; with maps.npy where the trunk or its beginning is frozen; written anew
+                     by each start
     last.ckpt        state after the last whole epoch, replaced whole
     best-N.pt        weights after epoch N, of the least validation loss so far
     head/            the same again, of a head that is trained first on the frozen trunk
@@ -18,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -34,6 +36,7 @@ from numpy.typing import NDArray
 from .. import atomic
 from ..errors import DataError, OutputError
 from .batches import decode, frozen_maps
+from .beginning import Beginning, frozen_beginning
 from .loop import (
     LAST,
     Epoch,
@@ -63,6 +66,7 @@ __all__ = [
 
 _RECORD = "training.json"
 _HEAD = "head"
+_MOST_KEPT = 4 * 2**30  # bytes of maps in a work folder: more is not taken from a disk without being asked
 _FREE = ("epochs", "patience", "precision", "accelerator", "devices")  # may differ when a run is continued
 
 
@@ -205,8 +209,9 @@ def train_network(
         progress = _part(progress, 1, 2)
     with _quietly(), torch.random.fork_rng():
         torch.manual_seed(seed)
-        file = _inputs(network, photos, options, work, seed, accelerator)
-        module = Loop(network, photos, options, file, balanced, seed, pretrained)
+        beginning = _beginning(network, len(photos.paths), options)
+        file = _inputs(network, beginning, photos, options, work, seed, accelerator)
+        module = Loop(network, photos, options, file, balanced, seed, pretrained, begun=beginning is not None)
         last = work / LAST
         done = curves_in(last) if last.is_file() else []
         if not finished(done, options):
@@ -229,7 +234,8 @@ def train_network(
                 num_sanity_val_steps=0,
                 log_every_n_steps=1,
             )
-            trainer.fit(module, ckpt_path=last if last.is_file() else None)
+            with beginning.passed_over() if beginning else contextlib.nullcontext():
+                trainer.fit(module, ckpt_path=last if last.is_file() else None)
     return _best_of(network, work, len(done), head_curves)
 
 
@@ -294,12 +300,18 @@ def _check_same(work: Path, before: dict[str, Any], now: dict[str, Any]) -> None
 
 
 def _inputs(
-    network: Network, photos: TrainingPhotos, options: TrainingOptions, work: Path, seed: int, device: str
+    network: Network,
+    beginning: Beginning | None,
+    photos: TrainingPhotos,
+    options: TrainingOptions,
+    work: Path,
+    seed: int,
+    device: str,
 ) -> Path:
-    """The file that is trained from: pixels, or maps where the trunk is frozen."""
+    """The file that is trained from: pixels, or maps where the trunk or its beginning is frozen."""
     with atomic.output_errors(work):
         decode(photos.paths, network.preprocess, work / "photos.npy")
-        if options.train != "frozen":
+        if options.train != "frozen" and beginning is None:
             return work / "photos.npy"
         network.to(device)
         try:
@@ -308,12 +320,28 @@ def _inputs(
                 work / "photos.npy",
                 work / "maps.npy",
                 augment=options.augment,
-                views=options.views,
+                views=_views(options),
                 seed=seed,
+                part=beginning.maps if beginning else None,
             )
         finally:
             network.cpu()
     return work / "maps.npy"
+
+
+def _views(options: TrainingOptions) -> int:
+    """Augmented views that are kept; no more than there are epochs to see them in."""
+    return 0 if options.augment == "none" else min(options.views, options.epochs)
+
+
+def _beginning(network: Network, photos: int, options: TrainingOptions) -> Beginning | None:
+    """What need not be run in every epoch, unless fresh views are wanted or its maps would fill the disk."""
+    if options.train in ("frozen", "all") or (options.augment != "none" and options.views == 0):
+        return None
+    beginning = frozen_beginning(network)
+    if beginning and 4 * photos * (1 + _views(options)) * math.prod(beginning.shape) > _MOST_KEPT:
+        return None
+    return beginning
 
 
 @contextlib.contextmanager

@@ -185,6 +185,7 @@ class Loop(pl.LightningModule):
         balanced: bool,
         seed: int,
         pretrained: bool,
+        begun: bool = False,
     ) -> None:
         super().__init__()
         self.network, self.photos, self.options, self.file, self.seed = network, photos, options, file, seed
@@ -192,17 +193,18 @@ class Loop(pl.LightningModule):
         self.progress: Callable[[int, int], None] | None = None
         self.curves: list[Epoch] = []
         self.held: list[torch.Tensor] = []  # logits of the validation photos, after each epoch
-        self.maps = options.train == "frozen"
+        self.frozen, self.begun = options.train == "frozen", begun
+        self.maps = self.frozen or begun
         weight = balanced_weights(photos.target) if balanced else np.ones(len(photos.target))
         self.row_weight: NDArray[np.float64] = weight
         of_class = [weight[photos.target == c].mean() for c in range(network.linear.out_features)]
         self.register_buffer("class_weight", torch.tensor(of_class, dtype=torch.float32), persistent=False)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Pixels uint8 (N, 3, S, S), or maps of the frozen trunk, to logits (N, K)."""
-        if self.maps:
+        """Pixels uint8 (N, 3, S, S), or maps of the frozen trunk or its beginning, to logits (N, K)."""
+        if self.frozen:
             return self.network.linear(self.network.neck(inputs))
-        return self.network(self.network.normalised(inputs))
+        return self.network(inputs if self.begun else self.network.normalised(inputs))
 
     # data
 

@@ -57,7 +57,9 @@ class TrainingOptions:
     augment : str
         Preset of `augment.augmentation`: "none", "light", "default" or "strong".
     views : int
-        Augmented views of each photo that are kept where the trunk is frozen.
+        Augmented views of each photo whose maps are kept where the trunk or its beginning is frozen; an
+        epoch sees a random one of them, or the photo itself. 0: with a frozen trunk the photos as they are,
+        otherwise fresh views in every epoch, for which the beginning is run again.
     label_smoothing : float
         In [0, 1).
     mixup : float
