@@ -3,11 +3,11 @@
     python benchmarks/finetuning.py FOLDER [--backbone mobilenet_v2] [--train top:6] [--seeds 0 1 2]
         [--size N] [--epochs N] [--augment PRESET] [--lr X] [--layer-decay X] [--views N]
 
-FOLDER has a folder for each class. For each seed a fifth of the photos is held out for testing; near-duplicates
-stay together. Both classifiers get the other photos: the frozen one by `ImageClassifier` (all depths, five
-folds), the trained one by `FineTuned`, which holds a fifth of them out for validation. "trained" is the network
-as it was trained, "kept" what `FineTuned` would have kept of the two. Intervals are of the pooled test photos,
-which are partly the same in several seeds: one interval of three seeds is a little too narrow.
+FOLDER has a folder for each class. For each seed a fifth of the photos is held out for testing;
+near-duplicates stay together. Both classifiers get the other photos: the frozen one by `ImageClassifier` (all
+depths, five folds), the trained one by `FineTuned`, which holds a fifth of them out for validation. "trained"
+is the network as it was trained, "kept" what `FineTuned` would have kept of the two. Intervals are of the
+pooled test photos, which are partly the same in several seeds: those of three seeds are a little too narrow.
 
 Targets: 0.97 for the alpacas of Open Images; two points above the frozen network for the faces of UTKFace.
 """
@@ -24,10 +24,9 @@ from numpy.typing import NDArray
 
 from rehead import ImageClassifier
 from rehead.backbones import load_backbone
-from rehead.classify import duplicate_groups
 from rehead.datasets import Dataset, hold_out, read_dataset
 from rehead.evaluation.intervals import paired_difference, proportion
-from rehead.features import extract
+from rehead.features import duplicate_groups, extract
 from rehead.finetune import FineTuned
 from rehead.training.options import TrainingOptions
 
