@@ -205,7 +205,7 @@ def compare_models(
     if not done:
         raise TrainingError(f"{folder}: nothing to compare. {' '.join(notes)}")
     with watch("Measuring") as progress:
-        comparison = _measured(folder, done, sides, [*notes, *sides.notes], plan.seed, progress)
+        comparison = _measured(folder, done, sides, [*notes, *sides.notes], plan, progress)
     _write(folder, comparison, sides, command)
     return comparison
 
@@ -237,7 +237,7 @@ def _check_place(
     record = folder / _RECORD
     with atomic.output_errors(folder):
         in_use = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
-        known = json.loads(record.read_text("utf-8")) if record.is_file() else {}
+    known = _read(record) if record.is_file() else {}
     if in_use and "split" not in known:
         raise OutputError(f"{folder}: holds other files; choose an empty or a new folder for --out")
     if overwrite:
@@ -260,11 +260,12 @@ def _finished(at: Path, combination: Combination, sides: Sides) -> bool:
     record = at / "run.json"
     if not record.is_file():
         return False
-    found = json.loads(record.read_text("utf-8"))
-    now = json.loads(json.dumps(options_record(combination.plan.classifier())))
-    names = sorted({*found["options"], *now} - _NOT_OF_THE_MODEL)
-    different = [name for name in names if found["options"].get(name) != now.get(name)]
-    if found["split"] != sides.digest:
+    found = _read(record)
+    before = _flat(found.get("options", {}))
+    now = _flat(json.loads(json.dumps(options_record(combination.plan.classifier()))))
+    names = sorted({*before, *now} - _NOT_OF_THE_MODEL)
+    different = [name for name in names if before.get(name) != now.get(name)]
+    if found.get("split") != sides.digest:
         different.append("split")
     if different:
         raise OutputError(
@@ -272,6 +273,25 @@ def _finished(at: Path, combination: Combination, sides: Sides) -> bool:
             "--overwrite to train all anew"
         )
     return True
+
+
+def _flat(options: dict[str, Any]) -> dict[str, Any]:
+    """Options of a classifier and of its training side by side."""
+    return {**options, **(options.get("options") or {}), "options": None}
+
+
+def _read(record: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(record.read_text("utf-8"))
+        if isinstance(found, dict):
+            return found
+    except (OSError, ValueError) as error:
+        reason = f": {error}"
+    else:
+        reason = ""
+    raise OutputError(
+        f"{record}: not a record of rehead{reason}; remove {record.parent}, or choose another --out"
+    )
 
 
 def _train(
@@ -293,11 +313,11 @@ def _measured(
     done: Sequence[Combination],
     sides: Sides,
     notes: Sequence[str],
-    seed: int,
+    plan: Plan,
     progress: Progress | None,
 ) -> Comparison:
-    models = [load_model(folder / c.folder / "model.onnx") for c in done]
-    runs = [json.loads((folder / c.folder / "run.json").read_text("utf-8")) for c in done]
+    models = [load_model(folder / c.folder / "model.onnx", threads=plan.threads) for c in done]
+    runs = [_read(folder / c.folder / "run.json") for c in done]
     rows = sides.tested
     paths = [sides.dataset.paths[row] for row in rows]
     labels = sides.dataset.labels[rows].tolist()
@@ -316,7 +336,7 @@ def _measured(
         models[0].labels,
         groups=sides.group[rows],
         notes=notes,
-        seed=seed,
+        seed=plan.seed,
     )
 
 

@@ -104,6 +104,9 @@ def test_what_lies_there_must_be_the_same(
         compare_models(photos, out, [str(tiny_onnx)], plan=Plan(seed=1))
     with pytest.raises(OutputError, match=r"other options \(coverage\).*--overwrite"):
         compare_models(photos, out, [str(tiny_onnx)], plan=Plan(coverage=0.8))
+    (out / "tiny-frozen" / "run.json").write_text("{", "utf-8")
+    with pytest.raises(OutputError, match=r"run\.json: not a record of rehead"):
+        compare_models(photos, out, [str(tiny_onnx)])
     other = photo_folder(tmp_path / "other", {"a": 10, "b": 10}, seed=3)
     with pytest.raises(OutputError, match="other photos"):
         compare_models(other, out, [str(tiny_onnx)])

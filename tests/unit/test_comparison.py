@@ -108,7 +108,7 @@ TRUTH = _truth()
 
 def test_a_small_difference_is_not_claimed() -> None:
     told = comparison(wrong(65, 1, 2, 3), wrong(65, 1, 2))
-    assert "1.5 points better" in told.sentence
+    assert "'model1' scored 1.5 points above 'model0' on the 65 test photos" in told.sentence
     assert told.sentence.endswith("too close to tell.")
     assert not told.contenders[1].told_apart
     assert told.contenders[0].accuracy == wilson(62, 65)

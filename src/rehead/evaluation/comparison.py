@@ -179,10 +179,11 @@ class Comparison:
                 f"'{contender.name}' named as many of the {tested} correctly as '{first.name}' "
                 f"({self._interval(contender)}){end}."
             )
-        return (
-            f"'{contender.name}' is {points(abs(value))} {'better' if value > 0 else 'worse'} than "
-            f"'{first.name}' on the {tested} ({self._interval(contender)}){end}."
-        )
+        if contender.told_apart:
+            by = f"is {points(abs(value))} {'better' if value > 0 else 'worse'} than"
+        else:
+            by = f"scored {points(abs(value))} {'above' if value > 0 else 'below'}"
+        return f"'{contender.name}' {by} '{first.name}' on the {tested} ({self._interval(contender)}){end}."
 
     def _interval(self, contender: Contender) -> str:
         together = " for all differences together" if len(self.contenders) > 2 else ""
