@@ -126,14 +126,19 @@ WarmUp = Annotated[
     float,
     typer.Option(min=0, help="Share of all steps in which the rate grows.", rich_help_panel=NETWORK),
 ]
-WeightDecay = Annotated[float, typer.Option(min=0, rich_help_panel=NETWORK)]
+WeightDecay = Annotated[
+    float,
+    typer.Option(min=0, help="How strongly weights are drawn to 0.", rich_help_panel=NETWORK),
+]
 LayerDecay = Annotated[
     float,
     typer.Option(
         help="Each block learns at so many times the rate of the one after it.", rich_help_panel=NETWORK
     ),
 ]
-BatchSize = Annotated[int, typer.Option(min=2, rich_help_panel=NETWORK)]
+BatchSize = Annotated[
+    int, typer.Option(min=2, help="Photos of one step, on each device.", rich_help_panel=NETWORK)
+]
 Augment = Annotated[
     str,
     typer.Option(
@@ -149,7 +154,10 @@ Views = Annotated[
         rich_help_panel=NETWORK,
     ),
 ]
-LabelSmoothing = Annotated[float, typer.Option(min=0, rich_help_panel=NETWORK)]
+LabelSmoothing = Annotated[
+    float,
+    typer.Option(min=0, help="Share of the label that is spread over all classes.", rich_help_panel=NETWORK),
+]
 Mixup = Annotated[
     float,
     typer.Option(

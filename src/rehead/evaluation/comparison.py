@@ -158,7 +158,7 @@ class Comparison:
         if len(close) == 1:
             said.append(self._verdict(close[0]))
         elif close:
-            far = max(close, key=lambda c: abs(_value(c)))
+            far = max(close, key=lambda c: (abs(_value(c)), _width(c)))
             most = (
                 f"the largest difference is that of '{far.name}', {points(_value(far))}"
                 if _value(far)
@@ -261,6 +261,10 @@ class Comparison:
 
 def _value(contender: Contender) -> float:
     return contender.difference.value if contender.difference else 0.0
+
+
+def _width(contender: Contender) -> float:
+    return contender.difference.high - contender.difference.low if contender.difference else 0.0
 
 
 def _cell(value: str, more: str) -> str:
