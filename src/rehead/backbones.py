@@ -6,7 +6,6 @@ preprocessing beside it (`net.onnx` and `net.json`).
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -16,9 +15,9 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
-from . import atomic, graphs
-from .cache import cache_root
-from .errors import DataError, ModelFileError, NotAModelFileError, OutputError, UnknownNameError, WeightsError
+from . import graphs
+from .cache import kept_graph
+from .errors import DataError, ModelFileError, NotAModelFileError, UnknownNameError, WeightsError
 from .graphs import anatomy
 from .images import PreprocessSpec
 from .modelfile import ModelFile, read_model_file
@@ -153,21 +152,20 @@ def _backbone(name: str, preprocess: PreprocessSpec, weights: Mapping[str, Any],
 
 def _built(spec: registry.WeightSpec, preprocess: PreprocessSpec, path: Path) -> bytes:
     """Trunk of registered weights, built once and kept in the cache."""
-    record = json.dumps([_GRAPH_VERSION, spec.architecture, spec.sha256, preprocess.to_dict()])
-    kept = cache_root() / "graphs" / f"{hashlib.sha256(record.encode()).hexdigest()}.onnx"
-    digest = kept.with_suffix(".sha256")
-    if kept.is_file() and digest.is_file():
-        trunk = kept.read_bytes()
-        if hashlib.sha256(trunk).hexdigest().encode() == digest.read_bytes():
-            return trunk
-    from .weights.torchfile import read_state_dict
+    record = {
+        "graph": _GRAPH_VERSION,
+        "architecture": spec.architecture,
+        "weights": spec.sha256,
+        "preprocess": preprocess.to_dict(),
+    }
 
-    model = graphs.build_trunk(spec.architecture, read_state_dict(path), preprocess)
-    trunk = bytes(model.SerializeToString(deterministic=True))
-    with contextlib.suppress(OutputError):  # then it is built again the next time
-        atomic.write_bytes(kept, trunk)
-        atomic.write_text(digest, hashlib.sha256(trunk).hexdigest())
-    return trunk
+    def build() -> bytes:
+        from .weights.torchfile import read_state_dict
+
+        model = graphs.build_trunk(spec.architecture, read_state_dict(path), preprocess)
+        return bytes(model.SerializeToString(deterministic=True))
+
+    return kept_graph(record, build)
 
 
 def _from_file(path: Path, preprocess: PreprocessSpec | None) -> Backbone:

@@ -15,7 +15,7 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,8 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import atomic
+from .errors import OutputError
 
-__all__ = ["FORMAT_VERSION", "RowCache", "cache_root", "digest_of"]
+__all__ = ["FORMAT_VERSION", "RowCache", "cache_root", "digest_of", "kept_graph"]
 
 FORMAT_VERSION = 1
 """Raised when what a row holds changes, so that an old row is never returned for a new question."""
@@ -46,6 +47,21 @@ def digest_of(record: Mapping[str, Any]) -> str:
     """Sha256 of a JSON-able record, in hex; the order of its keys does not matter."""
     text = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def kept_graph(record: Mapping[str, Any], build: Callable[[], bytes]) -> bytes:
+    """A graph that is built once and kept, named by all that it depends on (JSON-able)."""
+    kept = cache_root() / "graphs" / f"{digest_of(record)}.onnx"
+    digest = kept.with_suffix(".sha256")
+    if kept.is_file() and digest.is_file():
+        graph = kept.read_bytes()
+        if hashlib.sha256(graph).hexdigest().encode() == digest.read_bytes():
+            return graph
+    graph = build()
+    with contextlib.suppress(OutputError):  # then it is built again the next time
+        atomic.write_bytes(kept, graph)
+        atomic.write_text(digest, hashlib.sha256(graph).hexdigest())
+    return graph
 
 
 class _Shard(NamedTuple):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from rehead.errors import DataError
 from rehead.geometry import invert, transformed
-from rehead.images import resized, warped, write_jpeg
+from rehead.images import patches, pyramid, warped, write_jpeg
 
 
 def ramp(width: int, height: int) -> np.ndarray:
@@ -63,11 +63,24 @@ def test_a_flat_map_is_refused() -> None:
         warped(np.zeros((4, 4, 3), np.uint8), np.zeros((2, 3)), 8)
 
 
-def test_resized_takes_a_part() -> None:
-    found = resized(ramp(400, 200), (10, 10), (100, 50, 300, 150))
-    expected = (np.arange(10) + 0.5) * 12.5 + 62.5
-    np.testing.assert_allclose(found[5, :, 0], expected, atol=1.5)
-    np.testing.assert_allclose(found[:, 5, 1], expected, atol=1.5)
+def test_patches_take_parts_and_are_black_outside() -> None:
+    boxes = np.array([[100.0, 50, 300, 150], [-20.5, -10, 20.5, 31], [390, 190, 410, 210]])
+    inner, corner, far = patches(ramp(400, 200), boxes, 10)
+    expected = np.arange(10) + 0.5
+    np.testing.assert_allclose(inner[5, :, 0], expected * 12.5 + 62.5, atol=1.5)
+    np.testing.assert_allclose(inner[:, 5, 1], expected * 12.5 + 62.5, atol=1.5)
+    assert (corner[:, :4] == 0).all()
+    assert (far[:4, :4].sum(axis=-1) > 400).all()
+    assert (far[6:, 6:] == 0).all()
+
+
+def test_pyramid_keeps_every_pixel_in_place() -> None:
+    sizes = [(300, 150), (57, 31), (12, 7)]
+    for size, small in zip(sizes, pyramid(ramp(400, 200), sizes), strict=True):
+        assert small.shape == (size[1], size[0], 3)
+        np.testing.assert_allclose(
+            small[size[1] // 2, :, 0], (np.arange(size[0]) + 0.5) / size[0] * 250, atol=6
+        )
 
 
 def test_write_jpeg(tmp_path: Path) -> None:

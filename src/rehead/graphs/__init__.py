@@ -77,9 +77,10 @@ def build_trunk(architecture: str, arrays: Mapping[str, NDArray[Any]], preproces
     return spox.build({"image": image}, taps)
 
 
-def wrap(model: Any, preprocess: PreprocessSpec, name: str) -> Any:
+def wrap(model: Any, preprocess: PreprocessSpec, name: str, *, prewhitened: bool = False) -> Any:
     """A user's ONNX model with `image` uint8 (N, S, S, 3) RGB as its input and the preprocessing inside.
 
+    With `prewhitened` every photo is brought to mean 0 and standard deviation 1 by its own pixels.
     Outputs that are float maps (N, C, h, w) or vectors (N, C) stay, under their own names. Raises
     WeightsError, naming `name`, where the model does not take one float image or has no such output.
     """
@@ -87,7 +88,7 @@ def wrap(model: Any, preprocess: PreprocessSpec, name: str) -> Any:
     import onnx.version_converter
     import spox
 
-    from .layers import OPSET, image_input, normalised
+    from .layers import OPSET, image_input, normalised, whitened
 
     versions = {i.domain: i.version for i in model.opset_import}
     if (version := versions.get("", OPSET)) < OPSET:
@@ -104,7 +105,8 @@ def wrap(model: Any, preprocess: PreprocessSpec, name: str) -> Any:
             output.type.tensor_type.shape.dim[0].dim_param = "N"
     model = onnx.shape_inference.infer_shapes(model)
     image = image_input(preprocess.size)
-    outputs = spox.inline(model)(normalised(image, preprocess))
+    x = whitened(image, preprocess) if prewhitened else normalised(image, preprocess)
+    outputs = spox.inline(model)(x)
     shapes = {
         o.name: [d.dim_value for d in o.type.tensor_type.shape.dim]
         for o in model.graph.output

@@ -8,7 +8,7 @@ w' = w * gamma / sqrt(var + eps), b' = beta - mean * gamma / sqrt(var + eps).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +21,18 @@ from numpy.typing import NDArray
 from ..errors import WeightsError
 from ..images import PreprocessSpec
 
-__all__ = ["OPSET", "State", "Var", "add", "conv_bn", "features_of", "image_input", "normalised", "relu6"]
+__all__ = [
+    "OPSET",
+    "State",
+    "Var",
+    "add",
+    "conv_bn",
+    "features_of",
+    "image_input",
+    "normalised",
+    "relu6",
+    "whitened",
+]
 
 OPSET = 17
 """Opset of every graph: the newest that ONNX Runtime 1.13 and later all run."""
@@ -87,6 +98,19 @@ def normalised(image: Var, preprocess: PreprocessSpec) -> Var:
     mean = np.array(preprocess.mean, np.float32).reshape(shape)
     factor = (1 / np.array(preprocess.std, np.float64)).astype(np.float32).reshape(shape)
     return op.mul(op.sub(op.cast(image, to=np.float32), op.const(mean)), op.const(factor))
+
+
+def whitened(image: Var, preprocess: PreprocessSpec) -> Var:
+    """uint8 (N, S, S, 3) RGB, each with mean 0 and standard deviation 1: FaceNet's `prewhiten`.
+
+    The deviation is not less than that of one pixel value among all, 1 / sqrt(3 S S).
+    """
+    x = normalised(image, replace(preprocess, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)))
+    axes = [1, 2, 3]
+    x = op.sub(x, op.reduce_mean(x, axes=axes, keepdims=1))
+    deviation = op.sqrt(op.reduce_mean(op.mul(x, x), axes=axes, keepdims=1))
+    least = np.float32(1 / np.sqrt(3 * preprocess.size**2))
+    return op.div(x, op.max([deviation, op.const(least)]))
 
 
 def conv_bn(

@@ -17,7 +17,7 @@ from .reading import (
     read_image,
     thumbnail,
 )
-from .warping import resized, warped
+from .warping import patches, pyramid, warped
 from .writing import write_jpeg, write_png
 
 __all__ = [
@@ -27,9 +27,10 @@ __all__ = [
     "image_size",
     "is_image_name",
     "load_image",
+    "patches",
+    "pyramid",
     "read_bytes",
     "read_image",
-    "resized",
     "thumbnail",
     "warped",
     "write_jpeg",

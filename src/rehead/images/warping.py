@@ -1,4 +1,4 @@
-"""Pixels move: a photo resized, or a turned part of it brought upright.
+"""Pixels move: a photo at several sizes, parts of it, or a turned part brought upright.
 
 Coordinates are those of `rehead.geometry`: the upper left pixel reaches from (0, 0) to (1, 1).
 """
@@ -6,35 +6,59 @@ Coordinates are those of `rehead.geometry`: the upper left pixel reaches from (0
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import DataError
-from ..geometry import Matrix, Points, invert, transformed
+from ..geometry import Boxes, Matrix, Points, invert, transformed
 
-__all__ = ["resized", "warped"]
+__all__ = ["patches", "pyramid", "warped"]
 
 
-def resized(
-    pixels: NDArray[np.uint8], size: tuple[int, int], box: tuple[float, float, float, float] | None = None
-) -> NDArray[np.uint8]:
-    """Resize RGB pixels with Pillow's bilinear filter, which widens when they shrink.
+def pyramid(pixels: NDArray[np.uint8], sizes: Sequence[tuple[int, int]]) -> Iterator[NDArray[np.uint8]]:
+    """Yield the photo at each of `sizes` (width, height), averaged where it shrinks.
 
     Parameters
     ----------
     pixels : uint8 array of shape (H, W, 3)
-    size : (width, height)
-        Of the result, in pixels.
-    box : (x0, y0, x1, y1), optional
-        Part of the photo to take, within it; all of it by default.
+    sizes : sequence of (width, height)
+
+    Yields
+    ------
+    uint8 array of shape (height, width, 3)
+    """
+    photo = Image.fromarray(pixels)
+    for size in sizes:
+        # Pillow's own guide: with a gap of 2 or more the result can hardly be told from the slow one
+        yield np.array(photo.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
+
+
+def patches(pixels: NDArray[np.uint8], boxes: Boxes, side: int) -> NDArray[np.uint8]:
+    """Cut boxes out and bring each to a square; what lies outside the photo is black.
+
+    Parameters
+    ----------
+    pixels : uint8 array of shape (H, W, 3)
+    boxes : float64 array of shape (N, 4)
+        x0, y0, x1, y1, each at least 1 pixel wide and high.
+    side : int
+        S, in pixels.
 
     Returns
     -------
-    uint8 array of shape (height, width, 3)
+    uint8 array of shape (N, S, S, 3)
     """
-    return np.array(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR, box))
+    photo = Image.fromarray(pixels)
+    cut = np.empty((len(boxes), side, side, 3), np.uint8)
+    for n, box in enumerate(boxes.tolist()):
+        left, top = math.floor(box[0]), math.floor(box[1])
+        part = photo.crop((left, top, math.ceil(box[2]), math.ceil(box[3])))
+        inner = (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
+        cut[n] = np.asarray(part.resize((side, side), Image.Resampling.BILINEAR, inner))
+    return cut
 
 
 def warped(pixels: NDArray[np.uint8], matrix: Matrix, size: int) -> NDArray[np.uint8]:

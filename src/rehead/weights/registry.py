@@ -14,7 +14,18 @@ from typing import Literal, TypeAlias
 from ..errors import UnknownNameError, WeightsError
 from ..images import PreprocessSpec
 
-__all__ = ["Evidence", "Hub", "Source", "Url", "WeightSpec", "Wheel", "every_name", "get", "names"]
+__all__ = [
+    "Evidence",
+    "Hub",
+    "Source",
+    "Url",
+    "WeightFile",
+    "WeightSpec",
+    "Wheel",
+    "every_name",
+    "get",
+    "names",
+]
 
 
 @dataclass(frozen=True)
@@ -89,7 +100,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class WeightSpec:
+class WeightFile:
     """Pretrained weights: one file of known bytes, and what to know before using it.
 
     Parameters
@@ -98,8 +109,6 @@ class WeightSpec:
         What a user types.
     summary : str
         One line.
-    architecture : str
-        The network, as `rehead.graphs` names it; with `needs_torch`, as timm does.
     sha256 : str
         Of the file, 64 hexadecimal digits; "" where its publisher states none and none could be found.
         Such a file is taken as it comes, and its own digest is written into the model file.
@@ -113,14 +122,6 @@ class WeightSpec:
         The terms of the photos the weights were trained on.
     licence_note : str
         Who says so.
-    preprocess : PreprocessSpec
-        What the network expects.
-    feature_size : int
-        Length of the pooled features of the last layer.
-    evidence : Evidence
-        Published accuracy and cost.
-    needs_torch : bool
-        Whether `rehead[torch]` builds and runs it, rather than the core alone.
 
     Raises
     ------
@@ -130,7 +131,6 @@ class WeightSpec:
 
     name: str
     summary: str
-    architecture: str
     sha256: str
     size: int | None
     sources: tuple[Source, ...]
@@ -138,10 +138,6 @@ class WeightSpec:
     weights_licence: str
     data_licence: str
     licence_note: str
-    preprocess: PreprocessSpec
-    feature_size: int
-    evidence: Evidence
-    needs_torch: bool = False
 
     def __post_init__(self) -> None:
         for source in self.sources:
@@ -155,6 +151,33 @@ class WeightSpec:
     def filename(self) -> str:
         """Name of the file at its first source."""
         return PurePosixPath(self.sources[0].path).name
+
+
+@dataclass(frozen=True)
+class WeightSpec(WeightFile):
+    """The weights of a backbone.
+
+    Parameters
+    ----------
+    name, summary, sha256, size, sources, code_licence, weights_licence, data_licence, licence_note
+        As `WeightFile`.
+    architecture : str
+        The network, as `rehead.graphs` names it; with `needs_torch`, as timm does.
+    preprocess : PreprocessSpec
+        What the network expects.
+    feature_size : int
+        Length of the pooled features of the last layer.
+    evidence : Evidence
+        Published accuracy and cost.
+    needs_torch : bool
+        Whether `rehead[torch]` builds and runs it, rather than the core alone.
+    """
+
+    architecture: str
+    preprocess: PreprocessSpec
+    feature_size: int
+    evidence: Evidence
+    needs_torch: bool = False
 
     @property
     def speed(self) -> Literal["fast", "medium", "slow"]:

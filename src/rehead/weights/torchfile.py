@@ -1,10 +1,8 @@
 """Torch weight files without torch, and without trusting them.
 
-A torch file is a pickle, and a pickle is a program. This module does not run it on pickle's
-machine: it reads the few instructions that ``torch.save`` writes for a state dict on a machine of
-its own, which has nothing to call. A class in the pickle is only ever a word; the admitted words
-are `OrderedDict`, torch's typed storages, `_rebuild_tensor_v2` and `_rebuild_parameter` (how a
-tensor that was an ``nn.Parameter`` is written), and any other word is refused by name.
+A torch file is a pickle, and a pickle is a program. It is read on a machine that has nothing to call
+(`pickles`); the admitted words are `OrderedDict`, torch's typed storages, `_rebuild_tensor_v2` and
+`_rebuild_parameter` (how a tensor that was an ``nn.Parameter`` is written).
 Every length, offset and stride is checked against the bytes that are really there.
 
 Both containers are read. Old (torch < 1.6): pickles of a magic number, the protocol version, the
@@ -19,23 +17,21 @@ from __future__ import annotations
 import io
 import math
 import os
-import pickletools
-import warnings
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple, TypeAlias, TypeVar, cast
+from typing import Any, BinaryIO, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import WeightsError
+from .pickles import BROKEN, Global, PickleMachine, checked, kind_of, pairs
 
 __all__ = ["read_state_dict"]
 
 _Array: TypeAlias = NDArray[Any]
 _Order: TypeAlias = Literal["<", ">"]
-_T = TypeVar("_T")
 
 # torch/serialization.py: MAGIC_NUMBER and PROTOCOL_VERSION
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
@@ -58,30 +54,12 @@ _TENSOR = "torch._utils._rebuild_tensor_v2"
 _PARAMETER = "torch._utils._rebuild_parameter"
 _ADMITTED = frozenset({*_STORAGES, _ORDERED_DICT, _TENSOR, _PARAMETER})
 
-# The instructions of pickle that push their argument, or a value of their own.
-_PUSH_ARGUMENT = frozenset({
-    "BINFLOAT", "BININT", "BININT1", "BININT2", "LONG1",
-    "BINSTRING", "BINUNICODE", "SHORT_BINSTRING", "SHORT_BINUNICODE",
-})  # fmt: skip
-_PUSH_CONSTANT: Mapping[str, bool | None] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
-_PUSH_EMPTY: Mapping[str, type[Any]] = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}
-
 _ORDERS: Mapping[bytes, _Order] = {b"little": "<", b"big": ">"}
 
 # Where a training checkpoint keeps its state dict, beside the epoch, the optimiser and so on.
 _WRAPPERS = ("state_dict", "model")
 
-# What a damaged or hostile file can make the parsers below raise.
-_BROKEN = (
-    ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, NotImplementedError,
-    RuntimeError, TypeError, ValueError, zipfile.BadZipFile,
-)  # fmt: skip
-
-
-class _Global(str):
-    """An admitted name; distinct from the strings of the pickle."""
-
-    __slots__ = ()
+_BROKEN = (*BROKEN, zipfile.BadZipFile)
 
 
 class _Storage(NamedTuple):
@@ -135,16 +113,16 @@ def read_state_dict(path: str | os.PathLike[str]) -> dict[str, _Array]:
 
 def _read_old(data: bytes) -> dict[str, _Array]:
     file = io.BytesIO(data)
-    reader = _PickleReader(file)
+    reader = _TensorMachine(file)
     if reader.load() != _MAGIC_NUMBER or reader.load() != _PROTOCOL_VERSION:
         raise ValueError("it does not start with torch's magic number")
     reader.load()  # the writer's system
     tensors = _tensors(reader.load())
-    keys = _checked(reader.load(), list)
+    keys = checked(reader.load(), list)
     raw: dict[str, memoryview] = {}
     at = file.tell()
     for key in keys:
-        storage = reader.storages[_checked(key, str)]
+        storage = reader.storages[checked(key, str)]
         start = at + 8
         at = start + int.from_bytes(data[at:start], "little") * _STORAGES[storage.kind].itemsize
         raw[key] = memoryview(data)[start:at]
@@ -163,7 +141,7 @@ def _read_zip(data: bytes) -> dict[str, _Array]:
         if len(pickles) != 1:
             raise ValueError("a zip without data.pkl")
         prefix = pickles[0].removesuffix("data.pkl")
-        tensors = _tensors(_PickleReader(io.BytesIO(archive.read(pickles[0]))).load())
+        tensors = _tensors(_TensorMachine(io.BytesIO(archive.read(pickles[0]))).load())
         keys = {tensor.storage.key for tensor in tensors.values()}
         raw = {key: memoryview(archive.read(f"{prefix}data/{key}")) for key in keys}
         order = archive.read(f"{prefix}byteorder") if f"{prefix}byteorder" in members else b"little"
@@ -175,17 +153,13 @@ def _tensors(loaded: object) -> dict[str, _Tensor]:
     if isinstance(loaded, dict):
         loaded = next((loaded[name] for name in _WRAPPERS if isinstance(loaded.get(name), dict)), loaded)
     if not isinstance(loaded, dict):
-        raise WeightsError(f"holds {_kind(loaded)}, not a dict of tensors; save model.state_dict() instead")
+        raise WeightsError(f"holds {kind_of(loaded)}, not a dict of tensors; save model.state_dict() instead")
     for name, value in loaded.items():
         if not (isinstance(name, str) and isinstance(value, _Tensor)):
             raise WeightsError(
-                f"holds {_kind(value)} under {name!r:.80}, not a tensor; save model.state_dict() instead"
+                f"holds {kind_of(value)} under {name!r:.80}, not a tensor; save model.state_dict() instead"
             )
     return loaded
-
-
-def _kind(value: object) -> str:
-    return type(value).__name__.lstrip("_").lower()
 
 
 def _arrays(
@@ -222,116 +196,32 @@ def _array(tensor: _Tensor, elements: _Array, file_size: int) -> _Array:
     return np.ndarray(shape, elements.dtype, elements, offset * size, [stride * size for stride in strides])
 
 
-class _PickleReader:
-    """Pickle's stack machine without its power: it makes plain values and calls nothing."""
+class _TensorMachine(PickleMachine):
+    """Reads the pickles of a torch file; `storages` are those that its tensors asked for."""
 
     def __init__(self, file: BinaryIO) -> None:
+        super().__init__(file, _ADMITTED)
         self.storages: dict[str, _Storage] = {}
-        self._file = file
 
-    def load(self) -> object:
-        """Read one pickle and leave the file behind its end."""
-        self._stack: list[Any] = []
-        self._below: list[list[Any]] = []  # the stacks under the open marks
-        self._memo: dict[int, Any] = {}
-        with warnings.catch_warnings():
-            # pickletools warns of odd escapes in text; what is not a weight file is refused below anyway
-            warnings.simplefilter("ignore", DeprecationWarning)
-            for opcode, argument, _ in pickletools.genops(self._file):
-                if opcode.name == "STOP":
-                    return self._stack[-1]
-                self._step(opcode.name, argument)
-        raise EOFError("a pickle without an end")
+    def reduced(self, name: Global, *arguments: Any) -> object:
+        if name in _STORAGES:
+            raise TypeError("something is called that is no function")
+        if name == _ORDERED_DICT:
+            return pairs(*arguments) if arguments else {}
+        if name == _PARAMETER:
+            return checked(arguments[0], _Tensor)
+        storage, offset, shape, strides = arguments[:4]
+        return _Tensor(checked(storage, _Storage), offset, checked(shape, tuple), checked(strides, tuple))
 
-    def _step(self, name: str, argument: Any) -> None:
-        stack = self._stack
-        match name:
-            case "PROTO" | "FRAME":
-                pass
-            case _ if name in _PUSH_ARGUMENT:
-                stack.append(argument)
-            case _ if name in _PUSH_CONSTANT:
-                stack.append(_PUSH_CONSTANT[name])
-            case _ if name in _PUSH_EMPTY:
-                stack.append(_PUSH_EMPTY[name]())
-            case "BINPUT" | "LONG_BINPUT":
-                self._memo[argument] = stack[-1]
-            case "MEMOIZE":
-                self._memo[len(self._memo)] = stack[-1]
-            case "BINGET" | "LONG_BINGET":
-                stack.append(self._memo[argument])
-            case "MARK":
-                self._below.append(stack)
-                self._stack = []
-            case "TUPLE" | "APPENDS" | "SETITEMS":
-                self._stack = self._below.pop()
-                _gather(name, self._stack, stack)
-            case "TUPLE1" | "TUPLE2" | "TUPLE3":
-                _gather("TUPLE", stack, [stack.pop() for _ in range(int(name[-1]))][::-1])
-            case "APPEND":
-                _gather("APPENDS", stack, [stack.pop()])
-            case "SETITEM":
-                _gather("SETITEMS", stack, [stack.pop(), stack.pop()][::-1])
-            case "GLOBAL":
-                stack.append(_admitted(argument.replace(" ", ".", 1)))
-            case "STACK_GLOBAL":
-                attribute, module = _checked(stack.pop(), str), _checked(stack.pop(), str)
-                stack.append(_admitted(f"{module}.{attribute}"))
-            case "BINPERSID":
-                stack.append(self._storage(*stack.pop()))
-            case "REDUCE":
-                arguments = stack.pop()
-                stack.append(_made(stack.pop(), *arguments))
-            case "BUILD":  # gives the state dict its attribute _metadata, which is not needed
-                stack.pop()
-                _checked(stack[-1], dict)
-            case _:
-                raise WeightsError(f"refuses the pickle instruction {name}: a weight file holds tensors only")
+    def built(self, target: object, _metadata: object) -> object:
+        # gives the state dict its attribute _metadata, which is not needed
+        return checked(target, dict)
 
-    def _storage(self, tag: object, kind: object, key: object, *rest: object) -> _Storage:
-        _place, length, *view = rest
+    def persistent(self, *identity: Any) -> object:
+        tag, kind, key, _place, length, *view = identity
         if tag != "storage" or view not in ([], [None]):
             raise ValueError("a persistent id that is no whole storage")
-        storage = _Storage(_checked(kind, _Global), _checked(key, str), _checked(length, int))
+        storage = _Storage(checked(kind, Global), checked(key, str), checked(length, int))
         if storage.kind not in _STORAGES or self.storages.setdefault(storage.key, storage) != storage:
             raise ValueError("a storage of no type, or of two")
         return storage
-
-
-def _gather(name: str, stack: list[Any], items: list[Any]) -> None:
-    """Put items into the collection on top of the stack, or on it as a tuple."""
-    if name == "TUPLE":
-        stack.append(tuple(items))
-    elif name == "APPENDS":
-        _checked(stack[-1], list).extend(items)
-    else:
-        _checked(stack[-1], dict).update(_pairs(zip(items[::2], items[1::2], strict=True)))
-
-
-def _pairs(pairs: Iterable[Any]) -> dict[Any, Any]:
-    """A dict whose keys are str and int only: hashing deeply nested tuples would overflow C's stack."""
-    return {_checked(key, str, int): value for key, value in pairs}
-
-
-def _admitted(name: str) -> _Global:
-    if name not in _ADMITTED:
-        raise WeightsError(f"refuses {name}: a weight file holds tensors only")
-    return _Global(name)
-
-
-def _made(name: _Global, *arguments: Any) -> object:
-    """What calling the named global would give, made without a call."""
-    if type(name) is not _Global or name in _STORAGES:
-        raise TypeError("something is called that is no function")
-    if name == _ORDERED_DICT:
-        return _pairs(*arguments) if arguments else {}
-    if name == _PARAMETER:
-        return _checked(arguments[0], _Tensor)
-    storage, offset, shape, strides = arguments[:4]
-    return _Tensor(_checked(storage, _Storage), offset, _checked(shape, tuple), _checked(strides, tuple))
-
-
-def _checked(value: object, *types: type[_T]) -> _T:
-    if type(value) not in types:
-        raise TypeError(f"a {_kind(value)} stands where it cannot")
-    return cast(_T, value)

@@ -1,0 +1,31 @@
+"""Where an embedder expects the five points, in pixels of its square (`rehead.geometry`)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["ARCFACE", "ARCFACE_SIZE", "DLIB", "DLIB_SIZE", "NAMED"]
+
+ARCFACE_SIZE = 112
+# insightface, python-package/insightface/utils/face_align.py: arcface_dst
+ARCFACE = np.array([
+    [38.2946, 51.6963],
+    [73.5318, 51.5014],
+    [56.0252, 71.7366],
+    [41.5493, 92.3655],
+    [70.7299, 92.2041],
+])  # fmt: skip
+
+DLIB_SIZE = 150
+# Median of MTCNN's points in the squares that dlib cuts by its own five (the corners of the eyes and the
+# lower end of the nose, padding 0.25), over the 807 photos of LFW's first 600 pairs: benchmarks/faces.py.
+DLIB = np.array([
+    [47.94, 45.94],
+    [101.62, 45.91],
+    [74.72, 78.63],
+    [51.26, 105.02],
+    [97.81, 105.03],
+])  # fmt: skip
+
+NAMED = {"arcface": (ARCFACE, ARCFACE_SIZE), "dlib": (DLIB, DLIB_SIZE)}
+"""Templates by name, with the side of the square they are for."""
