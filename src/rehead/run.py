@@ -27,8 +27,9 @@ from . import atomic
 from .backbones import Backbone
 from .classify import ImageClassifier
 from .datasets import Dataset, read_dataset
-from .evaluation import Evaluation, confident_mistakes, evaluate, write_report
+from .evaluation import Evaluation, Mistake, confident_mistakes, evaluate
 from .run_directory import Clock, check_place, versions, write_json, write_splits
+from .run_report import NEAR_TEST, run_report, with_maps, with_neighbours
 from .sides import Sides, check_classes, divide
 
 __all__ = ["Run", "options_record", "train"]
@@ -122,6 +123,7 @@ def train(
         model.unreadable_ = unreadable
         clock.lap("head")
         test = _test(model, dataset, tested, network, part, group)
+        mistakes = _mistakes(model, sides, test, network, tested) if test else []
     evaluation = test.evaluation if test else None
     clock.lap("evaluation")
     notes = [*sides.notes, *_about_validation(model, sides), *model.cautions_]
@@ -136,7 +138,7 @@ def train(
         model.write_logs(beside)
         clock.lap("model file")
         if test:
-            _report(beside / "report.html", model, dataset, test, record, notes)
+            _report(beside, model, sides, test, mistakes, record, notes)
         clock.lap("report")
         write_json(beside / "run.json", {**record, "seconds": clock.seconds})
     return Run(folder, model, evaluation, cautions, unreadable, clock.seconds)
@@ -245,6 +247,7 @@ def _record(
         "command": list(command),
         "photos": {"folder": str(dataset.root), **dict(zip(parts.tolist(), counts.tolist(), strict=True))},
         "near_duplicate_groups": int((np.unique(sides.group, return_counts=True)[1] > 1).sum()),
+        "test_photos": "given" if (dataset.splits != "").any() else "drawn",
         "split": sides.digest,
         "seed": model.random_state,
         "folds": model.n_folds_,
@@ -271,37 +274,51 @@ def _plain(value: object) -> object:
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
+def _mistakes(
+    model: ImageClassifier, sides: Sides, test: _Test, network: Backbone, tested: NDArray[np.float32]
+) -> list[Mistake]:
+    """The surest mistakes, with the nearest training photos; `tested` are features by `network`."""
+    dataset = sides.dataset
+    photos = [(dataset.paths[n], dataset.ids[n]) for n in test.rows]
+    classes = model.classes_.tolist()
+    mistakes = confident_mistakes(test.truth, test.probabilities, classes, photos, accepted=test.accepted)
+    if not mistakes:
+        return []
+    trained = dataset.take(sides.part == "train")
+    features = model.extract(
+        trained.paths, network
+    ).plain  # from the cache: not kept while the head was fitted
+    return with_neighbours(mistakes, tested, features, network.blocks, trained.paths, trained.labels.tolist())
+
+
 def _report(
-    path: Path,
+    folder: Path,
     model: ImageClassifier,
-    dataset: Dataset,
+    sides: Sides,
     test: _Test,
+    mistakes: Sequence[Mistake],
     record: dict[str, Any],
     notes: list[str],
 ) -> None:
-    photos = [(dataset.paths[n], dataset.ids[n]) for n in test.rows]
-    classes = model.classes_.tolist()
-    training = model.training_ or {}
-    write_report(
-        path,
+    dataset = sides.dataset
+    run_report(
+        folder / "report.html",
         title=dataset.root.resolve().name or "photos",
+        record=record,
         evaluation=test.evaluation,
-        run=record,
-        mistakes=confident_mistakes(test.truth, test.probabilities, classes, photos, accepted=test.accepted),
+        mistakes=with_maps(mistakes, folder / "model.onnx", threads=model.threads),
         head=_head(model),
-        curves=training.get("curves", ()),
-        curves_sentence=training.get("sentence"),
         operating_point=model.operating_point_.to_dict(),
-        unreadable=[(entry["photo"], entry["reason"]) for entry in record["unreadable"]],
         facts={
             "Photos": len(dataset),
-            "Classes": len(classes),
+            "Classes": len(model.classes_),
             "Trained on": model.n_photos_,
             "Tested on": len(test.rows),
             "Near-duplicate groups": record["near_duplicate_groups"],
             "Unreadable": len(record["unreadable"]),
         },
         notes=notes,
+        left_out={NEAR_TEST: [dataset.ids[n] for n in np.flatnonzero(sides.part == "left out")]},
     )
 
 

@@ -223,6 +223,28 @@ def test_a_class_that_a_given_test_lacks_is_said_as_it_is(
     assert "No test photos were given of: 'c'." in run.cautions
 
 
+def test_report_shows_mistakes_with_their_maps_and_neighbours(
+    tiny_onnx: Path, photo_folder: PhotoFolder, tmp_path: Path
+) -> None:
+    folder = photo_folder(tmp_path / "photos", {"blå": 20, "red fish": 20})
+    for number in range(0, 20, 3):  # wrong labels, so that there are mistakes
+        (folder / "blå" / f"{number:04d}.jpg").rename(folder / "red fish" / f"really blå {number}.jpg")
+    (folder / "red fish" / "broken.jpg").write_bytes(b"")
+    (folder / "red fish" / "notes.txt").write_text("no photo")
+    run = train(folder, tmp_path / "run", classifier=ImageClassifier(tiny_onnx))
+    text = (run.folder / "report.html").read_text("utf-8")
+    wrong = round((1 - run.evaluation.scores.accuracy.value) * run.evaluation.photos) if run.evaluation else 0
+    assert wrong
+    assert text.count('class="views"') == wrong
+    assert text.count('alt="A training photo of') == 3 * wrong
+    assert text.count('alt="Where the evidence for') == wrong
+    assert "What was taken out, and why" in text
+    assert "Files that could not be read: 1" in text
+    assert "red fish/notes.txt" in text
+    assert "drawn at random within each class (seed 0)" in text
+    assert "2-fold" in text or "5-fold" in text
+
+
 # unreadable photos
 
 

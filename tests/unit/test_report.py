@@ -215,7 +215,7 @@ def test_confident_mistakes_are_the_surest_first() -> None:
     photos = [(f"/photos/{i}.jpg", f"{i}.jpg") for i in range(4)]
     found = confident_mistakes(y, p, ["a", "b"], photos, accepted=[True, True, False, True], most=2)
     assert found == [
-        Mistake("/photos/2.jpg", "2.jpg", "b", "a", 0.95, accepted=False),
+        Mistake("/photos/2.jpg", "2.jpg", "b", "a", 0.95, accepted=False, row=2),
         Mistake("/photos/0.jpg", "0.jpg", "a", "b", 0.8, accepted=True),
     ]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from .account import ClassAccount, Evaluation, evaluate
 from .comparison import Comparison, Contender, Cost, compare_answers, write_comparison
 from .intervals import Interval
-from .report import Mistake, confident_mistakes, write_report
+from .mistakes import Mistake, NearPhoto, confident_mistakes
+from .report import TakenOut, write_report
 
 __all__ = [
     "ClassAccount",
@@ -15,6 +16,8 @@ __all__ = [
     "Evaluation",
     "Interval",
     "Mistake",
+    "NearPhoto",
+    "TakenOut",
     "compare_answers",
     "confident_mistakes",
     "evaluate",

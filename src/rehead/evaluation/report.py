@@ -12,19 +12,24 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from ..atomic import write_text
 from ..errors import ReheadError
-from . import metrics
 from .account import ClassAccount, Evaluation
 from .charts import coverage_chart, curves_chart, reliability_chart, strength_chart
+from .mistakes import MOST_MISTAKES, Mistake
 from .wording import count, number, number_range, percent, percent_range
 
-__all__ = ["Mistake", "confident_mistakes", "render", "write_report"]
+__all__ = ["TakenOut", "render", "write_report"]
 
-_MOST_PICTURES = 24
-_THUMBNAIL_SIDE, _THUMBNAIL_QUALITY = 160, 75  # px; some 5 kB a picture
+_THUMBNAIL_SIDE, _NEAR_SIDE, _THUMBNAIL_QUALITY = 200, 96, 75  # px; some 7 and 2 kB a picture
+_MOST_NAMES = 100  # files that are listed under one reason; run.json and splits.csv have them all
+_LISTED_APART = (
+    "unreadable",
+    "skipped",
+    "left_out",
+    "cautions",
+)  # entries of `run` that grow with the photos
 _MOST_ROWS = 30
 _MOST_COLUMNS = 25  # of the confusion matrix: as many as a page is wide
 _MOST_PAIRS = 20
@@ -42,54 +47,19 @@ _MEANINGS = {
 
 
 @dataclass(frozen=True)
-class Mistake:
-    """A test photo that was named wrongly.
+class TakenOut:
+    """Files that were not used.
 
     Parameters
     ----------
-    path : path
-        Where the photo is now; a thumbnail is taken from it.
-    name : str
-        How the report names it.
-    true, predicted : str
-        Classes.
-    probability : float, 0 to 1
-        Of the predicted class.
-    accepted : bool
-        False where the operating point would have answered "unknown".
+    what : str
+        Which they are and why they were taken out, as a phrase.
+    files : sequence of (name, reason)
+        The reason is "" where `what` says it all.
     """
 
-    path: str | os.PathLike[str]
-    name: str
-    true: str
-    predicted: str
-    probability: float
-    accepted: bool = True
-
-
-def confident_mistakes(
-    y_true: ArrayLike,
-    probabilities: ArrayLike,
-    classes: Sequence[str],
-    photos: Sequence[tuple[str | os.PathLike[str], str]],
-    *,
-    accepted: ArrayLike | None = None,
-    most: int = _MOST_PICTURES,
-) -> list[Mistake]:
-    """Return the mistakes that the model was surest of, surest first.
-
-    `y_true` int (n,), `probabilities` float (n, K) and `accepted` bool (n,) as in `evaluate`; `photos` holds
-    n pairs of path and name.
-    """
-    y, p = metrics.check(y_true, probabilities)
-    called, confidence = p.argmax(axis=1), p.max(axis=1)
-    taken = np.ones(len(y), dtype=bool) if accepted is None else np.asarray(accepted, dtype=bool)
-    wrong = np.flatnonzero(called != y)
-    surest = wrong[np.argsort(-confidence[wrong], kind="stable")][:most]
-    return [
-        Mistake(path, name, classes[y[i]], classes[called[i]], float(confidence[i]), bool(taken[i]))
-        for i, (path, name) in zip(surest, [photos[i] for i in surest], strict=True)
-    ]
+    what: str
+    files: Sequence[tuple[str, str]]
 
 
 def write_report(
@@ -104,6 +74,9 @@ def write_report(
     curves_sentence: str | None = None,
     operating_point: Mapping[str, Any] | None = None,
     unreadable: Sequence[tuple[str, str]] = (),
+    taken_out: Sequence[TakenOut] = (),
+    audit: Sequence[str] = (),
+    made: Sequence[str] = (),
     facts: Mapping[str, str | int] | None = None,
     notes: Sequence[str] = (),
 ) -> None:
@@ -132,6 +105,12 @@ def write_report(
         When a photo is "unknown": "probability", answers below it; "outlier_score", photos above it;
         "coverage", the share of known photos it was set to answer. Each optional.
     unreadable : sequence of (name, reason)
+    taken_out : sequence of TakenOut
+        What else was left out, and why.
+    audit : sequence of str
+        What a look at the photos found before anything was trained, plain sentences; stands in front.
+    made : sequence of str
+        How the numbers were made, plain sentences; folded out on demand.
     facts : mapping, optional
         A few numbers beneath the result: {"Photos": 327, "Classes": 2, ...}.
     notes : sequence of str
@@ -154,7 +133,7 @@ def write_report(
         title=title,
         e=evaluation,
         scores=evaluation.scores,
-        run=run,
+        run={name: value for name, value in run.items() if name not in _LISTED_APART},
         version=versions.get("rehead") if isinstance(versions, Mapping) else None,
         meanings={**_MEANINGS, "Log loss": even},
         rows=rows,
@@ -170,8 +149,15 @@ def write_report(
         learning=[curves_chart(curves, quantity) for quantity in ("loss", "accuracy")] if curves else [],
         learning_sentence=curves_sentence,
         unknown=_unknown(operating_point) if operating_point else None,
-        pictures=[{"mistake": m, "data": _picture(m)} for m in mistakes[:_MOST_PICTURES]],
-        unreadable=unreadable,
+        pictures=[_shown(mistake) for mistake in mistakes[:MOST_MISTAKES]],
+        taken_out=[
+            entry
+            for entry in (TakenOut("Files that could not be read", unreadable), *taken_out)
+            if entry.files
+        ],
+        most_names=_MOST_NAMES,
+        audit=audit,
+        made=made,
         facts=facts or {},
         notes=notes,
     )
@@ -265,13 +251,21 @@ def _unknown(operating_point: Mapping[str, Any]) -> str:
     return f"The answer is “unknown” where {when}{aim}."
 
 
-def _picture(mistake: Mistake) -> str | None:
+def _shown(mistake: Mistake) -> dict[str, Any]:
+    """A mistake with its pictures."""
+    return {
+        "mistake": mistake,
+        "data": _picture(mistake.path, _THUMBNAIL_SIDE),
+        "heat": base64.b64encode(mistake.heat).decode("ascii") if mistake.heat else None,
+        "near": [{"photo": near, "data": _picture(near.path, _NEAR_SIDE)} for near in mistake.nearest],
+    }
+
+
+def _picture(path: str | os.PathLike[str], side: int) -> str | None:
     """Return the thumbnail in base64; None where the photo can no longer be read."""
     from ..images import thumbnail
 
     try:
-        return base64.b64encode(thumbnail(mistake.path, _THUMBNAIL_SIDE, quality=_THUMBNAIL_QUALITY)).decode(
-            "ascii"
-        )
+        return base64.b64encode(thumbnail(path, side, quality=_THUMBNAIL_QUALITY)).decode("ascii")
     except (ReheadError, OSError):
         return None

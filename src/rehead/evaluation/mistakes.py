@@ -1,0 +1,94 @@
+"""The mistakes that a report shows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from . import metrics
+
+__all__ = ["MOST_MISTAKES", "Mistake", "NearPhoto", "confident_mistakes"]
+
+MOST_MISTAKES = 24
+"""Mistakes that a report shows: six rows, and some 0.7 MB of pictures with their maps and neighbours."""
+
+
+@dataclass(frozen=True)
+class NearPhoto:
+    """A training photo near a mistake.
+
+    Parameters
+    ----------
+    path : path
+    label : str
+    distance : float
+        0 is the same picture.
+    """
+
+    path: str | os.PathLike[str]
+    label: str
+    distance: float
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A test photo that was named wrongly.
+
+    Parameters
+    ----------
+    path : path
+        Where the photo is now; a thumbnail is taken from it.
+    name : str
+        How the report names it.
+    true, predicted : str
+        Classes.
+    probability : float, 0 to 1
+        Of the predicted class.
+    accepted : bool
+        False where the operating point would have answered "unknown".
+    row : int
+        Which of the test photos it is.
+    heat : bytes or None
+        A JPEG of the predicted class's map over the photo.
+    nearest : sequence of NearPhoto
+        Training photos that look most like it, nearest first.
+    """
+
+    path: str | os.PathLike[str]
+    name: str
+    true: str
+    predicted: str
+    probability: float
+    accepted: bool = True
+    row: int = 0
+    heat: bytes | None = None
+    nearest: Sequence[NearPhoto] = ()
+
+
+def confident_mistakes(
+    y_true: ArrayLike,
+    probabilities: ArrayLike,
+    classes: Sequence[str],
+    photos: Sequence[tuple[str | os.PathLike[str], str]],
+    *,
+    accepted: ArrayLike | None = None,
+    most: int = MOST_MISTAKES,
+) -> list[Mistake]:
+    """Return the mistakes that the model was surest of, surest first.
+
+    `y_true` int (n,), `probabilities` float (n, K) and `accepted` bool (n,) as in `evaluate`; `photos` holds
+    n pairs of path and name.
+    """
+    y, p = metrics.check(y_true, probabilities)
+    called, confidence = p.argmax(axis=1), p.max(axis=1)
+    taken = np.ones(len(y), dtype=bool) if accepted is None else np.asarray(accepted, dtype=bool)
+    wrong = np.flatnonzero(called != y)
+    surest = wrong[np.argsort(-confidence[wrong], kind="stable")][:most]
+    return [
+        Mistake(path, name, classes[y[i]], classes[called[i]], float(confidence[i]), bool(taken[i]), i)
+        for i, (path, name) in ((i, photos[i]) for i in surest.tolist())
+    ]
