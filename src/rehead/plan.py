@@ -28,7 +28,8 @@ __all__ = ["OF_THE_NETWORK", "Plan", "carry_out", "from_scratch_only", "is_of_th
 
 OF_THE_NETWORK = (
     *("dropout", "epochs", "patience", "lr", "optimizer", "schedule", "warm_up"),
-    *("weight_decay", "layer_decay", "batch_size", "augment", "views", "label_smoothing", "mixup", "clip"),
+    *("weight_decay", "layer_decay", "batch_size", "augment", "views", "label_smoothing", "mixup"),
+    *("clip", "average"),
     *("precision", "accelerator", "devices"),
 )
 """Options that say how a network is trained, and nothing where none is."""
@@ -62,7 +63,7 @@ class Plan:
     keep : {"better", "always"}
         As in `FineTuned`.
     head, dropout, epochs, patience, lr, optimizer, schedule, warm_up, weight_decay, layer_decay, \
-batch_size, augment, views, label_smoothing, mixup, clip, precision, accelerator, devices
+batch_size, augment, views, label_smoothing, mixup, clip, average, precision, accelerator, devices
         As in `TrainingOptions`.
     """
 
@@ -99,6 +100,7 @@ batch_size, augment, views, label_smoothing, mixup, clip, precision, accelerator
     label_smoothing: float = 0.0
     mixup: float = 0.0
     clip: float = 1.0
+    average: float = 0.98
     precision: Literal["auto", "32", "bf16-mixed", "16-mixed"] = "auto"
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     devices: int = 1

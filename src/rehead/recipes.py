@@ -19,6 +19,7 @@ _KERAS = Plan(
     weight_decay=0.0,
     layer_decay=1.0,
     clip=0.0,
+    average=0.0,
     patience=0,
     optimizer="adam",
     lr=1e-3,

@@ -114,6 +114,25 @@ def test_the_same_seed_gives_the_same_numbers_and_another_gives_others(train: An
     assert numbers(one) == numbers(two) != numbers(other)
 
 
+def test_the_weights_that_are_kept_are_averaged_and_those_that_are_trained_are_not(
+    train: Any, tmp_path: Path
+) -> None:
+    averaged, _ = train(replace(QUICK, epochs=1, average=0.9), "averaged")
+    plain, _ = train(replace(QUICK, epochs=1, average=0.0), "plain")
+    start = tiny().state_dict()
+    states = [
+        torch.load(tmp_path / name / "last.ckpt", weights_only=True)["state_dict"]
+        for name in ("averaged", "plain")
+    ]
+    for name, value in plain.state_dict().items():
+        trained = states[0][f"network.{name}"]
+        assert torch.equal(trained, states[1][f"network.{name}"]), name  # averaging does not change training
+        assert torch.equal(trained, value), name
+    moved = (plain.linear.weight - start["linear.weight"]).abs().sum()
+    behind = (averaged.linear.weight - start["linear.weight"]).abs().sum()
+    assert 0 < behind < moved
+
+
 def test_early_stopping_waits_for_so_many_epochs(train: Any) -> None:
     options = replace(QUICK, epochs=30, patience=2, lr=1e-12, schedule="constant", warm_up=0)
     _, trained = train(options)

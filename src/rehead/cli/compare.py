@@ -76,6 +76,7 @@ def compare(
     label_smoothing: options.LabelSmoothing = 0.0,
     mixup: options.Mixup = 0.0,
     clip: options.Clip = 1.0,
+    average: options.Average = 0.98,
     precision: options.Precision = "auto",
     accelerator: options.Accelerator = "auto",
     devices: options.Devices = 1,

@@ -168,6 +168,13 @@ Clip = Annotated[
     float,
     typer.Option(min=0, help="Largest norm of the gradient; 0: no limit.", rich_help_panel=NETWORK),
 ]
+Average = Annotated[
+    float,
+    typer.Option(
+        help="Keep a running average of the weights, to which each step adds 1 - so much; 0: the last ones.",
+        rich_help_panel=NETWORK,
+    ),
+]
 Precision = Annotated[str, typer.Option(help="auto, 32, bf16-mixed or 16-mixed.", rich_help_panel=NETWORK)]
 Accelerator = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", rich_help_panel=NETWORK)]
 Devices = Annotated[int, typer.Option(min=1, help="Accelerators to train on.", rich_help_panel=NETWORK)]

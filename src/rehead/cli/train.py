@@ -57,6 +57,7 @@ def train(
     label_smoothing: options.LabelSmoothing = 0.0,
     mixup: options.Mixup = 0.0,
     clip: options.Clip = 1.0,
+    average: options.Average = 0.98,
     precision: options.Precision = "auto",
     accelerator: options.Accelerator = "auto",
     devices: options.Devices = 1,

@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from numpy.typing import NDArray
+from torch import nn
 from torch.nn import functional
 
 from .. import atomic
@@ -151,7 +152,7 @@ class Keep(Checkpoint):
         best = best_of(curves)
         if trainer.is_global_zero and best is curves[-1]:
             buffer = io.BytesIO()
-            torch.save(module.network.state_dict(), buffer)
+            torch.save(module.averaged_state(), buffer)
             atomic.write_bytes(self.work / weights_file(best), buffer.getvalue())
         trainer.save_checkpoint(self.work / LAST)
         trainer.should_stop = trainer.should_stop or finished(curves, self.options)
@@ -192,6 +193,7 @@ class Loop(pl.LightningModule):
         self.pretrained = pretrained
         self.progress: Callable[[int, int], None] | None = None
         self.curves: list[Epoch] = []
+        self.average: dict[str, torch.Tensor] = {}
         self.held: list[torch.Tensor] = []  # logits of the validation photos, after each epoch
         self.frozen, self.begun = options.train == "frozen", begun
         self.maps = self.frozen or begun
@@ -229,6 +231,42 @@ class Loop(pl.LightningModule):
         rows = np.flatnonzero(self.photos.validation)
         size = self.options.batch_size
         return batches(self.file, self.photos.target, rows, size=size, seed=self.seed, maps=self.maps)
+
+    # the average of the weights
+
+    def _moving(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """What training changes: the trained parameters, and what batch norm has counted."""
+        for name, value in self.network.state_dict(keep_vars=True).items():
+            if value.is_floating_point() and (value.requires_grad or not isinstance(value, nn.Parameter)):
+                yield name, value.detach()
+
+    def on_fit_start(self) -> None:
+        """Called by Lightning, after a state was loaded."""
+        if self.options.average and not self.average:
+            self.average = {name: value.clone() for name, value in self._moving()}
+        self.average = {name: value.to(self.device) for name, value in self.average.items()}
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Called by Lightning after each step."""
+        if self.average:
+            # TensorFlow's ExponentialMovingAverage: the first steps do not count for long
+            kept = min(self.options.average, (1 + self.global_step) / (10 + self.global_step))
+            for name, value in self._moving():
+                self.average[name].lerp_(value, 1 - kept)
+
+    def _swap(self) -> None:
+        for name, value in self._moving() if self.average else ():
+            own = value.clone()
+            value.copy_(self.average[name])
+            self.average[name].copy_(own)
+
+    def on_validation_epoch_end(self) -> None:
+        """Called by Lightning."""
+        self._swap()
+
+    def averaged_state(self) -> dict[str, torch.Tensor]:
+        """The network's state with the averaged weights, as they are validated."""
+        return {**self.network.state_dict(), **self.average}
 
     # training
 
@@ -273,6 +311,7 @@ class Loop(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Called by Lightning."""
+        self._swap()
         self._logits: list[torch.Tensor] = []
 
     def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], _index: int) -> None:
@@ -341,9 +380,9 @@ class Loop(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Called by Lightning."""
         checkpoint["curves"] = [asdict(epoch) for epoch in self.curves]
-        checkpoint["held"] = self.held
+        checkpoint["held"], checkpoint["average"] = self.held, self.average
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Called by Lightning."""
         self.curves = [Epoch(**epoch) for epoch in checkpoint["curves"]]
-        self.held = checkpoint["held"]
+        self.held, self.average = checkpoint["held"], checkpoint["average"]

@@ -66,6 +66,9 @@ class TrainingOptions:
         Both parameters of the beta distribution of Zhang et al. 2018; 0: no mixup.
     clip : float
         Largest norm of the gradient; 0: no limit.
+    average : float
+        In [0, 1). The weights that are validated and kept are a running average, to which each step
+        contributes 1 - average of what is new (Polyak and Juditsky 1992); 0: those of the last step.
     precision : {"auto", "32", "bf16-mixed", "16-mixed"}
         "auto": bfloat16 on CUDA devices that have it, otherwise 32 bits.
     accelerator : {"auto", "cpu", "cuda", "mps"}
@@ -95,6 +98,7 @@ class TrainingOptions:
     label_smoothing: float = 0.0
     mixup: float = 0.0
     clip: float = 1.0
+    average: float = 0.98
     precision: Literal["auto", "32", "bf16-mixed", "16-mixed"] = "auto"
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     devices: int = 1
@@ -104,7 +108,7 @@ class TrainingOptions:
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise DataError(f"{name} is {value!r}; expected a whole number, {least} or more")
-        for name in ("dropout", "warm_up", "label_smoothing"):
+        for name in ("dropout", "warm_up", "label_smoothing", "average"):
             if not 0 <= getattr(self, name) < 1:
                 raise DataError(f"{name} is {getattr(self, name)}; expected at least 0 and less than 1")
         for name in ("weight_decay", "mixup", "clip"):
