@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import errors
     from .activations import layer_maps
+    from .auditing import Audit, Finding, audit
     from .classify import ImageClassifier
     from .compare import compare_models
     from .errors import ReheadError
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "UNKNOWN",
+    "Audit",
     "Explainer",
+    "Finding",
     "ImageClassifier",
     "Plan",
     "Prediction",
@@ -36,6 +39,7 @@ __all__ = [
     "PreprocessSpec",
     "ReheadError",
     "__version__",
+    "audit",
     "compare_models",
     "errors",
     "explain",
@@ -47,6 +51,8 @@ __all__ = [
 
 _HOMES = {
     "Explainer": "saliency",
+    "Audit": "auditing",
+    "Finding": "auditing",
     "ImageClassifier": "classify",
     "Plan": "plan",
     "Prediction": "predict",
@@ -54,6 +60,7 @@ _HOMES = {
     "PreprocessSpec": "images",
     "ReheadError": "errors",
     "UNKNOWN": "predict",
+    "audit": "auditing",
     "compare_models": "compare",
     "explain": "saliency",
     "layer_maps": "activations",

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import atomic
+from .auditing import Audit, brief, brief_cautions, burst_groups
 from .backbones import Backbone
 from .classify import ImageClassifier
 from .datasets import Dataset, read_dataset
@@ -53,6 +54,8 @@ class Run:
         Id and reason of each photo that was left out.
     seconds : dict of str to float
         Time of each step.
+    audit : Audit
+        In short: contradictions, labels in doubt and bursts.
     """
 
     folder: Path
@@ -61,6 +64,7 @@ class Run:
     cautions: list[str]
     unreadable: list[tuple[str, str]]
     seconds: dict[str, float]
+    audit: Audit
 
 
 def train(
@@ -118,17 +122,23 @@ def train(
             sides = divide(dataset, features, network, share=test_share, seed=model.random_state)
         part, group = sides.part, sides.group
         tested, rows = features.plain[part == "test"], part == "train"
+        bursts = burst_groups(dataset.ids, features.plain[:, network.blocks[-1]])
         del features  # a row is 12 kB, and fitting fetches those it needs from the cache
         model.fit_split(dataset.take(rows), group[rows])
         model.unreadable_ = unreadable
         clock.lap("head")
+        found = brief(dataset, group, bursts, trained=rows, held_out=model.selection_.held_out)
         test = _test(model, dataset, tested, network, part, group)
         mistakes = _mistakes(model, sides, test, network, tested) if test else []
     evaluation = test.evaluation if test else None
     clock.lap("evaluation")
     notes = [*sides.notes, *_about_validation(model, sides), *model.cautions_]
-    cautions = notes + (evaluation.cautions if evaluation else [])
-    record = _record(model, sides, command, unreadable, cautions)
+    seen = brief_cautions(found)
+    cautions = notes + seen + (evaluation.cautions if evaluation else [])
+    record = {
+        **_record(model, sides, command, unreadable, cautions),
+        "audit": {"counts": found.counts, "summary": seen},
+    }
     with atomic.replacing_folder(folder) as beside:
         write_splits(beside / "splits.csv", dataset, part, group)
         metrics = evaluation.to_dict() if evaluation else None
@@ -141,7 +151,7 @@ def train(
             _report(beside, model, sides, test, mistakes, record, notes)
         clock.lap("report")
         write_json(beside / "run.json", {**record, "seconds": clock.seconds})
-    return Run(folder, model, evaluation, cautions, unreadable, clock.seconds)
+    return Run(folder, model, evaluation, cautions, unreadable, clock.seconds, found)
 
 
 def _about_validation(model: ImageClassifier, sides: Sides) -> list[str]:
@@ -318,6 +328,7 @@ def _report(
             "Unreadable": len(record["unreadable"]),
         },
         notes=notes,
+        audit=record["audit"]["summary"],
         left_out={NEAR_TEST: [dataset.ids[n] for n in np.flatnonzero(sides.part == "left out")]},
     )
 

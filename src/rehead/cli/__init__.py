@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from ..errors import ReheadError
-from . import augment, compare, evaluate, explain, layers, predict, recipes, similar, train, weights
+from . import audit, augment, compare, evaluate, explain, layers, predict, recipes, similar, train, weights
 
 __all__ = ["app", "main"]
 
@@ -27,6 +27,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("audit", short_help="Look for what is wrong with photos before training.")(audit.audit)
 app.command("train", short_help="Train a classifier on photos, and test it.")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)

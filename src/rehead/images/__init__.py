@@ -7,6 +7,7 @@ photo looks the same to all of them: upright, 8 bits, RGB, over white.
 from __future__ import annotations
 
 from ..preprocess import PreprocessSpec
+from .headers import Header, read_header
 from .reading import (
     IMAGE_SUFFIXES,
     MAX_PIXELS,
@@ -23,6 +24,7 @@ from .writing import write_jpeg, write_png
 __all__ = [
     "IMAGE_SUFFIXES",
     "MAX_PIXELS",
+    "Header",
     "PreprocessSpec",
     "image_size",
     "is_image_name",
@@ -30,6 +32,7 @@ __all__ = [
     "patches",
     "pyramid",
     "read_bytes",
+    "read_header",
     "read_image",
     "thumbnail",
     "warped",

@@ -1,0 +1,148 @@
+"""`rehead audit`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ..auditing import Audit
+
+__all__ = ["audit"]
+
+_EXAMPLES = 3  # of each kind, printed
+
+
+def audit(
+    photos: Annotated[
+        Path,
+        typer.Argument(
+            help="Photos with their classes, in any form `rehead train` takes.", show_default=False
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for audit.json and audit.html.", show_default=False),
+    ] = None,
+    write_csv: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV to write, for `rehead train`: with suggested labels, groups, and what to leave out.",
+            show_default=False,
+        ),
+    ] = None,
+    fail_on: Annotated[
+        str | None,
+        typer.Option(
+            help="End with exit code 1 where one of these kinds is found, such as leak,unreadable; "
+            "any: whatever it is.",
+            show_default=False,
+        ),
+    ] = None,
+    backbone: Annotated[
+        str,
+        typer.Option(
+            help="Network that tells photos apart: a name of `rehead weights list`, or an ONNX file."
+        ),
+    ] = "efficientnet_lite0",
+    weights: Annotated[
+        Path | None, typer.Option(help="Weight file of the named backbone.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the folds in which labels are checked.")] = 0,
+    cache: Annotated[bool, typer.Option(help="Keep features, so that the next run is faster.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Processors to use; all by default.", show_default=False)
+    ] = None,
+) -> None:
+    """Look for what is wrong with photos before training: copies, leaks, wrong labels, spoilt files.
+
+    No photo is changed. Kinds of findings: unreadable, contradiction (one picture under two classes), leak
+    (the same on both sides of the split), label (in doubt), copy, burst, outlier, balance (small classes),
+    blank, dark, blurred, tiny and shape (very long or tall).
+    """
+    from ..auditing import audit as look
+    from ..auditing import write_audit
+    from ..auditing import write_csv as write_list
+    from .progress import photo_progress
+
+    kinds = _kinds(fail_on)
+    with photo_progress("Looking at photos") as progress:
+        result = look(
+            photos,
+            backbone=backbone,
+            weights=weights,
+            seed=seed,
+            cache=cache,
+            threads=threads,
+            progress=progress,
+        )
+    wrote = []
+    if out is not None:
+        wrote += write_audit(result, out, command=["rehead", *sys.argv[1:]])
+    if write_csv is not None:
+        write_list(result, write_csv)
+        wrote.append(write_csv)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(result.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        _show(result, wrote)
+    if failed := [kind for kind in result.counts if kind in kinds]:
+        print(f"rehead: found {', '.join(failed)}, as --fail-on asks", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def _kinds(text: str | None) -> frozenset[str]:
+    """The kinds that --fail-on names."""
+    from ..auditing import KINDS, check_kinds
+
+    names = [name.strip() for name in (text or "").split(",") if name.strip()]
+    if text is not None and not names:
+        raise typer.BadParameter(
+            f"names no kind; expected some of {', '.join(KINDS)}", param_hint="--fail-on"
+        )
+    check_kinds(name for name in names if name != "any")
+    return frozenset(KINDS) if "any" in names else frozenset(names)
+
+
+def _show(audit: Audit, wrote: list[Path]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from ..auditing import KINDS
+
+    console = Console()
+    photos = len(audit.dataset)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("kind", no_wrap=True)
+    table.add_column("found", justify="right", no_wrap=True)
+    table.add_column(f"in {photos} photos of {len(audit.dataset.classes)} classes", overflow="fold")
+    for (kind, number), sentence in zip(audit.counts.items(), audit.summary(), strict=True):
+        table.add_row(kind, str(number), Text(sentence))
+    console.print(table if audit.findings else f"Nothing was found in {photos} photos.", highlight=False)
+    for kind, number in audit.counts.items():
+        console.print(f"{KINDS[kind].title}, gravest first:", style="bold", highlight=False)
+        for finding in audit.of(kind)[:_EXAMPLES]:
+            line = _line(finding.photos or finding.labels, finding.detail)
+            console.print(f"    {line}", highlight=False, markup=False, soft_wrap=True)
+        if number > _EXAMPLES:
+            console.print(f"    and {number - _EXAMPLES} more", highlight=False)
+    if (less := len(audit.left_out)) and not wrote:
+        verb = "is" if less == 1 else "are"
+        console.print(f"{less} of the photos {verb} better left out; --write-csv writes a list that does so.")
+    if wrote:
+        names = ", ".join(map(str, wrote))
+        console.print(f"wrote {names}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _line(names: tuple[str, ...], detail: str) -> str:
+    """What is found, and in which photos: the first two of them."""
+    named = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
+    return f"{named}: {detail}" if named else detail
