@@ -3,7 +3,8 @@
 The distance of two photos is one minus the cosine of their features, averaged over the last two depths.
 It depends on these two photos alone: 0 is the same picture, 1 nothing in common. Of one depth, two,
 three, six and all, centred, scaled or as they are, none was better on every kind of photo, and two as they
-are never far behind (benchmarks/neighbours.py).
+are never far behind: the nearest photo was of the same class for 94.8, 83.2 and 72.0 % of three folders,
+with one depth for 94.5, 83.1 and 66.1 %.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from .images.drawing import Tile, draw_sheet, fitted
 
 __all__ = ["Neighbour", "Neighbours", "draw_neighbours", "nearest", "similar"]
 
-_DEPTHS = 2  # benchmarks/neighbours.py
+_DEPTHS = 2  # see above
 _TILE = 1024  # rows compared at a time, so that memory stays flat
 _COLUMNS = 6
 _SIDE = 150  # px

@@ -283,7 +283,7 @@ class Explainer:
         """Probabilities (K,), outlier score and the drop of each where a place is covered (K, g, g).
 
         The covered photos go through the network side by side, one on each processor: a batch of
-        them takes five times as long and ten times the memory (benchmarks/saliency.py).
+        them takes five times as long and ten times the memory.
         """
         edges = np.linspace(0, len(pixels), _CELLS + 1).round().astype(int)
         places = [(r, c) for r in range(_CELLS - 1) for c in range(_CELLS - 1)]
