@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .neighbours import similar
     from .plan import Plan
     from .predict import UNKNOWN, Prediction, Predictor, load_model
+    from .revisit import report
     from .run import train
     from .saliency import Explainer, explain
 
@@ -45,6 +46,7 @@ __all__ = [
     "explain",
     "layer_maps",
     "load_model",
+    "report",
     "similar",
     "train",
 ]
@@ -65,6 +67,7 @@ _HOMES = {
     "explain": "saliency",
     "layer_maps": "activations",
     "load_model": "predict",
+    "report": "revisit",
     "similar": "neighbours",
     "train": "run",
 }

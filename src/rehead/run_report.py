@@ -159,6 +159,8 @@ def _made(record: Mapping[str, Any]) -> list[str]:
         )
     elif record.get("test_photos") == "given":
         sides += " Those to test on were given as such."
+    elif record.get("test_photos") == "unseen":
+        sides += " Those to test on are all that are no training photos and no near-duplicates of one."
     if record["folds"]:
         chosen = (
             f"The head was chosen by {record['folds']}-fold cross-validation on the training photos, "

@@ -11,7 +11,20 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from ..errors import ReheadError
-from . import audit, augment, compare, evaluate, explain, layers, predict, recipes, similar, train, weights
+from . import (
+    audit,
+    augment,
+    compare,
+    evaluate,
+    explain,
+    layers,
+    predict,
+    recipes,
+    report,
+    similar,
+    train,
+    weights,
+)
 
 __all__ = ["app", "main"]
 
@@ -33,6 +46,9 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("compare", short_help="Train several networks, and say which is better.")(compare.compare)
 app.command("recipes", short_help="List the settings of well-known tutorials.")(recipes.recipes)
+app.command("report", short_help="Write a run's report again, after relabelling or with more photos.")(
+    report.report
+)
 app.command("explain")(explain.explain)
 app.command("similar")(similar.similar)
 app.command("layers")(layers.layers)

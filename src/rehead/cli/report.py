@@ -1,0 +1,66 @@
+"""`rehead report`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["report"]
+
+
+def report(
+    run: Annotated[
+        Path, typer.Argument(help="Run directory, as `rehead train` wrote it.", show_default=False)
+    ],
+    photos: Annotated[
+        Path | None,
+        typer.Option(
+            "--photos",
+            help="Test on these photos with known classes instead, in any form `rehead train` takes; those "
+            "that were trained on are left out.",
+            show_default="the run's test photos, with the labels its splits.csv has now",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder for report.html and metrics.json.",
+            show_default="the run directory",
+        ),
+    ] = None,
+    cache: Annotated[bool, typer.Option(help="Keep features, so that the next run is faster.")] = True,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Processors to use; all by default.", show_default=False)
+    ] = None,
+) -> None:
+    """Write a run's report again, after photos were relabelled or with more photos; nothing is trained."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from ..evaluation.wording import percent
+    from ..revisit import report as write_again
+    from .progress import photo_progress
+    from .tables import scores_table
+
+    with photo_progress("Looking at photos") as progress:
+        found = write_again(
+            run,
+            photos,
+            out=out,
+            cache=cache,
+            threads=threads,
+            progress=progress,
+            command=["rehead", *sys.argv[1:]],
+        )
+    console = Console()
+    console.print(scores_table(found.evaluation))
+    for note in (*found.notes, *found.evaluation.cautions):
+        console.print(Text(note))
+    if found.before is not None:
+        console.print(Text(f"Accuracy until now: {percent(found.before)}"))
+    typer.echo(f"wrote {found.path}")
