@@ -140,7 +140,7 @@ def report(
         },
         notes=found.notes,
         left_out={found.why: [found.dataset.ids[n] for n in np.flatnonzero(found.part == "left out")]},
-        audit=record.get("audit_summary", ()),
+        audit=record.get("audit", {}).get("summary", ()),
     )
     written = {**metrics, "test": evaluation.to_dict(), "cautions": found.notes + evaluation.cautions}
     write_json(place / "metrics.json", written)
