@@ -57,14 +57,13 @@ def test_sharpness_falls_with_blur_and_not_with_size() -> None:
 def test_complaints_say_what_is_wrong() -> None:
     limits = QualityLimits()
     assert limits.complaints(Quality(80, 20, 5, -10, 90)) == ()
-    said = limits.complaints(Quality(18, 2, -70, 45, 0))
-    assert [word for phrase in said for word in ("wide", "blurred", "aside", "up") if word in phrase] == [
-        "wide",
-        "blurred",
-        "aside",
-        "up",
-    ]
-    assert "18 pixels wide, less than 32" in said
+    bad = Quality(18, 2, -70, 45, 0)
+    assert limits.kinds(bad) == ("too small", "blurred", "turned away", "turned away")
+    small, blurred, aside, up = limits.complaints(bad)
+    assert small == "18 pixels wide, less than 32"
+    assert blurred == "blurred: sharpness 2.0, less than 4"
+    assert aside == "turned aside by 70 degrees, more than 50"
+    assert up == "turned up or down by 45 degrees, more than 40"
 
 
 def test_arcface_is_nearly_straight_ahead() -> None:

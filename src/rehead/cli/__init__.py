@@ -17,6 +17,7 @@ from . import (
     compare,
     evaluate,
     explain,
+    faces,
     layers,
     predict,
     recipes,
@@ -53,6 +54,7 @@ app.command("explain")(explain.explain)
 app.command("similar")(similar.similar)
 app.command("layers")(layers.layers)
 app.command("augment")(augment.augment)
+app.add_typer(faces.app, name="faces")
 app.add_typer(weights.app, name="weights")
 
 

@@ -92,14 +92,23 @@ class QualityLimits:
 
     def complaints(self, quality: Quality) -> tuple[str, ...]:
         """What is wrong with a face, as phrases; none where it is good enough."""
+        return tuple(phrase for _, phrase in self._said(quality))
+
+    def kinds(self, quality: Quality) -> tuple[str, ...]:
+        """The same in a word or two each, to be counted: "too small", "blurred", "turned away"."""
+        return tuple(kind for kind, _ in self._said(quality))
+
+    def _said(self, quality: Quality) -> list[tuple[str, str]]:
         said = []
         if quality.side < self.side:
-            said.append(f"{quality.side:.0f} pixels wide, less than {self.side:.0f}")
+            said.append(("too small", f"{quality.side:.0f} pixels wide, less than {self.side:.0f}"))
         if quality.sharpness < self.sharpness:
-            said.append(f"blurred: sharpness {quality.sharpness:.1f}, less than {self.sharpness:g}")
-        if abs(quality.yaw) > self.yaw:
-            said.append(f"turned aside by {abs(quality.yaw):.0f} degrees, more than {self.yaw:.0f}")
-        if abs(quality.pitch) > self.pitch:
-            way = "up" if quality.pitch > 0 else "down"
-            said.append(f"turned {way} by {abs(quality.pitch):.0f} degrees, more than {self.pitch:.0f}")
-        return tuple(said)
+            said.append(
+                ("blurred", f"blurred: sharpness {quality.sharpness:.1f}, less than {self.sharpness:g}")
+            )
+        turns = (("aside", quality.yaw, self.yaw), ("up or down", quality.pitch, self.pitch))
+        for way, angle, most in turns:
+            if abs(angle) > most:
+                phrase = f"turned {way} by {abs(angle):.0f} degrees, more than {most:.0f}"
+                said.append(("turned away", phrase))
+        return said

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["ARCFACE", "ARCFACE_SIZE", "DLIB", "DLIB_SIZE", "NAMED"]
+from ..geometry import Points
+
+__all__ = ["ARCFACE", "ARCFACE_SIZE", "DLIB", "DLIB_SIZE", "NAMED", "with_margin"]
 
 ARCFACE_SIZE = 112
 # insightface, python-package/insightface/utils/face_align.py: arcface_dst
@@ -29,3 +31,9 @@ DLIB = np.array([
 
 NAMED = {"arcface": (ARCFACE, ARCFACE_SIZE), "dlib": (DLIB, DLIB_SIZE)}
 """Templates by name, with the side of the square they are for."""
+
+
+def with_margin(name: str, size: int, margin: float) -> Points:
+    """A named template in a square of `size` pixels, with `margin` times its own square added all round."""
+    points, side = NAMED[name]
+    return np.asarray((points / side + margin) * (size / (1 + 2 * margin)))

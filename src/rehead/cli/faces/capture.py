@@ -1,0 +1,111 @@
+"""`rehead faces capture`."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .detect import DetectorChoice, counted
+
+if TYPE_CHECKING:
+    from ...faces.capture import Capture, Moment
+
+__all__ = ["capture"]
+
+
+def capture(
+    source: Annotated[
+        str,
+        typer.Option(
+            "--from", help="webcam, webcam:1 (the second), a video file or a folder.", show_default=False
+        ),
+    ],
+    person: Annotated[str, typer.Option(help="Whose face it is: the folder's name.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the people.", show_default=False)],
+    count: Annotated[int, typer.Option(min=1, help="Faces to keep.")] = 100,
+    val: Annotated[
+        float,
+        typer.Option(min=0, max=0.9, help="Share for validation: OUT/train/PERSON and OUT/val/PERSON."),
+    ] = 0.0,
+    every: Annotated[int, typer.Option(min=1, help="Look at every so many-th frame.")] = 1,
+    smallest: Annotated[float, typer.Option(min=4, help="Least side of a face to keep, pixels.")] = 64,
+    size: Annotated[int, typer.Option(min=16, help="Side of the pictures written, pixels.")] = 224,
+    detector: Annotated[DetectorChoice, typer.Option(help="How faces are found.")] = DetectorChoice.mtcnn,
+    preview: Annotated[bool, typer.Option(help="Show a window, where there is a screen.")] = True,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Processors to use; all by default.", show_default=False)
+    ] = None,
+) -> None:
+    """Collect a person's face from a camera, a video or photos; Enter or Ctrl-C ends, nothing is lost."""
+    from ...errors import DataError
+    from ...faces import FaceDetector, QualityLimits
+    from ...faces.capture import capture as collect
+    from ...faces.crops import CropPlan
+    from .preview import open_preview
+
+    finder = FaceDetector(detector.value, retry=False, threads=threads)
+    entered = _enter_pressed()
+    with open_preview(f"{person} - Enter ends", wanted=preview) as window:
+
+        def watch(moment: Moment) -> bool:
+            _count(moment, count)
+            return (window is None or window.show(moment)) and not entered.is_set()
+
+        done = collect(
+            source,
+            person,
+            out,
+            detector=finder,
+            count=count,
+            val=val,
+            every=every,
+            limits=QualityLimits(side=smallest),
+            crops=CropPlan(size, 0.5),
+            watch=watch,
+        )
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+    for path, reason in done.unreadable:
+        typer.echo(f"unreadable: {path}: {reason}")
+    typer.echo(_summary(done, out, person))
+    if not done.train and not done.val:
+        why = _reasons(done) or "none could be read"
+        raise DataError(f"{source}: no face was kept of {counted(done.frames, 'frame')}; {why}")
+
+
+def _enter_pressed() -> threading.Event:
+    """An event that is set once Enter is pressed in the terminal."""
+    event = threading.Event()
+    if sys.stdin is not None and sys.stdin.isatty():
+
+        def wait() -> None:
+            sys.stdin.readline()
+            event.set()
+
+        threading.Thread(target=wait, daemon=True).start()
+    return event
+
+
+def _count(moment: Moment, count: int) -> None:
+    """A line that counts on the error output of a terminal."""
+    if sys.stderr.isatty():
+        print(f"\r{moment.kept} of {count}  {moment.note:<40}", end="", file=sys.stderr, flush=True)
+
+
+def _summary(done: Capture, out: Path, person: str) -> str:
+    kept = len(done.train) + len(done.val)
+    if done.val:
+        where = f"{len(done.train)} in {out / 'train' / person}, {len(done.val)} in {out / 'val' / person}"
+    else:
+        where = f"in {out / person}"
+    reasons = _reasons(done)
+    said = f"kept {counted(kept, 'face')} of {counted(done.frames, 'frame')}, {where}"
+    return said + (f"; left out: {reasons}" if reasons else "")
+
+
+def _reasons(done: Capture) -> str:
+    return ", ".join(f"{number} {reason}" for reason, number in done.left_out.most_common())

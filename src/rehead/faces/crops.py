@@ -1,0 +1,253 @@
+"""Faces cut out of photos: aligned squares as files, and a record of where each came from."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..atomic import replacing_folder, write_text
+from ..engine import processors
+from ..errors import DataError, ImageError, OutputError
+from ..features import Progress
+from ..geometry import similarity
+from ..images import read_image, warped, write_jpeg
+from .detect import FaceDetector
+from .face import Face, Rule, choose
+from .quality import QualityLimits
+from .templates import with_margin
+
+__all__ = ["CropNames", "CropPlan", "PhotoFaces", "check_new", "find_faces", "save_crops"]
+
+_LEAST_SIDE = 16  # pixels; no network looks at less
+
+
+@dataclass(frozen=True)
+class CropPlan:
+    """How faces are cut out.
+
+    Parameters
+    ----------
+    size : int
+        Side of the squares, pixels.
+    margin : float
+        What is added on every side of the face (brows to chin), as a share of it; 0 or more.
+    """
+
+    size: int = 160
+    margin: float = 0.25
+
+    def __post_init__(self) -> None:
+        if self.size < _LEAST_SIDE or not 0 <= self.margin <= 4:
+            raise DataError(
+                f"crops: expected a size of {_LEAST_SIDE} pixels or more and a margin of 0 to 4, "
+                f"not {self.size} and {self.margin}"
+            )
+
+    def cut(self, pixels: NDArray[np.uint8], face: Face) -> NDArray[np.uint8]:
+        """The aligned square, uint8 (size, size, 3)."""
+        return warped(
+            pixels, similarity(face.points, with_margin("arcface", self.size, self.margin)), self.size
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoFaces:
+    """What was found in one photo.
+
+    Parameters
+    ----------
+    path : path
+    size : (width, height)
+        Of the upright photo; (0, 0) where it cannot be read.
+    faces : tuple of Face
+        Those that were meant, by the rule.
+    crops : tuple of uint8 array (S, S, 3)
+        One a face, where they were asked for.
+    found : int
+        How many faces were detected.
+    error : str
+        Why the photo has no answer; "" where it has one.
+    """
+
+    path: Path
+    size: tuple[int, int]
+    faces: tuple[Face, ...]
+    crops: tuple[NDArray[np.uint8], ...]
+    found: int
+    error: str = ""
+
+    def to_dict(self, files: Sequence[str] = ()) -> dict[str, Any]:
+        """The record as JSON has it; `files` are the names of the crops."""
+        if self.error:
+            return {"photo": str(self.path), "error": self.error}
+        named: list[dict[str, Any]] = [{"crop": file} for file in files] or [{} for _ in self.faces]
+        faces = [face_record(face) | name for face, name in zip(self.faces, named, strict=True)]
+        return {
+            "photo": str(self.path),
+            "width": self.size[0],
+            "height": self.size[1],
+            "found": self.found,
+            "faces": faces,
+        }
+
+
+def face_record(face: Face) -> dict[str, Any]:
+    """Box, points, score and quality of a face as JSON has them, in pixels of the upright photo."""
+    quality = face.quality
+    return {
+        "box": [round(float(v), 2) for v in face.box],
+        "points": [[round(float(v), 2) for v in point] for point in face.points],
+        "score": round(face.score, 4),
+        "quality": {
+            "side": round(quality.side, 1),
+            "sharpness": round(quality.sharpness, 2),
+            "yaw": round(quality.yaw, 1),
+            "pitch": round(quality.pitch, 1),
+            "roll": round(quality.roll, 1),
+        },
+        "complaints": list(QualityLimits().complaints(quality)),
+    }
+
+
+def find_faces(
+    files: Sequence[Path],
+    detector: FaceDetector,
+    *,
+    rule: Rule = "all",
+    crops: CropPlan | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Iterator[PhotoFaces]:
+    """Detect the faces of many photos, in their order; a photo that cannot be read is told, not raised.
+
+    Parameters
+    ----------
+    files : sequence of path
+    detector : FaceDetector
+        Best with one thread: photos are looked at side by side.
+    rule : {"all", "largest", "centre", "error"}
+        As `choose` has it; with "error", a photo with several faces has an `error`.
+    crops : CropPlan, optional
+        Cut the faces out.
+    threads : int, optional
+        Photos at once, one for each processor by default.
+    progress : callable, optional
+        Called with the photos done and their number.
+    """
+
+    def look(file: Path) -> PhotoFaces:
+        try:
+            pixels = read_image(file)
+        except ImageError as error:
+            return PhotoFaces(file, (0, 0), (), (), 0, error.reason)
+        size = (pixels.shape[1], pixels.shape[0])
+        found = detector.detect(pixels)
+        try:
+            faces = tuple(choose(found, rule, size))
+        except DataError as error:
+            return PhotoFaces(file, size, (), (), len(found), str(error))
+        cut = tuple(crops.cut(pixels, face) for face in faces) if crops else ()
+        return PhotoFaces(file, size, faces, cut, len(found))
+
+    with ThreadPoolExecutor(threads or processors()) as pool:
+        for done, result in enumerate(pool.map(look, files), 1):
+            if progress:
+                progress(done, len(files))
+            yield result
+
+
+class CropNames:
+    """Names for crops, no two alike, that keep the photos' folders.
+
+    "rani/1.png" with one face gives "rani/1.jpg", with two "rani/1-1.jpg" and "rani/1-2.jpg".
+    """
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def of(self, place: PurePath, count: int) -> list[str]:
+        """Names of the `count` faces of the photo at `place`, a relative path."""
+        stem = place.with_suffix("").as_posix()
+        ends = [""] if count == 1 else [f"-{n}" for n in range(1, count + 1)]
+        return [self._free(stem + end) for end in ends]
+
+    def _free(self, stem: str) -> str:
+        name, again = f"{stem}.jpg", 2
+        while name.casefold() in self._taken:  # a.png beside a.jpg; file systems may ignore case
+            name, again = f"{stem}_{again}.jpg", again + 1
+        self._taken.add(name.casefold())
+        return name
+
+
+def save_crops(
+    results: Iterable[PhotoFaces],
+    out: str | os.PathLike[str],
+    *,
+    roots: Sequence[Path],
+    plan: CropPlan,
+    detector: str,
+) -> list[PhotoFaces]:
+    """Write the crops and faces.json into a new folder, whole or not at all.
+
+    Parameters
+    ----------
+    results : iterable of PhotoFaces
+        With their crops, each of which is written as it comes.
+    out : path
+        A folder that is not there yet, or empty: nothing is ever overwritten.
+    roots : sequence of path
+        The folder that each photo was found in, or the photo itself: below it the crops keep their folders.
+    plan : CropPlan
+    detector : str
+        Its name, for the record.
+
+    Returns
+    -------
+    list of PhotoFaces
+        Without the crops.
+
+    Raises
+    ------
+    OutputError
+        The folder holds something already, or cannot be written.
+    """
+    check_new(out)
+    names, kept, records = CropNames(), list[PhotoFaces](), list[dict[str, Any]]()
+    with replacing_folder(out) as beside:
+        for result, root in zip(results, roots, strict=True):
+            own = names.of(_place(result.path, root), len(result.crops))
+            for name, crop in zip(own, result.crops, strict=True):
+                write_jpeg(beside / name, crop)
+            records.append(result.to_dict(own))
+            kept.append(replace(result, crops=()))
+        record = {
+            "detector": detector,
+            "crops": {
+                "size": plan.size,
+                "margin": plan.margin,
+                "template": with_margin("arcface", plan.size, plan.margin).round(3).tolist(),
+            },
+            "photos": records,
+        }
+        write_text(beside / "faces.json", json.dumps(record, indent=1, ensure_ascii=False))
+    return kept
+
+
+def _place(photo: Path, root: Path) -> PurePath:
+    """Where a photo lies below the folder it was found in."""
+    return PurePath(photo.name) if photo == root else photo.relative_to(root)
+
+
+def check_new(out: str | os.PathLike[str]) -> None:
+    """Check that a folder is not there, or is empty; OutputError otherwise."""
+    folder = Path(out)
+    if folder.is_dir() and any(folder.iterdir()):
+        raise OutputError(f"{folder}: holds files already, which are not overwritten; choose a new folder")
