@@ -186,6 +186,15 @@ def test_help_and_version_end_well(cli: Cli, arguments: list[str]) -> None:
     assert "rehead" in out
 
 
+def test_help_groups_what_needs_torch(cli: Cli) -> None:
+    _, out, _ = cli("train", "--help")
+    core, torch = out.split("The network itself (pip install 'rehead[torch]'):")
+    assert "--out" in core
+    assert "--epochs" not in core
+    assert "--epochs" in torch
+    assert core.index("Arguments:") < core.index("Options:")
+
+
 def test_no_command_at_all_shows_the_help(cli: Cli) -> None:
     code, out, err = cli()
     assert code == 2

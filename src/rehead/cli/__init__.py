@@ -26,6 +26,7 @@ from . import (
     train,
     weights,
 )
+from .grouping import GroupedCommand
 
 __all__ = ["app", "main"]
 
@@ -42,10 +43,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("audit", short_help="Look for what is wrong with photos before training.")(audit.audit)
-app.command("train", short_help="Train a classifier on photos, and test it.")(train.train)
+app.command("train", cls=GroupedCommand, short_help="Train a classifier on photos, and test it.")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
-app.command("compare", short_help="Train several networks, and say which is better.")(compare.compare)
+app.command("compare", cls=GroupedCommand, short_help="Train several networks, and say which is better.")(
+    compare.compare
+)
 app.command("recipes", short_help="List the settings of well-known tutorials.")(recipes.recipes)
 app.command("report", short_help="Write a run's report again, after relabelling or with more photos.")(
     report.report
