@@ -104,7 +104,7 @@ def test_a_transformer_which_adds_a_token_is_run_whole() -> None:
 
 
 def trained(photos: fit.TrainingPhotos, work: Path, options: TrainingOptions) -> tuple[Network, fit.Trained]:
-    network = fit.new_network("mobilenet_v2", options, classes=2, size=32, weights="none", seed=0)
+    network = fit.new_network("mobilenet_v2", options, classes=2, size=96, weights="none", seed=0)
     done = fit.train_network(network, photos, options, work=work, identity={}, pretrained=True)
     return network, done
 
@@ -112,10 +112,11 @@ def trained(photos: fit.TrainingPhotos, work: Path, options: TrainingOptions) ->
 def test_training_ends_with_the_numbers_of_a_training_without_it(
     photos: fit.TrainingPhotos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network, quick = trained(photos, tmp_path / "quick", OPTIONS)
+    plain = replace(OPTIONS, optimizer="sgd", lr=1e-3)  # Adam's first steps make much of the least rounding
+    network, quick = trained(photos, tmp_path / "quick", plain)
     assert (tmp_path / "quick" / "maps.npy").is_file()
     monkeypatch.setattr(fit, "frozen_beginning", lambda network: None)
-    other, slow = trained(photos, tmp_path / "slow", OPTIONS)
+    other, slow = trained(photos, tmp_path / "slow", plain)
     assert not (tmp_path / "slow" / "maps.npy").exists()
     for one, two in zip(quick.curves, slow.curves, strict=True):
         assert one.train_loss == pytest.approx(two.train_loss, abs=1e-4)

@@ -54,6 +54,34 @@ def test_the_last_layer_on_the_exported_features_gives_torchs_logits() -> None:
     np.testing.assert_allclose(features @ weight.T + bias, logits, atol=1e-4)
 
 
+def test_a_frozen_trunk_runs_on_the_engine_and_stays_as_it_is() -> None:
+    network = tiny().eval()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    run = export.on_the_engine(network, network.trunk, (8, 12, 12))
+    assert run is not None
+    with torch.no_grad():
+        photos = torch.from_numpy(pixels(5).transpose(0, 3, 1, 2).copy())
+        expected = network.trunk(network.normalised(photos)).numpy()
+    np.testing.assert_allclose(run(pixels(5)), expected, atol=1e-4)
+    assert not any(module.training for module in network.modules())
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+
+
+def test_what_the_engine_cannot_run_is_left_to_torch() -> None:
+    class DependsOnBatch(nn.Module):  # type: ignore[misc]
+        def forward(self, x: Any) -> Any:
+            return x * len(x)
+
+    class Inverse(nn.Module):  # type: ignore[misc]
+        def forward(self, x: Any) -> Any:
+            return torch.fft.fft(x).real
+
+    for last in (DependsOnBatch(), Inverse()):
+        network = tiny(nn.Sequential(nn.Conv2d(3, 8, 3), last)).eval()
+        assert export.on_the_engine(network, network.trunk, (8, 22, 22)) is None
+
+
 def test_a_neck_with_hidden_layers_is_exported_with_the_trunk() -> None:
     neck = nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(8, 5), nn.ReLU())
     network = tiny(neck=neck, width=5).eval()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,12 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from ..engine import processors
 from ..images import PreprocessSpec, load_image
 from .augment import augmentation
+from .export import on_the_engine
 from .networks import Network
 
 __all__ = ["batches", "decode", "frozen_maps", "step_seed"]
+
+_AT_ONCE = 16  # photos whose activations and maps are held, so that they stay small
 
 Batch = tuple[int, list[int]]
 Told = Callable[[int], None]
@@ -63,23 +67,28 @@ def frozen_maps(
     With `part`, what that part of the trunk gives: normalised photos (N, 3, S, S) to a tensor (N, ...).
     """
     run = part or network.trunk
-    device = network.linear.weight.device
-    out: NDArray[np.float32] | None = None
     views = 0 if augment == "none" else views
     network.eval()
-    for view in range(views + 1):
-        data = _Photos(pixels, None, augment if view else "none", seed)
-        for start in range(0, len(data), 16):  # a few at a time, so that activations stay small
-            rows = list(range(start, min(start + 16, len(data))))
-            photos, _ = data[view, rows]
-            with torch.inference_mode():
-                maps = run(network.normalised(photos.to(device))).cpu().numpy()
-            if out is None:
-                shape = (views + 1, len(data), *maps.shape[1:])
-                out = np.lib.format.open_memmap(to, mode="w+", dtype=np.float32, shape=shape)
-            out[view, rows] = maps
-    if out is not None:
-        out.flush()  # type: ignore[attr-defined]
+    device = network.linear.weight.device
+    data = [_Photos(pixels, None, augment if view else "none", seed) for view in range(views + 1)]
+    first, _ = data[0][0, [0]]
+    with torch.inference_mode():
+        shape = tuple(run(network.normalised(first.to(device))).shape[1:])
+    quick = on_the_engine(network, run, shape) if device.type == "cpu" else None
+    whole = (views + 1, len(data[0]), *shape)
+    out: NDArray[np.float32] = np.lib.format.open_memmap(to, mode="w+", dtype=np.float32, shape=whole)
+    with ThreadPoolExecutor(processors()) as pool:
+        for view, start in product(range(views + 1), range(0, len(data[0]), _AT_ONCE)):
+            rows = list(range(start, min(start + _AT_ONCE, len(data[0]))))
+            photos, _ = data[view][view, rows]
+            if quick:
+                seen = np.ascontiguousarray(photos.numpy().transpose(0, 2, 3, 1))
+                for row, maps in zip(rows, pool.map(quick, np.split(seen, len(rows))), strict=True):
+                    out[view, row] = maps[0]
+            else:
+                with torch.inference_mode():
+                    out[view, rows] = run(network.normalised(photos.to(device))).cpu().numpy()
+    out.flush()  # type: ignore[attr-defined]
     network.train()
 
 

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from ..engine import open_session
 from ..errors import WeightsError
 from .networks import Network
 
-__all__ = ["export_trunk", "frozen_backbone", "torch_features", "trained_backbone"]
+__all__ = ["export_trunk", "frozen_backbone", "on_the_engine", "torch_features", "trained_backbone"]
 
 _EXPORT_VERSION = 1  # raised when the same network is exported as another graph
 _OPSET = 17  # as all graphs of the core, see graphs.layers
@@ -28,13 +29,13 @@ _PARITY = 1e-4  # largest difference between torch and the engine, in units of t
 _TAP = "trained"
 
 
-class _Features(torch.nn.Module):
-    def __init__(self, network: Network) -> None:
+class _Part(torch.nn.Module):
+    def __init__(self, run: Callable[[torch.Tensor], torch.Tensor]) -> None:
         super().__init__()
-        self.network = network
+        self.run = run
 
     def forward(self, photos: torch.Tensor) -> torch.Tensor:
-        return self.network.features(photos)
+        return self.run(photos)
 
 
 def torch_features(network: Network, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -80,9 +81,56 @@ def export_trunk(network: Network) -> bytes:
     WeightsError
         torch cannot export it, or the engine and torch differ by more than 1e-4 of the largest feature.
     """
+    still = copy.deepcopy(network).cpu().eval().requires_grad_(False)  # as constants of the graph
+    graph = _graph_of(still, _Part(still.features), (network.linear.in_features,))
+    _check_parity(still, graph)
+    return graph
+
+
+def on_the_engine(
+    network: Network, part: Callable[[torch.Tensor], torch.Tensor], shape: tuple[int, ...]
+) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]] | None:
+    """A frozen part of a network as the core's engine runs it, on processors several times as fast as torch.
+
+    Parameters
+    ----------
+    network : Network
+        Not changed.
+    part : callable
+        Normalised photos (N, 3, S, S) to numbers (N, *shape), by modules in eval mode.
+    shape : tuple of int
+        Of what it gives for one photo.
+
+    Returns
+    -------
+    callable or None
+        Pixels uint8 (N, S, S, 3), RGB, to float32 (N, *shape), from any number of threads at once; None where
+        torch cannot export it or the two differ.
+    """
+    size = network.preprocess.size
+    pixels = np.random.default_rng(0).integers(0, 256, (3, size, size, 3), dtype=np.uint8)
+    photos = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
+    try:
+        session = open_session(_graph_of(network, _Part(part), shape), threads=1)
+        (found,) = session.run(None, {"image": pixels})
+    except Exception:  # whatever keeps the engine from it: torch can
+        return None
+    with torch.no_grad():
+        expected = part(network.normalised(photos)).numpy()
+    if not _difference(found, expected) <= _PARITY:
+        return None
+
+    def run(photos: NDArray[np.uint8]) -> NDArray[np.float32]:
+        maps: NDArray[np.float32] = session.run(None, {"image": photos})[0]
+        return maps
+
+    return run
+
+
+def _graph_of(network: Network, part: _Part, shape: tuple[int, ...]) -> bytes:
+    """ONNX of a part of a network: `image` uint8 (N, S, S, 3) RGB to `trained`, float32 (N, *shape)."""
     import onnx
 
-    still = copy.deepcopy(network).cpu().eval()
     size = network.preprocess.size
     buffer = io.BytesIO()
     try:
@@ -91,7 +139,7 @@ def export_trunk(network: Network) -> bytes:
             # opset and folds batch norm; parity is checked below, so a wrong trace cannot slip through.
             warnings.simplefilter("ignore")
             torch.onnx.export(
-                _Features(still),
+                part.eval(),  # or torch would leave it in training mode, and its batch norm counting
                 (torch.zeros(2, 3, size, size),),
                 buffer,
                 dynamo=False,
@@ -106,14 +154,18 @@ def export_trunk(network: Network) -> bytes:
             f"{network.name}: torch cannot export this network to ONNX ({reason}); choose another network"
         ) from error
     raw = onnx.load_from_string(buffer.getvalue())
-    shape = raw.graph.output[0].type.tensor_type.shape  # traced: the width may be left open
-    del shape.dim[:]
-    shape.dim.add().dim_param = "N"
-    shape.dim.add().dim_value = network.linear.in_features
+    traced = raw.graph.output[0].type.tensor_type.shape  # traced: the width may be left open
+    del traced.dim[:]
+    traced.dim.add().dim_param = "N"
+    for length in shape:
+        traced.dim.add().dim_value = length
     model = graphs.wrap(raw, network.preprocess, network.name)
     graph: bytes = model.SerializeToString(deterministic=True)
-    _check_parity(still, graph)
     return graph
+
+
+def _difference(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    return float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
 
 
 def _check_parity(network: Network, graph: bytes) -> None:
@@ -122,7 +174,7 @@ def _check_parity(network: Network, graph: bytes) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (3, size, size, 3), dtype=np.uint8)
     expected = torch_features(network, pixels)
     (found,) = open_session(graph, threads=1).run(None, {"image": pixels})
-    difference = float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
+    difference = _difference(found, expected)
     if not difference <= _PARITY:
         raise WeightsError(
             f"{network.name}: the exported network differs from torch by {difference:.1e}, more than "
