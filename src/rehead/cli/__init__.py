@@ -18,6 +18,7 @@ from . import (
     evaluate,
     explain,
     faces,
+    keypoints,
     layers,
     predict,
     recipes,
@@ -58,6 +59,7 @@ app.command("similar")(similar.similar)
 app.command("layers")(layers.layers)
 app.command("augment")(augment.augment)
 app.add_typer(faces.app, name="faces")
+app.add_typer(keypoints.app, name="keypoints")
 app.add_typer(weights.app, name="weights")
 
 
