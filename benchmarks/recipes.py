@@ -2,14 +2,17 @@
 
     python benchmarks/recipes.py FOLDER RECIPE [--out RUN] [--note TEXT] [-- OPTIONS OF rehead train]
 
-`rehead train FOLDER --recipe RECIPE` as a process of its own; the accuracy on its test photos with its
-interval, and the seconds of its epochs, are noted with the options. With --out, a run that was killed is
-continued, and one that is finished there is noted as it is.
+`rehead train --recipe RECIPE` as a process of its own, on FOLDER as `rehead train FOLDER` by itself divides
+it: which photos are near-duplicates, and so the draw, is seen a little differently by every network. The
+accuracy on the test photos with its interval, and the seconds of the epochs, are noted with the options. With
+--out, a run that was killed is continued, and one that is finished there is noted as it is. The recipe "none"
+is `rehead train FOLDER` by itself, to compare with.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import subprocess
 import sys
@@ -17,17 +20,41 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from rehead.recipes import get
+
+NONE = "none"
 RECORD = Path(__file__).parents[1] / "docs" / "recipes.json"
+
+
+def divided(folder: Path, temporary: Path) -> Path:
+    """The photos as a CSV, on the sides where `rehead train FOLDER` by itself puts them."""
+    train = [sys.executable, "-m", "rehead", "train", str(folder), "--quiet"]
+    subprocess.run([*train, "--out", str(temporary / "itself")], check=True)
+    with (temporary / "itself" / "splits.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] in ("train", "test")]
+    table = temporary / "photos.csv"
+    with table.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, ["path", "label", "split", "group"])
+        writer.writeheader()
+        writer.writerows({**row, "path": folder.resolve() / row["path"]} for row in rows)
+    return table
 
 
 def carried_out(folder: Path, recipe: str, run: Path, options: list[str]) -> dict[str, Any]:
     """The row of a run, which is begun, continued or only read."""
     if not (run / "run.json").is_file():
+        run.parent.mkdir(parents=True, exist_ok=True)
+        photos = folder
+        if recipe != NONE:
+            photos = divided(folder, Path(tempfile.mkdtemp(dir=run.parent, prefix="divided-")))
         place = "--resume" if run.with_name(run.name + ".work").is_dir() else "--out"
-        command = [sys.executable, "-m", "rehead", "train", str(folder), "--recipe", recipe]
+        command = [sys.executable, "-m", "rehead", "train", str(photos)]
+        command += ["--recipe", recipe] if recipe != NONE else []
         subprocess.run([*command, place, str(run), "--quiet", *options], check=True)
     test = json.loads((run / "metrics.json").read_text("utf-8"))["test"]
     record = json.loads((run / "run.json").read_text("utf-8"))
+    if recipe == NONE:
+        return {"folder": folder.resolve().name, "tested_on": test["photos"], "accuracy": test["accuracy"]}
     epochs = record["training"]["curves"]
     return {
         "recipe": recipe,
@@ -38,9 +65,7 @@ def carried_out(folder: Path, recipe: str, run: Path, options: list[str]) -> dic
         "accuracy": test["accuracy"],
         "epochs": len(epochs),
         "seconds": round(sum(epoch["seconds"] for epoch in epochs), 1),
-        "weights": record["backbone"]["name"]
-        if record["backbone"]["sha256"] != "random"
-        else "random numbers",
+        "weights": "random numbers" if get(recipe).plan.random else record["backbone"]["name"],
     }
 
 
@@ -61,10 +86,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         run = arguments.out or Path(temporary) / "run"
         row = carried_out(arguments.folder, arguments.recipe, run, words[cut + 1 :])
-    row["note"] = arguments.note
     rows = json.loads(RECORD.read_text("utf-8"))
-    key = ("recipe", "folder", "options")
-    rows["measured"] = [r for r in rows["measured"] if any(r[k] != row[k] for k in key)] + [row]
+    if arguments.recipe == NONE:
+        rows["by_itself"] = [r for r in rows["by_itself"] if r["folder"] != row["folder"]] + [row]
+    else:
+        row["note"] = arguments.note
+        key = ("recipe", "folder", "options")
+        rows["measured"] = [r for r in rows["measured"] if any(r[k] != row[k] for k in key)] + [row]
+        rows["not_measured"].pop(row["recipe"], None)
     RECORD.write_text(json.dumps(rows, indent=2, ensure_ascii=False) + "\n", "utf-8")
     print(json.dumps(row, ensure_ascii=False))
 

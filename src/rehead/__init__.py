@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from .compare import compare_models
     from .errors import ReheadError
     from .images import PreprocessSpec
-    from .keypoints import KeypointPredictor, KeypointRegressor, load_keypoints, train_keypoints
     from .neighbours import similar
     from .plan import Plan
     from .predict import UNKNOWN, Prediction, Predictor, load_model
@@ -35,8 +34,6 @@ __all__ = [
     "Explainer",
     "Finding",
     "ImageClassifier",
-    "KeypointPredictor",
-    "KeypointRegressor",
     "Plan",
     "Prediction",
     "Predictor",
@@ -48,12 +45,10 @@ __all__ = [
     "errors",
     "explain",
     "layer_maps",
-    "load_keypoints",
     "load_model",
     "report",
     "similar",
     "train",
-    "train_keypoints",
 ]
 
 _HOMES = {
@@ -61,10 +56,6 @@ _HOMES = {
     "Audit": "auditing",
     "Finding": "auditing",
     "ImageClassifier": "classify",
-    "KeypointPredictor": "keypoints",
-    "KeypointRegressor": "keypoints",
-    "load_keypoints": "keypoints",
-    "train_keypoints": "keypoints",
     "Plan": "plan",
     "Prediction": "predict",
     "Predictor": "predict",

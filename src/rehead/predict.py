@@ -80,8 +80,7 @@ class Predictor:
 
     def __init__(self, file: ModelFile, *, threads: int | None = None) -> None:
         if (kind := file.manifest["kind"]) != "classifier":
-            hint = "; use `rehead keypoints predict`" if kind == "keypoints" else ""
-            raise NotAModelFileError(f"{file.path}: a {kind} model; expected a classifier{hint}")
+            raise NotAModelFileError(f"{file.path}: a {kind} model; expected a classifier")
         self.manifest = file.manifest
         self.labels = tuple(file.manifest["labels"])
         self.operating_point = OperatingPoint.from_dict(file.manifest["operating_point"])

@@ -110,7 +110,7 @@ def _celebrities_resnet(name: str, what: str, weights: Path | None, reported: st
 RECIPES = (
     Recipe(
         "monkeys-mobilenet",
-        "MobileNet, its top 4 blocks trained, dense head, best epoch kept, early stopping",
+        "MobileNet, its top 4 blocks trained, dense head, early stopping",
         "10 species of monkeys (Kaggle)",
         "",
         replace(
@@ -154,7 +154,7 @@ RECIPES = (
         "alpaca-mobilenetv2",
         "MobileNetV2 frozen at 160 px, dropout, Adam, photos flipped and rotated",
         _ALPACA,
-        "95 %, 97 % with augmentation",
+        "95 %, 97 % augmented",
         replace(
             _KERAS,
             backbone="mobilenet_v2",
@@ -168,7 +168,7 @@ RECIPES = (
     ),
     Recipe(
         "celebrities-cnn",
-        "three convolutions from scratch at 160 px, global average pooling, dropout 0.5",
+        "three convolutions from scratch at 160 px, global average pooling",
         _CELEBRITIES,
         "60 %",
         replace(_KERAS, network="small-cnn", epochs=50, augment="default"),

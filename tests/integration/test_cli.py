@@ -186,6 +186,16 @@ def test_help_and_version_end_well(cli: Cli, arguments: list[str]) -> None:
     assert "rehead" in out
 
 
+@pytest.mark.parametrize("verbs", [[], ["faces"], ["weights"]])
+def test_every_verb_is_told_in_a_line_of_80_columns(
+    cli: Cli, verbs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = cli(*verbs, "--help")
+    told = out.split("Commands:")[1].splitlines()[1:]
+    assert all(line.endswith(".") and not line.endswith("...") for line in told), out
+
+
 def test_help_groups_what_needs_torch(cli: Cli) -> None:
     _, out, _ = cli("train", "--help")
     core, torch = out.split("The network itself (pip install 'rehead[torch]'):")
@@ -364,9 +374,9 @@ def test_a_model_file_that_was_changed_or_is_newer(
     write_model_file(
         tmp_path / "odd.onnx",
         b"",
-        {"kind": "keypoints", "points": {}, "operating_point": {}, "preprocess": {}},
+        {"kind": "keypoints", "labels": [], "operating_point": {}, "preprocess": {}},
     )
-    refused(cli("predict", tmp_path / "odd.onnx", photo), "odd.onnx", "rehead keypoints predict")
+    refused(cli("predict", tmp_path / "odd.onnx", photo), "odd.onnx", "keypoints")
 
 
 def test_a_place_that_cannot_be_written(

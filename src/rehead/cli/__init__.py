@@ -18,7 +18,6 @@ from . import (
     evaluate,
     explain,
     faces,
-    keypoints,
     layers,
     predict,
     recipes,
@@ -54,12 +53,13 @@ app.command("recipes", short_help="List the settings of well-known tutorials.")(
 app.command("report", short_help="Write a run's report again, after relabelling or with more photos.")(
     report.report
 )
-app.command("explain")(explain.explain)
-app.command("similar")(similar.similar)
-app.command("layers")(layers.layers)
-app.command("augment")(augment.augment)
+app.command("explain", short_help="Show where in a photo a model's answer comes from.")(explain.explain)
+app.command("similar", short_help="Show the photos of a folder that look most like one photo.")(
+    similar.similar
+)
+app.command("layers", short_help="Show what a layer of a network sees.")(layers.layers)
+app.command("augment", short_help="Show what augmentation does to photos.")(augment.augment)
 app.add_typer(faces.app, name="faces")
-app.add_typer(keypoints.app, name="keypoints")
 app.add_typer(weights.app, name="weights")
 
 

@@ -34,7 +34,7 @@ def recipes(
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("recipe", no_wrap=True)
     table.add_column("what")
-    table.add_column("reported")
+    table.add_column("reported", max_width=10)
     for recipe in RECIPES:
         table.add_row(recipe.name, recipe.summary, recipe.reported or "–")
     console = Console()

@@ -52,7 +52,7 @@ def pull(
         typer.echo(f"{spec.name}  {resolve.is_here(spec)}  {path}")
 
 
-@app.command()
+@app.command(short_help="Compare the sha256 of weights with the published one.")
 def verify(
     names: Annotated[
         list[str] | None,
