@@ -35,6 +35,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
 
 from rehead.auditing import audit, looks
-from rehead.auditing.bursts import _by_name, _cosine
+from rehead.auditing.bursts import _by_name, _follows, _Likeness, burst_groups
 from rehead.auditing.labels import doubtful_labels, held_out_probabilities, label_quality, last_depths
 from rehead.backbones import load_backbone
 from rehead.datasets import Dataset, folds, near_duplicates, read_dataset
@@ -294,20 +295,39 @@ def report_limits(dataset: Dataset) -> None:
         values = np.percentile(seen[column], (0, 1, 50, 99, 100))
         print(f"{column:10}" + "".join(f"{value:9.3f}" for value in values))
     last = features.plain[:, network.blocks[-1]]
-    rows = last - last.mean(axis=0)
+    report_bursts(dataset, last, features.readable)
+
+
+def report_bursts(dataset: Dataset, last: NDArray[np.float32], readable: NDArray[np.bool_]) -> None:
+    """Likeness of neighbours by name, and the photos in bursts: as named, and numbered at random."""
     rng = np.random.default_rng(0)
-    drawn = rng.integers(0, len(rows), (20000, 2))
-    pairs = {
-        "neighbours by name": _by_name(dataset.ids),
-        "random pairs": [(a, b) for a, b in drawn.tolist() if a != b],
-    }
-    for name, which in pairs.items():
-        if which:
-            cosines = np.array([_cosine(rows[a], rows[b]) for a, b in which])
-            above = ", ".join(
-                f"{np.mean(cosines >= least):.1%} from {least}" for least in (0.4, 0.5, 0.6, 0.7, 0.8)
+    likeness = _Likeness(last, readable, dataset.labels)
+    at_random = renumbered(dataset, rng)
+    drawn = rng.integers(0, len(last), (20000, 2))
+    print_above("random pairs", likeness.of(drawn[drawn[:, 0] != drawn[:, 1]]))
+    for name, named in (("as named", dataset), ("numbered at random", at_random)):
+        series = _by_name(named.ids, readable)
+        pairs = [one.neighbours for one in series]
+        if sum(map(len, pairs)):
+            print_above(f"neighbours, {name}", likeness.of(np.vstack(pairs)))
+            counts = np.unique(burst_groups(named, last), return_counts=True)[1]
+            follows = _follows(series, pairs, likeness, rng)
+            in_bursts = int(counts[counts > 1].sum())
+            print(
+                f"{name}: numbers follow the scenes: {follows}; {in_bursts} of {len(last)} photos in bursts"
             )
-            print(f"{name}: {len(which)}, {above}")
+
+
+def renumbered(dataset: Dataset, rng: np.random.Generator) -> Dataset:
+    """The photos of each class under numbers in random order."""
+    place = rng.permutation(len(dataset)).tolist()
+    ids = tuple(f"{label}/{n:05d}.jpg" for label, n in zip(dataset.labels.tolist(), place, strict=True))
+    return replace(dataset, ids=ids)
+
+
+def print_above(name: str, cosines: NDArray[np.float64]) -> None:
+    above = ", ".join(f"{np.mean(cosines >= least):.1%} from {least}" for least in (0.4, 0.5, 0.6, 0.7, 0.8))
+    print(f"{name}: {len(cosines)}, {above}")
 
 
 # time and memory

@@ -217,8 +217,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         fold = folds(target, look.group, count=self.cv, seed=self.random_state)
         if fold.max() < 1:
             raise DatasetError(
-                "every class consists of one group of photos (near-duplicates, or a group that was given); "
-                "add photos that are not copies of each other"
+                "every class consists of one group of photos (near-duplicates, a burst, or a group that was "
+                "given); add photos of other scenes"
             )
         self.selection_ = select_head(
             look.plain,

@@ -219,7 +219,15 @@ def _divide(photos: str | os.PathLike[str], plan: Plan, progress: Progress | Non
     features = looking.extract(dataset.paths, network)
     if plan.strict and features.errors:
         raise features.errors[0][1]
-    sides = divide(dataset, features, network, share=plan.test_share, seed=plan.seed)
+    sides = divide(
+        dataset,
+        features,
+        network,
+        share=plan.test_share,
+        seed=plan.seed,
+        keep_bursts=plan.bursts,
+        threads=plan.threads,
+    )
     if not len(sides.tested):
         raise DatasetError(
             f"{dataset.root}: too few different photos to hold any out for testing; add photos"

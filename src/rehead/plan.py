@@ -51,6 +51,8 @@ class Plan:
         Of the cross-validation that chooses the head.
     test_share : float
         Share of the photos that is held out, where none are given for testing.
+    bursts : bool
+        Whether photos of one burst stay on one side of the split, as near-duplicates do.
     seed : int
         Of the split, the folds and the training.
     train : str or None
@@ -75,6 +77,7 @@ batch_size, augment, views, label_smoothing, mixup, clip, average, precision, ac
     balanced: bool = False
     folds: int = 5
     test_share: float = 0.2
+    bursts: bool = True
     coverage: float = 0.95
     seed: int = 0
     strict: bool = False
@@ -244,6 +247,7 @@ def carry_out(
         out,
         classifier=classifier,
         test_share=plan.test_share,
+        keep_bursts=plan.bursts,
         overwrite=overwrite,
         command=command,
     )

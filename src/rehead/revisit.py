@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .auditing import burst_groups, clocks
 from .backbones import Backbone, load_backbone
 from .datasets import Dataset, check_labels, digest, merge_groups, read_dataset
 from .errors import DataError, DatasetError
@@ -34,7 +35,7 @@ __all__ = ["Revisited", "report"]
 
 _MARK = 12  # letters of a photo's sha256 by which the model file knows it
 _NEAR_TRAINED = (
-    "Not tested on, because they are near-duplicates of training photos, or share a group with one"
+    "Not tested on, because they are near-duplicates of training photos, or of one burst or group with one"
 )
 
 Look = Callable[[Sequence[Path]], Features]
@@ -140,7 +141,6 @@ def report(
         },
         notes=found.notes,
         left_out={found.why: [found.dataset.ids[n] for n in np.flatnonzero(found.part == "left out")]},
-        audit=record.get("audit", {}).get("summary", ()),
     )
     written = {**metrics, "test": evaluation.to_dict(), "cautions": found.notes + evaluation.cautions}
     write_json(place / "metrics.json", written)
@@ -201,7 +201,8 @@ def _not_seen(dataset: Dataset, network: Backbone, look: Look, seen: set[str]) -
     """All photos of a dataset that were not trained on, or of these its test photos where it has such."""
     notes = []
     features = look(dataset.paths)
-    group = merge_groups(duplicate_groups(features, network), dataset.groups)
+    bursts = burst_groups(dataset, features.plain[:, network.blocks[-1]], *clocks(dataset.paths))
+    group = merge_groups(duplicate_groups(features, network), bursts, dataset.groups)
     known = _trained_on(features, seen)
     part = np.full(len(dataset), "test", dtype="<U10")
     if "test" in dataset.splits:

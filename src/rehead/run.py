@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
+import shlex
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import atomic
-from .auditing import Audit, brief, brief_cautions, burst_groups
+from .auditing import Audit, brief, brief_cautions
 from .backbones import Backbone
 from .classify import ImageClassifier
 from .datasets import Dataset, read_dataset
@@ -73,6 +74,7 @@ def train(
     *,
     classifier: ImageClassifier | None = None,
     test_share: float = 0.2,
+    keep_bursts: bool = True,
     overwrite: bool = False,
     command: Sequence[str] = (),
 ) -> Run:
@@ -89,6 +91,8 @@ def train(
         What to fit, with its options.
     test_share : float
         Share of the photos to hold out where none are given for testing and they are not divided yet.
+    keep_bursts : bool
+        Whether photos of one burst stay on one side, as near-duplicates do, where they are not divided yet.
     overwrite : bool
         Whether to replace an earlier run at `out`.
     command : sequence of str
@@ -119,15 +123,22 @@ def train(
         if isinstance(photos, Sides):
             sides = photos
         else:
-            sides = divide(dataset, features, network, share=test_share, seed=model.random_state)
+            sides = divide(
+                dataset,
+                features,
+                network,
+                share=test_share,
+                seed=model.random_state,
+                keep_bursts=keep_bursts,
+                threads=model.threads,
+            )
         part, group = sides.part, sides.group
         tested, rows = features.plain[part == "test"], part == "train"
-        bursts = burst_groups(dataset.ids, features.plain[:, network.blocks[-1]])
         del features  # a row is 12 kB, and fitting fetches those it needs from the cache
         model.fit_split(dataset.take(rows), group[rows])
         model.unreadable_ = unreadable
         clock.lap("head")
-        found = brief(dataset, group, bursts, trained=rows, held_out=model.selection_.held_out)
+        found = brief(dataset, sides.copies, sides.bursts, trained=rows, held_out=model.selection_.held_out)
         test = _test(model, dataset, tested, network, part, group)
         mistakes = _mistakes(model, sides, test, network, tested) if test else []
     evaluation = test.evaluation if test else None
@@ -137,7 +148,11 @@ def train(
     cautions = notes + seen + (evaluation.cautions if evaluation else [])
     record = {
         **_record(model, sides, command, unreadable, cautions),
-        "audit": {"counts": found.counts, "summary": seen},
+        "audit": {
+            "counts": found.counts,
+            "summary": found.summary(),
+            "command": _to_audit(dataset.root if isinstance(photos, Sides) else photos),
+        },
     }
     with atomic.replacing_folder(folder) as beside:
         write_splits(beside / "splits.csv", dataset, part, group)
@@ -152,6 +167,10 @@ def train(
         clock.lap("report")
         write_json(beside / "run.json", {**record, "seconds": clock.seconds})
     return Run(folder, model, evaluation, cautions, unreadable, clock.seconds, found)
+
+
+def _to_audit(photos: str | os.PathLike[str]) -> str:
+    return shlex.join(["rehead", "audit", os.fspath(photos), "--out", "audit"])
 
 
 def _about_validation(model: ImageClassifier, sides: Sides) -> list[str]:
@@ -256,7 +275,8 @@ def _record(
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": list(command),
         "photos": {"folder": str(dataset.root), **dict(zip(parts.tolist(), counts.tolist(), strict=True))},
-        "near_duplicate_groups": int((np.unique(sides.group, return_counts=True)[1] > 1).sum()),
+        "groups_kept_together": int((np.unique(sides.group, return_counts=True)[1] > 1).sum()),
+        "keeps_bursts": sides.keeps_bursts,
         "test_photos": "given" if (dataset.splits != "").any() else "drawn",
         "split": sides.digest,
         "seed": model.random_state,
@@ -324,11 +344,10 @@ def _report(
             "Classes": len(model.classes_),
             "Trained on": model.n_photos_,
             "Tested on": len(test.rows),
-            "Near-duplicate groups": record["near_duplicate_groups"],
+            "Groups kept together": record["groups_kept_together"],
             "Unreadable": len(record["unreadable"]),
         },
         notes=notes,
-        audit=record["audit"]["summary"],
         left_out={NEAR_TEST: [dataset.ids[n] for n in np.flatnonzero(sides.part == "left out")]},
     )
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .engine import processors
 from .errors import ReheadError
-from .evaluation import Evaluation, Mistake, NearPhoto, TakenOut, write_report
+from .evaluation import Evaluation, Mistake, NearPhoto, PhotosFirst, TakenOut, write_report
 from .images import read_image
 from .images.drawing import fitted
 from .images.writing import jpeg
@@ -24,7 +24,9 @@ from .saliency import Explainer, overlaid
 
 __all__ = ["NEAR_TEST", "run_report", "with_maps", "with_neighbours"]
 
-NEAR_TEST = "Left out of training, because a near-duplicate or a photo of the same group is tested on"
+NEAR_TEST = (
+    "Left out of training, because a near-duplicate or a photo of the same burst or group is tested on"
+)
 """Why a photo stood on neither side."""
 
 _NEAR = 3  # training photos beside a mistake: a row under it
@@ -104,7 +106,6 @@ def run_report(
     facts: Mapping[str, str | int],
     notes: Sequence[str],
     left_out: Mapping[str, Sequence[str]],
-    audit: Sequence[str] = (),
 ) -> None:
     """Write the report of a run, whole or not at all.
 
@@ -118,10 +119,10 @@ def run_report(
         As in metrics.json.
     left_out : mapping of str to sequence of str
         Names of photos by the reason for which they were taken out, besides those that the record has.
-    title, evaluation, mistakes, operating_point, facts, notes, audit
+    title, evaluation, mistakes, operating_point, facts, notes
         As in `evaluation.write_report`.
     """
-    training = record.get("training") or {}
+    training, audit = record.get("training") or {}, record.get("audit")
     write_report(
         path,
         title=title,
@@ -141,7 +142,7 @@ def run_report(
                 [(name, "") for name in record.get("skipped", ())],
             ),
         ],
-        audit=audit,
+        audit=PhotosFirst(audit["summary"], audit["command"]) if audit else None,
         made=_made(record),
         facts=facts,
         notes=notes,
@@ -154,8 +155,9 @@ def _made(record: Mapping[str, Any]) -> list[str]:
     sides = f"{photos.get('train', 0):,} photos were trained on and {photos.get('test', 0):,} tested on."
     if record.get("test_photos") == "drawn":
         sides += (
-            f" Those to test on were drawn at random within each class (seed {seed}); near-duplicates, and "
-            "photos of one group, stay on one side."
+            f" Those to test on were drawn at random within each class (seed {seed}); near-duplicates"
+            f"{', photos of one burst' if record.get('keeps_bursts') else ''} and photos of one group stay "
+            "on one side."
         )
     elif record.get("test_photos") == "given":
         sides += " Those to test on were given as such."

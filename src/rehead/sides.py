@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .auditing import burst_groups, clocks
 from .backbones import Backbone
 from .datasets import Dataset, check_labels, check_trainable, digest, hold_out, merge_groups
 from .features import Features, duplicate_groups
@@ -24,16 +25,26 @@ class Sides:
     dataset : Dataset
     part : ndarray of str (n,)
         "train", "test", "unreadable", or "left out" of training because of a near-duplicate in the test.
+    copies, bursts : int ndarray (n,)
+        Near-duplicates share a number in the one, photos of one burst in the other.
     group : int ndarray (n,)
-        Near-duplicates, and photos of one given group, share a number.
+        What stays on one side: near-duplicates, photos of one given group and, unless they were to be torn
+        apart, those of one burst share a number.
     notes : tuple of str
         What to say of the division, plain sentences.
     """
 
     dataset: Dataset
     part: NDArray[np.str_]
+    copies: NDArray[np.intp]
+    bursts: NDArray[np.intp]
     group: NDArray[np.intp]
     notes: tuple[str, ...]
+
+    @property
+    def keeps_bursts(self) -> bool:
+        """Whether no burst is torn apart."""
+        return len(np.unique(self.group)) == len(np.unique(merge_groups(self.group, self.bursts)))
 
     @property
     def tested(self) -> NDArray[np.intp]:
@@ -54,7 +65,16 @@ def check_classes(dataset: Dataset) -> None:
     check_labels(dataset.take(~tested).classes, dataset.take(tested))
 
 
-def divide(dataset: Dataset, features: Features, network: Backbone, *, share: float, seed: int) -> Sides:
+def divide(
+    dataset: Dataset,
+    features: Features,
+    network: Backbone,
+    *,
+    share: float,
+    seed: int,
+    keep_bursts: bool = True,
+    threads: int | None = None,
+) -> Sides:
     """Hold out test photos: those that the dataset says, else a stratified share.
 
     Parameters
@@ -66,6 +86,9 @@ def divide(dataset: Dataset, features: Features, network: Backbone, *, share: fl
     share : float
         Of the photos to hold out, where none are given for testing.
     seed : int
+    keep_bursts : bool
+        Whether photos of one burst stay on one side, as near-duplicates do.
+    threads : int, optional
 
     Returns
     -------
@@ -76,7 +99,10 @@ def divide(dataset: Dataset, features: Features, network: Backbone, *, share: fl
     DatasetError
         Too few classes or photos to train on; a class that is only tested on.
     """
-    group = merge_groups(duplicate_groups(features, network), dataset.groups)
+    copies = duplicate_groups(features, network)
+    last = features.plain[:, network.blocks[-1]]
+    bursts = burst_groups(dataset, last, *clocks(dataset.paths, threads=threads))
+    group = merge_groups(copies, dataset.groups, *([bursts] if keep_bursts else []))
     notes: list[str] = []
     part = np.full(len(dataset), "train", dtype="<U10")
     readable = features.readable
@@ -97,12 +123,17 @@ def divide(dataset: Dataset, features: Features, network: Backbone, *, share: fl
         )
     part[~readable] = "unreadable"
     _leave_out_leaks(dataset, part, group, notes)
+    if not keep_bursts and (torn := _on_both_sides(bursts, part)):
+        notes.append(
+            f"{torn} {'burst stands' if torn == 1 else 'bursts stand'} on both sides of the split, as was "
+            "asked for: the test may be too kind."
+        )
     labels = {side: set(dataset.labels[part == side].tolist()) for side in ("train", "test")}
     if untested := sorted(labels["train"] - labels["test"]):
         names = ", ".join(repr(name) for name in untested[:5]) + (" and others" if len(untested) > 5 else "")
         too_few = "Too few different photos to hold any out for testing"
         notes.append(f"{'No test photos were given of' if given else too_few}: {names}.")
-    return Sides(dataset, part, group, tuple(notes))
+    return Sides(dataset, part, copies, bursts, group, tuple(notes))
 
 
 def _leave_out_leaks(
@@ -114,10 +145,15 @@ def _leave_out_leaks(
     if leaked.any():
         part[leaked] = "left out"
         notes.append(
-            f"Near-duplicates of test photos, and photos that share a group with one: {int(leaked.sum())} "
+            f"Near-duplicates of test photos, and photos of one burst or group with one: {int(leaked.sum())} "
             "were left out of training, so that the test stays honest."
         )
         _check_parts(dataset, part)
+
+
+def _on_both_sides(group: NDArray[np.intp], part: NDArray[np.str_]) -> int:
+    """How many groups have photos that are trained on and photos that are tested on."""
+    return len(np.intersect1d(group[part == "train"], group[part == "test"]))
 
 
 def _check_parts(dataset: Dataset, part: NDArray[np.str_]) -> None:

@@ -158,7 +158,7 @@ def test_near_duplicates_never_stand_on_both_sides(tiny_onnx: Path, photos: Path
             stands.setdefault(row["path"].split("-")[0].removesuffix(".jpg"), set()).add(row["split"])
         assert all(len(side) == 1 for side in stands.values())
         assert "test" in {row["split"] for row in rows}
-        assert read(out / "run.json")["near_duplicate_groups"] >= 10
+        assert read(out / "run.json")["groups_kept_together"] >= 10
 
 
 def test_groups_of_a_csv_stay_on_one_side(tiny_onnx: Path, photos: Path, tmp_path: Path) -> None:

@@ -86,11 +86,28 @@ def test_members_are_the_groups_of_two_or_more(group: list[int]) -> None:
 # bursts
 
 
-def alike(*scenes: int) -> np.ndarray:
-    """Features in which photos of one scene are nearly the same."""
-    rows = np.eye(max(scenes) + 1, 16, dtype=np.float32)[list(scenes)]
-    rows[:, -1] += np.arange(len(scenes)) * 0.01
-    return rows
+def named(names: Sequence[str], labels: Sequence[str] | None = None) -> Dataset:
+    blank = np.array([""] * len(names))
+    return Dataset(
+        Path("photos"),
+        tuple(names),
+        tuple(Path("photos", name) for name in names),
+        np.array(labels or ["a"] * len(names)),
+        blank,
+        blank,
+    )
+
+
+def alike(*scenes: int, common: float = 0.0) -> np.ndarray:
+    """Features in which photos of one scene are nearly the same, and those of a class have much in common."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(max(scenes) + 1, 64))[list(scenes)]
+    rows += common * rng.normal(size=64)
+    return (rows + 0.1 * rng.normal(size=rows.shape)).astype(np.float32)
+
+
+OTHERS = list(range(20, 50))  # scenes of one photo each, under names without a number
+OTHER_NAMES = [f"b/{chr(97 + n // 26)}{chr(97 + n % 26)}.jpg" for n in range(len(OTHERS))]
 
 
 def test_bursts_by_name_need_a_number_and_a_scene() -> None:
@@ -103,25 +120,41 @@ def test_bursts_by_name_need_a_number_and_a_scene() -> None:
         "a/IMG_10.jpg",
         "a/x.jpg",
     ]
-    group = burst_groups(names, alike(0, 0, 0, 0, 0, 1, 0))
+    group = burst_groups(named(names + OTHER_NAMES), alike(0, 0, 0, 0, 0, 1, 0, *OTHERS))
     assert group[0] == group[1] == group[2]
-    assert len(set(group.tolist())) == 5
+    assert len(set(group.tolist())) == 5 + len(OTHERS)
+
+
+def test_numbers_say_nothing_where_all_photos_of_a_class_are_alike() -> None:
+    n = 40
+    names = [f"{label}/{number:04d}.jpg" for label in "ab" for number in range(n)]
+    labels = [name[0] for name in names]
+    scenes = alike(*range(n), common=5.0), alike(*range(n), common=-5.0)
+    features = np.concatenate(scenes)
+    dataset = named(names, labels)
+    assert len(set(burst_groups(dataset, features).tolist())) > 70
+    each = np.concatenate([features[:n].repeat(2, axis=0)[:n], features[n:].repeat(2, axis=0)[:n]])
+    pairs = burst_groups(dataset, each + np.float32(0.01) * features)
+    assert all(
+        pairs[row] == pairs[row + 1] for row in range(0, 2 * n, 2)
+    )  # here the numbers follow the scenes
 
 
 def test_bursts_by_clock_need_one_camera_and_a_scene() -> None:
     names = [f"{letter}.jpg" for letter in "pqrstu"]
     taken = np.array([100.0, 101.0, 101.5, 200.0, 201.0, np.nan])
     camera = np.array([1, 1, 2, 1, 1, 1], dtype=np.uint64)
-    group = burst_groups(names, alike(0, 0, 0, 1, 2, 0), taken, camera)
+    taken, camera = np.append(taken, np.full(len(OTHERS), np.nan)), np.append(camera, [1] * len(OTHERS))
+    group = burst_groups(named(names + OTHER_NAMES), alike(0, 0, 0, 1, 2, 0, *OTHERS), taken, camera)
     assert group[0] == group[1]
-    assert len(set(group.tolist())) == 5
+    assert len(set(group.tolist())) == 5 + len(OTHERS)
 
 
 def test_a_photo_that_cannot_be_read_breaks_no_burst() -> None:
     features = alike(0, 0)
     features[1] = np.nan
-    assert len(set(burst_groups(["1.jpg", "2.jpg"], features).tolist())) == 2
-    assert burst_groups([], np.zeros((0, 4), np.float32)).tolist() == []
+    assert len(set(burst_groups(named(["1.jpg", "2.jpg"]), features).tolist())) == 2
+    assert burst_groups(named([]), np.zeros((0, 4), np.float32)).tolist() == []
 
 
 # classes
@@ -175,8 +208,9 @@ def test_in_short_it_says_what_training_knows_already() -> None:
     assert found.of("label")[0].photos == ("a/3.jpg",)
     assert brief_cautions(found)[-1].endswith("`rehead audit` shows which.")
     given_group = made(["a"] * 10 + ["b"] * 10, groups=["person 1"] * 20)
-    group[:] = 0
-    nothing = brief(given_group, group, np.arange(20), trained=trained, held_out=np.full((20, 2), np.nan))
+    nothing = brief(
+        given_group, np.arange(20), np.arange(20), trained=trained, held_out=np.full((20, 2), np.nan)
+    )
     assert nothing.counts == {}
     assert brief_cautions(nothing) == []
 

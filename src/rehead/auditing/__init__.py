@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .brief import brief, brief_cautions
-from .bursts import burst_groups
+from .bursts import burst_groups, clocks
 from .findings import KINDS, Audit, Finding, check_kinds
 from .leaving_out import write_csv
 from .page import write_audit
@@ -18,6 +18,7 @@ __all__ = [
     "brief_cautions",
     "burst_groups",
     "check_kinds",
+    "clocks",
     "survey",
     "write_audit",
     "write_csv",

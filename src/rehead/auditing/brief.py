@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets import Dataset
+from ..datasets import Dataset, merge_groups
 from .bursts import burst_findings
 from .copies import members
 from .findings import Audit, Finding, in_order
@@ -16,7 +16,7 @@ __all__ = ["brief", "brief_cautions"]
 
 def brief(
     dataset: Dataset,
-    group: NDArray[np.intp],
+    copies: NDArray[np.intp],
     bursts: NDArray[np.intp],
     *,
     trained: NDArray[np.bool_],
@@ -28,8 +28,8 @@ def brief(
     ----------
     dataset : Dataset
         n photos.
-    group : intp ndarray (n,)
-        Near-duplicates, and photos of one given group, share a number.
+    copies : intp ndarray (n,)
+        Near-duplicates share a number.
     bursts : intp ndarray (n,)
         As of `burst_groups`.
     trained : bool ndarray (n,)
@@ -39,11 +39,11 @@ def brief(
         order of the classes that were trained on.
     """
     found = [
-        *_contradictions(dataset, group),
+        *_contradictions(dataset, copies),
         *_doubts(dataset.take(trained), held_out),
-        *burst_findings(dataset, bursts, group),
+        *burst_findings(dataset, bursts, copies),
     ]
-    return Audit(dataset, in_order(found), group)
+    return Audit(dataset, in_order(found), merge_groups(copies, bursts, dataset.groups))
 
 
 def brief_cautions(audit: Audit) -> list[str]:
@@ -52,12 +52,12 @@ def brief_cautions(audit: Audit) -> list[str]:
     return [*sentences, f"{last} `rehead audit` shows which."] if last else []
 
 
-def _contradictions(dataset: Dataset, group: NDArray[np.intp]) -> list[Finding]:
-    """Copies under more than one class; groups that the user gave may well hold several."""
+def _contradictions(dataset: Dataset, copies: NDArray[np.intp]) -> list[Finding]:
+    """Copies under more than one class."""
     found = []
-    for rows in members(group):
+    for rows in members(copies):
         labels = tuple(sorted(set(dataset.labels[rows].tolist())))
-        if len(labels) > 1 and not np.any(dataset.groups[rows] != ""):
+        if len(labels) > 1:
             photos = tuple(dataset.ids[row] for row in rows)
             found.append(Finding("contradiction", photos, "the same picture", 1.0, labels))
     return found

@@ -58,7 +58,7 @@ KINDS: Mapping[str, Kind] = {
     "burst": Kind(
         "Bursts",
         "Photos of one scene, taken right after each other. A random split would put nearly the same photo "
-        "on both sides; give each burst a group.",
+        "on both sides; `rehead train` keeps each on one.",
     ),
     "outlier": Kind(
         "Unlike all others",
@@ -230,8 +230,8 @@ def _copy(found: list[Finding]) -> str:
 def _burst(found: list[Finding]) -> str:
     come = "comes" if len(found) == 1 else "come"
     return (
-        f"{count(_photos(found), 'photo')} {come} from {count(len(found), 'burst')}; a random split "
-        "would tear them apart, so give each a group."
+        f"{count(_photos(found), 'photo')} {come} from {count(len(found), 'burst')}, scenes taken right "
+        "after each other; each belongs on one side of a split."
     )
 
 

@@ -20,7 +20,7 @@ from ..errors import ImageError, OutputError
 from ..features import Progress
 from ..images import PreprocessSpec, load_image, read_bytes, read_header
 
-__all__ = ["LOOK", "blur_effect", "look_at"]
+__all__ = ["LOOK", "blur_effect", "camera_number", "look_at"]
 
 LOOK = np.dtype(
     [
@@ -144,11 +144,12 @@ def _look(path: Path) -> NDArray[Any]:
     row["width"], row["height"] = header.width, header.height
     row["light"], row["contrast"], row["blur"] = high, high - low, blur_effect(grey)
     row["taken"] = np.nan if header.taken is None else header.taken
-    row["camera"] = _number(header.camera)
+    row["camera"] = camera_number(header.camera)
     return row
 
 
-def _number(camera: str) -> int:
+def camera_number(camera: str) -> int:
+    """A number for a camera's name, 0 where there is none."""
     digest = hashlib.sha256(camera.encode("utf-8", "replace")).digest()
     return int.from_bytes(digest[:8], "little") if camera else 0
 

@@ -94,7 +94,7 @@ def survey(
         features.hashes[readable],
         last if readable.all() else last[readable],
     )
-    bursts = burst_groups(dataset.ids, last, looks["taken"], looks["camera"])
+    bursts = burst_groups(dataset, last, looks["taken"], looks["camera"])
     groups = merge_groups(copies, bursts, dataset.groups)
     found = [
         *(Finding("unreadable", (dataset.ids[row],), error.reason, 1.0) for row, error in features.errors),

@@ -53,6 +53,7 @@ def compare(
     balanced: options.Balanced = False,
     folds: options.Folds = 5,
     test_share: options.TestShare = 0.2,
+    bursts: options.Bursts = True,
     coverage: options.Coverage = 0.95,
     seed: options.Seed = 0,
     strict: options.Strict = False,

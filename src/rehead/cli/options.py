@@ -51,6 +51,10 @@ TestShare = Annotated[
     float,
     typer.Option(min=0.01, max=0.9, help="Share of photos held out, where none are given for testing."),
 ]
+Bursts = Annotated[
+    bool,
+    typer.Option(help="Keep photos of one burst on one side of the split, as copies of one picture are."),
+]
 Coverage = Annotated[
     float,
     typer.Option(min=0.01, max=1.0, help='Share of known photos to answer rather than call "unknown".'),

@@ -6,7 +6,7 @@ from .account import ClassAccount, Evaluation, evaluate
 from .comparison import Comparison, Contender, Cost, compare_answers, write_comparison
 from .intervals import Interval
 from .mistakes import Mistake, NearPhoto, confident_mistakes
-from .report import TakenOut, write_report
+from .report import PhotosFirst, TakenOut, write_report
 
 __all__ = [
     "ClassAccount",
@@ -17,6 +17,7 @@ __all__ = [
     "Interval",
     "Mistake",
     "NearPhoto",
+    "PhotosFirst",
     "TakenOut",
     "compare_answers",
     "confident_mistakes",

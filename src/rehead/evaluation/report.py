@@ -20,7 +20,7 @@ from .charts import coverage_chart, curves_chart, reliability_chart, strength_ch
 from .mistakes import MOST_MISTAKES, Mistake
 from .wording import count, number, number_range, percent, percent_range
 
-__all__ = ["TakenOut", "render", "write_report"]
+__all__ = ["PhotosFirst", "TakenOut", "render", "write_report"]
 
 _THUMBNAIL_SIDE, _NEAR_SIDE, _THUMBNAIL_QUALITY = 200, 96, 75  # px; some 7 and 2 kB a picture
 _MOST_NAMES = 100  # files that are listed under one reason; run.json and splits.csv have them all
@@ -62,6 +62,22 @@ class TakenOut:
     files: Sequence[tuple[str, str]]
 
 
+@dataclass(frozen=True)
+class PhotosFirst:
+    """What a look at the photos found before anything was trained.
+
+    Parameters
+    ----------
+    found : sequence of str
+        Plain sentences.
+    command : str
+        Shows all of it, with the photos.
+    """
+
+    found: Sequence[str]
+    command: str
+
+
 def write_report(
     path: str | os.PathLike[str],
     *,
@@ -75,7 +91,7 @@ def write_report(
     operating_point: Mapping[str, Any] | None = None,
     unreadable: Sequence[tuple[str, str]] = (),
     taken_out: Sequence[TakenOut] = (),
-    audit: Sequence[str] = (),
+    audit: PhotosFirst | None = None,
     made: Sequence[str] = (),
     facts: Mapping[str, str | int] | None = None,
     notes: Sequence[str] = (),
@@ -107,8 +123,8 @@ def write_report(
     unreadable : sequence of (name, reason)
     taken_out : sequence of TakenOut
         What else was left out, and why.
-    audit : sequence of str
-        What a look at the photos found before anything was trained, plain sentences; stands in front.
+    audit : PhotosFirst, optional
+        Stands in front, with the numbers of files that were taken out.
     made : sequence of str
         How the numbers were made, plain sentences; folded out on demand.
     facts : mapping, optional
