@@ -22,6 +22,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from rehead.engine import open_session
 from rehead.faces import Face, Photo, Quality
 from rehead.faces.pipeline import FacePipeline
 from rehead.faces.records import space_of
@@ -112,6 +113,8 @@ def _photo(rng: np.random.Generator, number: int, size: tuple[int, int]) -> NDAr
 
 _BLOCK = 24  # pixels, the side of a face
 _WIDTH = 32  # numbers, an embedding
+_POINTS = np.array([[7, 8], [17, 8], [12, 13], [8, 18], [16, 18]], float)
+_BLURRED = 240  # variants from which a photo is
 
 
 class FacePhoto(Protocol):
@@ -122,7 +125,7 @@ class FacePhoto(Protocol):
 def face_photo() -> FacePhoto:
     """Write a PNG of some people, 0 to 254, side by side; none is an empty scene.
 
-    Another `variant`, 0 to 254, is another photo of the same people.
+    Another `variant`, 0 to 254, is another photo of the same people; from 240 on it is blurred.
     """
 
     def write(path: Path, *people: int, variant: int = 0) -> Path:
@@ -145,8 +148,9 @@ class BlockDetector:
         for left in range(0, pixels.shape[1], _BLOCK):
             if pixels[0, left, 0] < 255:
                 box = np.array([left, 0, left + _BLOCK, _BLOCK], float)
-                points = box[:2] + np.array([[7, 8], [17, 8], [12, 13], [8, 18], [16, 18]])
-                found.append(Face(box, points, 1.0, Quality(_BLOCK, 100.0, 0.0, 0.0, 0.0)))
+                points = box[:2] + _POINTS
+                sharpness = 1.0 if pixels[0, left, 1] >= _BLURRED else 100.0
+                found.append(Face(box, points, 1.0, Quality(64.0, sharpness, 0.0, 0.0, 0.0)))
         return found
 
 
@@ -163,7 +167,7 @@ class BlockEmbedder:
             "name": "blocks",
             "sha256": self.sha256,
             "dimensions": _WIDTH,
-            "template": [[0, 0]] * 5,
+            "template": _POINTS.tolist(),
             "size": _BLOCK,
             "preprocess": {},
             "distance": "cosine",
@@ -179,6 +183,49 @@ class BlockEmbedder:
             row = centre + self.spread * np.random.default_rng([person, variant]).normal(size=_WIDTH)
             rows.append(row / np.linalg.norm(row))
         return np.array(rows, np.float32).reshape(len(rows), _WIDTH)
+
+
+class GraphBlockEmbedder(BlockEmbedder):
+    """One whose network is an ONNX graph: what it knows of a face is its mean colour."""
+
+    def __init__(self) -> None:
+        super().__init__(sha256="ef" * 32)
+        self._graph = _colour_graph()
+        self._session = open_session(self._graph, threads=1)
+
+    @property
+    def graph(self) -> bytes:
+        return self._graph
+
+    def aligned(self, photo: Photo, faces: Sequence[Face]) -> NDArray[np.uint8]:
+        pixels = photo if isinstance(photo, np.ndarray) else read_image(photo)
+        return np.stack([pixels[:_BLOCK, int(f.box[0]) : int(f.box[0]) + _BLOCK] for f in faces])
+
+    def embed(self, photo: Photo, faces: Sequence[Face]) -> NDArray[np.float32]:
+        rows: NDArray[np.float32] = self._session.run(None, {"image": self.aligned(photo, faces)})[0]
+        return rows
+
+
+def _colour_graph() -> bytes:
+    """Waves of the mean colour: persons differ in red, photos a little in green."""
+    import spox
+    import spox.opset.ai.onnx.v17 as op
+
+    rng = np.random.default_rng(3)
+    weight = (rng.normal(size=(3, _WIDTH)) * [[0.5], [0.004], [0.0]]).astype(np.float32)
+    phase = rng.uniform(0, 2 * np.pi, _WIDTH).astype(np.float32)
+    image = spox.argument(spox.Tensor(np.uint8, ("N", _BLOCK, _BLOCK, 3)))
+    colour = op.reduce_mean(op.cast(image, to=np.float32), axes=[1, 2], keepdims=0)
+    waves = op.cos(op.add(op.matmul(colour, op.const(weight)), op.const(phase)))
+    length = op.sqrt(op.reduce_sum(op.mul(waves, waves), op.const([1]), keepdims=1))
+    graph: bytes = spox.build({"image": image}, {"embedding": op.div(waves, length)}).SerializeToString()
+    return graph
+
+
+@pytest.fixture(scope="session")
+def face_parts() -> tuple[BlockDetector, GraphBlockEmbedder]:
+    """Detector and embedder of a `FaceClassifier`."""
+    return BlockDetector(), GraphBlockEmbedder()
 
 
 @pytest.fixture(scope="session")

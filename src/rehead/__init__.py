@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from .classify import ImageClassifier
     from .compare import compare_models
     from .errors import ReheadError
+    from .faces import FaceDetector, FaceEmbedder
+    from .faces.classifier import FaceClassifier
+    from .faces.gallery import FaceGallery
+    from .faces.predictor import load_face_model
     from .images import PreprocessSpec
     from .neighbours import similar
     from .plan import Plan
@@ -32,6 +36,10 @@ __all__ = [
     "UNKNOWN",
     "Audit",
     "Explainer",
+    "FaceClassifier",
+    "FaceDetector",
+    "FaceEmbedder",
+    "FaceGallery",
     "Finding",
     "ImageClassifier",
     "Plan",
@@ -45,6 +53,7 @@ __all__ = [
     "errors",
     "explain",
     "layer_maps",
+    "load_face_model",
     "load_model",
     "report",
     "similar",
@@ -54,6 +63,10 @@ __all__ = [
 _HOMES = {
     "Explainer": "saliency",
     "Audit": "auditing",
+    "FaceClassifier": "faces.classifier",
+    "FaceDetector": "faces",
+    "FaceEmbedder": "faces",
+    "FaceGallery": "faces.gallery",
     "Finding": "auditing",
     "ImageClassifier": "classify",
     "Plan": "plan",
@@ -66,6 +79,7 @@ _HOMES = {
     "compare_models": "compare",
     "explain": "saliency",
     "layer_maps": "activations",
+    "load_face_model": "faces.predictor",
     "load_model": "predict",
     "report": "revisit",
     "similar": "neighbours",

@@ -14,7 +14,6 @@ from . import graphs
 from .engine import open_session
 from .errors import ModelFileError
 from .heads.outlier import RelativeDistance
-from .images import load_image
 from .modelfile import write_model_file
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ def _graph(fitted: ImageClassifier, distance: RelativeDistance) -> bytes:
 
 
 def _check_parity(graph: bytes, fitted: ImageClassifier, photos: Sequence[Path]) -> None:
-    pixels = np.stack([load_image(photo, fitted.backbone_.preprocess) for photo in photos])
+    pixels = fitted.pixels(photos, fitted.backbone_)
     found, _, _ = open_session(graph, threads=1).run(None, {"image": pixels})
     expected, _ = fitted.decision(photos)
     if (difference := float(np.abs(found - expected).max())) > _PARITY:
@@ -93,7 +92,7 @@ def _manifest(fitted: ImageClassifier, digests: Sequence[str]) -> dict[str, Any]
     chosen = fitted.selection_.chosen
     return {
         "rehead": __version__,
-        "kind": "classifier",
+        "kind": fitted.kind,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "labels": [str(name) for name in fitted.classes_],
         "preprocess": fitted.backbone_.preprocess.to_dict(),

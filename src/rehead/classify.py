@@ -27,7 +27,7 @@ from .errors import DataError, DatasetError
 from .features import Features, Progress, duplicate_groups, extract
 from .heads import select_head
 from .heads.outlier import RelativeDistance, fit_distance, held_out_scores
-from .images import PreprocessSpec
+from .images import PreprocessSpec, load_image
 from .labelled import LabelledPhotos, Photos, as_labels, as_paths, read_labelled, training_rows
 from .operating_point import choose_operating_point
 
@@ -122,6 +122,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     `predict` always answers a class, as scikit-learn's metrics expect. A saved model's
     `Predictor.predict` answers "unknown" where it should.
     """
+
+    kind = "classifier"
+    """What its model file calls itself."""
 
     takes_validation = False
     """Whether photos of a validation split are held out, instead of being trained on too."""
@@ -308,6 +311,10 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             threads=self.threads,
             progress=self.progress,
         )
+
+    def pixels(self, paths: Sequence[Path], network: Backbone) -> NDArray[np.uint8]:
+        """What the network gets of photos, uint8 (n, S, S, 3) RGB; ImageError where one is unreadable."""
+        return np.stack([load_image(path, network.preprocess) for path in paths])
 
     @property
     def backbone_(self) -> Backbone:

@@ -59,6 +59,11 @@ class Prediction:
     probabilities: NDArray[np.float32]
 
 
+_OPENED_BY = {
+    "face-classifier": "; rehead.load_face_model opens it",
+}
+
+
 class Predictor:
     """A model file, ready to answer.
 
@@ -78,9 +83,13 @@ class Predictor:
     operating_point : OperatingPoint
     """
 
+    kind = "classifier"
+    """What the model files are that it takes."""
+
     def __init__(self, file: ModelFile, *, threads: int | None = None) -> None:
-        if (kind := file.manifest["kind"]) != "classifier":
-            raise NotAModelFileError(f"{file.path}: a {kind} model; expected a classifier")
+        if (kind := file.manifest["kind"]) != self.kind:
+            hint = _OPENED_BY.get(kind, "")
+            raise NotAModelFileError(f"{file.path}: a {kind} model; expected a {self.kind}{hint}")
         self.manifest = file.manifest
         self.labels = tuple(file.manifest["labels"])
         self.operating_point = OperatingPoint.from_dict(file.manifest["operating_point"])
@@ -117,9 +126,13 @@ class Predictor:
                 f"{self._file.path}: ONNX Runtime cannot run its graph ({str(error).splitlines()[0]})"
             ) from error
 
+    def _pixels(self, photo: Photo) -> NDArray[np.uint8]:
+        """What the network gets of a photo, (S, S, 3); ImageError where that cannot be had."""
+        return load_image(photo, self.preprocess)
+
     def _answer(self, photo: Photo, session: Any) -> Prediction | ImageError:
         try:
-            pixels = load_image(photo, self.preprocess)
+            pixels = self._pixels(photo)
         except ImageError as error:
             return error
         probabilities, outlier = session.run(["probabilities", "outlier_score"], {"image": pixels[None]})

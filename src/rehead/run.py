@@ -301,7 +301,10 @@ def options_record(model: ImageClassifier) -> dict[str, Any]:
 def _plain(value: object) -> object:
     if hasattr(value, "to_dict"):
         return value.to_dict()
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    known = value is None or isinstance(value, str | int | float | list | tuple | dict)
+    return value if known else type(value).__name__
 
 
 def _mistakes(

@@ -11,16 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rehead.errors import DataError
-from rehead.faces.matching import all_pairs
-from rehead.faces.thresholds import (
-    Calibration,
-    calibrate,
-    false_match_rate,
-    fit_probability,
-    read_calibration,
-    supported_rate,
-    threshold_at,
-)
+from rehead.faces.matching import Pairs, all_pairs
+from rehead.faces.rates import Impostors, supported_rate, threshold_at
+from rehead.faces.thresholds import Calibration, calibrate, fit_probability, read_calibration
 
 
 def people_of(
@@ -81,7 +74,7 @@ def test_thresholds_hold_on_new_people(calibration: Calibration) -> None:
     pairs = all_pairs(rows, people)
     for target in (0.1, 0.01, 0.002):
         found = float((pairs.score[~pairs.same] >= calibration.at(target).threshold).mean())
-        assert found == pytest.approx(target, rel=0.5)
+        assert 0.2 * target < found <= target
 
 
 def test_probabilities_rise_and_mean_something(calibration: Calibration) -> None:
@@ -132,7 +125,7 @@ def test_the_threshold_grows_with_the_gallery(calibration: Calibration) -> None:
 
 
 def test_strangers_are_kept_out_at_the_promised_rate() -> None:
-    calibration = calibrate(*people_of(500), contract="c", source="s")
+    calibration = calibrate(*people_of(250), contract="c", source="s")
     gallery, _ = people_of(20, each=2, seed=21)
     strangers, _ = people_of(3000, each=1, seed=22)
     point, promised = calibration.for_gallery(0.05, len(gallery))
@@ -163,32 +156,47 @@ def test_the_probability_of_separable_scores_is_finite() -> None:
     assert 0 < slope < 1000
 
 
+def hits_of(hits: NDArray[np.bool_], a: NDArray[np.intp], b: NDArray[np.intp]) -> Impostors:
+    """Pairs of which some match at a threshold of 1."""
+    return Impostors.of(Pairs(hits.astype(float), a, b))
+
+
 def test_pairs_that_share_a_person_make_the_interval_wider() -> None:
     # one person of 40 whom nobody can be told from
     a, b = np.triu_indices(40, 1)
-    shared = false_match_rate(a == 0, a, b)
+    shared = hits_of(a == 0, a, b).rate(1)
     assert shared.value == pytest.approx(39 / len(a))
     scattered = np.zeros(len(a), bool)
     scattered[np.random.default_rng(0).choice(len(a), 39, replace=False)] = True
-    alone = false_match_rate(scattered, a, b)
+    alone = hits_of(scattered, a, b).rate(1)
     assert shared.high - shared.low > 2 * (alone.high - alone.low)
 
 
 def test_many_photos_of_two_people_are_one_pair() -> None:
     hits = np.zeros(400, bool)
-    one = false_match_rate(hits, np.zeros(400, int), np.ones(400, int))
-    assert one.high > 0.5
-    assert math.isnan(false_match_rate(hits[:0], np.zeros(0, int), np.zeros(0, int)).value)
+    one = hits_of(hits, np.zeros(400, int), np.ones(400, int))
+    assert one.different == 1
+    assert one.rate(1).high > 0.5
+    assert math.isnan(hits_of(hits[:0], np.zeros(0, int), np.zeros(0, int)).rate(1).value)
+
+
+def test_the_threshold_keeps_the_upper_end_below_the_rate() -> None:
+    pairs = all_pairs(*people_of(60))
+    strangers = Impostors.of(pairs)
+    for rate in (0.2, 0.05, 0.01, 3 / strangers.different):
+        threshold = strangers.threshold(rate)
+        assert strangers.rate(threshold).high <= rate or not (strangers.score >= threshold).any()
+    with pytest.raises(DataError, match="1,770 pairs of different people support no false-match rate"):
+        strangers.threshold(0.001)
 
 
 def test_the_interval_covers_the_truth() -> None:
     """The rate of false matches of new people lies in the interval about as often as it says."""
-    threshold, truth = 0.35, 0.0
+    threshold = 0.35
     rows, people = people_of(1200, each=1, seed=77)
     truth = float((all_pairs(rows, people).score >= threshold).mean())
     inside = 0
     for seed in range(60):
-        pairs = all_pairs(*people_of(40, each=1, seed=seed))
-        interval = false_match_rate(pairs.score >= threshold, pairs.first, pairs.second)
+        interval = Impostors.of(all_pairs(*people_of(40, each=1, seed=seed))).rate(threshold)
         inside += interval.low <= truth <= interval.high
     assert inside >= 52

@@ -33,12 +33,12 @@ def evaluate(
 ) -> None:
     """Test a model file on photos whose classes are known."""
     from ..assess import assess
-    from ..predict import load_model
+    from .models import open_model
     from .progress import photo_progress
 
     with photo_progress("Looking at photos") as progress:
         result = assess(
-            load_model(model, threads=threads),
+            open_model(model, threads),
             photos,
             out=out,
             strict=strict,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..plan import Plan
     from ..run import Run
 
-__all__ = ["train"]
+__all__ = ["show_run", "train"]
 
 
 def train(
@@ -101,7 +101,7 @@ def train(
             progress=progress,
         )
     if not quiet:
-        _show(result)
+        show_run(result)
 
 
 def _folder(out: Path | None, resume: Path | None) -> Path:
@@ -125,7 +125,8 @@ def _with_recipe(recipe: str, plan: Plan, given: set[str]) -> Plan:
     return replace(settings, **{name: getattr(plan, name) for name in given if hasattr(plan, name)})
 
 
-def _show(result: Run) -> None:
+def show_run(result: Run) -> None:
+    """Print how good the trained model is, what was left out, and what was written."""
     from rich.console import Console
     from rich.text import Text
 

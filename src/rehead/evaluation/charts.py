@@ -13,7 +13,14 @@ from .intervals import Interval, wilson
 from .metrics import CoverageCurve, Reliability
 from .wording import count, percent
 
-__all__ = ["cost_chart", "coverage_chart", "curves_chart", "reliability_chart", "strength_chart"]
+__all__ = [
+    "cost_chart",
+    "coverage_chart",
+    "curves_chart",
+    "error_trade_chart",
+    "reliability_chart",
+    "strength_chart",
+]
 
 _WIDTH, _HEIGHT = 420, 310
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 408, 28, 268
@@ -270,3 +277,48 @@ def _power(exponent: float) -> str:
 
 def _short(n: int) -> str:
     return f"{n}" if n < 1000 else f"{n / 1000:.1f}k"
+
+
+def error_trade_chart(
+    curve: Sequence[tuple[float, float]], least: float, marks: Sequence[tuple[float, float]], accuracy: float
+) -> str:
+    """False non-matches against false matches, the latter on a logarithmic axis (a DET curve).
+
+    `curve` holds (rate of false matches, of false non-matches), strictest threshold first; `least` is the
+    lowest rate of false matches that the pairs can show, 0..1; `marks` are drawn as points.
+    """
+    first = min(math.floor(math.log10(least)), -1)
+    shown = [(max(a, 10.0**first), b) for a, b in curve]
+    top = max([b for a, b in shown if a <= 10.0**first] or [1 - accuracy])
+    top = min(1.0, max(1.15 * min(top, max(4 * (1 - accuracy), 0.02)), 0.02))
+    x, y = _linear(first, 0, _LEFT, _RIGHT), _linear(0, top, _BOTTOM, _TOP)
+    points = [(x(math.log10(a)), y(min(b, 2 * top))) for a, b in shown]
+    # a step holds its rate of misses until the next pair of different people matches
+    line = f"M{points[0][0]:.1f} {points[0][1]:.1f}" + "".join(
+        f"V{cy:.1f}H{cx:.1f}" for cx, cy in _steps(points)
+    )
+    parts = [
+        *_y_axis(y, _ticks(0, top), _percent_tick, "pairs of one person that are missed"),
+        f'<clipPath id="trade"><path d="M{_LEFT} {_TOP}H{_RIGHT}V{_BOTTOM}H{_LEFT}Z"/></clipPath>',
+        *_x_axis(x, range(first, 1), _power, "share of pairs of different people that match", _BOTTOM),
+        f'<path class="line" style="clip-path:url(#trade)" d="{line}"/>',
+    ]
+    for a, b in marks:
+        told = f"{percent(a)} of different people match, {percent(b)} of one person are missed"
+        cx, cy = x(math.log10(max(a, 10.0**first))), y(min(b, top))
+        parts.append(f'<g><title>{told}</title><circle class="mark" cx="{cx:.1f}" cy="{cy:.1f}" r="6"/></g>')
+    return _svg("Pairs of one person that are missed against pairs of different people that match", parts)
+
+
+def _steps(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The lowest point at each place, and where the next begins."""
+    lowest: dict[float, float] = {}
+    for cx, cy in points:
+        lowest[cx] = max(lowest.get(cx, cy), cy)
+    places = list(lowest.items())
+    ends = [*(cx for cx, _ in places[1:]), float(_RIGHT)]
+    return [(end, cy) for (_, cy), end in zip(places, ends, strict=True)]
+
+
+def _percent_tick(share: float) -> str:
+    return f"{100 * share:.3g}\N{NARROW NO-BREAK SPACE}%"

@@ -31,11 +31,11 @@ def percent(share: float, digits: int = 1) -> str:
     return _NONE if math.isnan(share) else f"{_hundredths(share, digits)}{_SPACE}%"
 
 
-def percent_range(interval: Interval) -> str:
+def percent_range(interval: Interval, digits: int = 1) -> str:
     """Write the ends of an interval of shares, "89.5 to 99.2 %"."""
     if math.isnan(interval.low):
         return _NONE
-    return f"{_hundredths(interval.low)} to {_hundredths(interval.high)}{_SPACE}%"
+    return f"{_hundredths(interval.low, digits)} to {_hundredths(interval.high, digits)}{_SPACE}%"
 
 
 def number(value: float) -> str:

@@ -73,7 +73,7 @@ def audit(
     Returns
     -------
     list of Doubt
-        Photos first, then pairs of people; the strongest of each kind first.
+        Photos first, then pairs of people; the most doubtful of each kind first.
     """
     order = np.argsort(people, kind="stable")
     starts, count = np.unique(people[order], return_index=True, return_counts=True)[1:]
@@ -99,7 +99,10 @@ def audit(
         kind: Literal["duplicate", "look-alike"] = "duplicate" if share >= _DUPLICATES else "look-alike"
         pairs.append(Doubt(kind, names[a], names[b], None, top, share))
     kinds = ("mislabelled", "odd", "duplicate", "look-alike")
-    return sorted([*photos, *pairs], key=lambda d: (kinds.index(d.kind), -d.share, -d.score))
+    return sorted(
+        [*photos, *pairs],
+        key=lambda d: (kinds.index(d.kind), -d.share, d.score if d.kind == "odd" else -d.score),
+    )
 
 
 def _about_photo(

@@ -86,6 +86,8 @@ class FaceEmbedder:
     ----------
     contract : dict
         All that an embedding depends on, see `face.Embedder`.
+    graph : bytes
+        Serialised ONNX: `image` uint8 (N, S, S, 3) RGB to `embedding` float32 (N, D), of length 1.
 
     Raises
     ------
@@ -115,7 +117,8 @@ class FaceEmbedder:
             "sha256": network.sha256,
             "record": network.record.to_dict(),
         }
-        self._session = open_session(kept_graph(described, network.build), threads=threads or processors())
+        self.graph = kept_graph(described, network.build)
+        self._session = open_session(self.graph, threads=threads or processors())
         self.contract: dict[str, Any] = {
             "name": network.name,
             "sha256": network.sha256,

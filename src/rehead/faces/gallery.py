@@ -20,11 +20,12 @@ from ..operating_point import UNKNOWN
 from .audit import Doubt, audit
 from .calibrations import shipped
 from .face import Face, Rule
-from .pipeline import FacePipeline, Seen
+from .pipeline import FacePipeline, Seen, default_pipeline
+from .quality import QualityLimits
 from .records import Enrolled, NewTemplate, Person, Removal, Templates, space_of
 from .store import GalleryStore
 from .thresholds import Calibration, RatePoint, calibrate
-from .verify import calibration_for
+from .verify import FALSE_MATCHES, calibration_for
 
 __all__ = ["FALSE_POSITIVES", "Enrolment", "FaceGallery", "GalleryThreshold", "Identification", "Rebuilt"]
 
@@ -110,6 +111,8 @@ class Identification:
     threshold : float
     reason : str
         Why it is "unknown", "" otherwise.
+    complaints : tuple of str
+        What speaks against the quality of the face.
     """
 
     face: Face
@@ -120,6 +123,7 @@ class Identification:
     probability: float
     threshold: float
     reason: str
+    complaints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,8 @@ class FaceGallery:
     ----------
     path : path
         The file, such as people.db.
-    pipeline : FacePipeline
+    pipeline : FacePipeline, optional
+        MTCNN and dlib's embedder by default.
     key : bytes, optional
         Master key of the templates (`vault.find_key`); none for a gallery that is not encrypted.
     create : bool
@@ -147,6 +152,10 @@ class FaceGallery:
         one of the people in the gallery, as soon as they are enough.
     rate : float
         Share of strangers who may be taken for somebody.
+    limits : QualityLimits
+        Below or beyond which a face is of low quality, which is said.
+    refuse_poor : bool
+        Whether such a face is neither enrolled nor named.
 
     Raises
     ------
@@ -157,20 +166,24 @@ class FaceGallery:
     def __init__(
         self,
         path: str | os.PathLike[str],
-        pipeline: FacePipeline,
+        pipeline: FacePipeline | None = None,
         *,
         key: bytes | None = None,
         create: bool = False,
         calibration: Calibration | None = None,
         rate: float = FALSE_POSITIVES,
+        limits: QualityLimits = QualityLimits(),  # noqa: B008 (a frozen value)
+        refuse_poor: bool = False,
     ) -> None:
         if not 0 < rate < 1:
             raise DataError(f"the share of strangers is {rate:g}; expected more than 0 and less than 1")
-        self.pipeline = pipeline
+        self.pipeline = pipeline or default_pipeline()
+        self.limits = limits
+        self.refuse_poor = refuse_poor
         self.rate = rate
         self._given = calibration
         self._limit: tuple[Templates, GalleryThreshold] | None = None
-        self.store = GalleryStore(path, contract=pipeline.embedder.contract, key=key, create=create)
+        self.store = GalleryStore(path, contract=self.pipeline.embedder.contract, key=key, create=create)
 
     def close(self) -> None:
         """Close the file."""
@@ -220,7 +233,11 @@ class FaceGallery:
                 skipped.append((path, "no face was found"))
             elif others := [owner for owner in self.store.owners(seen.sha256) if owner != name]:
                 skipped.append((path, f"the same photo is enrolled as '{others[0]}'"))
+            elif (poor := self.limits.complaints(seen.faces[0].quality)) and self.refuse_poor:
+                skipped.append((path, f"of low quality: {'; '.join(poor)}"))
             else:
+                if poor:
+                    notes.append((path, f"of low quality: {'; '.join(poor)}"))
                 if seen.found > 1:
                     notes.append((path, f"{seen.found} faces; one was taken, by the rule '{rule}'"))
                 templates.append(_template(seen))
@@ -304,10 +321,10 @@ class FaceGallery:
     def _decide(
         self, face: Face, row: NDArray[np.float32], names: tuple[str, ...], limit: GalleryThreshold
     ) -> Identification:
-        threshold = limit.point.threshold
+        threshold, poor = limit.point.threshold, self.limits.complaints(face.quality)
         if not len(row):
             reason = "the gallery is empty"
-            return Identification(face, UNKNOWN, "", math.nan, math.nan, math.nan, threshold, reason)
+            return Identification(face, UNKNOWN, "", math.nan, math.nan, math.nan, threshold, reason, poor)
         order = np.argsort(-row, kind="stable")
         score = float(row[order[0]])
         margin = score - float(row[order[1]]) if len(row) > 1 else math.nan
@@ -315,6 +332,8 @@ class FaceGallery:
         reason = ""
         if score < threshold:
             reason = f"nobody is like it enough (score {score:.3f}, needs {threshold:.3f})"
+        elif poor and self.refuse_poor:
+            reason = f"of low quality: {'; '.join(poor)}"
         return Identification(
             face,
             UNKNOWN if reason else nearest,
@@ -324,6 +343,7 @@ class FaceGallery:
             limit.calibration.probability(score),
             threshold,
             reason,
+            poor,
         )
 
     # keeping it right
@@ -336,7 +356,7 @@ class FaceGallery:
         if not len(held):
             return []
         calibration = self._calibration()
-        threshold = calibration.at(max(calibration.least, self.rate)).threshold
+        threshold = calibration.at(max(calibration.least, FALSE_MATCHES)).threshold
         found = audit(held.vectors, held.people, held.names, threshold)
         return [(doubt, "" if doubt.row is None else photos[doubt.row]) for doubt in found]
 

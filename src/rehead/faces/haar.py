@@ -5,6 +5,7 @@ The five points are those of MTCNN's last network, and so is the score: a cascad
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ class HaarFinder:
             )
         folder: Any = cv2.data  # type: ignore[attr-defined]
         self._cascade = cv2.CascadeClassifier(folder.haarcascades + _CASCADE)
+        self._lock = threading.Lock()  # a cascade keeps the photo it looks at
         self._mtcnn = Mtcnn(threads=threads)
 
     def find(self, pixels: NDArray[np.uint8], *, smallest: float) -> Found:
@@ -42,7 +44,10 @@ class HaarFinder:
 
         grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
         least = max(1, round(smallest))
-        found = self._cascade.detectMultiScale(grey, scaleFactor=1.1, minNeighbors=5, minSize=(least, least))
+        with self._lock:
+            found = self._cascade.detectMultiScale(
+                grey, scaleFactor=1.1, minNeighbors=5, minSize=(least, least)
+            )
         corners = np.array(found, np.float64).reshape(-1, 4)
         boxes = np.concatenate([corners[:, :2], corners[:, :2] + corners[:, 2:]], axis=1)
         return self._mtcnn.judged(pixels, boxes)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..evaluation.intervals import Interval, proportion
-from .thresholds import supported_rate, threshold_at
+from .rates import supported_rate, threshold_at
 
 __all__ = ["OpenSetPoint", "OpenSetResult", "evaluate_open_set"]
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ..errors import DatasetError
 from ..evaluation.intervals import Interval, proportion
 from .matching import Pairs
-from .thresholds import supported_rate, threshold_at
+from .rates import supported_rate, threshold_at
 
 __all__ = ["Operating", "PairList", "PairResult", "evaluate_pairs", "read_pairs"]
 

@@ -17,12 +17,14 @@ from ..engine import processors
 from ..errors import DataError, ImageError
 from ..features import Progress
 from ..images import read_bytes, read_image
+from .detect import FaceDetector
+from .embed import FaceEmbedder
 from .face import Detector, Embedder, Face, Rule, choose
 
-__all__ = ["FacePipeline", "Seen"]
+__all__ = ["FacePipeline", "Seen", "default_pipeline"]
 
 
-PathLike = str | os.PathLike[str]
+Source = str | os.PathLike[str] | bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +68,7 @@ class FacePipeline:
     embedder: Embedder
     threads: int | None = None
 
-    def look(self, photo: PathLike | bytes, rule: Rule) -> Seen:
+    def look(self, photo: Source, rule: Rule) -> Seen:
         """Detect, choose and embed the faces of one photo.
 
         Raises
@@ -93,14 +95,14 @@ class FacePipeline:
 
     def look_each(
         self,
-        photos: Sequence[PathLike],
+        photos: Sequence[Source],
         rule: Rule,
         *,
         progress: Progress | None = None,
     ) -> Iterator[Seen | ImageError]:
         """As `look`, of many photos, in their order; an ImageError for an unreadable one."""
 
-        def attempt(photo: PathLike) -> Seen | ImageError:
+        def attempt(photo: Source) -> Seen | ImageError:
             try:
                 return self.look(photo, rule)
             except ImageError as error:
@@ -141,11 +143,30 @@ class FacePipeline:
         return vectors, failed
 
 
+def default_pipeline(
+    detector: str = "mtcnn",
+    embedder: str | os.PathLike[str] = "dlib",
+    *,
+    threads: int | None = None,
+    commercial_safe: bool = False,
+) -> FacePipeline:
+    """Detector and embedder by name or path, a photo to a processor rather than all for one after the other.
+
+    Raises UnknownNameError, MissingExtraError, WeightsError or DataError as `FaceDetector` and `FaceEmbedder`
+    do.
+    """
+    return FacePipeline(
+        FaceDetector(detector, threads=1),
+        FaceEmbedder(embedder, threads=1, commercial_safe=commercial_safe),
+        threads,
+    )
+
+
 def _in_order(
     pool: ThreadPoolExecutor,
     workers: int,
-    work: Callable[[PathLike], Seen | ImageError],
-    items: Iterable[PathLike],
+    work: Callable[[Source], Seen | ImageError],
+    items: Iterable[Source],
 ) -> Iterator[Seen | ImageError]:
     """Like `pool.map`, but with only a few photos under way, so that Ctrl-C is quick and memory flat."""
     pending = iter(items)

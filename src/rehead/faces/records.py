@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cache import digest_of
+from ..errors import DataError
+from ..operating_point import UNKNOWN
 
 __all__ = [
     "Enrolled",
@@ -19,7 +22,10 @@ __all__ = [
     "PhotoRecord",
     "Removal",
     "Templates",
+    "check_day",
+    "checked_name",
     "space_of",
+    "told_apart",
 ]
 
 _NOT_OF_THE_SPACE = ("name", "licences")  # of a contract, see `face.same_space`
@@ -28,6 +34,33 @@ _NOT_OF_THE_SPACE = ("name", "licences")  # of a contract, see `face.same_space`
 def space_of(contract: Mapping[str, Any]) -> str:
     """Digest of an embedding contract; equal where embeddings may be compared."""
     return digest_of({key: value for key, value in contract.items() if key not in _NOT_OF_THE_SPACE})
+
+
+def told_apart(held: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[str, str]:
+    """Both embedders by name, and by more where the names agree."""
+    names = [str(contract.get("name", "another embedder")) for contract in (held, given)]
+    if names[0] == names[1]:
+        differs = [key for key in {**held, **given} if held.get(key) != given.get(key) and key != "licences"]
+        names = [f"{names[0]} with another {', '.join(sorted(differs))}", "this one"]
+    return names[0], names[1]
+
+
+def checked_name(name: str) -> str:
+    """A person's name as it is kept: in Unicode's composed form, without spaces around it."""
+    clean = unicodedata.normalize("NFC", name).strip()
+    if not clean or clean == UNKNOWN:
+        raise DataError(f"{name!r} cannot be a person's name; it means nobody")
+    return clean
+
+
+def check_day(day: str | None) -> None:
+    """Refuse what is no day."""
+    if day is None:
+        return
+    try:
+        datetime.date.fromisoformat(day)
+    except ValueError as error:
+        raise DataError(f"{day!r} is not a day; expected one such as 2027-12-31") from error
 
 
 @dataclass(frozen=True)

@@ -21,18 +21,27 @@ from numpy.typing import NDArray
 
 from ..errors import (
     DamagedGalleryError,
-    DataError,
     GalleryError,
     OtherEmbedderError,
     UnknownNameError,
     WrongKeyError,
 )
-from ..operating_point import UNKNOWN
 from .database import connect, gallery_errors, transaction
-from .records import Enrolled, NewTemplate, Person, PhotoRecord, Removal, Templates, space_of
+from .records import (
+    Enrolled,
+    NewTemplate,
+    Person,
+    PhotoRecord,
+    Removal,
+    Templates,
+    check_day,
+    checked_name,
+    space_of,
+    told_apart,
+)
 from .vault import KEY_BYTES, KEY_VARIABLE, open_sealed, seal
 
-__all__ = ["GalleryStore", "checked_name"]
+__all__ = ["GalleryStore"]
 
 _CHECK = b"rehead gallery"
 
@@ -152,7 +161,7 @@ class GalleryStore:
         held = self.contract
         if space_of(held) == space_of(contract):
             return
-        told, given = _told_apart(held, contract)
+        told, given = told_apart(held, contract)
         raise OtherEmbedderError(
             f"{self.path}: its templates come from {told}, not from {given}; use that embedder, or run "
             f"`rehead faces gallery rebuild {self.path}`, which embeds the photos anew and keeps the names"
@@ -179,7 +188,7 @@ class GalleryStore:
             The name is empty or "unknown", or the day is no date.
         """
         name = checked_name(name)
-        _check_day(expires)
+        check_day(expires)
         now = _now()
         added = 0
         with gallery_errors(self.path), transaction(self._connection):
@@ -382,31 +391,5 @@ class GalleryStore:
         return int(forgotten)
 
 
-def checked_name(name: str) -> str:
-    """A person's name as it is kept: in Unicode's composed form, without spaces around it."""
-    clean = unicodedata.normalize("NFC", name).strip()
-    if not clean or clean == UNKNOWN:
-        raise DataError(f"{name!r} cannot be a person's name; it means nobody")
-    return clean
-
-
-def _check_day(day: str | None) -> None:
-    if day is None:
-        return
-    try:
-        datetime.date.fromisoformat(day)
-    except ValueError as error:
-        raise DataError(f"{day!r} is not a day; expected one such as 2027-12-31") from error
-
-
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
-def _told_apart(held: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[str, str]:
-    """Both embedders by name, and by more where the names agree."""
-    names = [str(contract.get("name", "another embedder")) for contract in (held, given)]
-    if names[0] == names[1]:
-        differs = [key for key in {**held, **given} if held.get(key) != given.get(key) and key != "licences"]
-        names = [f"{names[0]} with another {', '.join(sorted(differs))}", "this one"]
-    return names[0], names[1]

@@ -3,17 +3,13 @@
 **Probability.** A logistic curve through genuine and impostor scores (Platt 1999), the two weighing the
 same: the probability that a pair shows one person where half of all pairs do.
 
-**Thresholds.** People are split in two halves. Thresholds are set on pairs of people of the first half, and
-their rates of false matches and false non-matches are counted on the second, so no person stands on both
+**Thresholds.** People are split in two halves. Thresholds are set on pairs of people of the first half, so
+that the upper end of the interval of the rate of false matches is no higher than the rate that is aimed at;
+their rates of false matches and false non-matches are counted on the second half, so no person stands on both
 sides.
 
-**What is not promised.** With no false match among n impostor pairs the rate may still be 3 / n (the rule of
-three, Hanley and Lippman-Hand 1983; ISO/IEC 19795-1), so a lower rate is refused rather than promised. n
-counts pairs of people, not of photos: twenty photos of two people are one pair.
-
-**Intervals.** Pairs that share a person are not independent. The variance of a rate of false matches sums
-over pairs with a person in common (Bickel's estimator in Wayman 2000; Aronow, Samii and Assenova 2015), and
-Wilson's interval is taken at the number of independent pairs that has the same variance.
+**What is not promised.** A rate that the pairs cannot support, by the rule of three (see `rates`), is refused
+rather than promised.
 """
 
 from __future__ import annotations
@@ -31,60 +27,23 @@ from numpy.typing import NDArray
 
 from .. import atomic
 from ..errors import DataError
-from ..evaluation.intervals import Interval, proportion, wilson
+from ..evaluation.intervals import Interval, proportion
 from .matching import Pairs, all_pairs
+from .rates import Impostors, supported_rate
 
 __all__ = [
     "Calibration",
     "RatePoint",
     "calibrate",
-    "false_match_rate",
     "fit_probability",
     "read_calibration",
-    "supported_rate",
-    "threshold_at",
 ]
 
-_RULE_OF_THREE = 3
-_PER_DECADE = 8  # thresholds of the curve between a rate and its tenth; between them it is interpolated
+_PER_DECADE = (
+    8  # thresholds from a rate to its tenth, 0.1 and 0.01 among them; between them it is interpolated
+)
 _LOOSEST = 0.1  # a false match in ten pairs: nobody asks for more
 _ITERATIONS = 100
-
-
-def supported_rate(pairs: int) -> float:
-    """The lowest rate that `pairs` independent pairs can support, by the rule of three; 1 where too few."""
-    return min(1.0, _RULE_OF_THREE / pairs) if pairs else 1.0
-
-
-def false_match_rate(hits: NDArray[np.bool_], first: NDArray[np.intp], second: NDArray[np.intp]) -> Interval:
-    """Share of impostor pairs that match, with its interval.
-
-    Parameters
-    ----------
-    hits : bool ndarray (m,)
-        Which pairs match.
-    first, second : int ndarray (m,)
-        The people of each pair.
-    """
-    m = len(hits)
-    if m == 0:
-        return wilson(0, 0)
-    codes = np.unique(np.concatenate([first, second]), return_inverse=True)[1]
-    a, b, people = codes[:m], codes[m:], int(codes.max()) + 1
-    pair = np.unique(np.minimum(a, b) * people + np.maximum(a, b), return_inverse=True)[1]
-    different = int(pair.max()) + 1
-    p = float(hits.mean())
-    if p in (0.0, 1.0):
-        return wilson(p * different, different)
-    residual = hits - p
-    by_person = np.bincount(a, residual, people) + np.bincount(b, residual, people)
-    of_pair = np.bincount(pair, residual)
-    # products over pairs with a person in common: those with both in common are in two of the squares
-    variance = (float(by_person @ by_person) - float(of_pair @ of_pair)) / m**2
-    least = max(people / 2, 1)  # pairs that share nobody
-    n = p * (1 - p) / variance if variance > 0 else math.inf
-    n = min(max(n, min(least, different)), different)
-    return wilson(p * n, n)
 
 
 def fit_probability(score: NDArray[np.float64], same: NDArray[np.bool_]) -> tuple[float, float]:
@@ -124,21 +83,6 @@ def fit_probability(score: NDArray[np.float64], same: NDArray[np.bool_]) -> tupl
 def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
     out: NDArray[np.float64] = 0.5 * (1 + np.tanh(x / 2))
     return out
-
-
-def threshold_at(impostors: NDArray[np.float64], rate: float) -> float:
-    """The lowest score that at most `rate` of the scores (m,) reach, and on average of new ones too.
-
-    The order statistic of split conformal prediction: of m + 1 equally likely ranks.
-    """
-    ordered = np.sort(impostors)[::-1]
-    allowed = math.floor((len(ordered) + 1) * rate + 1e-9) - 1  # scores that may reach it
-    if allowed < 0:
-        raise DataError(
-            f"{len(ordered)} pairs of different people support no false-match rate of {rate:g}; "
-            f"add people, or ask for {supported_rate(len(ordered)):.2g} or more"
-        )
-    return float(np.nextafter(ordered[min(allowed, len(ordered) - 1)], math.inf))
 
 
 @dataclass(frozen=True)
@@ -346,10 +290,10 @@ def calibrate(
             f"among half of them support no false-match rate; {_fewest_people()} people or more are needed"
         )
     slope, intercept = fit_probability(setting.score, setting.same)
-    count = max(1, round(_PER_DECADE * math.log10(_LOOSEST / least)))
-    targets = [_LOOSEST * (least / _LOOSEST) ** (n / count) for n in range(count)] + [least]
-    impostor_scores = setting.score[~setting.same]
-    points = tuple(_point(target, threshold_at(impostor_scores, target), telling) for target in targets)
+    count = math.ceil(_PER_DECADE * math.log10(_LOOSEST / least) - 1e-9)
+    targets = [_LOOSEST * 10 ** (-n / _PER_DECADE) for n in range(count)] + [least]
+    strangers = Impostors.of(setting)
+    points = tuple(_point(target, strangers.threshold(target), telling) for target in targets)
     return Calibration(
         contract,
         source,
@@ -372,10 +316,7 @@ def _fewest_people() -> int:
 
 def _point(target: float, threshold: float, telling: Pairs) -> RatePoint:
     same = telling.same
-    reached = telling.score >= threshold
+    missed = telling.score[same] < threshold
     return RatePoint(
-        target,
-        threshold,
-        false_match_rate(reached[~same], telling.first[~same], telling.second[~same]),
-        proportion(~reached[same], telling.first[same]),
+        target, threshold, Impostors.of(telling).rate(threshold), proportion(missed, telling.first[same])
     )

@@ -104,7 +104,7 @@ def verify(
     """
     known = calibration_for(pipeline, calibration)
     point = known.at(max(FALSE_MATCHES, known.least) if rate is None else rate)
-    seen = [_one_face(pipeline.look(photo, rule)) for photo in (first, second)]
+    seen = [_one_face(each) for each in pipeline.look_each((first, second), rule)]
     score = float(seen[0].vectors[0] @ seen[1].vectors[0])
     return Verification(
         score >= point.threshold,
@@ -117,7 +117,9 @@ def verify(
     )
 
 
-def _one_face(seen: Seen) -> Seen:
+def _one_face(seen: Seen | ImageError) -> Seen:
+    if isinstance(seen, ImageError):
+        raise seen
     if not seen.faces:
         raise ImageError(seen.path or None, "no face was found; a larger or better lit face is needed")
     return seen

@@ -1,0 +1,167 @@
+"""`rehead faces evaluate`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .detect import DetectorChoice
+from .options import (
+    CalibrationFile,
+    CommercialSafe,
+    DetectorName,
+    EmbedderName,
+    Threads,
+    load_pipeline,
+    read_calibration_file,
+)
+
+if TYPE_CHECKING:
+    from ...faces.assess import PairAssessment, PeopleAssessment
+    from ...faces.openset import OpenSetPoint
+    from ...faces.pairs import Operating
+
+__all__ = ["evaluate"]
+
+_SHOWN = 20  # doubts and photos without a face; all are in metrics.json
+
+
+def evaluate(
+    what: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PAIRS_OR_PEOPLE",
+            help="A list of pairs in LFW's form, or a folder with one folder of photos a person.",
+            show_default=False,
+        ),
+    ],
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            "--images", help="Photos of a list of pairs; its own folder by default.", show_default=False
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for metrics.json and report.html.", show_default=False),
+    ] = None,
+    save_calibration: Annotated[
+        Path | None,
+        typer.Option(
+            "--save-calibration",
+            help="JSON file for what scores mean, measured on these photos.",
+            show_default=False,
+        ),
+    ] = None,
+    calibration: CalibrationFile = None,
+    detector: DetectorName = DetectorChoice.mtcnn,
+    embedder: EmbedderName = "dlib",
+    commercial_safe: CommercialSafe = False,
+    threads: Threads = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
+) -> None:
+    """Test recognition: pairs in folds as LFW has them, or people among strangers and wrong enrolments."""
+    from ...faces.assess import assess_pairs, assess_people
+    from ..progress import photo_progress
+
+    pipeline = load_pipeline(detector, embedder, threads, commercial_safe=commercial_safe)
+    command = ["rehead", *sys.argv[1:]]
+    found: PairAssessment | PeopleAssessment
+    with photo_progress("Looking at photos") as progress:
+        if what.is_dir():
+            if images is not None:
+                raise typer.BadParameter("is for a list of pairs; this is a folder", param_hint="--images")
+            found = assess_people(
+                what,
+                pipeline,
+                calibration=read_calibration_file(calibration),
+                out=out,
+                save_calibration=save_calibration,
+                progress=progress,
+                command=command,
+            )
+        else:
+            if calibration is not None:
+                raise typer.BadParameter("is for a folder of people", param_hint="--calibration")
+            found = assess_pairs(
+                what,
+                images or what.parent,
+                pipeline,
+                out=out,
+                save_calibration=save_calibration,
+                progress=progress,
+                command=command,
+            )
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
+        return
+    _tell(found)
+    if out is not None:
+        typer.echo(f"wrote {out / 'metrics.json'} and {out / 'report.html'}")
+    if save_calibration is not None:
+        typer.echo(f"wrote {save_calibration}")
+
+
+def _tell(found: PairAssessment | PeopleAssessment) -> None:
+    from ...faces.assess import PairAssessment
+
+    typer.echo(found.sentence)
+    if isinstance(found, PairAssessment):
+        result = found.result
+        folds = "as published" if found.listed.published else "of people, made of one set of pairs"
+        typer.echo(
+            f"Mean of {len(result.fold_accuracy)} folds, {folds}: {result.accuracy.value:.4f} "
+            f"± {result.standard_error:.4f} (standard error)"
+        )
+        _rates("false matches", "missed", result.operating)
+    else:
+        if found.openset is not None:
+            _rates("strangers taken for somebody", "enrolled people missed", found.openset.points)
+        doubts = found.doubts or []
+        for doubt, path in doubts[:_SHOWN]:
+            typer.echo(f"  look at: {path + ': ' if path else ''}{doubt.sentence}")
+        _more(len(doubts))
+    if found.failed:
+        typer.echo(f"{len(found.failed)} photos without a face:")
+    for path, reason in found.failed[:_SHOWN]:
+        typer.echo(f"  {path}: {reason}")
+    _more(len(found.failed))
+
+
+def _more(count: int) -> None:
+    if count > _SHOWN:
+        typer.echo(f"  and {count - _SHOWN} more; --out writes them all")
+
+
+def _rates(left: str, right: str, points: tuple[Operating, ...] | tuple[OpenSetPoint, ...]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    from ...evaluation.wording import percent, percent_range
+    from ...faces.pairs import Operating
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("aimed at", justify="right")
+    for heading in (left, "95 % interval", right, "95 % interval"):
+        table.add_column(heading, justify="right")
+    table.add_column("")
+    for point in points:
+        if isinstance(point, Operating):
+            taken, missed = point.false_matches, point.false_non_matches
+        else:
+            taken, missed = point.false_positives, point.false_negatives
+        table.add_row(
+            f"{100 * point.target:g} %",
+            percent(taken.value, 2),
+            percent_range(taken, 2),
+            percent(missed.value),
+            percent_range(missed),
+            "" if point.supported else "too few to promise it",
+        )
+    Console().print(table)

@@ -1,0 +1,181 @@
+"""`rehead faces gallery`: who is in a gallery, and keeping it right."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .detect import DetectorChoice
+from .options import CommercialSafe, DetectorName, EmbedderName, KeyFile, Threads, load_pipeline
+
+__all__ = ["app"]
+
+app = typer.Typer(help="See who is in a gallery, remove people, export it, rebuild it.", no_args_is_help=True)
+
+File = Annotated[Path, typer.Argument(help="File of the gallery.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("list")
+def list_(gallery: File, key_file: KeyFile = None, as_json: AsJson = False) -> None:
+    """List the people, with their photos, consent and last day."""
+    from ...faces.store import GalleryStore
+    from ...faces.vault import find_key
+
+    with GalleryStore(gallery, key=find_key(key_file)) as store:
+        people, contract, encrypted = store.people(), store.contract, store.encrypted
+    if as_json:
+        record = {
+            "embedder": contract,
+            "encrypted": encrypted,
+            "people": [{**vars(person), "expired": person.expired} for person in people],
+        }
+        typer.echo(json.dumps(record, indent=2, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("name", "photos", "added", "last day", "consent"):
+        table.add_column(heading, justify="right" if heading == "photos" else "left", overflow="fold")
+    for person in people:
+        day = Text(person.expires or "-", "red" if person.expired else "")
+        if person.expired:
+            day.append(" (expired)")
+        table.add_row(
+            Text(person.name), str(person.photos), person.added[:10], day, Text(person.consent or "-")
+        )
+    Console().print(table)
+    kept = "encrypted" if encrypted else "not encrypted"
+    typer.echo(f"{len(people)} people, faces of {contract.get('name', 'an unknown embedder')}, {kept}")
+
+
+@app.command()
+def show(
+    gallery: File,
+    name: Annotated[str, typer.Argument(help="Of a person.", show_default=False)],
+    key_file: KeyFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what is kept of a person: photos, faces, quality, dates."""
+    from ...faces.store import GalleryStore
+    from ...faces.vault import find_key
+
+    with GalleryStore(gallery, key=find_key(key_file)) as store:
+        person, photos = store.person(name), store.photos(name)
+    if as_json:
+        record = {**vars(person), "photos": [_photo(vars(photo)) for photo in photos]}
+        typer.echo(json.dumps(record, indent=2, ensure_ascii=False))
+        return
+    typer.echo(f"{person.name}: {person.photos} photos, added {person.added}")
+    typer.echo(f"  consent: {person.consent or 'not noted'}")
+    typer.echo(f"  last day: {person.expires or 'none'}{' (expired)' if person.expired else ''}")
+    for photo in photos:
+        quality = photo.face.get("quality", {})
+        said = ", ".join(f"{key} {value:g}" for key, value in quality.items())
+        typer.echo(f"  {photo.path}  {said}")
+
+
+def _photo(record: dict[str, object]) -> dict[str, object]:
+    return {key: value for key, value in record.items() if key not in ("row", "person")}
+
+
+@app.command()
+def remove(
+    gallery: File,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="People.", show_default=False)
+    ] = None,
+    expired: Annotated[bool, typer.Option("--expired", help="Everybody whose last day has passed.")] = False,
+    key_file: KeyFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove people, with all that is kept of them, and destroy their keys."""
+    from ...faces.store import GalleryStore
+    from ...faces.vault import find_key
+
+    if not names and not expired:
+        raise typer.BadParameter("give names, or --expired", param_hint="NAME")
+    with GalleryStore(gallery, key=find_key(key_file)) as store:
+        wanted = [store.person(name).name for name in names or []]  # all are there before any is removed
+        wanted += [person.name for person in store.people() if expired and person.expired]
+        removals = [store.remove(name) for name in dict.fromkeys(wanted)]
+    if as_json:
+        typer.echo(json.dumps([vars(removal) for removal in removals], indent=2, ensure_ascii=False))
+        return
+    for removal in removals:
+        key = "their key destroyed" if removal.key_destroyed else "they were not encrypted"
+        typer.echo(
+            f"removed {removal.name}: {removal.templates} faces overwritten, {key}; the "
+            f"{removal.photos} photos they came from are not in the gallery and were left alone"
+        )
+        if not removal.journal_cleared:
+            typer.echo(
+                "  another process has the gallery open; old pages leave its journal when it closes it"
+            )
+    if not removals:
+        typer.echo("nobody to remove")
+
+
+@app.command()
+def export(
+    gallery: File,
+    out: Annotated[Path, typer.Option("--out", "-o", help="JSON file to write.", show_default=False)],
+    person: Annotated[
+        str | None, typer.Option("--person", help="Only this one; else everybody.", show_default=False)
+    ] = None,
+    templates: Annotated[
+        bool, typer.Option("--templates", help="Write the faces' embeddings too, unencrypted.")
+    ] = False,
+    key_file: KeyFile = None,
+) -> None:
+    """Write all that is kept, of one person or of everybody, as JSON."""
+    from ... import atomic
+    from ...faces.exporting import export_gallery
+    from ...faces.vault import find_key
+
+    record = export_gallery(gallery, key=find_key(key_file), person=person, templates=templates)
+    atomic.write_text(out, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    typer.echo(f"wrote {out}: {len(record['people'])} people")
+    if templates:
+        typer.echo("it holds faces' embeddings in the clear: keep it as safe as the key")
+
+
+@app.command()
+def rebuild(
+    gallery: File,
+    photos: Annotated[
+        list[Path] | None,
+        typer.Option("--photos", help="Folder to look in for photos that were moved.", show_default=False),
+    ] = None,
+    drop_missing: Annotated[
+        bool, typer.Option("--drop-missing", help="Forget photos that cannot be embedded anew.")
+    ] = False,
+    key_file: KeyFile = None,
+    detector: DetectorName = DetectorChoice.mtcnn,
+    embedder: EmbedderName = "dlib",
+    commercial_safe: CommercialSafe = False,
+    threads: Threads = None,
+) -> None:
+    """Embed all photos anew, for another embedder; names, consent and days are kept."""
+    from ...faces.rebuild import rebuild as run
+    from ...faces.vault import find_key
+    from ..progress import photo_progress
+
+    pipeline = load_pipeline(detector, embedder, threads, commercial_safe=commercial_safe)
+    with photo_progress("Looking at photos") as progress:
+        done = run(
+            gallery,
+            pipeline,
+            key=find_key(key_file),
+            photos=photos or [],
+            drop_missing=drop_missing,
+            progress=progress,
+        )
+    typer.echo(f"{gallery}: {done.photos} photos embedded anew by {pipeline.embedder.contract['name']}")
+    for path, reason in done.lost:
+        typer.echo(f"  forgotten: {path}: {reason}")

@@ -1,0 +1,197 @@
+"""`rehead faces identify`."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import sys
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .detect import DetectorChoice
+from .options import (
+    CalibrationFile,
+    CommercialSafe,
+    DetectorName,
+    EmbedderName,
+    GalleryFile,
+    KeyFile,
+    Threads,
+    load_pipeline,
+    read_calibration_file,
+)
+
+if TYPE_CHECKING:
+    from ...errors import ImageError
+    from ...faces.gallery import Identification
+
+__all__ = ["identify"]
+
+
+class Format(StrEnum):
+    """How answers are printed."""
+
+    table = "table"
+    json = "json"
+    jsonl = "jsonl"
+    csv = "csv"
+
+
+def identify(
+    photos: Annotated[
+        list[Path],
+        typer.Argument(help="Photos, and folders that are searched at any depth.", show_default=False),
+    ],
+    gallery: GalleryFile,
+    key_file: KeyFile = None,
+    strangers: Annotated[
+        float,
+        typer.Option(
+            "--strangers",
+            min=1e-9,
+            max=0.999,
+            help="Share of strangers who may be taken for somebody; the threshold follows from it.",
+        ),
+    ] = 0.01,
+    refuse_poor: Annotated[
+        bool, typer.Option("--refuse-poor", help="Do not name faces that are small, blurred or turned away.")
+    ] = False,
+    form: Annotated[Format, typer.Option("--format", "-f", help="How to print the answers.")] = Format.table,
+    calibration: CalibrationFile = None,
+    detector: DetectorName = DetectorChoice.mtcnn,
+    embedder: EmbedderName = "dlib",
+    commercial_safe: CommercialSafe = False,
+    threads: Threads = None,
+) -> None:
+    """Say who is in photos, or "unknown" and why."""
+    from ...datasets import list_photos
+    from ...errors import DataError, ImageError
+    from ...faces.gallery import FaceGallery
+    from ...faces.vault import find_key
+
+    files = [file for photo in photos for file in list_photos(photo)]
+    failed: list[ImageError] = []
+    with FaceGallery(
+        gallery,
+        load_pipeline(detector, embedder, threads, commercial_safe=commercial_safe),
+        key=find_key(key_file),
+        calibration=read_calibration_file(calibration),
+        rate=strangers,
+        refuse_poor=refuse_poor,
+    ) as opened:
+        limit = opened.threshold()
+
+        def answers() -> Iterator[dict[str, Any]]:
+            for file, told in zip(files, opened.identify_each(files), strict=True):
+                if isinstance(told, ImageError):
+                    failed.append(told)
+                yield _record(file, told)
+
+        _print(answers(), form)
+    if form is Format.table:
+        typer.echo(f"Threshold {limit.point.threshold:.3f}: {limit.sentence}.")
+    if len(failed) == len(files):
+        raise (
+            failed[0]
+            if len(failed) == 1
+            else DataError(f"none of the {len(files)} photos can be read; {failed[0]}")
+        )
+    if failed:
+        typer.echo(f"rehead: {len(failed)} of {len(files)} photos could not be read", err=True)
+
+
+def _record(file: Path, told: list[Identification] | ImageError) -> dict[str, Any]:
+    from ...errors import ImageError
+
+    if isinstance(told, ImageError):
+        return {"photo": str(file), "error": told.reason, "faces": []}
+    return {"photo": str(file), "faces": [_face(each) for each in told]}
+
+
+def _face(told: Identification) -> dict[str, Any]:
+    numbers = {
+        "score": told.score,
+        "margin": told.margin,
+        "probability": told.probability,
+        "threshold": told.threshold,
+    }
+    quality = {name: round(float(value), 1) for name, value in vars(told.face.quality).items()}
+    return {
+        "name": told.name,
+        "nearest": told.nearest,
+        **{name: None if math.isnan(value) else round(value, 6) for name, value in numbers.items()},
+        "reason": told.reason,
+        "box": [round(float(x), 1) for x in told.face.box],
+        "quality": quality,
+        "complaints": list(told.complaints),
+    }
+
+
+def _print(answers: Iterator[dict[str, Any]], form: Format) -> None:
+    if form is Format.json:
+        typer.echo(json.dumps(list(answers), indent=2, ensure_ascii=False))
+    elif form is Format.jsonl:
+        for record in answers:
+            print(json.dumps(record, ensure_ascii=False), flush=True)
+    elif form is Format.csv:
+        _print_csv(answers)
+    else:
+        _print_table(answers)
+
+
+def _rows(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row a face, or one that says why there is none."""
+    photo = {"photo": record["photo"]}
+    if "error" in record:
+        return [{**photo, "error": record["error"]}]
+    return [{**photo, **face} for face in record["faces"]] or [photo]
+
+
+def _print_csv(answers: Iterator[dict[str, Any]]) -> None:
+    columns = ["photo", "name", "nearest", "score", "margin", "probability", "threshold", "reason"]
+    sides = ["left", "top", "right", "bottom"]
+    writer = csv.DictWriter(
+        sys.stdout, [*columns, *sides, "error"], extrasaction="ignore", lineterminator="\n"
+    )
+    writer.writeheader()
+    for record in answers:
+        for row in _rows(record):
+            writer.writerow(row | dict(zip(sides, row.get("box", []), strict=False)))
+
+
+def _print_table(answers: Iterator[dict[str, Any]]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("photo", overflow="fold")
+    table.add_column("who")
+    for heading in ("left, top", "score", "margin"):
+        table.add_column(heading, justify="right")
+    table.add_column("note")
+    for record in answers:
+        for row in _rows(record):
+            if "name" not in row:
+                error = row.get("error")
+                told = Text("unreadable", "red") if error else Text("nobody", "dim")
+                table.add_row(Text(row["photo"]), told, "", "", "", Text(error or "no face was found"))
+                continue
+            note = f"{row['reason']}; nearest {row['nearest']}" if row["nearest"] else row["reason"]
+            if not row["reason"] and row["complaints"]:
+                note = f"of low quality: {'; '.join(row['complaints'])}"
+            table.add_row(
+                Text(row["photo"]),
+                Text(row["name"], "yellow" if row["reason"] else ""),
+                f"{row['box'][0]:.0f}, {row['box'][1]:.0f}",
+                "" if row["score"] is None else f"{row['score']:.3f}",
+                "" if row["margin"] is None else f"{row['margin']:.3f}",
+                Text(note if row["reason"] or row["complaints"] else ""),
+            )
+    Console().print(table)

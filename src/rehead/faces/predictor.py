@@ -1,0 +1,84 @@
+"""Using a face classifier's model file: a photo in, a person or "unknown" out."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError, ImageError, NotAModelFileError
+from ..geometry import Points, similarity
+from ..images import read_image, warped
+from ..modelfile import ModelFile, read_model_file
+from ..predict import Predictor
+from .classifier import FaceClassifier, the_face
+from .detect import FaceDetector
+from .face import Detector, Rule
+
+__all__ = ["FacePredictor", "load_face_model"]
+
+
+class FacePredictor(Predictor):
+    """A face classifier's model file, ready to answer; a photo without a face is an ImageError.
+
+    Parameters
+    ----------
+    file : ModelFile
+        What `read_model_file` gives; `load_face_model` does both.
+    threads : int, optional
+        Processors to use, all by default.
+    detector : Detector, optional
+        Instead of the one that the file names.
+    """
+
+    kind = FaceClassifier.kind
+
+    def __init__(
+        self, file: ModelFile, *, threads: int | None = None, detector: Detector | None = None
+    ) -> None:
+        super().__init__(file, threads=threads)
+        try:
+            record = file.manifest["faces"]
+            self.rule: Rule = record["rule"]
+            self._named = str(record["detector"])
+            self._template: Points = np.array(record["embedder"]["template"], np.float64).reshape(5, 2)
+        except (KeyError, TypeError, ValueError) as error:
+            raise NotAModelFileError(
+                f"{file.path}: its manifest does not say how faces are aligned"
+            ) from error
+        self._given = detector
+
+    @cached_property
+    def detector(self) -> Detector:
+        """What finds the faces."""
+        return self._given or FaceDetector(self._named, threads=1)
+
+    def _pixels(self, photo: str | os.PathLike[str] | bytes) -> NDArray[np.uint8]:
+        path = None if isinstance(photo, bytes) else os.fspath(photo)
+        pixels = read_image(photo)
+        try:
+            face, _ = the_face(pixels, self.detector, self.rule, path)
+        except DataError as error:
+            raise error if isinstance(error, ImageError) else ImageError(path, str(error)) from error
+        return warped(pixels, similarity(face.points, self._template), self.preprocess.size)
+
+
+def load_face_model(path: str | os.PathLike[str], *, threads: int | None = None) -> FacePredictor:
+    """Open the model file of a face classifier.
+
+    Parameters
+    ----------
+    path : path
+        What `rehead faces train` or `FaceClassifier.save` wrote.
+    threads : int, optional
+        Processors to use, all by default.
+
+    Raises
+    ------
+    ModelFileError
+        The file is not there, is something else, newer, or was altered.
+    """
+    return FacePredictor(read_model_file(Path(path)), threads=threads)

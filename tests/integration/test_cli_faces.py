@@ -1,0 +1,340 @@
+"""The verbs of galleries, in this process, with a detector and an embedder of blocks of colour."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rehead.cli import main
+from rehead.faces import calibrations
+from rehead.faces.pipeline import FacePipeline
+from rehead.faces.thresholds import Calibration, read_calibration
+
+FacePhoto = Callable[..., Path]
+Cli = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def cli(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    face_pipeline: FacePipeline,
+    other_face_pipeline: FacePipeline,
+    face_calibration: Calibration,
+) -> Cli:
+    """Run the command line; `--embedder other` is one of other weights."""
+    for verb in ("enroll", "identify", "verify", "cluster", "evaluate", "gallery"):
+        monkeypatch.setattr(
+            f"rehead.cli.faces.{verb}.load_pipeline",
+            lambda detector, embedder, threads, *, commercial_safe: (
+                other_face_pipeline if embedder == "other" else face_pipeline
+            ),
+        )
+    monkeypatch.setattr(calibrations, "_all", lambda: {face_calibration.contract: face_calibration})
+    monkeypatch.delenv("REHEAD_GALLERY_KEY", raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["rehead", "faces", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        output = capsys.readouterr()
+        return int(end.value.code or 0), output.out, output.err
+
+    return run
+
+
+@pytest.fixture
+def people(tmp_path: Path, face_photo: FacePhoto) -> Path:
+    for name, person in {"Rani": 1, "blå, [b]": 2}.items():
+        for variant in range(3):
+            face_photo(tmp_path / "people" / name / f"{variant}.png", person, variant=variant)
+    (tmp_path / "people/Rani/torn.jpg").write_bytes(b"torn")
+    face_photo(tmp_path / "people/Rani/scene.png")
+    return tmp_path / "people"
+
+
+@pytest.fixture
+def gallery(cli: Cli, people: Path, tmp_path: Path) -> list[object]:
+    """Options that name a gallery with two people in it."""
+    options: list[object] = ["--gallery", tmp_path / "my people.db", "--key-file", tmp_path / "people.key"]
+    code, out, err = cli("enroll", people, *options)
+    assert (code, err) == (0, "")
+    assert "made the key" in out
+    assert "Rani: 3 photos enrolled" in out
+    assert "torn.jpg: not an image that Pillow can read" in out
+    assert "scene.png: no face was found" in out
+    assert "2 people, 6 photos" in out
+    return options
+
+
+def test_a_new_gallery_needs_a_key_or_to_be_asked_without(cli: Cli, people: Path, tmp_path: Path) -> None:
+    code, _, err = cli("enroll", people, "--gallery", tmp_path / "p.db")
+    assert code == 2
+    assert "--key-file FILE, which is made" in err
+    assert "--no-encryption" in err
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "p.db").exists()
+    code, out, _ = cli("enroll", people, "--gallery", tmp_path / "p.db", "--no-encryption")
+    assert code == 0
+    code, out, _ = cli("gallery", "list", tmp_path / "p.db")
+    assert "not encrypted" in out
+
+
+def test_the_key_may_come_from_the_environment(
+    cli: Cli, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REHEAD_GALLERY_KEY", "7" * 64)
+    assert cli("enroll", people, "--gallery", tmp_path / "p.db")[0] == 0
+    assert cli("gallery", "list", tmp_path / "p.db")[1].endswith("encrypted\n")
+    monkeypatch.setenv("REHEAD_GALLERY_KEY", "8" * 64)
+    code, _, err = cli("gallery", "list", tmp_path / "p.db")
+    assert (code, "this is not the key" in err) == (2, True)
+
+
+def test_enrolling_again_changes_nothing(cli: Cli, people: Path, gallery: list[object]) -> None:
+    code, out, _ = cli("enroll", people, *gallery)
+    assert code == 0
+    assert "Rani: 0 photos enrolled, 3 there already" in out
+    assert "2 people, 6 photos" in out
+
+
+def test_enrolling_one_person(cli: Cli, face_photo: FacePhoto, tmp_path: Path, gallery: list[object]) -> None:
+    face_photo(tmp_path / "new/a.png", 9)
+    code, out, _ = cli("enroll", tmp_path / "new", "--person", "Örn", "--expires", "2999-12-31", *gallery)
+    assert code == 0
+    assert "Örn: 1 photo enrolled" in out
+    face_photo(tmp_path / "empty/scene.png")
+    code, out, err = cli("enroll", tmp_path / "empty", "--person", "nobody", *gallery)
+    assert code == 2
+    assert "nobody could be enrolled" in err
+
+
+def test_identify(cli: Cli, face_photo: FacePhoto, tmp_path: Path, gallery: list[object]) -> None:
+    group = face_photo(tmp_path / "group.png", 2, 99, variant=8)
+    scene = face_photo(tmp_path / "scene.png")
+    (tmp_path / "torn.png").write_bytes(b"torn")
+    photos = [group, scene, tmp_path / "torn.png"]
+    code, out, err = cli("identify", *photos, *gallery)
+    assert code == 0
+    assert "blå, [b]" in out
+    assert "unknown" in out
+    assert "no face was found" in out
+    assert "unreadable" in out
+    assert "at most 1 % of strangers are taken for somebody, by 200 people of made up and 6 templates" in out
+    assert "1 of 3 photos could not be read" in err
+    records = json.loads(cli("identify", *photos, *gallery, "--format", "json")[1])
+    assert [face["name"] for face in records[0]["faces"]] == ["blå, [b]", "unknown"]
+    assert records[0]["faces"][0]["quality"]["side"] == 64
+    assert records[0]["faces"][0]["complaints"] == []
+    assert records[1]["faces"] == []
+    assert "error" in records[2]
+    lines = cli("identify", *photos, *gallery, "--format", "jsonl")[1].splitlines()
+    assert [json.loads(line) for line in lines] == records
+    rows = list(csv.DictReader(io.StringIO(cli("identify", *photos, *gallery, "--format", "csv")[1])))
+    assert [row["name"] for row in rows] == ["blå, [b]", "unknown", "", ""]
+    assert rows[3]["error"].startswith("not an image")
+    code, _, err = cli("identify", tmp_path / "torn.png", *gallery)
+    assert code == 2
+    assert "torn.png" in err
+    code, out, _ = cli("identify", group, *gallery, "--strangers", "0.00001")
+    assert "cannot be promised" in out
+
+
+def test_low_quality_is_said_and_can_be_refused(
+    cli: Cli, face_photo: FacePhoto, tmp_path: Path, gallery: list[object]
+) -> None:
+    blurred = face_photo(tmp_path / "blurred/a.png", 1, variant=245)
+    code, out, _ = cli("identify", blurred, *gallery)
+    assert code == 0
+    assert "Rani" in out
+    assert "of low quality: blurred" in out
+    (face,) = json.loads(cli("identify", blurred, *gallery, "--refuse-poor", "--format", "json")[1])[0][
+        "faces"
+    ]
+    assert (face["name"], face["nearest"]) == ("unknown", "Rani")
+    assert face["reason"].startswith("of low quality: blurred")
+    assert "note: " in cli("enroll", blurred.parent, "--person", "Rani", *gallery)[1]
+    other = face_photo(tmp_path / "other/a.png", 3, variant=245)
+    code, out, _ = cli("enroll", other.parent, "--person", "Örn", *gallery, "--refuse-poor")
+    assert code == 2
+    assert "left out: " in out
+
+
+def test_verify(cli: Cli, face_photo: FacePhoto, tmp_path: Path) -> None:
+    a, b = face_photo(tmp_path / "a.png", 4, variant=1), face_photo(tmp_path / "b.png", 4, 6, variant=2)
+    other = face_photo(tmp_path / "other.png", 7)
+    code, out, err = cli("verify", a, b)
+    assert (code, err) == (0, "")
+    assert out.startswith("The same person: score ")
+    assert "of pairs of different people match (" in out
+    assert "as measured on made up, 200 people" in out
+    assert "b.png: 2 faces" in out
+    assert cli("verify", a, other)[1].startswith("Different people: score ")
+    record = json.loads(cli("verify", a, other, "--json")[1])
+    assert record["same"] is False
+    assert record["target"] == 0.001
+    assert record["score"] < record["threshold"]
+    code, _, err = cli("verify", a, b, "--false-matches", "1e-9")
+    assert code == 2
+    assert "0 of 4,950 pairs of different people support no better than 0.00061" in err
+    code, _, err = cli("verify", a, face_photo(tmp_path / "scene.png"))
+    assert (code, "scene.png: no face was found" in err) == (2, True)
+    code, _, err = cli("verify", a, b, "--embedder", "other")
+    assert (code, "--save-calibration" in err) == (2, True)
+    code, _, err = cli("verify", a, b, "--several", "nearest")
+    assert (code, "'nearest' is not one of" in err) == (2, True)
+
+
+def test_cluster(cli: Cli, face_photo: FacePhoto, tmp_path: Path) -> None:
+    for variant in range(3):
+        face_photo(tmp_path / f"photos/{variant}.png", 4, 5, variant=variant)
+    face_photo(tmp_path / "photos/alone.png", 9)
+    face_photo(tmp_path / "photos/scene.png")
+    (tmp_path / "photos/torn.png").write_bytes(b"torn")
+    code, out, _ = cli("cluster", tmp_path / "photos", "--out", tmp_path / "groups.json")
+    assert code == 0
+    assert "group 1: 3 faces: 0.png, 1.png, 2.png" in out
+    assert "7 faces in 6 photos: 2 groups, and 1 face alone" in out
+    assert "torn.png" in out
+    record = json.loads((tmp_path / "groups.json").read_text())
+    assert [len(group) for group in record["groups"]] == [3, 3, 1]
+    assert {face["box"][0] for face in record["groups"][0]} in ({0}, {24})
+
+
+def test_gallery_verbs(cli: Cli, tmp_path: Path, gallery: list[object]) -> None:
+    file, *key = gallery[1], *gallery[2:]
+    code, out, _ = cli("gallery", "list", file, *key)
+    assert code == 0
+    assert "2 people, faces of blocks, encrypted" in out
+    listed = json.loads(cli("gallery", "list", file, *key, "--json")[1])
+    assert [person["name"] for person in listed["people"]] == ["Rani", "blå, [b]"]
+    assert "consent: not noted" in cli("gallery", "show", file, "Rani", *key)[1]
+    shown = json.loads(cli("gallery", "show", file, "Rani", *key, "--json")[1])
+    assert len(shown["photos"]) == 3
+    code, _, err = cli("gallery", "show", file, "Rany", *key)
+    assert (code, "did you mean 'Rani'?" in err) == (2, True)
+
+    code, out, _ = cli("gallery", "export", file, "--out", tmp_path / "e.json", *key, "--templates")
+    assert "in the clear" in out
+    exported = json.loads((tmp_path / "e.json").read_text())
+    assert len(exported["people"][0]["photos"][0]["embedding"]) == 32
+    cli("gallery", "export", file, "--out", tmp_path / "one.json", "--person", "Rani", *key)
+    assert "embedding" not in (tmp_path / "one.json").read_text()
+
+    code, out, _ = cli("gallery", "remove", file, "Rani", *key)
+    assert "removed Rani: 3 faces overwritten, their key destroyed; the 3 photos" in out
+    assert "1 people" in cli("gallery", "list", file, *key)[1]
+    assert cli("gallery", "remove", file, *key)[0] == 2
+    assert "nobody to remove" in cli("gallery", "remove", file, "--expired", *key)[1]
+    removed = json.loads(cli("gallery", "remove", file, "blå, [b]", *key, "--json")[1])
+    assert removed[0]["templates"] == 3
+    code, _, err = cli("gallery", "remove", file, "Rani", *key)
+    assert (code, "nobody is in this gallery" in err) == (2, True)
+
+
+def test_remove_checks_all_names_first(cli: Cli, gallery: list[object]) -> None:
+    file, *key = gallery[1], *gallery[2:]
+    assert cli("gallery", "remove", file, "Rani", "none", *key)[0] == 2
+    assert "2 people" in cli("gallery", "list", file, *key)[1]
+
+
+def test_rebuild(cli: Cli, people: Path, gallery: list[object]) -> None:
+    file, *key = gallery[1], *gallery[2:]
+    code, _, err = cli("enroll", people, *gallery, "--embedder", "other")
+    assert (code, "gallery rebuild" in err) == (2, True)
+    code, out, _ = cli("gallery", "rebuild", file, *key, "--embedder", "other")
+    assert code == 0
+    assert "6 photos embedded anew by blocks" in out
+    code, _, err = cli("identify", people, *gallery)
+    assert (code, "gallery rebuild" in err) == (2, True)
+
+
+def write_lfw(folder: Path, face_photo: FacePhoto, people: int) -> Path:
+    for person in range(people):
+        for variant in (1, 2):
+            name = f"P_{person}"
+            face_photo(folder / name / f"{name}_{variant:04d}.png", person, variant=variant)
+    face_photo(folder / "P_3/P_3_0002.png")
+    pairs = [f"P_{n} 1 2" for n in range(people)]
+    pairs += [f"P_{n} 1 P_{(n + 5) % people} 2" for n in range(people)]
+    (folder / "pairs.txt").write_text(f"1 {people}\n" + "\n".join(pairs) + "\n")
+    return folder
+
+
+def test_evaluate_pairs(cli: Cli, face_photo: FacePhoto, tmp_path: Path) -> None:
+    folder = write_lfw(tmp_path / "lfw", face_photo, 60)
+    options = ["--out", tmp_path / "out", "--save-calibration", tmp_path / "c.json"]
+    code, out, err = cli("evaluate", folder / "pairs.txt", *options)
+    assert (code, err) == (0, "")
+    assert "2 pairs with a face that was not found count as wrong" in out
+    assert "of people, made of one set of pairs" in out
+    assert "too few to promise it" in out
+    assert "P_3_0002.png: no face was found" in out
+    metrics = json.loads((tmp_path / "out/metrics.json").read_text())
+    assert metrics["pairs"]["failures"] == 2
+    assert metrics["pairs"]["accuracy"]["value"] > 0.95
+    html = (tmp_path / "out/report.html").read_text()
+    assert "The worst pairs" in html
+    assert html.count("data:image/jpeg;base64,") >= 4
+    assert "P_3_0001 · P_3_0002" in html
+    assert read_calibration(tmp_path / "c.json").people == 60
+    record = json.loads(cli("evaluate", folder / "pairs.txt", "--images", folder, "--json")[1])
+    assert record == metrics
+    code, _, err = cli("evaluate", folder / "P_1/P_1_0001.png")
+    assert (code, "the pairs cannot be read (not text)" in err) == (2, True)
+
+
+def test_evaluate_people(cli: Cli, face_photo: FacePhoto, tmp_path: Path) -> None:
+    folder = write_lfw(tmp_path / "lfw", face_photo, 40)
+    face_photo(folder / "P_7/wrong.png", 8, variant=9)
+    code, out, _ = cli("evaluate", folder, "--out", tmp_path / "out")
+    assert code == 0
+    assert "of enrolled people were most like their own person" in out
+    assert "enrolled as 'P_7', but looks like 'P_8'" in out
+    metrics = json.loads((tmp_path / "out/metrics.json").read_text())
+    assert metrics["people"] == 40
+    assert metrics["audit"][0]["kind"] == "mislabelled"
+    assert "With strangers about" in (tmp_path / "out/report.html").read_text()
+    code, out, _ = cli("evaluate", write_lfw(tmp_path / "few", face_photo, 6))
+    assert "Identification was not tried: 6 people" in out
+    assert cli("evaluate", folder, "--images", folder)[0] == 2
+
+
+@pytest.mark.parametrize(
+    "verb", ["", "enroll", "identify", "verify", "cluster", "evaluate", "train", "gallery", "gallery rebuild"]
+)
+def test_help(cli: Cli, verb: str) -> None:
+    code, out, _ = cli(*verb.split(), "--help")
+    assert code == 0
+    assert " ".join(["faces", *verb.split()]) in out
+
+
+def test_train(
+    cli: Cli,
+    face_photo: FacePhoto,
+    face_parts: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("rehead.faces.classifier._detector", lambda name: face_parts[0])
+    monkeypatch.setattr("rehead.faces.classifier._embedder", lambda name, **_: face_parts[1])
+    for name, person in {"Rani": 10, "blå": 60}.items():
+        for variant in range(15):
+            face_photo(tmp_path / "photos" / name / f"{variant}.png", person, variant=11 * (7 * variant % 15))
+    face_photo(tmp_path / "photos/Rani/scene.png")
+    face_photo(tmp_path / "photos/Rani/two.png", 10, 90, variant=100)
+    code, out, _ = cli("train", tmp_path / "photos", "--out", tmp_path / "run")
+    assert code == 0
+    assert "test photos were named correctly" in " ".join(out.split())
+    assert "Rani/scene.png: no face was found" in out
+    assert (tmp_path / "run/report.html").is_file()
+    assert cli("train", tmp_path / "photos", "--out", tmp_path / "run")[0] == 2
