@@ -1,6 +1,7 @@
 """What every test may use: a tiny real network, synthetic photos, and a cache of its own.
 
     tiny_onnx       path of an ONNX file (a convolutional network at 32 px), its record beside it
+    drawn_faces     drawn_faces(tmp_path, 10) draws faces of ten people and writes their points
     photo_folder    photo_folder(tmp_path / "photos", {"red fish": 12, "blå": 12}) writes class folders
     face_photo      face_photo(path, 3, 5) writes a photo of persons 3 and 5, for
     face_pipeline   a detector and an embedder that know such photos
@@ -20,7 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from rehead.engine import open_session
 from rehead.faces import Face, Photo, Quality
@@ -247,3 +248,65 @@ def face_calibration(face_pipeline: FacePipeline) -> Calibration:
     rows = rng.normal(size=(200, _WIDTH))[people] + 0.5 * rng.normal(size=(400, _WIDTH))
     rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
     return calibrate(rows, people, contract=space_of(face_pipeline.embedder.contract), source="made up")
+
+
+class DrawnFaces(Protocol):
+    def __call__(
+        self, folder: Path, people: int, *, each: int = 2, seed: int = 0, missing: float = 0.0
+    ) -> Path: ...
+
+
+@pytest.fixture(scope="session")
+def drawn_faces() -> DrawnFaces:
+    """Write FOLDER/points.csv and FOLDER/PERSON_0.png ... and return the CSV.
+
+    A face is an ellipse with two eyes, a nose and two corners of the mouth, its five points, at a place, size
+    and turn and in colours of its own. `missing` is the share of points that the CSV leaves out.
+    """
+
+    def write(folder: Path, people: int, *, each: int = 2, seed: int = 0, missing: float = 0.0) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        lines = ["name," + ",".join(f"{part}_{axis}" for part in FACE for axis in "xy")]
+        for person in range(people):
+            for photo in range(each):
+                rng = np.random.default_rng([seed, person, photo])
+                image, points = _face(rng, np.random.default_rng([seed, person]))
+                name = f"ünä {person:02d}_{photo}.png"
+                image.save(folder / name)
+                cells = [f"{value:.2f}" for value in points.ravel()]
+                for point in np.flatnonzero(rng.random(len(points)) < missing)[:3]:
+                    cells[2 * point : 2 * point + 2] = ["", ""]
+                lines.append(",".join([name, *cells]))
+        (folder / "points.csv").write_text("\n".join(lines) + "\n", "utf-8")
+        return folder / "points.csv"
+
+    return write
+
+
+FACE = {
+    "left_eye": (-0.4, -0.3),
+    "right_eye": (0.4, -0.3),
+    "nose": (0.0, 0.1),
+    "mouth_left": (-0.35, 0.5),
+    "mouth_right": (0.35, 0.5),
+}
+
+
+def _face(
+    rng: np.random.Generator, of_person: np.random.Generator
+) -> tuple[Image.Image, NDArray[np.float64]]:
+    width, height, fine = 72, 60, 4
+    skin, ground = (tuple(of_person.integers(low, low + 60, 3).tolist()) for low in (170, 40))
+    shape = np.array(list(FACE.values())) + of_person.normal(scale=0.03, size=(5, 2))
+    angle, size = rng.normal(scale=0.15), rng.uniform(16, 22)
+    turn = size * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    points = shape @ turn.T + [width / 2, height / 2] + rng.uniform(-6, 6, 2)
+    image = Image.new("RGB", (width * fine, height * fine), ground)
+    draw = ImageDraw.Draw(image)
+    outline = np.stack([np.cos(np.linspace(0, 6.28, 40)), 1.2 * np.sin(np.linspace(0, 6.28, 40))], axis=1)
+    middle = points.mean(axis=0)
+    draw.polygon([tuple(p) for p in fine * (outline @ turn.T + middle)], fill=skin)
+    for point, colour in zip(points, ("black", "black", "brown", "red", "red"), strict=True):
+        x, y = fine * (point + 0.5)
+        draw.ellipse([x - 8, y - 8, x + 8, y + 8], fill=colour)
+    return image.resize((width, height), Image.Resampling.BOX), points

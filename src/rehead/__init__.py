@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .faces.gallery import FaceGallery
     from .faces.predictor import load_face_model
     from .images import PreprocessSpec
+    from .keypoints import KeypointPredictor, KeypointRegressor, load_keypoints, train_keypoints
     from .neighbours import similar
     from .plan import Plan
     from .predict import UNKNOWN, Prediction, Predictor, load_model
@@ -42,6 +43,8 @@ __all__ = [
     "FaceGallery",
     "Finding",
     "ImageClassifier",
+    "KeypointPredictor",
+    "KeypointRegressor",
     "Plan",
     "Prediction",
     "Predictor",
@@ -54,10 +57,12 @@ __all__ = [
     "explain",
     "layer_maps",
     "load_face_model",
+    "load_keypoints",
     "load_model",
     "report",
     "similar",
     "train",
+    "train_keypoints",
 ]
 
 _HOMES = {
@@ -69,6 +74,10 @@ _HOMES = {
     "FaceGallery": "faces.gallery",
     "Finding": "auditing",
     "ImageClassifier": "classify",
+    "KeypointPredictor": "keypoints",
+    "KeypointRegressor": "keypoints",
+    "load_keypoints": "keypoints",
+    "train_keypoints": "keypoints",
     "Plan": "plan",
     "Prediction": "predict",
     "Predictor": "predict",

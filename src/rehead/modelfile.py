@@ -21,12 +21,17 @@ from .errors import AlteredModelFileError, DataError, ModelFileError, NewerProto
 
 __all__ = ["PROTOCOL", "ModelFile", "read_model_file", "write_model_file"]
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raised when an older rehead could not use the file; readers of all earlier protocols are kept."""
 
 _MANIFEST, _DIGEST = "rehead.manifest", "rehead.sha256"
 _METADATA = 14  # ModelProto.metadata_props in onnx.proto
-_REQUIRED = ("kind", "labels", "operating_point", "preprocess", "protocol")
+_REQUIRED = {
+    "classifier": ("labels", "operating_point", "preprocess"),
+    "keypoints": ("operating_point", "points", "preprocess"),
+}
+_SINCE = {"classifier": 1, "keypoints": 2}
+"""Protocol that each kind is written with: the earliest that knows it, so that older readers that can, do."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,10 @@ def write_model_file(path: str | os.PathLike[str], graph: bytes, manifest: Mappi
     Raises OutputError where the file cannot be written.
     """
     text = json.dumps(
-        {**manifest, "protocol": PROTOCOL}, sort_keys=True, ensure_ascii=False, separators=(",", ":")
+        {**manifest, "protocol": _SINCE.get(str(manifest.get("kind")), PROTOCOL)},
+        sort_keys=True,
+        ensure_ascii=False,
+        separators=(",", ":"),
     ).encode("utf-8")
     atomic.write_bytes(path, graph + _sealed(graph, text))
 
@@ -99,7 +107,8 @@ def _checked(file: Path, data: bytes) -> dict[str, Any]:
         )
     if data[body:] != _sealed(data[:body], entries[_MANIFEST]):
         raise altered
-    if lacking := [name for name in _REQUIRED if name not in manifest]:
+    needed = ("kind", *_REQUIRED.get(str(manifest.get("kind")), ("preprocess",)))
+    if lacking := [name for name in needed if name not in manifest]:
         raise NotAModelFileError(f"{file}: its manifest lacks {', '.join(lacking)}")
     return manifest
 

@@ -1,7 +1,8 @@
 """The documentation is true: its commands run, its generated pages are fresh, its links lead somewhere.
 
 Of the README and the pages in docs/, fenced blocks marked `sh` or `python` are run, each page's in one
-folder, in order. The folder has photos/CLASS, more-photos/CLASS, photo.jpg and model.onnx.
+folder, in order. The folder has photos/CLASS, more-photos/CLASS, photo.jpg and model.onnx; faces/ and
+more-faces/ with points.csv, face.png, and keypoints.onnx.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pytest
@@ -26,6 +28,10 @@ from rehead.recipes import RECIPES
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/adr/*.md")])
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+class DrawnFaces(Protocol):
+    def __call__(self, folder: Path, people: int, *, seed: int = 0) -> Path: ...
 
 
 def name_of(page: Path) -> str:
@@ -63,7 +69,7 @@ def write_digits(folder: Path, rows: slice) -> None:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def world(tmp_path_factory: pytest.TempPathFactory, drawn_faces: DrawnFaces) -> Path:
     """What a reader of the documentation has."""
     folder = tmp_path_factory.mktemp("world")
     write_digits(folder / "photos", slice(0, 15))
@@ -71,6 +77,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Image.open(next((folder / "more-photos/2").iterdir())).save(folder / "photo.jpg")
     run(["rehead", "train", "photos", "--out", "run", "--quiet"], folder)
     (folder / "run/model.onnx").rename(folder / "model.onnx")
+    shutil.rmtree(folder / "run")
+    drawn_faces(folder / "faces", 12)
+    shutil.copy(drawn_faces(folder / "more-faces", 5, seed=1).parent / "ünä 00_0.png", folder / "face.png")
+    run(["rehead", "keypoints", "train", "faces/points.csv", "--out", "run", "--quiet"], folder)
+    (folder / "run/model.onnx").rename(folder / "keypoints.onnx")
     shutil.rmtree(folder / "run")
     return folder
 
@@ -99,6 +110,16 @@ def test_readme_without_rehead_agrees_with_rehead(world: Path) -> None:
     assert run([sys.executable, "-c", alone], world) == run([sys.executable, "-c", rehead], world)
 
 
+def test_keypoints_without_rehead_agree_with_rehead(world: Path) -> None:
+    page = ROOT / "docs/keypoints.md"
+    (alone,) = [text for kind, text in blocks_of(page) if kind == "python" and "onnxruntime" in text]
+    rehead = "print(rehead.load_keypoints('keypoints.onnx').predict('face.png')[0].points[0].round(2))"
+    assert "import rehead" not in alone
+    assert run([sys.executable, "-c", alone], world) == run(
+        [sys.executable, "-c", f"import rehead; {rehead}"], world
+    )
+
+
 def test_readme_begins_with_the_two_commands_and_a_picture() -> None:
     text = (ROOT / "README.md").read_text("utf-8")
     assert text.index("make demo") < text.index("make test") < text.index("![") < text.index("\n## ")
@@ -111,7 +132,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_picture_is_small() -> None:
-    assert (ROOT / "docs/report.png").stat().st_size < 200_000
+    for picture in ROOT.glob("docs/*.png"):
+        assert picture.stat().st_size < 200_000, picture
 
 
 @pytest.mark.parametrize("page", ["cli", "recipes"])

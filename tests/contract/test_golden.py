@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,17 +19,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rehead import ImageClassifier, Predictor, load_model
-from rehead.modelfile import PROTOCOL
+from rehead import ImageClassifier, KeypointRegressor, Predictor, load_keypoints, load_model
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-PROTOCOLS = range(1, PROTOCOL + 1)
+CLASSIFIERS = (1,)  # protocols that classifiers were written with
+POINTS = (2,)
 
 
 class PhotoFolder(Protocol):
     def __call__(
         self, folder: Path, counts: dict[str, int], *, seed: int = 0, size: tuple[int, int] = (72, 56)
     ) -> Path: ...
+
+
+class DrawnFaces(Protocol):
+    def __call__(self, folder: Path, people: int, *, each: int = 2, seed: int = 0) -> Path: ...
 
 
 def answers(model: Predictor, photos: list[Path]) -> list[dict[str, Any]]:
@@ -46,7 +51,7 @@ def answers(model: Predictor, photos: list[Path]) -> list[dict[str, Any]]:
 
 def make(folder: Path, tiny_onnx: Path, photo_folder: PhotoFolder, photos: Path) -> None:
     """Train on synthetic photos with the tiny network; write model, two photos and the answers for them."""
-    name = f"classifier_protocol{PROTOCOL}"
+    name = f"classifier_protocol{CLASSIFIERS[-1]}"
     counts = {"blå": 12, "red fish": 12, "third": 12}
     classifier = ImageClassifier(tiny_onnx).fit(photo_folder(photos / "train", counts))
     classifier.save(folder / f"{name}.onnx")
@@ -59,7 +64,7 @@ def make(folder: Path, tiny_onnx: Path, photo_folder: PhotoFolder, photos: Path)
     (folder / f"{name}.json").write_text(text + "\n", "utf-8")
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", CLASSIFIERS)
 def test_a_golden_file_gives_the_answers_it_always_gave(protocol: int) -> None:
     name = f"classifier_protocol{protocol}"
     expected = json.loads((GOLDEN / f"{name}.json").read_text("utf-8"))
@@ -82,7 +87,7 @@ def test_golden_files_are_small() -> None:
 def test_the_recipe_makes_a_file_of_the_same_form(
     tmp_path: Path, tiny_onnx: Path, photo_folder: PhotoFolder
 ) -> None:
-    name = f"classifier_protocol{PROTOCOL}"
+    name = f"classifier_protocol{CLASSIFIERS[-1]}"
     if os.environ.get("REHEAD_GOLDEN") and not (GOLDEN / f"{name}.onnx").exists():
         make(GOLDEN, tiny_onnx, photo_folder, tmp_path / "golden")
     make(tmp_path, tiny_onnx, photo_folder, tmp_path / "photos")
@@ -90,3 +95,44 @@ def test_the_recipe_makes_a_file_of_the_same_form(
     assert today.manifest.keys() >= golden.manifest.keys(), "an entry was taken away: raise PROTOCOL"
     assert today.labels == golden.labels
     assert today.preprocess == golden.preprocess
+
+
+def make_points(folder: Path, tiny_onnx: Path, drawn_faces: DrawnFaces, photos: Path) -> None:
+    """Fit keypoints on drawn faces with the tiny network; write model, a photo and its points."""
+    name = f"keypoints_protocol{POINTS[-1]}"
+    regressor = KeypointRegressor(tiny_onnx).fit(drawn_faces(photos / "faces", 12, each=1))
+    regressor.save(folder / f"{name}.onnx")
+    shutil.copy(sorted((photos / "faces").glob("*.png"))[0], folder / f"{name}.png")
+    answer = load_keypoints(folder / f"{name}.onnx").predict(folder / f"{name}.png")[0]
+    record = {
+        "points": answer.points.tolist(),
+        "spread": answer.spread.tolist(),
+        "confidence": answer.confidence,
+        "outlier_score": answer.outlier_score,
+    }
+    (folder / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+
+
+@pytest.mark.parametrize("protocol", POINTS)
+def test_golden_keypoints_are_placed_where_they_always_were(protocol: int) -> None:
+    name = f"keypoints_protocol{protocol}"
+    expected = json.loads((GOLDEN / f"{name}.json").read_text("utf-8"))
+    model = load_keypoints(GOLDEN / f"{name}.onnx")
+    assert model.manifest["protocol"] == protocol
+    answer = model.predict(GOLDEN / f"{name}.png")[0]
+    np.testing.assert_allclose(answer.points, expected["points"], atol=0.02)
+    np.testing.assert_allclose(answer.spread, expected["spread"], rtol=0.02, atol=1e-3)
+    assert answer.confidence == pytest.approx(expected["confidence"], abs=0.01)
+    assert answer.outlier_score == pytest.approx(expected["outlier_score"], rel=0.01)
+
+
+def test_the_keypoint_recipe_makes_a_file_of_the_same_form(
+    tmp_path: Path, tiny_onnx: Path, drawn_faces: DrawnFaces
+) -> None:
+    name = f"keypoints_protocol{POINTS[-1]}"
+    if os.environ.get("REHEAD_GOLDEN") and not (GOLDEN / f"{name}.onnx").exists():
+        make_points(GOLDEN, tiny_onnx, drawn_faces, tmp_path / "golden")
+    make_points(tmp_path, tiny_onnx, drawn_faces, tmp_path / "photos")
+    today, golden = (load_keypoints(folder / f"{name}.onnx") for folder in (tmp_path, GOLDEN))
+    assert today.manifest.keys() >= golden.manifest.keys(), "an entry was taken away: raise PROTOCOL"
+    assert (today.names, today.preprocess) == (golden.names, golden.preprocess)

@@ -18,6 +18,7 @@ from . import (
     evaluate,
     explain,
     faces,
+    keypoints,
     layers,
     predict,
     recipes,
@@ -60,6 +61,7 @@ app.command("similar", short_help="Show the photos of a folder that look most li
 app.command("layers", short_help="Show what a layer of a network sees.")(layers.layers)
 app.command("augment", short_help="Show what augmentation does to photos.")(augment.augment)
 app.add_typer(faces.app, name="faces")
+app.add_typer(keypoints.app, name="keypoints")
 app.add_typer(weights.app, name="weights")
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from .account import ClassAccount, Evaluation, evaluate
+from .charts import strength_chart
 from .comparison import Comparison, Contender, Cost, compare_answers, write_comparison
-from .intervals import Interval
+from .intervals import Interval, mean_interval, proportion
 from .mistakes import Mistake, NearPhoto, confident_mistakes
-from .report import PhotosFirst, TakenOut, write_report
+from .report import PhotosFirst, TakenOut, render, write_report
 
 __all__ = [
     "ClassAccount",
@@ -22,6 +23,10 @@ __all__ = [
     "compare_answers",
     "confident_mistakes",
     "evaluate",
+    "mean_interval",
+    "proportion",
+    "render",
+    "strength_chart",
     "write_comparison",
     "write_report",
 ]

@@ -96,14 +96,18 @@ def coverage_chart(curve: CoverageCurve, coverage: Interval | None, accuracy: In
     return _svg("Accuracy against the share of photos that are answered", parts)
 
 
-def strength_chart(path: Sequence[Mapping[str, Any]]) -> tuple[str, list[tuple[str, str]]]:
-    """Cross-validated log loss against strength, a line a candidate, and the legend [(CSS class, candidate)].
+def strength_chart(
+    path: Sequence[Mapping[str, Any]], *, score: str = "log loss"
+) -> tuple[str, list[tuple[str, str]]]:
+    """Cross-validated score against strength, a line a candidate, and the legend [(CSS class, candidate)].
 
-    `path` holds mappings with "candidate", "strength" > 0, "log_loss" and "chosen".
+    `path` holds mappings with "candidate", "strength" > 0, "chosen", and the score under its name
+    with "_" for " ", such as "log_loss"; lower is better.
     """
-    chosen = min(path, key=lambda point: (not point["chosen"], point["log_loss"]))
+    key = score.replace(" ", "_")
+    chosen = min(path, key=lambda point: (not point["chosen"], point[key]))
     names = [chosen["candidate"], *sorted({p["candidate"] for p in path} - {chosen["candidate"]})]
-    losses = [point["log_loss"] for point in path]
+    losses = [point[key] for point in path]
     top = max(1.04 * min(max(losses), _CLIPPED * min(losses)), 1e-6)
     floor = 0.9 * min(losses) if top < 2 * min(losses) else 0.0
     exponents = [math.log10(point["strength"]) for point in path]
@@ -111,7 +115,7 @@ def strength_chart(path: Sequence[Mapping[str, Any]]) -> tuple[str, list[tuple[s
     last = max(math.ceil(max(exponents)), first + 1)
     x, y = _linear(first, last, _LEFT, _RIGHT), _linear(floor, top, _BOTTOM, _TOP)
     parts = [
-        *_y_axis(y, _ticks(floor, top), lambda loss: f"{loss:.3g}", "log loss, cross-validated"),
+        *_y_axis(y, _ticks(floor, top), lambda value: f"{value:.3g}", f"{score}, cross-validated"),
         f'<clipPath id="plot"><path d="M{_LEFT} {_TOP}H{_RIGHT}V{_BOTTOM}H{_LEFT}Z"/></clipPath>',
         *_x_axis(
             x,
@@ -122,9 +126,7 @@ def strength_chart(path: Sequence[Mapping[str, Any]]) -> tuple[str, list[tuple[s
         ),
     ]
     for i, name in reversed(list(enumerate(names))):
-        points = sorted(
-            (x(math.log10(p["strength"])), y(p["log_loss"])) for p in path if p["candidate"] == name
-        )
+        points = sorted((x(math.log10(p["strength"])), y(p[key])) for p in path if p["candidate"] == name)
         line = "L".join(f"{cx:.1f} {cy:.1f}" for cx, cy in points)
         parts.append(
             f'<path class="line clipped c{min(i, 4)}" d="M{line}"><title>{escape(name)}</title></path>'
@@ -134,12 +136,12 @@ def strength_chart(path: Sequence[Mapping[str, Any]]) -> tuple[str, list[tuple[s
             for cx, cy in points
             if cy >= _TOP
         ]
-    cx, cy = x(math.log10(chosen["strength"])), y(chosen["log_loss"])
+    cx, cy = x(math.log10(chosen["strength"])), y(chosen[key])
     parts.append(
-        f"<g><title>chosen: {escape(names[0])}, log loss {chosen['log_loss']:.3f}</title>"
+        f"<g><title>chosen: {escape(names[0])}, {score} {chosen[key]:.3f}</title>"
         f'<circle class="mark" cx="{cx:.1f}" cy="{cy:.1f}" r="6"/></g>'
     )
-    return _svg("Cross-validated log loss against strength", parts), [
+    return _svg(f"Cross-validated {score} against strength", parts), [
         (f"c{min(i, 4)}", name) for i, name in enumerate(names)
     ]
 

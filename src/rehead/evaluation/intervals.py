@@ -45,6 +45,7 @@ __all__ = [
     "f1_interval",
     "group_codes",
     "log_loss_difference",
+    "mean_interval",
     "mean_log_loss",
     "paired_difference",
     "proportion",
@@ -114,6 +115,16 @@ def proportion(hits: ArrayLike, groups: ArrayLike | None = None) -> Interval:
         return wilson(0, 0)
     n = len(right) / _design_effect(right, group_codes(groups, len(right)))[1]
     return wilson(float(right.mean()) * n, n)
+
+
+def mean_interval(
+    values: ArrayLike, groups: ArrayLike | None = None, *, most: float = math.inf, seed: int = 0
+) -> Interval:
+    """Mean of `values` (n,), each 0 to `most`, by the studentised bootstrap over groups; nan where none."""
+    numbers = np.asarray(values, dtype=np.float64)
+    if len(numbers) == 0:
+        return Interval(math.nan, math.nan, math.nan)
+    return _mean(numbers, most, group_codes(groups, len(numbers)), seed)
 
 
 def paired_difference(

@@ -1,0 +1,23 @@
+"""Keypoints: learn K points from annotated photos, and place them on new ones."""
+
+from __future__ import annotations
+
+from .account import Account, account_of
+from .annotations import Annotations, read_annotations
+from .predict import KeypointPredictor, Placement, load_keypoints
+from .regress import KeypointRegressor
+from .run import KeypointRun, assess_keypoints, train_keypoints
+
+__all__ = [
+    "Account",
+    "Annotations",
+    "KeypointPredictor",
+    "KeypointRegressor",
+    "KeypointRun",
+    "Placement",
+    "account_of",
+    "assess_keypoints",
+    "load_keypoints",
+    "read_annotations",
+    "train_keypoints",
+]

@@ -1,0 +1,236 @@
+"""Photos and where their points are: read, checked against the photos, and told apart by whom they show."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine import processors
+from ..errors import DatasetError, ImageError
+from ..images import image_size, read_bytes, read_image
+from .formats import Table, read_table
+
+__all__ = ["Annotations", "read_annotations"]
+
+_GLANCE = (64, 64)  # pixels: a JPEG is decoded at an eighth to see that it can be
+_NAMED = 5  # how many culprits a message names before it only counts
+_FAR = 0.5  # of the photo's side: points that lie so far outside are in another unit, if they are many
+_MANY = 0.2  # of all points
+_LEAST_GROUPS = 5  # as many as folds: names that make fewer people than that say something else
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """Photos with their points, a row for each photo.
+
+    Parameters
+    ----------
+    source : Path
+        The file or folder that says where the points are.
+    ids : tuple of str
+        Names of the photos, as the file gives them.
+    paths : tuple of Path
+    points : float64 ndarray (n, K, 2)
+        In pixels of the upright photo, whose upper left corner is (0, 0); NaN where a point is missing.
+    sizes : int ndarray (n, 2)
+        Width and height of the upright photos.
+    groups : ndarray of str (n,)
+        Photos that show the same share one; every photo has its own where nothing is known.
+    names : tuple of str
+        Of the points; empty where they have none.
+    unreadable : tuple of (str, str)
+        Name and reason of each photo that was left out.
+    notes : tuple of str
+        What to know of the file, in plain sentences.
+    """
+
+    source: Path
+    ids: tuple[str, ...]
+    paths: tuple[Path, ...]
+    points: NDArray[np.float64]
+    sizes: NDArray[np.int64]
+    groups: NDArray[np.str_]
+    names: tuple[str, ...] = ()
+    unreadable: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def units(self) -> NDArray[np.float64]:
+        """Points in units of the photo's sides, 0..1 within it: (n, K, 2)."""
+        return np.asarray(self.points / self.sizes[:, None, :])
+
+    def take(self, rows: Sequence[int] | NDArray[np.intp]) -> Annotations:
+        """These rows only."""
+        index = np.asarray(rows, dtype=np.intp)
+        return replace(
+            self,
+            ids=tuple(self.ids[n] for n in index),
+            paths=tuple(self.paths[n] for n in index),
+            points=self.points[index],
+            sizes=self.sizes[index],
+            groups=self.groups[index],
+        )
+
+
+def read_annotations(
+    source: str | os.PathLike[str],
+    images: str | os.PathLike[str] | None = None,
+    *,
+    group: str = "auto",
+    strict: bool = False,
+) -> Annotations:
+    """Read points and look at the photos that they belong to.
+
+    Parameters
+    ----------
+    source : path
+        A CSV (name, x0, y0, x1, y1, ... in pixels, the centre of the upper left pixel being (0, 0); a header
+        is optional, and so is a column `group` or `person`), a COCO keypoints JSON, a .pts file or a folder
+        of them.
+    images : path, optional
+        Folder that the names are relative to; that of `source` by default.
+    group : str
+        Which photos show the same: "auto" (the file's column; else names that differ only in the numbers at
+        their end), "none", or a regular expression whose first group, or whole match, names whom a photo
+        shows.
+    strict : bool
+        Whether an unreadable photo is an error; otherwise it is left out and listed.
+
+    Returns
+    -------
+    Annotations
+
+    Raises
+    ------
+    DatasetError, ImageError
+    """
+    file = Path(source)
+    table = read_table(file)
+    folder = Path(images) if images is not None else (file if file.is_dir() else file.parent)
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder of photos; give it as --images")
+    paths = [folder / name for name in table.photos]
+    _check_photos(file, folder, table.photos, paths)
+    with ThreadPoolExecutor(processors()) as pool:
+        sizes = list(pool.map(_size, paths))
+    errors = [(n, s) for n, s in enumerate(sizes) if isinstance(s, ImageError)]
+    if errors and (strict or len(errors) == len(paths)):
+        raise errors[0][1]
+    bad = {n for n, _ in errors}
+    keep = [n for n in range(len(paths)) if n not in bad and not np.isnan(table.points[n]).all()]
+    if not keep:
+        raise DatasetError(f"{file}: no photo has a point; expected coordinates in pixels")
+    size = np.array([sizes[n] for n in keep], dtype=np.int64)
+    groups, note = _groups(file, table, group)
+    notes = [*table.notes, *_look(file, table.photos, table.points[keep], size, keep), *note]
+    if blank := len(paths) - len(keep) - len(errors):
+        notes.append(f"{blank} photos without any point were left out.")
+    return Annotations(
+        file,
+        tuple(table.photos[n] for n in keep),
+        tuple(paths[n] for n in keep),
+        table.points[keep],
+        size,
+        groups[keep],
+        table.names,
+        tuple((table.photos[n], error.reason) for n, error in errors),
+        tuple(notes),
+    )
+
+
+def _size(path: Path) -> tuple[int, int] | ImageError:
+    """Size of a photo that can be decoded: a header may be sound where the pixels behind it are not."""
+    try:
+        data = read_bytes(path)
+        read_image(data, at_least=_GLANCE)
+        return image_size(data)
+    except ImageError as error:
+        return ImageError(path, error.reason)
+
+
+def _check_photos(source: Path, folder: Path, names: Sequence[str], paths: Sequence[Path]) -> None:
+    missing = [name for name, path in zip(names, paths, strict=True) if not path.exists()]
+    if missing:
+        named = ", ".join(repr(name) for name in missing[:_NAMED]) + (
+            ", ..." if len(missing) > _NAMED else ""
+        )
+        raise DatasetError(
+            f"{source}: {len(missing)} of {len(names)} photos are not in {folder} ({named}); give the "
+            "folder of the photos as --images"
+        )
+    if twice := sorted({name for name in names if names.count(name) > 1})[:_NAMED]:
+        raise DatasetError(f"{source}: listed twice: {', '.join(map(repr, twice))}; keep one line a photo")
+
+
+def _look(
+    source: Path,
+    names: Sequence[str],
+    points: NDArray[np.float64],
+    sizes: NDArray[np.int64],
+    rows: Sequence[int],
+) -> list[str]:
+    """Refuse points in another unit; report those outside of their photo."""
+    known = ~np.isnan(points[:, :, 0])
+    raw = points[known] - 0.5
+    if len(raw) > 1 and raw.min() >= 0 and raw.max() <= 1:
+        raise DatasetError(
+            f"{source}: all coordinates lie between 0 and 1, so they look like shares of the side; "
+            "expected pixels: multiply x by the photo's width and y by its height"
+        )
+    share = points / sizes[:, None, :]
+    far = known & ((share < -_FAR) | (share > 1 + _FAR)).any(axis=2)
+    if far.sum() > _MANY * known.sum():
+        n = int(np.argmax(far.any(axis=1)))
+        raise DatasetError(
+            f"{source}: {far.sum():,} of {known.sum():,} points lie far outside of their photos, the "
+            f"first in {names[rows[n]]!r} of {sizes[n, 0]} x {sizes[n, 1]} pixels; expected pixels of the "
+            "photo as it is"
+        )
+    outside = known & ((share < 0) | (share > 1)).any(axis=2)
+    if not outside.any():
+        return []
+    count, photos = int(outside.sum()), np.flatnonzero(outside.any(axis=1))
+    named = ", ".join(repr(names[rows[n]]) for n in photos[:_NAMED]) + (
+        ", ..." if len(photos) > _NAMED else ""
+    )
+    return [
+        f"{count} points lie outside of their photo, in {len(photos)} photos ({named}); they are used as "
+        "given."
+    ]
+
+
+def _groups(source: Path, table: Table, rule: str) -> tuple[NDArray[np.str_], list[str]]:
+    """Whom each photo shows, and what to say of it."""
+    own = np.array(table.photos)
+    if rule == "none":
+        return own, []
+    if rule == "auto":
+        if any(table.groups):
+            given = np.array([g or name for g, name in zip(table.groups, table.photos, strict=True)])
+            return given, []
+        stems = np.array([re.sub(r"[ _.-]*\d+$", "", os.path.splitext(name)[0]) for name in table.photos])  # noqa: PTH122
+        people = len(set(stems.tolist()))
+        if not _LEAST_GROUPS <= people < len(stems) or "" in stems:
+            return own, []
+        return stems, [
+            "Photos whose names differ only in the number at the end are taken to show the same person: "
+            f"{people} people in {len(stems)} photos. --group says otherwise."
+        ]
+    try:
+        found = [re.search(rule, name) for name in table.photos]
+    except re.error as error:
+        raise DatasetError(f"--group {rule!r}: not a regular expression ({error})") from error
+    for name, match in zip(table.photos, found, strict=True):
+        if match is None:
+            raise DatasetError(f"--group {rule!r}: does not match {name!r} of {source}")
+    return np.array([m[1] if m.re.groups else m[0] for m in found if m]), []

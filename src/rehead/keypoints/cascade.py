@@ -1,0 +1,205 @@
+"""Fitting the two looks: where the points are, and where they are in the square around them.
+
+The second look learns from squares that were cut out by predictions of folds which had not seen the
+person, so that it meets the same misalignment in training as later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..backbones import Backbone
+from ..features import Progress
+from .maps import IDENTITY, Site, candidate_sites, extract_maps
+from .ridge import PathPoint, Stage, fit_stage, held_out_path, make_design
+from .symmetry import mirrored
+from .trust import Trust, fit_trust
+from .views import Alignment, align_to, mirrored_views, misalignment, photo_points, shaken, view_points
+
+__all__ = ["Cascade", "Options", "Step", "fit_cascade"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What may be chosen; see `KeypointRegressor`."""
+
+    permutation: tuple[int, ...] | None
+    cascade: Literal["auto"] | bool
+    shakes: int
+    coverage: float
+    seed: int
+    threads: int | None = None
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """A candidate of the search: in which look, and whether it was taken."""
+
+    look: int
+    point: PathPoint
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """What was fitted.
+
+    Parameters
+    ----------
+    stages : tuple of Stage
+        One or two.
+    alignment : Alignment
+    trust : Trust
+    path : tuple of Step
+    first, held_out : float64 ndarray (n, K, 2)
+        Held-out predictions of the first look and of the last, in units of the photo's sides; NaN where a
+        photo was in no fold.
+    spread : float64 ndarray (n, K, 2, 2)
+        Covariance of the last, in the same units.
+    """
+
+    stages: tuple[Stage, ...]
+    alignment: Alignment
+    trust: Trust
+    path: tuple[Step, ...]
+    first: NDArray[np.float64]
+    held_out: NDArray[np.float64]
+    spread: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Look:
+    stage: Stage
+    path: list[PathPoint]
+    chosen: PathPoint
+    held_out: NDArray[np.float64]  # (n, K, 2), as the first view sees them
+    pooled: NDArray[np.float32]  # (n, C), of the first view
+
+
+def fit_cascade(
+    paths: Sequence[Path],
+    points: NDArray[np.float64],
+    fold: NDArray[np.intp],
+    backbone: Backbone,
+    options: Options,
+) -> Cascade:
+    """Fit on photos.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        n readable photos.
+    points : float64 ndarray (n, K, 2)
+        In units of the photo's sides; NaN where missing.
+    fold : int ndarray (n,)
+        -1: always trained on.
+    backbone : Backbone
+    options : Options
+    """
+    sets = candidate_sites(backbone)
+    whole = np.broadcast_to(IDENTITY, (len(paths), 2, 3))
+    alignment = align_to(points)
+    one = _look(paths, *_with_mirror([whole], points, options), fold, backbone, sets, options)
+    first = np.where(np.isnan(one.held_out), _mean_shape(points), one.held_out)
+    steps = [Step(1, p, p == one.chosen) for p in one.path]
+    looked = alignment.views(first)
+    if alignment.moves and options.cascade is not False and _sound(looked):
+        views = _second_views(points, first, alignment, looked, options)
+        two = _look(paths, *_with_mirror(views, points, options), fold, backbone, sets, options)
+        second = photo_points(looked, two.held_out)
+        if options.cascade is True or _error(second, points) < _error(one.held_out, points):
+            moves = two.held_out - view_points(looked, first)
+            errors = two.held_out - view_points(looked, points)
+            trust, expected = fit_trust(errors, moves, two.pooled, fold, coverage=options.coverage)
+            steps += [Step(2, p, p == two.chosen) for p in two.path]
+            stages, spread = (one.stage, two.stage), _spread(trust, expected, looked)
+            return Cascade(stages, alignment, trust, tuple(steps), one.held_out, second, spread)
+        steps += [Step(2, p, False) for p in two.path]
+    upright = looked if _sound(looked) else whole
+    errors = view_points(upright, one.held_out) - view_points(upright, points)
+    trust, expected = fit_trust(errors, None, one.pooled, fold, coverage=options.coverage)
+    spread = _spread(trust, expected, upright)
+    return Cascade((one.stage,), alignment, trust, tuple(steps), one.held_out, one.held_out, spread)
+
+
+def _spread(trust: Trust, expected: NDArray[np.float64], views: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Covariances (n, K, 2, 2) in the photos of points whose log error is `expected` (n,)."""
+    turn = views[:, None, :, :2]
+    spread: NDArray[np.float64] = turn @ trust.covariance.astype(np.float64) @ turn.transpose(0, 1, 3, 2)
+    return spread * np.exp(2 * expected)[:, None, None, None]
+
+
+def _mean_shape(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean shape, (1, K, 2): what stands in for photos that are in no fold."""
+    return np.asarray(np.nanmean(points, axis=0, keepdims=True))
+
+
+def _error(predicted: NDArray[np.float64], points: NDArray[np.float64]) -> float:
+    return float(np.nanmean(np.abs(predicted - points)))
+
+
+def _sound(views: NDArray[np.float64]) -> bool:
+    """Whether no view has shrunken to a point, or cannot be turned back."""
+    return bool(np.all(np.abs(np.linalg.det(views[:, :, :2])) > 1e-8))
+
+
+def _second_views(
+    points: NDArray[np.float64],
+    first: NDArray[np.float64],
+    alignment: Alignment,
+    looked: NDArray[np.float64],
+    options: Options,
+) -> list[NDArray[np.float64]]:
+    """The squares that held-out predictions cut out, and true ones shaken as much as those are off."""
+    right = alignment.views(np.where(np.isnan(points), first, points))
+    spread = misalignment(looked, right)
+    rng = np.random.default_rng(options.seed)
+    return [looked, *(shaken(right, spread, rng) for _ in range(options.shakes))]
+
+
+def _with_mirror(
+    views: Sequence[NDArray[np.float64]], points: NDArray[np.float64], options: Options
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Views (V, n, 2, 3), each followed by its mirror image, and the points as they see them (V, n, 2K)."""
+    all_views, targets = [], []
+    for view in views:
+        seen = view_points(view, points)
+        all_views.append(view)
+        targets.append(seen)
+        if options.permutation is not None:
+            all_views.append(mirrored_views(view))
+            targets.append(mirrored(seen, options.permutation))
+    return np.stack(all_views), np.stack(targets).reshape(len(targets), len(points), -1)
+
+
+def _look(
+    paths: Sequence[Path],
+    views: NDArray[np.float64],
+    targets: NDArray[np.float64],
+    fold: NDArray[np.intp],
+    backbone: Backbone,
+    sets: Sequence[tuple[Site, ...]],
+    options: Options,
+) -> _Look:
+    """Choose depths with two views of each photo, then the number of views, and fit on all photos."""
+    sites = tuple(dict.fromkeys(site for chosen in sets for site in chosen))
+    maps = extract_maps(paths, views, backbone, sites, threads=options.threads, progress=options.progress)
+    design = make_design(maps)
+    tried = min(2, len(views))
+    found = held_out_path(design, targets, fold, [(chosen, tried) for chosen in sets])
+    best = min(found, key=lambda item: item[0].error)[0].sites
+    counts = sorted({1, len(views)} - {tried})
+    found += held_out_path(design, targets, fold, [(best, count) for count in counts])
+    chosen, predicted = min(found, key=lambda item: item[0].error)
+    deepest = maps.rows[maps.sites.index(chosen.sites[-1])][0]
+    pooled = deepest.astype(np.float32).mean(axis=(2, 3))
+    stage = fit_stage(design, targets, chosen)
+    held_out = predicted.reshape(len(paths), -1, 2)
+    return _Look(stage, [point for point, _ in found], chosen, held_out, pooled)

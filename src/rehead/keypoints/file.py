@@ -1,0 +1,48 @@
+"""The model file of keypoints: the same container as a classifier's, of a kind of its own."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..backbones import Backbone
+from ..graphs.cascade import keypoint_model
+from ..modelfile import write_model_file
+from .cascade import Cascade
+
+__all__ = ["KIND", "model_graph", "write_keypoints"]
+
+KIND = "keypoints"
+
+
+def model_graph(backbone: Backbone, cascade: Cascade) -> bytes:
+    """Serialised ONNX: `image` to `keypoints`, `spread`, `confidence` and `outlier_score`."""
+    import onnx
+
+    model = keypoint_model(
+        onnx.load_from_string(backbone.trunk),
+        cascade.stages,
+        aligner=cascade.alignment.matrix.astype(np.float32),
+        offset=cascade.alignment.offset.astype(np.float32),
+        trust=cascade.trust,
+    )
+    model.producer_name = "rehead"
+    graph: bytes = model.SerializeToString(deterministic=True)
+    return graph
+
+
+def write_keypoints(path: str | os.PathLike[str], graph: bytes, manifest: Mapping[str, Any]) -> None:
+    """Write the model file, whole or not at all (OutputError)."""
+    from .. import __version__
+
+    record = {
+        "rehead": __version__,
+        "kind": KIND,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **manifest,
+    }
+    write_model_file(path, graph, record)

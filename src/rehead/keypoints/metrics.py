@@ -1,0 +1,73 @@
+"""Scores of placed points, photo by photo. Numpy alone.
+
+Arrays are (n, K, 2) in pixels, NaN where a true point is not known; what is missing counts nowhere.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "LIMIT",
+    "area_under_curve",
+    "box_size",
+    "distances",
+    "eye_distance",
+    "normalised_errors",
+    "photo_errors",
+    "within",
+]
+
+LIMIT = 0.08
+"""Normalised mean error above which a face has failed, and to which the curve is summed: 300-W's 8 %
+(Sagonas et al. 2016)."""
+
+Floats = NDArray[np.float64]
+
+
+def distances(predicted: Floats, truth: Floats) -> Floats:
+    """Euclidean distance of each point, (n, K); NaN where not known."""
+    return np.asarray(np.linalg.norm(predicted - truth, axis=2))
+
+
+def photo_errors(predicted: Floats, truth: Floats, sizes: NDArray[np.int64] | None = None) -> Floats:
+    """Mean absolute error of each photo's coordinates, (n,): in pixels, or as a share of `sizes` (n, 2)."""
+    away = np.abs(predicted - truth)
+    return np.asarray(np.nanmean(away if sizes is None else away / sizes[:, None, :], axis=(1, 2)))
+
+
+def box_size(truth: Floats) -> Floats:
+    """Square root of the area of the box around the known points, (n,); NaN where it has none."""
+    low, high = np.nanmin(truth, axis=1), np.nanmax(truth, axis=1)
+    size: Floats = np.sqrt((high - low).prod(axis=1))
+    return np.where(size > 0, size, np.nan)
+
+
+def eye_distance(truth: Floats, corners: tuple[int, int] = (36, 45)) -> Floats:
+    """Distance of the outer corners of the eyes, (n,); NaN where one is not known or they coincide."""
+    apart = np.linalg.norm(truth[:, corners[0]] - truth[:, corners[1]], axis=1)
+    return np.where(apart > 0, apart, np.nan)
+
+
+def normalised_errors(predicted: Floats, truth: Floats, size: Floats) -> Floats:
+    """Mean distance of the points of each photo over its `size` (n,)."""
+    return np.asarray(np.nanmean(distances(predicted, truth), axis=1) / size)
+
+
+def within(predicted: Floats, truth: Floats, size: Floats, share: float) -> Floats:
+    """Share of the known points of each photo that lie within `share` of its size: PCK, (n,)."""
+    away = distances(predicted, truth) / size[:, None]
+    known = ~np.isnan(away)
+    near = (known & (away <= share)).sum(axis=1)
+    count = known.sum(axis=1)
+    return np.where(count > 0, near / np.maximum(count, 1), np.nan)
+
+
+def area_under_curve(errors: Floats, limit: float = LIMIT) -> Floats:
+    """Each photo's part, 0..1, in the area under the curve of errors up to `limit`.
+
+    The curve is the share of photos whose error is at most x; its area over 0..limit, over the limit, is the
+    mean of max(0, 1 - error / limit).
+    """
+    return np.where(np.isnan(errors), np.nan, np.maximum(0.0, 1 - errors / limit))

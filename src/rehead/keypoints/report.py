@@ -1,0 +1,210 @@
+"""The account of placed points as one HTML file, in the look of every other report."""
+
+from __future__ import annotations
+
+import base64
+import math
+import os
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..atomic import write_text
+from ..errors import ReheadError
+from ..evaluation import render, strength_chart
+from ..images import thumbnail
+from .account import Account, Score
+from .annotations import Annotations
+from .cascade import Step
+from .trust import CHI2_95
+
+__all__ = ["write_keypoint_report"]
+
+_WORST, _TYPICAL = 20, 8
+_SIDE, _QUALITY = 220, 75  # px and Pillow's quality of a thumbnail: some 8 kB
+_FACE = 380  # px, side of the drawing of the typical shape
+_THIN = " "
+
+
+def write_keypoint_report(
+    path: str | os.PathLike[str],
+    *,
+    title: str,
+    account: Account,
+    rows: Annotations,
+    predicted: NDArray[np.float64],
+    spread: NDArray[np.float64] | None,
+    run: Mapping[str, Any],
+    facts: Mapping[str, str | int],
+    steps: Sequence[Step] = (),
+    cautions: Sequence[str] = (),
+    notes: Sequence[str] = (),
+) -> None:
+    """Write the report, whole or not at all (OutputError).
+
+    Parameters
+    ----------
+    account : Account
+    rows : Annotations
+        n photos and their true points.
+    predicted : float64 ndarray (n, K, 2)
+        In pixels, in the plane of `rows`.
+    spread : float64 ndarray (n, K, 2, 2) or None
+        In square pixels.
+    run : mapping
+        Folded out on demand.
+    steps : sequence of Step
+        The search, where the model was fitted in this run.
+    """
+    known = np.flatnonzero(~np.isnan(account.errors))
+    order = known[np.argsort(-account.errors[known], kind="stable")]
+    worst, middle = order[:_WORST], len(order) // 2
+    typical = order[max(0, middle - _TYPICAL // 2) :][:_TYPICAL]
+    galleries = [
+        (title_, lede, [_overlay(rows, predicted, spread, account, n) for n in chosen.tolist()])
+        for title_, lede, chosen in (
+            ("Typical photos", "Half of the photos are better than these, half are worse.", typical),
+            (
+                f"The {len(worst)} worst",
+                "Here the placed points lie farthest from the true ones, or the true ones are wrong.",
+                worst,
+            ),
+        )
+        if len(chosen)
+    ]
+    versions = run.get("versions")
+    html = render(
+        "keypoints.html.j2",
+        title=title,
+        a=account,
+        big=_text(account.scores[0], 2),
+        scores=[_row(s) for s in account.scores],
+        regions=[_row(s) for s in account.regions],
+        coverage=[(f"{q:.0%}", _percent(share, 1)) for q, share in account.coverage.items()],
+        face=_face(rows, account.per_point),
+        galleries=galleries,
+        paths=_paths(steps),
+        cautions=[*cautions, *account.cautions],
+        notes=[*rows.notes, *notes],
+        unreadable=rows.unreadable,
+        facts=facts,
+        run=run,
+        date=run.get("date"),
+        version=versions.get("rehead") if isinstance(versions, Mapping) else None,
+    )
+    write_text(path, html)
+
+
+def _percent(share: float, digits: int) -> str:
+    return "–" if math.isnan(share) else f"{100 * share:.{digits}f}{_THIN}%"
+
+
+def _text(score: Score, digits: int = 2) -> str:
+    value = score.interval.value
+    return _percent(value, digits) if score.share else f"{value:.2f}{_THIN}px"
+
+
+def _row(score: Score) -> dict[str, str]:
+    low, high = score.interval.low, score.interval.high
+    factor = 100 if score.share else 1
+    unit = "%" if score.share else "px"
+    ends = "–" if math.isnan(low) else f"{factor * low:.2f} to {factor * high:.2f}{_THIN}{unit}"
+    return {"name": score.name, "meaning": score.meaning, "value": _text(score), "range": ends}
+
+
+def _overlay(
+    rows: Annotations,
+    predicted: NDArray[np.float64],
+    spread: NDArray[np.float64] | None,
+    account: Account,
+    n: int,
+) -> dict[str, Any]:
+    """A photo with true and placed points; the drawing scales with it."""
+    width, height = rows.sizes[n].tolist()
+    scale = min(1.0, _SIDE / max(width, height))
+    try:
+        data = base64.b64encode(thumbnail(rows.paths[n], _SIDE, quality=_QUALITY)).decode("ascii")
+    except (ReheadError, OSError):
+        data = ""
+    placed, truth = predicted[n] * scale, rows.points[n] * scale
+    known = ~np.isnan(truth[:, 0])
+    gaps = "".join(
+        f"M{a[0]:.1f} {a[1]:.1f}L{b[0]:.1f} {b[1]:.1f}"
+        for a, b in zip(placed[known], truth[known], strict=True)
+    )
+    return {
+        "name": rows.ids[n],
+        "width": round(width * scale),
+        "height": round(height * scale),
+        "data": data,
+        "placed": _dots(placed),
+        "truth": _dots(truth[known]),
+        "gaps": gaps,
+        "ellipses": [] if spread is None else _ellipses(placed, spread[n] * scale**2),
+        "error": _percent(float(account.errors[n]), 1),
+        "note": "of the box",
+    }
+
+
+def _dots(points: NDArray[np.float64]) -> str:
+    return "".join(f"M{x:.1f} {y:.1f}h0" for x, y in points.tolist())
+
+
+def _ellipses(points: NDArray[np.float64], spread: NDArray[np.float64]) -> list[str]:
+    """Transforms of the unit circle into the 95 % ellipses."""
+    values, vectors = np.linalg.eigh(spread)
+    axes = vectors * np.sqrt(np.maximum(values, 0) * CHI2_95)[:, None, :]
+    return [
+        f"matrix({a[0, 0]:.2f} {a[1, 0]:.2f} {a[0, 1]:.2f} {a[1, 1]:.2f} {x:.1f} {y:.1f})"
+        for a, (x, y) in zip(axes, points.tolist(), strict=True)
+    ]
+
+
+def _face(rows: Annotations, errors: NDArray[np.float64]) -> str:
+    """The typical shape with each point's mean error as its radius, SVG."""
+    centred = rows.points - np.nanmean(rows.points, axis=1, keepdims=True)
+    extent = np.nanmax(np.abs(centred), axis=(1, 2), keepdims=True)
+    shape = np.nanmean(centred / np.maximum(extent, 1e-9), axis=0)
+    low, high = np.nanmin(shape, axis=0), np.nanmax(shape, axis=0)
+    side = max(float((high - low).max()), 1e-9)
+    box = max(float(np.sqrt((high - low).prod())), 1e-3 * side)
+    margin = 40
+    factor = (_FACE - 2 * margin) / side
+    limit = float(np.nanquantile(errors, 0.9)) if np.isfinite(errors).any() else 0.0
+    circles = []
+    for k, ((x, y), error) in enumerate(zip(shape, errors, strict=True)):
+        if np.isfinite([x, y, error]).all():
+            name = escape(rows.names[k] if rows.names else f"point {k}")
+            kind = ' class="worse"' if error > limit else ""
+            cx, cy = margin + (x - low[0]) * factor, margin + (y - low[1]) * factor
+            circles.append(
+                f'<circle{kind} cx="{cx:.1f}" cy="{cy:.1f}" r="{max(error * box * factor, 1.5):.1f}">'
+                f"<title>{name}: {100 * error:.1f} %</title></circle>"
+            )
+    height = 2 * margin + float(high[1] - low[1]) * factor
+    return (
+        f'<svg class="facemap" viewBox="0 0 {_FACE} {height:.0f}" role="img" aria-label="Errors">'
+        f"{''.join(circles)}</svg>"
+    )
+
+
+def _paths(steps: Sequence[Step]) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    names = {1: "How the first look was chosen", 2: "How the second look was chosen"}
+    found = []
+    for look, title in names.items():
+        path = [
+            {
+                "candidate": step.point.name,
+                "strength": step.point.strength,
+                "mean_error": step.point.error,
+                "chosen": step.chosen,
+            }
+            for step in steps
+            if step.look == look
+        ]
+        if path:
+            found.append((title, *strength_chart(path, score="mean error")))
+    return found

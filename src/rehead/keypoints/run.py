@@ -1,0 +1,300 @@
+"""Keypoints from files to a run directory, and testing a model file on photos whose points are known.
+
+model.onnx       the model file
+metrics.json     how good it is, each number with its interval over people
+splits.csv       which photo stood in which fold, and in which group
+predictions.csv  the held-out points of each photo, in the form that training takes
+report.html      the same for people, one file
+run.json         command, versions, digests, times
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import atomic
+from ..datasets import digest, folds
+from ..errors import DatasetError, ImageError
+from ..features import Progress
+from ..images import read_bytes
+from ..run_directory import Clock, check_place, versions, write_json
+from .account import Account, account_of
+from .annotations import Annotations, read_annotations
+from .formats import CENTRE, written_csv
+from .predict import KeypointPredictor, Placement
+from .regress import KeypointRegressor
+from .report import write_keypoint_report
+
+__all__ = ["KeypointRun", "assess_keypoints", "train_keypoints"]
+
+
+@dataclass(frozen=True)
+class KeypointRun:
+    """What a run left.
+
+    Parameters
+    ----------
+    folder : Path or None
+        Where it was written.
+    account : Account
+    cautions, notes : list of str
+    unreadable : list of (str, str)
+        Name and reason of each photo that was left out.
+    seconds : dict of str to float
+        Time of each step.
+    """
+
+    folder: Path | None
+    account: Account
+    cautions: list[str]
+    notes: list[str]
+    unreadable: list[tuple[str, str]]
+    seconds: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able record."""
+        return {
+            "test": self.account.to_dict(),
+            "cautions": self.cautions,
+            "notes": self.notes,
+            "unreadable": [{"photo": name, "reason": reason} for name, reason in self.unreadable],
+        }
+
+
+def train_keypoints(
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    images: str | os.PathLike[str] | None = None,
+    regressor: KeypointRegressor | None = None,
+    group: str = "auto",
+    strict: bool = False,
+    overwrite: bool = False,
+    command: Sequence[str] = (),
+) -> KeypointRun:
+    """Fit on annotated photos and write the run directory.
+
+    Every photo is trained on. How good the model is, is told by predictions of folds: each photo by one that
+    had not seen the person.
+
+    Parameters
+    ----------
+    source, images, group, strict
+        As `read_annotations`.
+    out : path
+        The run directory to write.
+    regressor : KeypointRegressor, optional
+        What to fit, with its options.
+    overwrite : bool
+        Whether to replace an earlier run at `out`.
+    command : sequence of str
+        How the run was started, for run.json.
+
+    Raises
+    ------
+    DataError, WeightsError, OutputError
+    """
+    folder = Path(out)
+    check_place(folder, overwrite)
+    clock = Clock()
+    rows = read_annotations(source, images, group=group, strict=strict)
+    clock.lap("annotations")
+    model = (regressor or KeypointRegressor()).fit_annotations(rows)
+    clock.lap("looking and fitting")
+    used = model.fitted_rows_
+    predicted = model.held_out_ + CENTRE
+    shown = ~np.isnan(predicted[:, 0, 0])
+    shown_rows = used.take(np.flatnonzero(shown))
+    spread = model.held_out_spread_[shown]
+    truth = shown_rows.points, shown_rows.sizes, shown_rows.groups
+    account = account_of(predicted[shown], *truth, spread=spread, held_out=True, seed=model.random_state)
+    clock.lap("evaluation")
+    fold = folds(np.zeros(len(used), dtype=int), used.groups, count=model.cv, seed=model.random_state)
+    split = digest(used.ids, used.groups.tolist(), fold.tolist())
+    run = KeypointRun(
+        folder, account, model.cautions_, list(rows.notes), list(rows.unreadable), clock.seconds
+    )
+    record = _record(model, rows, command, split)
+    with atomic.replacing_folder(folder) as beside:
+        _write_splits(beside / "splits.csv", used, fold)
+        atomic.write_text(beside / "predictions.csv", written_csv(shown_rows.ids, predicted[shown]))
+        write_json(beside / "metrics.json", {**run.to_dict(), "path": _path(model)})
+        summary = {score.name: score.interval.to_dict() for score in account.scores}
+        model.save(beside / "model.onnx", extra={"split": split, "metrics": summary})
+        clock.lap("model file")
+        write_keypoint_report(
+            beside / "report.html",
+            title=rows.source.resolve().stem,
+            account=account,
+            rows=shown_rows,
+            predicted=predicted[shown],
+            spread=spread,
+            run=record,
+            facts=_facts(model, rows),
+            steps=model.cascade_.path,
+            cautions=model.cautions_,
+        )
+        clock.lap("report")
+        write_json(beside / "run.json", {**record, "seconds": clock.seconds})
+    return run
+
+
+def _facts(model: KeypointRegressor, rows: Annotations) -> dict[str, int]:
+    return {
+        "Photos": model.n_photos_,
+        "People or groups": model.n_groups_,
+        "Points": model.n_points_,
+        "Folds": model.n_folds_,
+        "Looks": len(model.cascade_.stages),
+        "Unreadable": len(rows.unreadable),
+    }
+
+
+def _path(model: KeypointRegressor) -> list[dict[str, Any]]:
+    return [
+        {
+            "look": step.look,
+            "depths": [site.name for site in step.point.sites],
+            "views": step.point.views,
+            "strength": step.point.strength,
+            "mean_error": round(step.point.error, 6),
+            "chosen": step.chosen,
+        }
+        for step in model.cascade_.path
+    ]
+
+
+def _record(
+    model: KeypointRegressor, rows: Annotations, command: Sequence[str], split: str
+) -> dict[str, Any]:
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": list(command),
+        "photos": {"annotations": str(rows.source), "trained on": model.n_photos_, "people": model.n_groups_},
+        "split": split,
+        "seed": model.random_state,
+        "folds": model.n_folds_,
+        "backbone": model.weights_record_,
+        "options": {
+            name: os.fspath(value) if isinstance(value, os.PathLike) else value
+            for name, value in model.get_params().items()
+            if name != "progress"
+        },
+        "unreadable": [{"photo": name, "reason": reason} for name, reason in rows.unreadable],
+        "cautions": model.cautions_,
+        "versions": versions(),
+    }
+
+
+def _write_splits(path: Path, rows: Annotations, fold: NDArray[np.intp]) -> None:
+    with atomic.replacing(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["path", "fold", "group"])
+        writer.writerows(zip(rows.ids, fold.tolist(), rows.groups.tolist(), strict=True))
+
+
+def assess_keypoints(
+    model: KeypointPredictor,
+    source: str | os.PathLike[str],
+    *,
+    images: str | os.PathLike[str] | None = None,
+    group: str = "auto",
+    out: str | os.PathLike[str] | None = None,
+    strict: bool = False,
+    progress: Progress | None = None,
+    command: Sequence[str] = (),
+) -> KeypointRun:
+    """Test a model on annotated photos; `out` is a folder for metrics.json, predictions.csv and report.html.
+
+    Raises
+    ------
+    DataError, OutputError
+    """
+    clock = Clock()
+    rows = read_annotations(source, images, group=group, strict=strict)
+    if rows.points.shape[1] != model.n_points:
+        raise DatasetError(
+            f"{rows.source}: {rows.points.shape[1]} points a photo, the model places {model.n_points}; "
+            "expected the same points in the same order"
+        )
+    answers, failed = _answers(model, rows, strict, progress)
+    kept = rows.take([n for n, answer in enumerate(answers) if isinstance(answer, Placement)])
+    placed = [answer for answer in answers if isinstance(answer, Placement)]
+    predicted = np.stack([answer.points for answer in placed]) + CENTRE
+    spread = np.stack([answer.spread for answer in placed])
+    account = account_of(predicted, kept.points, kept.sizes, kept.groups, spread=spread)
+    clock.lap("photos")
+    notes = [*_seen(model, kept), *_outliers(placed)]
+    unreadable = [*rows.unreadable, *failed]
+    run = KeypointRun(
+        Path(out) if out is not None else None, account, [], [*rows.notes, *notes], unreadable, clock.seconds
+    )
+    if out is not None:
+        record = {
+            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "command": list(command),
+            "model": {k: v for k, v in model.manifest.items() if k not in ("seen", "metrics", "head")},
+            "versions": versions(),
+        }
+        write_keypoint_report(
+            Path(out) / "report.html",
+            title=rows.source.resolve().stem,
+            account=account,
+            rows=kept,
+            predicted=predicted,
+            spread=spread,
+            run=record,
+            facts={"Photos": len(kept), "People or groups": account.people, "Points": model.n_points},
+            notes=notes,
+        )
+        atomic.write_text(Path(out) / "predictions.csv", written_csv(kept.ids, predicted))
+        write_json(Path(out) / "metrics.json", run.to_dict())
+    return run
+
+
+def _answers(
+    model: KeypointPredictor, rows: Annotations, strict: bool, progress: Progress | None
+) -> tuple[list[Placement | ImageError], list[tuple[str, str]]]:
+    answers: list[Placement | ImageError] = []
+    failed = []
+    for name, answer in zip(rows.ids, model.predict_each(rows.paths), strict=True):
+        if isinstance(answer, ImageError):
+            if strict:
+                raise answer
+            failed.append((name, answer.reason))
+        answers.append(answer)
+        if progress:
+            progress(len(answers), len(rows))
+    if len(failed) == len(rows):
+        raise DatasetError(
+            f"{rows.source}: none of the {len(rows)} photos can be read; {': '.join(failed[0])}"
+        )
+    return answers, failed
+
+
+def _seen(model: KeypointPredictor, rows: Annotations) -> list[str]:
+    """Say it where photos were trained on: their results mean nothing."""
+    import hashlib
+
+    known = set(model.manifest.get("seen", "").split())
+    count = sum(hashlib.sha256(read_bytes(path)).hexdigest()[:12] in known for path in rows.paths)
+    if not count:
+        return []
+    return [
+        f"{count} of these {len(rows)} photos were trained on, so the figures flatter the model; test on "
+        "photos that it has not seen."
+    ]
+
+
+def _outliers(placed: Sequence[Placement]) -> list[str]:
+    odd = sum(bool(answer.reason) for answer in placed)
+    return [f"{odd} of {len(placed)} photos look unlike the training photos."] if odd else []
