@@ -61,6 +61,7 @@ class Prediction:
 
 _OPENED_BY = {
     "face-classifier": "; rehead.load_face_model opens it",
+    "keypoints": "; use `rehead keypoints predict`, or rehead.load_keypoints",
 }
 
 

@@ -51,9 +51,7 @@ app.command("compare", cls=GroupedCommand, short_help="Train several networks, a
     compare.compare
 )
 app.command("recipes", short_help="List the settings of well-known tutorials.")(recipes.recipes)
-app.command("report", short_help="Write a run's report again, after relabelling or with more photos.")(
-    report.report
-)
+app.command("report", short_help="Write the report of a run again.")(report.report)
 app.command("explain", short_help="Show where in a photo a model's answer comes from.")(explain.explain)
 app.command("similar", short_help="Show the photos of a folder that look most like one photo.")(
     similar.similar
