@@ -23,6 +23,7 @@ from ..geometry import similarity
 from ..images import read_image, warped
 from ..preprocess import PreprocessSpec
 from ..weights import face_files, resolve
+from . import facenet
 from .embedder_record import EmbedderRecord, read_record
 from .face import Face, Photo
 from .templates import DLIB, DLIB_SIZE
@@ -70,10 +71,11 @@ class FaceEmbedder:
     Parameters
     ----------
     name : str or path
-        "dlib" (128 numbers, the default), or an ONNX file, with its record in the JSON file of its name or
-        in `record`.
+        "dlib" (128 numbers, the default); an ONNX file, with its record in the JSON file of its name or in
+        `record`; or a file with FaceNet's weights: a state dict of facenet-pytorch (.pt, .pth) or a Keras
+        file (.h5), of 128 or 512 numbers, see `facenet.RECORDS`.
     record : path or EmbedderRecord, optional
-        How the network of an ONNX file is fed.
+        How the network of a file is fed.
     weights : path, optional
         Take the weights of a named embedder from this file.
     commercial_safe : bool
@@ -103,12 +105,18 @@ class FaceEmbedder:
         commercial_safe: bool = False,
         threads: int | None = None,
     ) -> None:
-        if os.fspath(name).lower().endswith(".onnx"):
+        suffix = Path(name).suffix.lower()
+        if suffix == ".onnx":
             network = _onnx(Path(name), record)
+        elif suffix in facenet.SUFFIXES:
+            network = _facenet(Path(name), record)
         elif name in EMBEDDERS:
             network = _dlib(weights)
+        elif name == "facenet":
+            raise WeightsError(facenet.WANTED)
         else:
-            raise UnknownNameError("face embedder", os.fspath(name), [*EMBEDDERS, "a file ending in .onnx"])
+            kinds = [f"a file ending in {', '.join((*facenet.SUFFIXES, '.onnx'))}"]
+            raise UnknownNameError("face embedder", os.fspath(name), [*EMBEDDERS, *kinds])
         if commercial_safe:
             _check_licences(network)
         self._record = network.record
@@ -209,6 +217,29 @@ def _onnx(path: Path, record: EmbedderRecord | str | os.PathLike[str] | None) ->
         return bytes(whole.SerializeToString(deterministic=True))
 
     sha256 = hashlib.sha256(data).hexdigest()
+    return _Network(path.name, sha256, known, known.licences, build)
+
+
+def _facenet(path: Path, record: EmbedderRecord | str | os.PathLike[str] | None) -> _Network:
+    """FaceNet's network with the weights of a file."""
+    weights = facenet.read(path)
+    beside = path.with_suffix(".json")
+    if record is None and not beside.is_file():
+        record = facenet.record_of(weights, str(path))
+    elif not isinstance(record, EmbedderRecord):
+        record = read_record(beside if record is None else record, of=path)
+    known = facenet.checked(record, path)
+
+    def build() -> bytes:
+        from ..graphs import face_embedder, inception_resnet_v1
+
+        network = inception_resnet_v1.embedder(
+            weights, known.preprocess, prewhitened=known.prewhitened, name=str(path)
+        )
+        model = face_embedder.unit_vectors(network, mirrored=known.mirrored, name=str(path))
+        return bytes(model.SerializeToString(deterministic=True))
+
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     return _Network(path.name, sha256, known, known.licences, build)
 
 

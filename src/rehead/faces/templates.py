@@ -6,7 +6,7 @@ import numpy as np
 
 from ..geometry import Points
 
-__all__ = ["ARCFACE", "ARCFACE_SIZE", "DLIB", "DLIB_SIZE", "NAMED", "with_margin"]
+__all__ = ["ARCFACE", "ARCFACE_SIZE", "DLIB", "DLIB_SIZE", "FACENET", "FACENET_SIZE", "NAMED", "with_margin"]
 
 ARCFACE_SIZE = 112
 # insightface, python-package/insightface/utils/face_align.py: arcface_dst
@@ -29,7 +29,22 @@ DLIB = np.array([
     [97.81, 105.03],
 ])  # fmt: skip
 
-NAMED = {"arcface": (ARCFACE, ARCFACE_SIZE), "dlib": (DLIB, DLIB_SIZE)}
+FACENET_SIZE = 160
+# Median of MTCNN's points in the squares that FaceNet is evaluated on, over the same photos: MTCNN's box with
+# 16 pixels more on every side, brought to 160 x 160 (davidsandberg/facenet, `align_dataset_mtcnn.py`).
+FACENET = np.array([
+    [55.37, 67.09],
+    [109.73, 65.98],
+    [83.29, 92.15],
+    [59.75, 113.55],
+    [107.90, 112.76],
+])  # fmt: skip
+
+NAMED = {
+    "arcface": (ARCFACE, ARCFACE_SIZE),
+    "dlib": (DLIB, DLIB_SIZE),
+    "facenet": (FACENET, FACENET_SIZE),
+}
 """Templates by name, with the side of the square they are for."""
 
 

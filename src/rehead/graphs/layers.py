@@ -120,11 +120,11 @@ def conv_bn(
     norm: str,
     *,
     outputs: int,
-    kernel: int = 1,
+    kernel: int | tuple[int, int] = 1,
     eps: float,
     stride: int = 1,
     depthwise: bool = False,
-    padding: Literal["same", "symmetric"] = "same",
+    padding: Literal["same", "symmetric", "none"] = "same",
 ) -> Var:
     """Convolution with the batch norm after it folded in.
 
@@ -133,13 +133,16 @@ def conv_bn(
     x : Var, float32 (N, C, H, W)
     state : State
         Holds `conv`.weight (O, I, k, k) and `norm`.weight, .bias, .running_mean, .running_var (O,).
-    outputs, kernel : int
-        O and k.
+    outputs : int
+        O.
+    kernel : int or (int, int)
+        k, or height and width.
     padding : str
         "same" pads as TensorFlow does, the odd pixel at the end; "symmetric" pads k // 2 all round.
     """
+    height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
     inputs = 1 if depthwise else x.unwrap_tensor().shape[1]
-    weight = state.take(f"{conv}.weight", (outputs, inputs, kernel, kernel)).astype(np.float64)
+    weight = state.take(f"{conv}.weight", (outputs, inputs, height, width)).astype(np.float64)
     gamma, beta, mean, var = (
         state.take(f"{norm}.{part}", (outputs,)).astype(np.float64)
         for part in ("weight", "bias", "running_mean", "running_var")
@@ -150,7 +153,8 @@ def conv_bn(
     group = outputs if depthwise else 1
     if padding == "same":
         return op.conv(x, folded, bias, strides=[stride] * 2, group=group, auto_pad="SAME_UPPER")
-    return op.conv(x, folded, bias, strides=[stride] * 2, group=group, pads=[kernel // 2] * 4)
+    pads = [height // 2, width // 2] * 2 if padding == "symmetric" else [0] * 4
+    return op.conv(x, folded, bias, strides=[stride] * 2, group=group, pads=pads)
 
 
 def relu6(x: Var) -> Var:
