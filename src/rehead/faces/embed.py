@@ -30,7 +30,7 @@ from .templates import DLIB, DLIB_SIZE
 
 __all__ = ["EMBEDDERS", "PERMISSIVE", "FaceEmbedder"]
 
-_GRAPH_VERSION = 1  # raised when `graphs` builds another graph from the same weights
+_GRAPH_VERSION = 2  # raised when `graphs` builds another graph from the same weights
 
 EMBEDDERS = ("dlib",)
 """Names of the embedders whose weights a package carries, the default first."""

@@ -21,7 +21,7 @@ from ..weights import face_files, resolve
 
 __all__ = ["Found", "Mtcnn"]
 
-_GRAPH_VERSION = 1  # raised when `graphs.mtcnn` builds other graphs from the same weights
+_GRAPH_VERSION = 2  # raised when `graphs.mtcnn` builds other graphs from the same weights
 _CELL, _STRIDE = 12, 2  # pixels that P-net sees at once, and from one place to the next
 _STEP = 0.709  # from one size of the photo to the next
 # Probabilities above which P-net, R-net and O-net are believed. The authors take 0.7 for O-net as well; of

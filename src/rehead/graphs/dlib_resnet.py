@@ -11,12 +11,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import spox
 import spox.opset.ai.onnx.v17 as op
 
 from ..errors import WeightsError
 from ..weights.dlibfile import Affine, Convolution, Dense, Layer
-from .layers import Var, image_input
+from .layers import Var, build, image_input
 
 __all__ = ["SIZE", "embedder"]
 
@@ -57,7 +56,7 @@ def embedder(layers: Sequence[Layer]) -> Any:
     if not isinstance(dense, Dense) or dense.weights.shape != (256, 128) or next(given, None) is not None:
         raise _other_network()
     embedding = op.matmul(op.flatten(op.global_average_pool(x)), op.const(dense.weights))
-    return spox.build({"image": image}, {"embedding": embedding})
+    return build({"image": image}, {"embedding": embedding})
 
 
 def _convolved(x: Var, given: Iterator[Layer], inputs: int, outputs: int, kernel: int, stride: int) -> Var:

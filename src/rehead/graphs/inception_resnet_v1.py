@@ -12,13 +12,12 @@ from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
-import spox
 import spox.opset.ai.onnx.v17 as op
 from numpy.typing import NDArray
 
 from ..errors import WeightsError
 from ..preprocess import PreprocessSpec
-from .layers import State, Var, conv_bn, image_input, normalised, whitened
+from .layers import State, Var, build, conv_bn, image_input, normalised, whitened
 
 __all__ = ["SIZE", "Tensor", "dimensions_of", "embedder", "from_keras", "tensors"]
 
@@ -263,7 +262,7 @@ def embedder(arrays: Arrays, preprocess: PreprocessSpec, *, prewhitened: bool, n
     dense = state.take("last_linear.weight", (dimensions, _WIDTH)).T * factor
     x = op.matmul(op.flatten(op.global_average_pool(x)), op.const(dense.astype(np.float32)))
     embedding = op.add(x, op.const((beta - mean * factor).astype(np.float32)))
-    return spox.build({"image": image}, {"embedding": embedding})
+    return build({"image": image}, {"embedding": embedding})
 
 
 def _through(x: Var, block: _Block, state: State) -> Var:

@@ -26,6 +26,7 @@ __all__ = [
     "State",
     "Var",
     "add",
+    "build",
     "conv_bn",
     "features_of",
     "image_input",
@@ -81,6 +82,19 @@ class State:
                 f"{self.name}: {len(left)} tensors of the weight file have no place in the network, "
                 f"the first {left[0]!r}; it is of another network"
             )
+
+
+def build(inputs: Mapping[str, Var], outputs: Mapping[str, Var]) -> Any:
+    """The ONNX model, without the places of the maxima that max pooling gives and nothing here looks at.
+
+    Where a node has them, ONNX Runtime pools at half its speed (benchmarks/faces.py).
+    """
+    model = spox.build(dict(inputs), dict(outputs))
+    used = {name for node in model.graph.node for name in node.input}
+    for node in model.graph.node:
+        if node.op_type == "MaxPool" and not used.intersection(node.output[1:]):
+            del node.output[1:]
+    return model
 
 
 def image_input(size: int) -> Var:
