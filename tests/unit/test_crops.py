@@ -44,6 +44,7 @@ def test_names_keep_folders_and_never_meet() -> None:
     assert names.of(PurePath("rani/b.png"), 2) == ["rani/b-1.jpg", "rani/b-2.jpg"]
     assert names.of(PurePath("rani/b-1.png"), 1) == ["rani/b-1_2.jpg"]
     assert names.of(PurePath("c.png"), 0) == []
+    assert names.of(PurePath("crowd.png"), 12)[::11] == ["crowd-01.jpg", "crowd-12.jpg"]
 
 
 def test_a_margin_shrinks_the_template_about_the_middle() -> None:

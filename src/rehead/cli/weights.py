@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from ..weights.registry import WeightSpec
+    from ..weights.registry import WeightFile, WeightSpec
 
 __all__ = ["app"]
 
@@ -22,16 +22,24 @@ _NUMBERS = ("size", "MB", "top-1")
 
 @app.command("list")
 def list_(
+    faces: Annotated[
+        bool, typer.Option("--faces", help="Those of face detectors and embedders instead of backbones.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, with sources and licences in full.")
     ] = False,
 ) -> None:
     """List the pretrained weights and where they are."""
-    from ..weights import registry
+    from ..weights import face_files, registry
 
-    records = [_record(registry.get(name)) for name in registry.every_name()]
+    if faces:
+        records = [_file_record(face_files.get(name)) for name in face_files.names()]
+    else:
+        records = [_record(registry.get(name)) for name in registry.every_name()]
     if as_json:
         typer.echo(json.dumps(records, indent=2))
+    elif faces:
+        _print_faces(records)
     else:
         _print_table(records)
 
@@ -41,9 +49,9 @@ def pull(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Weights, as `list` names them.")],
 ) -> None:
     """Fetch weights, so that they are here when there is no network."""
-    from ..weights import registry, resolve
+    from ..weights import resolve
 
-    for spec in [registry.get(name) for name in names]:
+    for spec in [_named(name) for name in names]:
         if resolve.is_here(spec) is None:
             typer.echo(
                 f"fetching {spec.name}" + (f", {spec.size / 1e6:.1f} MB" if spec.size else ""), err=True
@@ -61,10 +69,10 @@ def verify(
 ) -> None:
     """Compare the sha256 of all weights that are here with the published one."""
     from ..errors import HashMismatchError
-    from ..weights import registry, resolve
+    from ..weights import face_files, registry, resolve
 
     mismatches = []
-    for spec in [registry.get(name) for name in names or registry.every_name()]:
+    for spec in [_named(name) for name in names or (*registry.every_name(), *face_files.names())]:
         copies = list(resolve.copies(spec))
         for copy in copies:
             try:
@@ -80,13 +88,43 @@ def verify(
         raise HashMismatchError(". ".join(mismatches))
 
 
+def _named(name: str) -> WeightFile:
+    """Weights of a backbone or of the faces' room."""
+    from ..weights import face_files, registry
+
+    return face_files.get(name) if name in face_files.names() else registry.get(name)
+
+
 def _record(spec: WeightSpec) -> dict[str, Any]:
+    return {**_file_record(spec), "speed": spec.speed}
+
+
+def _file_record(spec: WeightFile) -> dict[str, Any]:
     from dataclasses import asdict
 
     from ..weights import resolve
 
     sources = [{"kind": type(source).__name__.lower(), **asdict(source)} for source in spec.sources]
-    return {**asdict(spec), "sources": sources, "speed": spec.speed, "here": resolve.is_here(spec)}
+    return {**asdict(spec), "sources": sources, "here": resolve.is_here(spec)}
+
+
+def _print_faces(records: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("name", "MB", "code", "weights", "here"):
+        table.add_column(heading, justify="right" if heading == "MB" else "left", no_wrap=True)
+    for record in records:
+        here = (record["here"] or "-").removesuffix(" package")
+        licences = record["code_licence"], record["weights_licence"]
+        table.add_row(record["name"], f"{record['size'] / 1e6:.1f}", *licences, here)
+    console = Console()
+    console.print(table)
+    console.print("code, weights: their licences. What the weights were learned from has terms of its own:")
+    for terms in dict.fromkeys(record["data_licence"] for record in records):
+        names = ", ".join(record["name"] for record in records if record["data_licence"] == terms)
+        console.print(f"{names}: {terms}", markup=False, highlight=False)
 
 
 def _print_table(records: list[dict[str, Any]]) -> None:

@@ -198,7 +198,8 @@ def _video(where: int | str, name: str) -> Generator[NDArray[np.uint8], None, No
 
 @contextlib.contextmanager
 def _quiet(cv2: Any) -> Iterator[None]:
-    """OpenCV's own log would stand between the lines of the command."""
+    """OpenCV's own log, and FFmpeg's in it, would stand between the lines of the command."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET; looked at with the first video
     logging = cv2.utils.logging
     before = logging.getLogLevel()
     logging.setLogLevel(logging.LOG_LEVEL_SILENT)

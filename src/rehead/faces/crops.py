@@ -167,7 +167,8 @@ def find_faces(
 class CropNames:
     """Names for crops, no two alike, that keep the photos' folders.
 
-    "rani/1.png" with one face gives "rani/1.jpg", with two "rani/1-1.jpg" and "rani/1-2.jpg".
+    "rani/1.png" with one face gives "rani/1.jpg", with two "rani/1-1.jpg" and "rani/1-2.jpg"; of ten and
+    more the first is "rani/1-01.jpg".
     """
 
     def __init__(self) -> None:
@@ -176,7 +177,8 @@ class CropNames:
     def of(self, place: PurePath, count: int) -> list[str]:
         """Names of the `count` faces of the photo at `place`, a relative path."""
         stem = place.with_suffix("").as_posix()
-        ends = [""] if count == 1 else [f"-{n}" for n in range(1, count + 1)]
+        digits = len(str(count))
+        ends = [""] if count == 1 else [f"-{n:0{digits}d}" for n in range(1, count + 1)]
         return [self._free(stem + end) for end in ends]
 
     def _free(self, stem: str) -> str:

@@ -71,10 +71,10 @@ def capture(
         print(file=sys.stderr)
     for path, reason in done.unreadable:
         typer.echo(f"unreadable: {path}: {reason}")
-    typer.echo(_summary(done, out, person))
     if not done.train and not done.val:
-        why = _reasons(done) or "none could be read"
+        why = f"left out: {_reasons(done)}" if done.left_out else "none could be read"
         raise DataError(f"{source}: no face was kept of {counted(done.frames, 'frame')}; {why}")
+    typer.echo(_summary(done, out, person))
 
 
 def _enter_pressed() -> threading.Event:

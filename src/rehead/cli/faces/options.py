@@ -56,7 +56,11 @@ SeveralFaces = Annotated[
     ),
 ]
 EmbedderName = Annotated[
-    str, typer.Option("--embedder", help="dlib, or an ONNX file with its JSON record beside it.")
+    str,
+    typer.Option(
+        "--embedder",
+        help="dlib, FaceNet's weights (.pt or .h5), or an ONNX file with its JSON record beside it.",
+    ),
 ]
 CommercialSafe = Annotated[
     bool,
