@@ -186,7 +186,7 @@ def test_help_and_version_end_well(cli: Cli, arguments: list[str]) -> None:
     assert "rehead" in out
 
 
-@pytest.mark.parametrize("verbs", [[], ["faces"], ["weights"]])
+@pytest.mark.parametrize("verbs", [[], ["faces"], ["keypoints"], ["weights"]])
 def test_every_verb_is_told_in_a_line_of_80_columns(
     cli: Cli, verbs: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

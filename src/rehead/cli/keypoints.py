@@ -162,7 +162,7 @@ def evaluate(
         _say(f"wrote {out / 'metrics.json'} and {out / 'report.html'}")
 
 
-@app.command("predict")
+@app.command("predict", short_help="Place points on photos.")
 def predict(
     model: Annotated[Path, typer.Argument(help="Model file.", show_default=False)],
     photos: Annotated[
