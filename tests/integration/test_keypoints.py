@@ -17,9 +17,10 @@ from PIL import Image, ImageOps
 from sklearn.base import clone
 
 from rehead import KeypointRegressor, load_keypoints, load_model, train_keypoints
-from rehead.errors import DatasetError, NotAModelFileError
+from rehead.errors import DatasetError, ImageError, NotAModelFileError
+from rehead.faces import Face, Photo, Quality
 from rehead.images import image_size
-from rehead.keypoints import assess_keypoints, read_annotations
+from rehead.keypoints import assess_keypoints, place_on_faces, read_annotations
 
 
 class DrawnFaces(Protocol):
@@ -215,3 +216,41 @@ def test_an_unreadable_photo_is_left_out_and_named(
     result = train_keypoints(source, tmp_path / "run", regressor=KeypointRegressor(tiny_onnx))
     assert [name for name, _ in result.unreadable] == [broken.name]
     assert "12 photos" not in result.account.sentence
+
+
+class Boxes:
+    """A detector that knows where faces are."""
+
+    def __init__(self, boxes: list[np.ndarray]) -> None:
+        self.boxes = boxes
+
+    def detect(self, photo: Photo) -> list[Face]:
+        quality = Quality(40, 10, 0, 0, 0)
+        return [Face(box, np.zeros((5, 2)), 1.0, quality) for box in self.boxes]
+
+
+def test_points_on_faces_of_a_large_photo(run: Path, fresh: Path, tmp_path: Path) -> None:
+    """Two faces, one of them half as large again, far from where faces were in training."""
+    rows = read_annotations(fresh).take([0, 3])
+    canvas, truth, boxes = Image.new("RGB", (500, 300), (90, 90, 90)), [], []
+    for path, points, corner, scale in zip(
+        rows.paths, rows.points, ((20, 40), (300, 120)), (1.5, 1), strict=True
+    ):
+        with Image.open(path) as face:
+            size = (round(face.width * scale), round(face.height * scale))
+            canvas.paste(face.convert("RGB").resize(size), corner)
+        truth.append(points * scale + corner)
+        low, high = truth[-1].min(axis=0), truth[-1].max(axis=0)
+        wide = 0.15 * (high - low)  # a detector's box is larger than that of the points
+        boxes.append(np.concatenate([low - wide, high + wide]))
+    canvas.save(tmp_path / "two.png")
+    model = load_keypoints(run / "model.onnx")
+    (answers,) = place_on_faces(model, Boxes(boxes), [tmp_path / "two.png"])
+    assert not isinstance(answers, ImageError)
+    for answer, points, scale in zip(answers, truth, (1.5, 1), strict=True):
+        assert answer.size == (500, 300)
+        assert np.abs(answer.points + 0.5 - points).mean() < 3 * scale
+        assert answer.face is not None
+    assert list(place_on_faces(model, Boxes([]), [tmp_path / "two.png"])) == [[]]
+    (missing,) = place_on_faces(model, Boxes([]), [tmp_path / "none.png"])
+    assert isinstance(missing, ImageError)

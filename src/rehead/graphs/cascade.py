@@ -70,7 +70,7 @@ def view_maps(trunk: Any, taps: Sequence[str]) -> Any:
 
     A view maps points of the square that is seen to points of the photo, both in units of the side.
     """
-    side = trunk.graph.input[0].type.tensor_type.shape.dim[1].dim_value
+    side = _side(trunk)
     image = image_input(side)
     view = spox.argument(spox.Tensor(np.float32, ("N", 2, 3)))
     maps = spox.inline(_upto(trunk, taps))(image=_sampled(image, view, side))
@@ -78,7 +78,7 @@ def view_maps(trunk: Any, taps: Sequence[str]) -> Any:
 
 
 def keypoint_model(
-    trunk: Any,
+    trunks: Sequence[Any],
     stages: Sequence[StageArrays],
     *,
     aligner: NDArray[np.float32],
@@ -89,22 +89,24 @@ def keypoint_model(
 
     Parameters
     ----------
-    trunk : onnx.ModelProto
+    trunks : one or two onnx.ModelProto
+        Of each stage; `image` is prepared as the first one takes it.
     stages : one or two StageArrays
     aligner : float32 (2K, 6)
         Points in a row times this, and `offset` (6,) added, are the view that looks at them, (2, 3) in a row.
     trust : TrustArrays
     """
-    side = trunk.graph.input[0].type.tensor_type.shape.dim[1].dim_value
+    side = _side(trunks[0])
     image = image_input(side)
-    last = first = _run(_upto(trunk, stages[0].taps), image, stages[0])
+    last = first = _run(_upto(trunks[0], stages[0].taps), image, stages[0])
     row = op.add(op.matmul(first.points, op.const(aligner)), op.const(offset))
     view = op.reshape(row, op.const(np.array([-1, 2, 3])))
     turn = op.slice(view, op.const([0]), op.const([2]), op.const([2]))  # (N, 2, 2)
     points = op.reshape(first.points, op.const(np.array([0, -1, 2])))
     apart: Var | None = None
     if len(stages) == 2:
-        last = _run(_upto(trunk, stages[1].taps), _sampled(image, view, side), stages[1])
+        seen_again = _sampled(image, view, _side(trunks[1]))
+        last = _run(_upto(trunks[1], stages[1].taps), seen_again, stages[1])
         seen = op.reshape(last.points, op.const(np.array([0, -1, 2])))
         shift = op.slice(view, op.const([2]), op.const([3]), op.const([2]))
         moved = op.add(
@@ -114,6 +116,11 @@ def keypoint_model(
         points = moved
     outputs = {"keypoints": points, **_trusted(last.pooled, turn, apart, trust)}
     return _shared(spox.build({"image": image}, outputs))
+
+
+def _side(trunk: Any) -> int:
+    side: int = trunk.graph.input[0].type.tensor_type.shape.dim[1].dim_value
+    return side
 
 
 def _upto(trunk: Any, taps: Sequence[str]) -> Any:

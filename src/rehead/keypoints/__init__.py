@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .account import Account, account_of
 from .annotations import Annotations, read_annotations
+from .on_faces import place_on_faces
 from .predict import KeypointPredictor, Placement, load_keypoints
 from .regress import KeypointRegressor
 from .run import KeypointRun, assess_keypoints, train_keypoints
@@ -18,6 +19,7 @@ __all__ = [
     "account_of",
     "assess_keypoints",
     "load_keypoints",
+    "place_on_faces",
     "read_annotations",
     "train_keypoints",
 ]

@@ -22,7 +22,7 @@ from .symmetry import mirrored
 from .trust import Trust, fit_trust
 from .views import Alignment, align_to, mirrored_views, misalignment, photo_points, shaken, view_points
 
-__all__ = ["Cascade", "Options", "Step", "fit_cascade"]
+__all__ = ["Cascade", "Options", "Step", "fit_cascade", "spread_in_photos"]
 
 
 @dataclass(frozen=True)
@@ -119,17 +119,19 @@ def fit_cascade(
             errors = two.held_out - view_points(looked, points)
             trust, expected = fit_trust(errors, moves, two.pooled, fold, coverage=options.coverage)
             steps += [Step(2, p, p == two.chosen) for p in two.path]
-            stages, spread = (one.stage, two.stage), _spread(trust, expected, looked)
+            stages, spread = (one.stage, two.stage), spread_in_photos(trust, expected, looked)
             return Cascade(stages, alignment, trust, tuple(steps), one.held_out, second, spread)
         steps += [Step(2, p, False) for p in two.path]
     upright = looked if _sound(looked) else whole
     errors = view_points(upright, one.held_out) - view_points(upright, points)
     trust, expected = fit_trust(errors, None, one.pooled, fold, coverage=options.coverage)
-    spread = _spread(trust, expected, upright)
+    spread = spread_in_photos(trust, expected, upright)
     return Cascade((one.stage,), alignment, trust, tuple(steps), one.held_out, one.held_out, spread)
 
 
-def _spread(trust: Trust, expected: NDArray[np.float64], views: NDArray[np.float64]) -> NDArray[np.float64]:
+def spread_in_photos(
+    trust: Trust, expected: NDArray[np.float64], views: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Covariances (n, K, 2, 2) in the photos of points whose log error is `expected` (n,)."""
     turn = views[:, None, :, :2]
     spread: NDArray[np.float64] = turn @ trust.covariance.astype(np.float64) @ turn.transpose(0, 1, 3, 2)

@@ -32,7 +32,8 @@ def drawn(
     uint8 ndarray (H, W, 3)
     """
     canvas = pixels.astype(np.float64)
-    radius = max(1.5, max(pixels.shape[:2]) / 160)
+    extent = float(np.nanmax(np.ptp(points, axis=0), initial=0)) or np.inf
+    radius = max(1.2, min(max(pixels.shape[:2]) / 160, extent / 50))
     if spread is not None:
         angle = np.linspace(0, 2 * np.pi, _STEPS, endpoint=False)
         circle = np.stack([np.cos(angle), np.sin(angle)])

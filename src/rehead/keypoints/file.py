@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..backbones import Backbone
 from ..graphs.cascade import keypoint_model
 from ..modelfile import write_model_file
 from .cascade import Cascade
@@ -19,12 +18,15 @@ __all__ = ["KIND", "model_graph", "write_keypoints"]
 KIND = "keypoints"
 
 
-def model_graph(backbone: Backbone, cascade: Cascade) -> bytes:
-    """Serialised ONNX: `image` to `keypoints`, `spread`, `confidence` and `outlier_score`."""
+def model_graph(trunks: Sequence[bytes], cascade: Cascade) -> bytes:
+    """Serialised ONNX: `image` to `keypoints`, `spread`, `confidence` and `outlier_score`.
+
+    `trunks` are serialised ONNX, one for each of the cascade's stages.
+    """
     import onnx
 
     model = keypoint_model(
-        onnx.load_from_string(backbone.trunk),
+        [onnx.load_from_string(trunk) for trunk in trunks],
         cascade.stages,
         aligner=cascade.alignment.matrix.astype(np.float32),
         offset=cascade.alignment.offset.astype(np.float32),

@@ -49,6 +49,8 @@ class Placement:
         How unlike the training photos, 0 or more.
     reason : str
         Why the points should not be relied on, "" otherwise.
+    face : tuple of float or None
+        Box x0, y0, x1, y1 of the face that was found, where faces were looked for.
     """
 
     photo: str
@@ -58,6 +60,7 @@ class Placement:
     confidence: float
     outlier_score: float
     reason: str
+    face: tuple[float, ...] | None = None
 
 
 class KeypointPredictor:
@@ -142,13 +145,40 @@ class KeypointPredictor:
             pixels = load_image(data, self.preprocess)
         except ImageError as error:
             return ImageError(name or None, error.reason)
+        return self._placement(name, size, pixels, (0, 0, *size), session)
+
+    def place(
+        self, pixels: NDArray[np.uint8], size: tuple[int, int], window: Sequence[float] | NDArray[np.float64]
+    ) -> Placement:
+        """Points of a part of a photo.
+
+        Parameters
+        ----------
+        pixels : uint8 ndarray (S, S, 3)
+            The part, RGB, squashed to the model's side.
+        size : (int, int)
+            Width and height of the photo.
+        window : x0, y0, x1, y1
+            Where in the photo the part is, in pixels from its corner.
+        """
+        return self._placement("", size, pixels, window, self._session)
+
+    def _placement(
+        self,
+        name: str,
+        size: tuple[int, int],
+        pixels: NDArray[np.uint8],
+        window: Sequence[float] | NDArray[np.float64],
+        session: Any,
+    ) -> Placement:
         points, spread, confidence, outlier = session.run(_OUTPUTS, {"image": pixels[None]})
-        sides = np.array(size, dtype=np.float64)
+        low, high = np.array(window, dtype=np.float64).reshape(2, 2)
+        sides = high - low
         score = float(outlier[0])
         return Placement(
             name,
             size,
-            points[0] * sides - CENTRE,
+            low + points[0] * sides - CENTRE,
             spread[0] * np.outer(sides, sides),
             float(confidence[0]),
             score,

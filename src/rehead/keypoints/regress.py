@@ -17,11 +17,12 @@ from ..backbones import Backbone, load_backbone
 from ..datasets import folds, list_photos
 from ..errors import DataError, DatasetError
 from ..features import Progress
-from ..images import image_size, read_bytes
+from ..images import PreprocessSpec, image_size, read_bytes
 from .annotations import Annotations, read_annotations
 from .cascade import Cascade, Options, fit_cascade
 from .file import model_graph, write_keypoints
 from .formats import CENTRE
+from .on_faces import frame_of
 from .predict import KeypointPredictor
 from .symmetry import check_permutation, find_permutation
 
@@ -85,6 +86,8 @@ class KeypointRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     n_photos_, n_groups_, n_folds_ : int
     weights_record_ : dict
         Name, sha256 and licences of the backbone's weights.
+    training_ : dict
+        Empty here; how a network was trained, in `TrainedKeypoints`.
     cautions_ : list of str
         Plain sentences on data that are thin.
 
@@ -161,6 +164,7 @@ class KeypointRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self._check_options()
         self.__dict__.pop("_predictor", None)
         self.cautions_: list[str] = []
+        self.training_: dict[str, Any] = {}
         rows = self._enough(rows)
         fold = folds(np.zeros(len(rows), dtype=int), rows.groups, count=self.cv, seed=self.random_state)
         if fold.max() < 1:
@@ -181,7 +185,7 @@ class KeypointRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             self.threads,
             self.progress,
         )
-        self.cascade_: Cascade = fit_cascade(rows.paths, rows.units, fold, network, options)
+        self.cascade_, self._graph, self._preprocess = self._learn(rows, fold, network, options)
         self.fitted_rows_ = rows
         self.held_out_ = self.cascade_.held_out * rows.sizes[:, None, :] - CENTRE
         sides = rows.sizes.astype(np.float64)
@@ -191,11 +195,15 @@ class KeypointRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.n_folds_ = int(fold.max()) + 1
         self.weights_record_ = {"name": network.name, **network.weights}
         self._seen = sorted({hashlib.sha256(read_bytes(path)).hexdigest()[:12] for path in rows.paths})
-        self._graph = model_graph(network, self.cascade_)
-        self._predictor = KeypointPredictor.of_graph(
-            self._graph, self._manifest(network), threads=self.threads
-        )
+        self._predictor = KeypointPredictor.of_graph(self._graph, self._manifest(), threads=self.threads)
         return self
+
+    def _learn(
+        self, rows: Annotations, fold: NDArray[np.intp], network: Backbone, options: Options
+    ) -> tuple[Cascade, bytes, PreprocessSpec]:
+        """What was fitted, its graph, and how photos are prepared for it."""
+        cascade = fit_cascade(rows.paths, rows.units, fold, network, options)
+        return cascade, model_graph([network.trunk] * len(cascade.stages), cascade), network.preprocess
 
     def _check_options(self) -> None:
         if self.cv < 2:
@@ -302,16 +310,17 @@ class KeypointRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def save(self, path: str | os.PathLike[str], *, extra: Mapping[str, Any] | None = None) -> None:
         """Write the model file, whole or not at all; `extra` are further entries of its manifest."""
         check_is_fitted(self)
-        write_keypoints(path, self._graph, {**self._manifest(self.network()), **(extra or {})})
+        write_keypoints(path, self._graph, {**self._manifest(), **(extra or {})})
 
-    def _manifest(self, network: Backbone) -> dict[str, Any]:
+    def _manifest(self) -> dict[str, Any]:
         return {
-            "preprocess": network.preprocess.to_dict(),
+            "preprocess": self._preprocess.to_dict(),
             "backbone": self.weights_record_,
             "points": {
                 "count": self.n_points_,
                 "names": list(self.names_),
                 "mirror": None if self.permutation_ is None else list(self.permutation_),
+                "frame": frame_of(self.fitted_rows_.units, self.fitted_rows_.sizes),
             },
             "operating_point": {
                 "coverage": self.coverage,

@@ -127,7 +127,8 @@ def train_keypoints(
     with atomic.replacing_folder(folder) as beside:
         _write_splits(beside / "splits.csv", used, fold)
         atomic.write_text(beside / "predictions.csv", written_csv(shown_rows.ids, predicted[shown]))
-        write_json(beside / "metrics.json", {**run.to_dict(), "path": _path(model)})
+        trained = {"training": model.training_} if model.training_ else {}
+        write_json(beside / "metrics.json", {**run.to_dict(), "path": _path(model), **trained})
         summary = {score.name: score.interval.to_dict() for score in account.scores}
         model.save(beside / "model.onnx", extra={"split": split, "metrics": summary})
         clock.lap("model file")
@@ -186,8 +187,8 @@ def _record(
         "backbone": model.weights_record_,
         "options": {
             name: os.fspath(value) if isinstance(value, os.PathLike) else value
-            for name, value in model.get_params().items()
-            if name != "progress"
+            for name, value in model.get_params(deep=False).items()
+            if name not in ("progress", "options")  # those of a training stand in metrics.json
         },
         "unreadable": [{"photo": name, "reason": reason} for name, reason in rows.unreadable],
         "cautions": model.cautions_,

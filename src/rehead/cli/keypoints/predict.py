@@ -1,0 +1,186 @@
+"""`rehead keypoints predict`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..faces.detect import DetectorChoice
+
+if TYPE_CHECKING:
+    from ...keypoints import KeypointPredictor, Placement
+
+__all__ = ["predict"]
+
+
+class Format(StrEnum):
+    """How points are printed."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="Model file.", show_default=False)],
+    photos: Annotated[
+        list[Path],
+        typer.Argument(help="Photos, and folders that are searched at any depth.", show_default=False),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="PNG to draw the points of one photo into, with their 95 % ellipses; for several a folder.",
+            show_default=False,
+        ),
+    ] = None,
+    form: Annotated[Format, typer.Option("--format", "-f", help="How to print the points.")] = Format.table,
+    detect: Annotated[
+        bool, typer.Option("--detect", help="Find faces first, and place points on each of them.")
+    ] = False,
+    detector: Annotated[DetectorChoice, typer.Option(help="How faces are found.")] = DetectorChoice.mtcnn,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Processors to use; all by default.", show_default=False)
+    ] = None,
+) -> None:
+    """Place points on photos: pixels, the centre of the upper left one being (0, 0)."""
+    from ...datasets import list_photos
+    from ...errors import DataError, ImageError
+    from ...keypoints import load_keypoints
+
+    loaded = load_keypoints(model, threads=threads)
+    files = [file for photo in photos for file in list_photos(photo)]
+    if detect:
+        answers = list(_on_faces(loaded, detector.value, files, threads))
+    else:
+        answers = list(zip(files, loaded.predict_each(files), strict=True))
+    if out is not None:
+        _draw(out, [answer for _, answer in answers if not isinstance(answer, ImageError)])
+    {Format.table: _table, Format.json: _json, Format.csv: _csv}[form](answers, loaded)
+    failed = [answer for _, answer in answers if isinstance(answer, ImageError)]
+    if len(failed) == len(files):
+        what = "can be read or shows a face" if detect else "can be read"
+        several = DataError(f"none of the {len(files)} photos {what}; {failed[0]}")
+        raise failed[0] if len(failed) == 1 else several
+    if failed and form is Format.table:
+        print(f"rehead: no points for {len(failed)} of {len(files)} photos", file=sys.stderr)
+
+
+Answers = Sequence[tuple[Path, Any]]
+
+
+def _on_faces(
+    model: KeypointPredictor, detector: str, files: Sequence[Path], threads: int | None
+) -> Iterator[tuple[Path, Any]]:
+    """An answer for each face, and an error for a photo without any."""
+    from ...errors import ImageError
+    from ...faces import FaceDetector
+    from ...keypoints import place_on_faces
+
+    finder = FaceDetector(detector, threads=threads)
+    for file, found in zip(files, place_on_faces(model, finder, files), strict=True):
+        if isinstance(found, ImageError):
+            yield file, found
+        elif found:
+            yield from ((file, answer) for answer in found)
+        else:
+            yield file, ImageError(file, "no face was found in it")
+
+
+def _draw(out: Path, answers: Sequence[Placement]) -> None:
+    from ...images import read_image, write_png
+    from ...keypoints.drawing import drawn
+
+    photos = [list(of) for _, of in groupby(answers, key=lambda answer: answer.photo)]
+    for number, of in enumerate(photos):
+        name = f"{number:04d}_{Path(of[0].photo).stem}.png"
+        place = out if len(photos) == 1 and out.suffix.lower() == ".png" else out / name
+        pixels = read_image(of[0].photo)
+        for answer in of:
+            pixels = drawn(pixels, answer.points, answer.spread)
+        write_png(place, pixels)
+
+
+def _record(file: Path, answer: Any, names: Sequence[str]) -> dict[str, Any]:
+    from ...errors import ImageError
+
+    if isinstance(answer, ImageError):
+        return {"photo": str(file), "error": answer.reason}
+    points = [
+        {
+            **({"name": names[k]} if names else {}),
+            "x": round(float(x), 3),
+            "y": round(float(y), 3),
+            "covariance": [[round(float(v), 4) for v in row] for row in answer.spread[k]],
+        }
+        for k, (x, y) in enumerate(answer.points)
+    ]
+    return {
+        "photo": str(file),
+        "width": answer.size[0],
+        "height": answer.size[1],
+        "confidence": round(answer.confidence, 6),
+        "outlier_score": round(answer.outlier_score, 6),
+        "reason": answer.reason,
+        **({} if answer.face is None else {"face": [round(v, 2) for v in answer.face]}),
+        "points": points,
+    }
+
+
+def _table(answers: Answers, model: KeypointPredictor) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("photo", overflow="fold")
+    table.add_column("points", overflow="fold")
+    table.add_column("confidence", justify="right")
+    table.add_column("note")
+    for file, answer in answers:
+        record = _record(file, answer, model.names)
+        if "error" in record:
+            table.add_row(Text(str(file)), Text("none", "red"), "", Text(record["error"]))
+            continue
+        shown = " ".join(f"{p['x']:.1f},{p['y']:.1f}" for p in record["points"][:5])
+        more = f" and {model.n_points - 5} more" if model.n_points > 5 else ""
+        confidence = f"{record['confidence']:.2f}"
+        table.add_row(Text(str(file)), Text(shown + more), confidence, Text(record["reason"], "yellow"))
+    Console().print(table)
+
+
+def _json(answers: Answers, model: KeypointPredictor) -> None:
+    import json
+
+    print(json.dumps([_record(*pair, model.names) for pair in answers], indent=2, ensure_ascii=False))
+
+
+def _csv(answers: Answers, model: KeypointPredictor) -> None:
+    """The columns that training takes, and what should be known of each photo behind them."""
+    import csv
+
+    names = model.names
+    columns = (
+        [f"{name}_{axis}" for name in names for axis in "xy"]
+        if names
+        else [f"{axis}{k}" for k in range(model.n_points) for axis in "xy"]
+    )
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["name", *columns, "confidence", "outlier_score", "reason"])
+    for file, answer in answers:
+        record = _record(file, answer, names)
+        if "error" in record:
+            writer.writerow([str(file), *[""] * len(columns), "", "", record["error"]])
+            continue
+        places = [p[axis] for p in record["points"] for axis in "xy"]
+        about = [record[name] for name in ("confidence", "outlier_score", "reason")]
+        writer.writerow([str(file), *places, *about])

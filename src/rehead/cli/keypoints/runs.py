@@ -1,0 +1,51 @@
+"""What training and testing say on the screen, and the words of their options."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ...keypoints import KeypointRun
+
+__all__ = ["GROUP", "IMAGES", "POINTS", "say", "show_run"]
+
+GROUP = (
+    "Which photos show the same person: auto (the CSV's column group; else names that differ only in the "
+    "number at their end), none, or a regular expression whose first group names the person."
+)
+POINTS = "A CSV: name,x0,y0,x1,y1,... in pixels; a COCO keypoints JSON; or a folder of .pts files."
+IMAGES = "Folder of the photos; that of the annotations by default."
+
+
+def show_run(run: KeypointRun) -> None:
+    """Print scores, the sentence, and what to know."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column(f"{run.account.photos} photos")
+    table.add_column("value", justify="right")
+    table.add_column("95 % interval", justify="right")
+    for score in run.account.scores:
+        factor, unit = (100, " %") if score.share else (1, " px")
+        i = score.interval
+        ends = "–" if i.low != i.low else f"{factor * i.low:.2f} to {factor * i.high:.2f}{unit}"
+        table.add_row(score.name, f"{factor * i.value:.2f}{unit}", ends)
+    console.print(table)
+    console.print(run.account.sentence, highlight=False, markup=False)
+    for caution in [*run.cautions, *run.account.cautions, *run.notes]:
+        console.print("[yellow]![/yellow]", Text(caution), highlight=False)
+    for name, reason in run.unreadable[:10]:
+        console.print(f"  unreadable: {name}: {reason}", highlight=False, markup=False)
+    if len(run.unreadable) > 10:
+        console.print(f"  and {len(run.unreadable) - 10} more", highlight=False, markup=False)
+
+
+def say(text: str) -> None:
+    """Print a line as it is."""
+    from rich.console import Console
+
+    Console().print(text, highlight=False, markup=False, soft_wrap=True)
