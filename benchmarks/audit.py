@@ -43,7 +43,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
 
-from rehead.auditing import audit, looks
+from rehead.auditing import Finding, audit, looks
 from rehead.auditing.bursts import _by_name, _follows, _Likeness, burst_groups
 from rehead.auditing.labels import doubtful_labels, held_out_probabilities, label_quality, last_depths
 from rehead.backbones import load_backbone
@@ -185,11 +185,21 @@ def plant(garden: Garden, classes: Sequence[str], strangers: Dataset) -> None:
         garden.note("stranger", "outlier", garden.put(opened(strangers.paths[n]), label, "train"))
 
 
+def audit_copies(dataset: Dataset) -> list[Finding]:
+    """Copies that are in the folder before anything is planted; printed, to be looked at."""
+    own = audit(dataset.root)
+    found = [finding for kind in SAME for finding in own.of(kind)]
+    for finding in found:
+        print(f"there before: {', '.join(finding.photos)}: {finding.detail}")
+    return found
+
+
 def report_planted(dataset: Dataset, strangers: Dataset, each: int) -> None:
     with tempfile.TemporaryDirectory() as work:
         garden = Garden(dataset, Path(work), each)
         plant(garden, dataset.classes, strangers)
         found = audit(garden.written())
+    there = [set(map(str, (dataset.root / name for name in f.photos))) for f in audit_copies(dataset)]
     print(f"\n{dataset.root}: {len(garden.rows)} photos, planted ones among them")
     print(f"{'planted':20} {'n':>4} {'recall':>8}")
     for name, cases in garden.faults.items():
@@ -200,7 +210,10 @@ def report_planted(dataset: Dataset, strangers: Dataset, each: int) -> None:
         wanted = {i for cases in garden.faults.values() for k, ids in cases if kind in k for i in ids}
         others = [f for f in found.of(kind) if not wanted & set(f.photos)]
         if wanted:
-            print(f"{kind:20} {number:4d} {1 - len(others) / number:9.1%}")
+            known = [f for f in others if any(set(f.photos) <= copies for copies in there)]
+            others = [f for f in others if f not in known]
+            before = f", {len(known)} there before" if known else ""
+            print(f"{kind:20} {number:4d} {1 - len(others) / number:9.1%}{before}")
             for finding in others[:12]:
                 print(f"    not planted: {', '.join(finding.photos[:3])}: {finding.detail}")
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from rehead.auditing import KINDS, Audit, Finding, brief, brief_cautions, check_kinds, write_csv
 from rehead.auditing.bursts import burst_groups
@@ -195,16 +196,21 @@ def test_the_summary_speaks_plainly() -> None:
     assert Audit(dataset, (), np.arange(2)).summary() == []
 
 
-def test_in_short_it_says_what_training_knows_already() -> None:
-    dataset = made(["a"] * 10 + ["b"] * 10)
+def test_in_short_it_says_what_training_knows_already(tmp_path: Path) -> None:
+    dataset = made(["a"] * 10 + ["b"] * 10, root=tmp_path)
+    shades = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
+    for n, pixels in ((0, shades), (11, shades[:, ::-1]), (12, shades.T)):
+        dataset.paths[n].parent.mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(dataset.paths[n], quality=95)
     logits = np.zeros((20, 2))
     logits[:10, 0] = logits[10:, 1] = 4
     logits[3] = logits[3, ::-1]
     group = np.arange(20)
-    group[11] = 0
+    group[[11, 12]] = 0  # the last of them only resembles the others
     trained = np.ones(20, dtype=bool)
     found = brief(dataset, group, np.arange(20), trained=trained, held_out=logits)
     assert found.counts == {"contradiction": 1, "label": 1}
+    assert found.of("contradiction")[0].photos == ("a/0.jpg", "b/11.jpg")
     assert found.of("label")[0].photos == ("a/3.jpg",)
     assert brief_cautions(found)[-1].endswith("`rehead audit` shows which.")
     given_group = made(["a"] * 10 + ["b"] * 10, groups=["person 1"] * 20)

@@ -1,4 +1,4 @@
-"""An audit in short, from what a training has at hand: it costs no look at any photo."""
+"""An audit in short, from what a training has at hand: it looks again only at copies under two classes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from .bursts import burst_findings
 from .copies import members
 from .findings import Audit, Finding, in_order
 from .labels import calibrated, doubtful_labels
+from .overlay import same_pictures
 
 __all__ = ["brief", "brief_cautions"]
 
@@ -53,9 +54,13 @@ def brief_cautions(audit: Audit) -> list[str]:
 
 
 def _contradictions(dataset: Dataset, copies: NDArray[np.intp]) -> list[Finding]:
-    """Copies under more than one class."""
-    found = []
+    """Pictures under more than one class."""
+    asked = copies.copy()
     for rows in members(copies):
+        if len(set(dataset.labels[rows].tolist())) == 1:
+            asked[rows] = -1
+    found = []
+    for rows in members(same_pictures(dataset.paths, asked)):
         labels = tuple(sorted(set(dataset.labels[rows].tolist())))
         if len(labels) > 1:
             photos = tuple(dataset.ids[row] for row in rows)

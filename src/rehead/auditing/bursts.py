@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets import Dataset, merge_groups
+from ..datasets import Dataset
 from ..engine import processors
 from ..errors import ImageError
 from ..images import read_header
-from .copies import members
+from .copies import joined, members
 from .findings import Finding
 from .looks import camera_number
 
@@ -92,7 +92,7 @@ def burst_groups(
         whose = np.zeros(len(taken)) if camera is None else camera
         shown = _by_clock(np.where(readable, taken, np.nan), whose)
         links = np.vstack([links, _linked(shown, likeness, _BY_CLOCK)])
-    return _joined(links, len(dataset))
+    return joined(links, len(dataset))
 
 
 def burst_findings(dataset: Dataset, bursts: NDArray[np.intp], known: NDArray[np.intp]) -> list[Finding]:
@@ -244,14 +244,3 @@ def _follows(
     found = np.concatenate(ranks) if ranks else np.zeros(0)
     # ranks are uniform where the order means nothing, and their variance is 1/12
     return len(found) > 0 and found.mean() - 0.5 >= max(_FOLLOWS - 0.5, _SURE / np.sqrt(12 * len(found)))
-
-
-def _joined(links: Pairs, n: int) -> NDArray[np.intp]:
-    """Groups of n rows in which linked ones share a number."""
-    if not len(links):
-        return np.arange(n)
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    graph = coo_array((np.ones(len(links), dtype=np.bool_), tuple(links.T)), shape=(n, n))
-    return merge_groups(connected_components(graph, directed=False)[1])

@@ -15,7 +15,12 @@ __all__ = ["balance_findings", "label_findings", "outlier_findings"]
 _SMALL = 10  # pictures below which `train` warns too
 _RATIO = 9.0  # a larger class has more than that many times as many: "highly imbalanced" in Fernandez et al.
 # 2008, Fuzzy Sets and Systems 159, where it is the border between the two groups of data sets
-_FENCES = 2.2  # interquartile ranges above the third quartile; Hoaglin and Iglewicz 1987
+_TAIL, _BY_CHANCE = (
+    0.1,
+    0.5,
+)  # the highest scores, whose excess falls off exponentially (Pickands 1975, at its
+# simplest); and how many photos may lie beyond the limit if nothing is unusual. Box-plot fences take a skewed
+# tail for strangers: 45 of 1,000 faces
 _FEWEST = 20  # photos below which nothing can be said to be unusual
 _COORDINATES = 512  # of the span, that vary most: strangers rank as high as with all, in a third of the
 # time (benchmarks/audit.py)
@@ -87,8 +92,7 @@ def outlier_findings(
         return []
     main = np.ascontiguousarray(z[:, :_COORDINATES])
     scores = held_out_scores(main, target, [slice(0, main.shape[1])], fold)
-    low, high = np.nanpercentile(scores, (25, 75))
-    limit = high + _FENCES * (high - low)
+    limit = _far_out(scores[~np.isnan(scores)])
     rows = np.flatnonzero(np.nan_to_num(scores, nan=-np.inf) > limit)
     found = []
     for row in rows:
@@ -96,6 +100,18 @@ def outlier_findings(
         detail = f"outlier score {score:.2f}, where {limit:.2f} is far out"
         found.append(Finding("outlier", (dataset.ids[row],), detail, score, (str(dataset.labels[row]),)))
     return found
+
+
+def _far_out(scores: NDArray[np.floating]) -> float:
+    """The score that `_BY_CHANCE` photos would exceed if the tail went on as it begins."""
+    if not len(scores):
+        return np.inf
+    start = float(np.quantile(scores, 1 - _TAIL))
+    excess = scores[scores > start] - start
+    scale = (
+        float(np.median(excess)) / np.log(2) if len(excess) else 0.0
+    )  # the median: strangers do not move it
+    return start + scale * max(0.0, float(np.log(_TAIL * len(scores) / _BY_CHANCE)))
 
 
 def balance_findings(

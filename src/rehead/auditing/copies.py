@@ -7,13 +7,13 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from ..datasets import Dataset
+from ..datasets import Dataset, merge_groups
 from ..evaluation.wording import listed
 from .findings import Finding
 
-__all__ = ["copy_findings", "leak_findings", "members", "nearness", "sides_of"]
+__all__ = ["copy_findings", "joined", "leak_findings", "members", "nearness", "sides_of"]
 
 
 def members(group: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
@@ -26,6 +26,18 @@ def members(group: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
         if end - start > 1 and group[order[start]] >= 0
     ]
     return iter(sorted(found, key=lambda rows: int(rows[0])))
+
+
+def joined(links: ArrayLike, n: int) -> NDArray[np.intp]:
+    """Groups of n rows in which linked ones, pairs (k, 2), share a number."""
+    pairs = np.asarray(links, dtype=np.intp)
+    if not len(pairs):
+        return np.arange(n)
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    graph = coo_array((np.ones(len(pairs), dtype=np.bool_), tuple(pairs.T)), shape=(n, n))
+    return merge_groups(connected_components(graph, directed=False)[1])
 
 
 def sides_of(dataset: Dataset) -> NDArray[np.str_]:
@@ -44,7 +56,7 @@ def copy_findings(
     ----------
     dataset : Dataset
     group : intp ndarray (n,)
-        As of `near_duplicates`; -1 for photos that cannot be read.
+        As of `same_pictures`; -1 for photos that cannot be read.
     digests : sequence of str (n,)
     features : float32 ndarray (n, d)
 

@@ -22,6 +22,7 @@ from .findings import Audit, Finding, in_order
 from .labels import held_out_probabilities, last_depths
 from .leaving_out import left_out
 from .looks import look_at
+from .overlay import same_pictures
 
 __all__ = ["audit", "survey"]
 
@@ -88,14 +89,15 @@ def survey(
     """
     readable = features.readable
     last = features.plain[:, blocks[-1]]
-    copies = np.full(len(dataset), -1)
-    copies[readable] = near_duplicates(
+    near = np.full(len(dataset), -1)
+    near[readable] = near_duplicates(
         [digest for digest, ok in zip(features.digests, readable, strict=True) if ok],
         features.hashes[readable],
         last if readable.all() else last[readable],
     )
+    copies = same_pictures(dataset.paths, near, last)
     bursts = burst_groups(dataset, last, looks["taken"], looks["camera"])
-    groups = merge_groups(copies, bursts, dataset.groups)
+    groups = merge_groups(near, bursts, dataset.groups)
     found = [
         *(Finding("unreadable", (dataset.ids[row],), error.reason, 1.0) for row, error in features.errors),
         *copy_findings(dataset, copies, features.digests, last),
