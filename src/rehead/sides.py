@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from .auditing import burst_groups, clocks
 from .backbones import Backbone
 from .datasets import Dataset, check_labels, check_trainable, digest, hold_out, merge_groups
+from .evaluation.wording import count
 from .features import Features, duplicate_groups
 from .labelled import check_names
 
@@ -144,9 +145,10 @@ def _leave_out_leaks(
     leaked = np.isin(group, group[part == "test"]) & (part == "train")
     if leaked.any():
         part[leaked] = "left out"
+        n = int(leaked.sum())
         notes.append(
-            f"Near-duplicates of test photos, and photos of one burst or group with one: {int(leaked.sum())} "
-            "were left out of training, so that the test stays honest."
+            f"{count(n, 'photo')} {'was' if n == 1 else 'were'} left out of training, being near-duplicates "
+            "of test photos or of one burst or group with one, so that the test stays honest."
         )
         _check_parts(dataset, part)
 

@@ -149,7 +149,7 @@ def test_photos_in_which_nothing_is_wrong(photo_folder: PhotoFolder, tiny_onnx: 
         path.rename(path.with_name(f"{chr(97 + n)}.jpg"))  # numbered, they would be a burst
     done = process("audit", tmp_path / "photos", "--backbone", tiny_onnx, "--out", tmp_path / "audit")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "Nothing was found in 15 photos." in done.stdout
+    assert "Nothing was found in 15 photos of 1 class." in done.stdout
     assert "Nothing was found" in (tmp_path / "audit" / "audit.html").read_text("utf-8")
 
 

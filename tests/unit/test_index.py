@@ -297,7 +297,7 @@ def test_two_photos_of_two_classes_can_be_trained_on() -> None:
     ("labels", "expected"),
     [
         ([], "no photo is there"),
-        (["a", "a"], "all 2 photos to train on are of one class, 'a'"),
+        (["a", "a"], "all photos to train on are of one class, 'a'"),
         (["a", "a", "b"], "'b' has 1 photo"),
         (["a", "a", "b", "c"], "'b', 'c' have 1 photo"),
         (["z", "z", *"abcdefg"], "'a', 'b', 'c', 'd', 'e' and 2 more have 1 photo"),

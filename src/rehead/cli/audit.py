@@ -64,12 +64,16 @@ def audit(
     (the same on both sides of the split), label (in doubt), copy, burst, outlier, balance (small classes),
     blank, dark, blurred, tiny and shape (very long or tall).
     """
+    from ..atomic import replacing_folder
     from ..auditing import audit as look
     from ..auditing import write_audit
     from ..auditing import write_csv as write_list
     from .progress import photo_progress
 
     kinds = _kinds(fail_on)
+    for place in filter(None, (out, write_csv and write_csv.parent)):
+        with replacing_folder(place / "audit" if place.is_dir() else place, keep=False):
+            pass  # what cannot be written is refused before the work is done, and not after
     with photo_progress("Looking at photos") as progress:
         result = look(
             photos,
@@ -117,16 +121,19 @@ def _show(audit: Audit, wrote: list[Path]) -> None:
     from rich.text import Text
 
     from ..auditing import KINDS
+    from ..evaluation.wording import count
 
     console = Console()
-    photos = len(audit.dataset)
+    counted = (
+        f"{count(len(audit.dataset), 'photo')} of {count(len(audit.dataset.classes), 'class', 'classes')}"
+    )
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("kind", no_wrap=True)
     table.add_column("found", justify="right", no_wrap=True)
-    table.add_column(f"in {photos} photos of {len(audit.dataset.classes)} classes", overflow="fold")
+    table.add_column(f"in {counted}", overflow="fold")
     for (kind, number), sentence in zip(audit.counts.items(), audit.summary(), strict=True):
         table.add_row(kind, str(number), Text(sentence))
-    console.print(table if audit.findings else f"Nothing was found in {photos} photos.", highlight=False)
+    console.print(table if audit.findings else f"Nothing was found in {counted}.", highlight=False)
     for kind, number in audit.counts.items():
         console.print(f"{KINDS[kind].title}, gravest first:", style="bold", highlight=False)
         for finding in audit.of(kind)[:_EXAMPLES]:

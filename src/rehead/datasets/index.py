@@ -173,7 +173,7 @@ def check_trainable(train: Dataset) -> None:
         inner = {tuple(name.split("/")[1:-1])[:1] for name in train.ids if name.startswith(f"{label}/")}
         meant = f"; did you mean {train.root / label}?" if len(inner) > 1 and () not in inner else ""
         raise DatasetError(
-            f"{train.root}: all {len(train)} photos to train on are of one class, {label!r}; "
+            f"{train.root}: all photos to train on are of one class, {label!r}; "
             f"give at least two classes, each in a folder of its own{meant}"
         )
     thin = [label for label, count in sorted(counts.items()) if count < 2]

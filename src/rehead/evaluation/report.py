@@ -29,7 +29,8 @@ _LISTED_APART = (
     "skipped",
     "left_out",
     "cautions",
-)  # entries of `run` that grow with the photos
+    "audit",
+)  # entries of `run` that grow with the photos, or stand in front
 _MOST_ROWS = 30
 _MOST_COLUMNS = 25  # of the confusion matrix: as many as a page is wide
 _MOST_PAIRS = 20
