@@ -22,6 +22,8 @@ contrast and blur, and the cosines of neighbours by name.
 
 With --time a folder is audited in a process of its own, twice; the second finds the cache full. Memory
 is the largest resident set as the kernel counts it (ru_maxrss).
+
+With --train a classifier is trained, and the share of the short audit in it printed.
 """
 
 from __future__ import annotations
@@ -35,14 +37,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
 
+from rehead import ImageClassifier, run, sides, train
 from rehead.auditing import Finding, audit, looks
 from rehead.auditing.bursts import _by_name, _follows, _Likeness, burst_groups
 from rehead.auditing.labels import doubtful_labels, held_out_probabilities, label_quality, last_depths
@@ -354,11 +359,49 @@ def report_time(folder: Path) -> None:
         "seconds = time.perf_counter() - start\n"
         "print(f'{len(found.dataset)} photos: {seconds:.1f} s, {memory:.0f} MB', found.counts)"
     )
-    for run in ("first", "warm"):
+    for which in ("first", "warm"):
         done = subprocess.run(
             [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True
         )
-        print(f"{run}: {done.stdout.strip()}")
+        print(f"{which}: {done.stdout.strip()}")
+
+
+def report_train(folder: Path) -> None:
+    """The share of `train` that its audit takes: processor time, features in the cache and not."""
+    with tempfile.TemporaryDirectory() as work:
+        for cache in ("empty", "warm"):
+            spent: dict[str, float] = {}
+            with (
+                timed(spent, run, "brief"),
+                timed(spent, sides, "burst_groups"),
+                timed(spent, sides, "clocks"),
+            ):
+                start = time.process_time()
+                classifier = ImageClassifier(cache=Path(work) / "cache")
+                train(folder, Path(work) / cache, classifier=classifier)
+                whole = time.process_time() - start
+            parts = ", ".join(f"{name} {seconds:.3f} s" for name, seconds in spent.items())
+            share = sum(spent.values()) / whole
+            print(f"{folder}, cache {cache}: {share:.1%} of {whole:.2f} s of processor time ({parts})")
+
+
+@contextmanager
+def timed(spent: dict[str, float], module: ModuleType, name: str) -> Iterator[None]:
+    """Add up the processor time of a function of a module."""
+    plain = getattr(module, name)
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        start = time.process_time()
+        try:
+            return plain(*arguments, **options)
+        finally:
+            spent[name] = spent.get(name, 0.0) + time.process_time() - start
+
+    setattr(module, name, watched)
+    try:
+        yield
+    finally:
+        setattr(module, name, plain)
 
 
 def main() -> None:
@@ -369,7 +412,12 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=60, help="faults of each kind, at most")
     parser.add_argument("--cleanlab", metavar="PYTHON")
     parser.add_argument("--time", action="store_true")
+    parser.add_argument("--train", action="store_true")
     arguments = parser.parse_args()
+    if arguments.train:
+        for folder in arguments.folders:
+            report_train(folder)
+        return
     if arguments.time:
         for folder in arguments.folders:
             report_time(folder)

@@ -25,6 +25,7 @@ from rehead.finetune import FineTuned  # noqa: E402
 from rehead.modelfile import read_model_file  # noqa: E402
 from rehead.predict import load_model  # noqa: E402
 from rehead.run import train  # noqa: E402
+from rehead.saliency import explain  # noqa: E402
 from rehead.training.options import TrainingOptions  # noqa: E402
 
 QUICK = TrainingOptions(epochs=2, patience=0, batch_size=8, augment="light")
@@ -88,6 +89,11 @@ def test_the_file_runs_without_torch_and_agrees_with_the_classifier(folder: Path
     manifest = read_model_file(tmp_path / "model.onnx").manifest
     assert manifest["backbone"]["trained"] == "top:1"
     assert manifest["head"]["loss"] == "network"
+    explained = explain(tmp_path / "model.onnx", photos[0], classes=list(model.classes_))
+    assert explained.method == "cam"
+    assert explained.maps[0].values.size > 1
+    logits = np.array([one.values.mean() + one.bias for one in explained.maps])
+    assert logits[1] - logits[0] == pytest.approx(np.log(expected[0, 1] / expected[0, 0]), abs=1e-3)
 
 
 def test_photos_for_validation_are_not_trained_on(folder: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from rehead.errors import DataError, OutputError
-from rehead.evaluation import Evaluation, Mistake, confident_mistakes, evaluate, write_report
+from rehead.evaluation import (
+    Evaluation,
+    Mistake,
+    NearPhoto,
+    PhotosFirst,
+    TakenOut,
+    confident_mistakes,
+    evaluate,
+    write_report,
+)
 from rehead.evaluation.charts import coverage_chart, reliability_chart, strength_chart
 from rehead.evaluation.intervals import Interval
 from rehead.evaluation.wording import count, listed, number, number_range, percent, percent_range
@@ -395,3 +405,37 @@ def test_strength_chart_of_any_path(points: list[tuple[str, float, float]]) -> N
     assert "nan" not in svg
     assert legend[0] == ("c0", points[-1][0])
     assert sorted(name for _, name in legend) == sorted({c for c, _, _ in points})
+
+
+def test_ten_thousand_photos_stay_below_five_megabytes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    paths = []
+    for n in range(24):
+        paths.append(tmp_path / f"{n}.jpg")
+        Image.fromarray(rng.integers(0, 256, (300, 400, 3), dtype=np.uint8)).save(
+            paths[-1]
+        )  # noise: the worst
+    truth, probabilities = answers(10_000, 200, wrong=4_000)
+    classes = [f"class number {k} with a name of some length" for k in range(200)]
+    photos = [(paths[n % 24], f"a folder/of some depth/photo {n:05d}.jpg") for n in range(10_000)]
+    heat = paths[0].read_bytes()[:30_000]
+    mistakes = [
+        replace(mistake, heat=heat, nearest=tuple(NearPhoto(path, "a class", 0.5) for path in paths[:3]))
+        for mistake in confident_mistakes(truth, probabilities, classes, photos)
+    ]
+    evaluation = evaluate(truth, probabilities, classes)
+    names = [(name, "") for _, name in photos]
+    reasons = [(name, "truncated: the file ends before the picture does") for _, name in photos]
+    write_report(
+        tmp_path / "report.html",
+        title="many",
+        evaluation=evaluation,
+        run={"unreadable": names, "skipped": names},
+        mistakes=mistakes,
+        unreadable=reasons,
+        taken_out=[TakenOut("Left out", names), TakenOut("No photos", names)],
+        audit=PhotosFirst(["10,000 photos look like another class than their own."], "rehead audit many"),
+    )
+    text = (tmp_path / "report.html").read_text("utf-8")
+    assert text.count("data:image/jpeg") == 24 * 5
+    assert len(text) < 5e6
