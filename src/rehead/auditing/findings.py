@@ -52,8 +52,8 @@ KINDS: Mapping[str, Kind] = {
     ),
     "copy": Kind(
         "Copies within a class",
-        "The same picture more than once: saved again, resized, trimmed or mirrored. They do no harm as "
-        "long as a split keeps them together, as rehead's does.",
+        "The same picture more than once: saved again, resized, trimmed, mirrored, or shot again at once. "
+        "Copies do no harm as long as a split keeps them together, as rehead's does.",
     ),
     "burst": Kind(
         "Bursts",
