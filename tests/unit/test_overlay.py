@@ -76,7 +76,7 @@ def test_agreement_of_nothing() -> None:
 def test_strangers_are_beyond_the_tail_and_a_tail_alone_has_none() -> None:
     rng = np.random.default_rng(0)
     beyond = [int((scores > _far_out(scores)).sum()) for scores in rng.exponential(size=(40, 500))]
-    assert np.mean(beyond) < 2  # half a photo by design; the scale is estimated from 50
+    assert 1 < np.mean(beyond) < 4  # two by design; the scale is estimated from 50
     scores = np.append(rng.exponential(size=500), [30.0, 40.0, 50.0])
     assert (scores > _far_out(scores))[-3:].all()
     assert _far_out(np.zeros(0)) == np.inf

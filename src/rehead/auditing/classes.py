@@ -15,12 +15,12 @@ __all__ = ["balance_findings", "label_findings", "outlier_findings"]
 _SMALL = 10  # pictures below which `train` warns too
 _RATIO = 9.0  # a larger class has more than that many times as many: "highly imbalanced" in Fernandez et al.
 # 2008, Fuzzy Sets and Systems 159, where it is the border between the two groups of data sets
-_TAIL, _BY_CHANCE = (
-    0.1,
-    0.5,
-)  # the highest scores, whose excess falls off exponentially (Pickands 1975, at its
-# simplest); and how many photos may lie beyond the limit if nothing is unusual. Box-plot fences take a skewed
-# tail for strangers: 45 of 1,000 faces
+_TAIL = 0.1  # share of the scores, the highest, whose excess falls off exponentially (Pickands 1975, at its
+# simplest); the fences of a box plot take a skewed tail for strangers, 45 of 1,000 faces
+_BY_CHANCE = (
+    2.0  # photos beyond the limit if nothing is unusual: of 15 strangers among those faces 11 are found
+)
+# with 1 photo besides; at 0.5, 7 and 0, at 8, 15 and 4 (benchmarks/audit.py)
 _FEWEST = 20  # photos below which nothing can be said to be unusual
 _COORDINATES = 512  # of the span, that vary most: strangers rank as high as with all, in a third of the
 # time (benchmarks/audit.py)

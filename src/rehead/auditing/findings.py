@@ -62,7 +62,8 @@ KINDS: Mapping[str, Kind] = {
     ),
     "outlier": Kind(
         "Unlike all others",
-        "Photos that resemble no class: strays, drawings, screenshots, or rare and precious ones.",
+        "Photos that resemble no class: strays, drawings, screenshots, or rare and precious ones. Two or so "
+        "are named even where nothing is amiss.",
     ),
     "balance": Kind(
         "Classes that are small",
