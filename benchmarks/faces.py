@@ -145,6 +145,7 @@ def agreement(photos: Sequence[Pixels]) -> None:
             missed, more = missed + len(sure), more + len(found)
             continue
         size = [pixels.shape[1], pixels.shape[0]] * 2
+        boxes, points = np.array(boxes, np.float64), np.array(points, np.float64)
         shared = iou(np.stack([face.box for face in found]), boxes[sure].clip(0, size))
         pairs = [(row, int(shared[row].argmax())) for row in range(len(found)) if shared[row].max() > 0.5]
         missed += len(sure) - len({column for _, column in pairs})

@@ -87,7 +87,8 @@ class State:
 def build(inputs: Mapping[str, Var], outputs: Mapping[str, Var]) -> Any:
     """The ONNX model, without the places of the maxima that max pooling gives and nothing here looks at.
 
-    Where a node has them, ONNX Runtime pools at half its speed (benchmarks/faces.py).
+    Where a node has them, ONNX Runtime takes twice the time for a convolution and its pooling
+    (benchmarks/faces.py).
     """
     model = spox.build(dict(inputs), dict(outputs))
     used = {name for node in model.graph.node for name in node.input}

@@ -4,8 +4,8 @@ Weights are lists of arrays in the order of the layers, as TensorFlow keeps them
 out), dense layers (in, out). Pixels come in as uint8 RGB and are brought to (x - 127.5) / 128 by the first
 convolution, whose weights are changed for it.
 
-Here max pooling comes before PReLU, see `_pooled`: the answers are the same, and ONNX Runtime is 1.4 to 1.9
-times as fast as in the paper's order (benchmarks/faces.py).
+Here max pooling comes before PReLU, see `_pooled`: the answers are those of the paper's order, in two thirds
+of the time (benchmarks/faces.py).
 """
 
 from __future__ import annotations
