@@ -6,6 +6,7 @@ are other ones (the corners of the eyes and the lower end of the nose).
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,17 @@ class _DlibFinder:
     def __init__(self, *, threads: int) -> None:
         self._dlib = _dlib()
         self._mtcnn = Mtcnn(threads=threads)
+        self._own = threading.local()
+
+    @property
+    def _detector(self) -> Any:
+        """This thread's detector: dlib's keep the photo in themselves, and two at once end the process."""
+        if not hasattr(self._own, "detector"):
+            self._own.detector = self._made()
+        return self._own.detector
+
+    def _made(self) -> Any:
+        raise NotImplementedError
 
     def find(self, pixels: NDArray[np.uint8], *, smallest: float) -> Found:
         """Faces whose side has `smallest` pixels or more, as `Mtcnn.find`."""
@@ -68,9 +80,8 @@ class HogFinder(_DlibFinder):
 
     enlarged = 2.0
 
-    def __init__(self, *, threads: int) -> None:
-        super().__init__(threads=threads)
-        self._detector = self._dlib.get_frontal_face_detector()
+    def _made(self) -> Any:
+        return self._dlib.get_frontal_face_detector()
 
     def _rectangles(self, pixels: NDArray[np.uint8]) -> tuple[list[Any], list[float]]:
         rectangles, scores, _ = self._detector.run(pixels, 0, 0.0)
@@ -82,8 +93,10 @@ class CnnFinder(_DlibFinder):
 
     def __init__(self, *, threads: int) -> None:
         super().__init__(threads=threads)
-        path = resolve.locate(face_files.get("dlib_mmod"))
-        self._detector = self._dlib.cnn_face_detection_model_v1(str(path))
+        self._weights = str(resolve.locate(face_files.get("dlib_mmod")))
+
+    def _made(self) -> Any:
+        return self._dlib.cnn_face_detection_model_v1(self._weights)
 
     def _rectangles(self, pixels: NDArray[np.uint8]) -> tuple[list[Any], list[float]]:
         found = list(self._detector(pixels, 0))
