@@ -16,25 +16,21 @@ import os
 import platform
 import re
 import shutil
-import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from . import atomic
 from .classify import ImageClassifier
+from .contenders import measured
 from .datasets import read_dataset
 from .engine import processors
 from .errors import DataError, DatasetError, OutputError, TrainingError
-from .evaluation import Comparison, Cost, Interval, compare_answers, write_comparison
+from .evaluation import Comparison, write_comparison
 from .features import Progress
-from .images import read_bytes
-from .plan import Plan, carry_out, from_scratch_only, work_folder
-from .predict import Prediction, Predictor, load_model
+from .plan import Plan, carry_out, from_scratch_only, is_of_faces, work_folder
 from .run import options_record
 from .run_directory import versions, write_json
 from .sides import Sides, check_classes, divide
@@ -45,7 +41,6 @@ SCRATCH = "scratch"
 """What is trained, of a network that starts from random numbers: all of it."""
 
 _RECORD = "compare.json"
-_TIMED_PHOTOS, _ROUNDS = 5, 12  # 60 answers a model; their quartiles are recorded beside the median
 _NOT_OF_THE_MODEL = {"work", "resume", "cache", "threads"}  # options that do not change what is fitted
 
 Watch = Callable[[str], AbstractContextManager[Progress | None]]
@@ -77,7 +72,8 @@ def combinations(
     Parameters
     ----------
     networks : sequence of str
-        Names of `rehead weights list`, of timm or of the small networks, and ONNX files.
+        Names of `rehead weights list`, of timm or of the small networks, ONNX files, and "faces" or
+        "faces:FILE.onnx": their embeddings.
     train : sequence of str
         "frozen", "top:N", "from:LAYER", "all"; "scratch": all, from random numbers.
     plan : Plan
@@ -111,9 +107,10 @@ def combinations(
 
 def _ways(network: str, train: list[str]) -> tuple[list[str], str]:
     """Those ways to train a network that make sense, and a sentence about the others."""
-    if network.lower().endswith(".onnx"):
+    if is_of_faces(network) or network.lower().endswith(".onnx"):
         others = [what for what in train if what != "frozen"]
-        note = f"'{network}' with {' and '.join(others)} is left out: an ONNX file can only be used frozen."
+        what = "a face embedder" if is_of_faces(network) else "an ONNX file"
+        note = f"'{network}' with {' and '.join(others)} is left out: {what} can only be used frozen."
         return [what for what in train if what == "frozen"], note if others else ""
     others = [what for what in train if what != SCRATCH]
     if others and from_scratch_only(network):
@@ -205,7 +202,10 @@ def compare_models(
     if not done:
         raise TrainingError(f"{folder}: nothing to compare. {' '.join(notes)}")
     with watch("Measuring") as progress:
-        comparison = _measured(folder, done, sides, [*notes, *sides.notes], plan, progress)
+        runs = [(c.name, folder / c.folder) for c in done]
+        comparison = measured(
+            runs, sides, notes=[*notes, *sides.notes], seed=plan.seed, threads=plan.threads, progress=progress
+        )
     _write(folder, comparison, sides, command)
     return comparison
 
@@ -311,81 +311,6 @@ def _train(
 
         resume = holds_training(work_folder(at))
     carry_out(plan, sides, at, resume=resume, command=command, progress=progress)
-
-
-# measuring
-
-
-def _measured(
-    folder: Path,
-    done: Sequence[Combination],
-    sides: Sides,
-    notes: Sequence[str],
-    plan: Plan,
-    progress: Progress | None,
-) -> Comparison:
-    models = [load_model(folder / c.folder / "model.onnx", threads=plan.threads) for c in done]
-    runs = [_read(folder / c.folder / "run.json") for c in done]
-    rows = sides.tested
-    paths = [sides.dataset.paths[row] for row in rows]
-    labels = sides.dataset.labels[rows].tolist()
-    answers = []
-    for number, model in enumerate(models):
-        answers.append(_answers(model, paths))
-        if progress:
-            progress((number + 1) * len(paths), len(models) * len(paths))
-    latencies = _latencies(models, [read_bytes(path) for path in paths[:_TIMED_PHOTOS]])
-    sizes = [(folder / c.folder / "model.onnx").stat().st_size for c in done]
-    return compare_answers(
-        [models[0].labels.index(label) for label in labels],
-        answers,
-        [(c.name, c.folder, _note(run)) for c, run in zip(done, runs, strict=True)],
-        [_cost(run, size, wait) for run, size, wait in zip(runs, sizes, latencies, strict=True)],
-        models[0].labels,
-        groups=sides.group[rows],
-        notes=notes,
-        seed=plan.seed,
-    )
-
-
-def _answers(model: Predictor, paths: Sequence[Path]) -> Any:
-    given = []
-    for answer in model.predict_each(paths):
-        if not isinstance(answer, Prediction):
-            raise answer
-        given.append(answer.probabilities.astype(np.float64))
-    return np.stack(given)
-
-
-def _latencies(models: Sequence[Predictor], photos: Sequence[bytes]) -> list[Interval]:
-    """Seconds for one photo: median and quartiles. By turns, so that other work slows all alike."""
-    taken: list[list[float]] = [[] for _ in models]
-    for turn in range(_ROUNDS + 1):  # the first one warms up
-        for photo in photos:
-            for place in np.roll(np.arange(len(models)), turn).tolist():
-                start = time.perf_counter()
-                models[place].predict(photo)
-                if turn:
-                    taken[place].append(time.perf_counter() - start)
-    quartiles = [np.quantile(seconds, [0.5, 0.25, 0.75]).tolist() for seconds in taken]
-    return [Interval(*three) for three in quartiles]
-
-
-def _cost(run: dict[str, Any], size: int, wait: Interval) -> Cost:
-    return Cost(
-        seconds=run["seconds"]["features"] + run["seconds"]["head"],
-        continued=run.get("training", {}).get("epochs_resumed", 0) > 0,
-        file_size=size,
-        parameters=run["parameters"]["total"],
-        trained=run["parameters"]["trained"],
-        latency=wait,
-    )
-
-
-def _note(run: dict[str, Any]) -> str:
-    if run.get("training", {}).get("kept") != "probe":
-        return ""
-    return "Trained, it was no better on validation photos, so this is the frozen one with a linear head."
 
 
 # what is written

@@ -24,7 +24,16 @@ from .weights import registry
 if TYPE_CHECKING:
     from .training.options import TrainingOptions
 
-__all__ = ["OF_THE_NETWORK", "Plan", "carry_out", "from_scratch_only", "is_of_the_core", "work_folder"]
+__all__ = [
+    "FACES",
+    "OF_THE_NETWORK",
+    "Plan",
+    "carry_out",
+    "from_scratch_only",
+    "is_of_faces",
+    "is_of_the_core",
+    "work_folder",
+]
 
 OF_THE_NETWORK = (
     *("dropout", "epochs", "patience", "lr", "optimizer", "schedule", "warm_up"),
@@ -35,6 +44,10 @@ OF_THE_NETWORK = (
 """Options that say how a network is trained, and nothing where none is."""
 
 
+FACES = "faces"
+"""A backbone that looks at faces only: the default embedder. "faces:FILE.onnx" is another one."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """The options of `rehead train`.
@@ -42,7 +55,7 @@ class Plan:
     Parameters
     ----------
     backbone : str
-        A name of `rehead weights list` or of timm, or an ONNX file.
+        A name of `rehead weights list` or of timm, an ONNX file, "faces" or "faces:FILE.onnx".
     preprocess, weights, depths, mirror, coverage, strict, cache, threads
         As in `ImageClassifier`; `weights` may be Path("none"), random numbers.
     balanced : bool
@@ -141,6 +154,8 @@ batch_size, augment, views, label_smoothing, mixup, clip, average, precision, ac
             "threads": self.threads,
             "progress": progress,
         }
+        if is_of_faces(self.backbone) and self.network is None:
+            return self._of_faces(shared)
         if not self.trains_network:
             prepared = self._sized() if self.size is not None else self.preprocess
             return ImageClassifier(self.backbone, preprocess=prepared, weights=self.weights, **shared)
@@ -164,6 +179,19 @@ batch_size, augment, views, label_smoothing, mixup, clip, average, precision, ac
             resume=resume,
             **shared,
         )
+
+    def _of_faces(self, shared: dict[str, Any]) -> ImageClassifier:
+        given = [self.preprocess, self.weights, self.size]
+        if self.trains_network or self.depths != "auto" or any(value is not None for value in given):
+            raise DataError(
+                f"{self.backbone}: a face embedder is used frozen, with a linear head, as it is; leave out "
+                "the options for what is trained, weights, preprocessing, size and depths"
+            )
+        from .faces.classifier import FaceClassifier
+
+        options = {name: value for name, value in shared.items() if name not in ("depths", "cache")}
+        _, _, file = self.backbone.partition(":")
+        return FaceClassifier(embedder=file or "dlib", **options)
 
     def _sized(self) -> PreprocessSpec:
         if self.preprocess is not None or self.backbone not in registry.names():
@@ -195,7 +223,12 @@ batch_size, augment, views, label_smoothing, mixup, clip, average, precision, ac
 
 def is_of_the_core(backbone: str) -> bool:
     """Whether the core runs that backbone by itself, without torch."""
-    return backbone in registry.names() or backbone.lower().endswith(".onnx")
+    return backbone in registry.names() or backbone.lower().endswith(".onnx") or is_of_faces(backbone)
+
+
+def is_of_faces(backbone: str) -> bool:
+    """Whether that backbone is an embedder of faces."""
+    return backbone.partition(":")[0] == FACES
 
 
 def from_scratch_only(name: str) -> bool:

@@ -60,7 +60,7 @@ class Prediction:
 
 
 _OPENED_BY = {
-    "face-classifier": "; rehead.load_face_model opens it",
+    "face-classifier": "; `rehead predict`, `rehead evaluate` and rehead.load_face_model take it",
     "keypoints": "; use `rehead keypoints predict`, or rehead.load_keypoints",
 }
 

@@ -29,7 +29,7 @@ from .auditing import Audit, brief, brief_cautions
 from .backbones import Backbone
 from .classify import ImageClassifier
 from .datasets import Dataset, read_dataset
-from .evaluation import Evaluation, Mistake, confident_mistakes, evaluate
+from .evaluation import Evaluation, Mistake, confident_mistakes, evaluate, unanswered
 from .run_directory import Clock, check_place, versions, write_json, write_splits
 from .run_report import NEAR_TEST, run_report, with_maps, with_neighbours
 from .sides import Sides, check_classes, divide
@@ -208,6 +208,9 @@ def _test(
         probabilities, outliers = model.decision([dataset.paths[n] for n in rows])
     truth = np.searchsorted(model.classes_, dataset.labels[rows])
     accepted = model.operating_point_.accept(probabilities, outliers)
+    nothing = np.isnan(features[:, -1])  # of photos that were divided by what another network sees in them
+    probabilities[nothing] = unanswered(truth[nothing], len(model.classes_))
+    accepted &= ~nothing
     classes = model.classes_.tolist()
     evaluation = evaluate(
         truth, probabilities, classes, groups=group[rows], accepted=accepted, seed=model.random_state

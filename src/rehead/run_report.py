@@ -47,7 +47,7 @@ def with_neighbours(
     ----------
     mistakes : sequence of Mistake
     tested : float32 ndarray (m, D)
-        Features of the test photos, which the mistakes' `row` counts.
+        Features of the test photos, which the mistakes' `row` counts; nothing is like rows of NaN.
     trained : float32 ndarray (n, D)
         Features of the training photos; rows of NaN are passed over.
     blocks : sequence of slice
@@ -56,18 +56,21 @@ def with_neighbours(
         (n,) The training photos.
     """
     known = np.flatnonzero(~np.isnan(trained[:, -1]))
-    if not mistakes or not len(known):
+    seen = [mistake for mistake in mistakes if not np.isnan(tested[mistake.row, -1])]
+    if not seen or not len(known):
         return list(mistakes)
-    order, distance = nearest(tested[[m.row for m in mistakes]], trained[known], blocks, _NEAR)
-    return [
+    order, distance = nearest(tested[[m.row for m in seen]], trained[known], blocks, _NEAR)
+    found = [
         replace(
             mistake,
             nearest=tuple(
                 NearPhoto(paths[known[n]], labels[known[n]], float(d)) for n, d in zip(rows, ds, strict=True)
             ),
         )
-        for mistake, rows, ds in zip(mistakes, order.tolist(), distance, strict=True)
+        for mistake, rows, ds in zip(seen, order.tolist(), distance, strict=True)
     ]
+    beside = {mistake.row: mistake for mistake in found}
+    return [beside.get(mistake.row, mistake) for mistake in mistakes]
 
 
 def with_maps(

@@ -38,7 +38,8 @@ def compare(
         typer.Option(
             "--with",
             help="Networks, separated by commas: names of `rehead weights list`, of timm, small-cnn and its "
-            "like, or ONNX files. The others are compared with the first.",
+            "like, ONNX files, or faces (their embeddings; faces:FILE.onnx). The others are compared with "
+            "the first.",
         ),
     ] = "efficientnet_lite0,mobilenet_v2",
     train: Annotated[

@@ -33,12 +33,12 @@ def evaluate(
 ) -> None:
     """Test a model file on photos whose classes are known."""
     from ..assess import assess
-    from .models import open_model
+    from ..opening import open_model
     from .progress import photo_progress
 
     with photo_progress("Looking at photos") as progress:
         result = assess(
-            open_model(model, threads),
+            open_model(model, threads=threads),
             photos,
             out=out,
             strict=strict,

@@ -40,9 +40,9 @@ def predict(
     """Name the class of photos, or answer "unknown" and say why."""
     from ..datasets import list_photos
     from ..errors import DataError, ImageError
-    from .models import open_model
+    from ..opening import open_model
 
-    loaded = open_model(model, threads)
+    loaded = open_model(model, threads=threads)
     files = [file for photo in photos for file in list_photos(photo)]
     failed: list[ImageError] = []
 

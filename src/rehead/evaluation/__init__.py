@@ -6,6 +6,7 @@ from .account import ClassAccount, Evaluation, evaluate
 from .charts import strength_chart
 from .comparison import Comparison, Contender, Cost, compare_answers, write_comparison
 from .intervals import Interval, mean_interval, proportion
+from .metrics import unanswered
 from .mistakes import Mistake, NearPhoto, confident_mistakes
 from .report import PhotosFirst, TakenOut, render, write_report
 
@@ -27,6 +28,7 @@ __all__ = [
     "proportion",
     "render",
     "strength_chart",
+    "unanswered",
     "write_comparison",
     "write_report",
 ]

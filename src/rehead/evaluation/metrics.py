@@ -41,6 +41,7 @@ __all__ = [
     "photo_brier",
     "photo_log_loss",
     "reliability",
+    "unanswered",
 ]
 
 Floats = NDArray[np.float64]
@@ -49,6 +50,7 @@ Ints = NDArray[np.int64]
 BINS = 15  # Guo et al. 2017, "On Calibration of Modern Neural Networks", table 1
 _EPS = float(np.finfo(np.float64).eps)  # where log loss is clipped, as in sklearn.metrics.log_loss
 MOST_LOG_LOSS = -math.log(_EPS)
+_HAIR = 1e-6  # more than float32 loses, less than any score shows
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,3 +234,15 @@ def majority_baseline(y_true: ArrayLike) -> tuple[int, float]:
         raise DataError("there is nothing to evaluate: no photos with a known class; give at least one")
     counts = np.bincount(y)
     return int(counts.argmax()), float(counts.max() / len(y))
+
+
+def unanswered(y_true: ArrayLike, classes: int) -> Floats:
+    """Probabilities (n, K) of photos that a model cannot say anything about: wrong, and as unsure as can be.
+
+    All classes are about as probable, the true one a hair less.
+    """
+    truth = np.asarray(y_true, dtype=np.int64)
+    rows = np.full((len(truth), classes), 1 / classes)
+    rows[np.arange(len(truth)), truth] -= _HAIR
+    rows[np.arange(len(truth)), (truth + 1) % classes] += _HAIR
+    return rows

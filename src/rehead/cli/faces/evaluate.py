@@ -149,7 +149,7 @@ def _rates(left: str, right: str, points: tuple[Operating, ...] | tuple[OpenSetP
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("aimed at", justify="right")
     for heading in (left, "95 % interval", right, "95 % interval"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap="%" in heading)
     table.add_column("")
     for point in points:
         if isinstance(point, Operating):
@@ -162,6 +162,6 @@ def _rates(left: str, right: str, points: tuple[Operating, ...] | tuple[OpenSetP
             percent_range(taken, 2),
             percent(missed.value),
             percent_range(missed),
-            "" if point.supported else "too few to promise it",
+            "" if point.supported else "too few to promise",
         )
     Console().print(table)

@@ -76,7 +76,7 @@ def show(
     typer.echo(f"  last day: {person.expires or 'none'}{' (expired)' if person.expired else ''}")
     for photo in photos:
         quality = photo.face.get("quality", {})
-        said = ", ".join(f"{key} {value:g}" for key, value in quality.items())
+        said = ", ".join(f"{key} {value:.0f}" for key, value in quality.items())
         typer.echo(f"  {photo.path}  {said}")
 
 

@@ -177,21 +177,27 @@ def _print_table(answers: Iterator[dict[str, Any]]) -> None:
         table.add_column(heading, justify="right")
     table.add_column("note")
     for record in answers:
-        for row in _rows(record):
+        for place, row in enumerate(_rows(record)):
+            photo = Text("" if place else row["photo"])
             if "name" not in row:
                 error = row.get("error")
                 told = Text("unreadable", "red") if error else Text("nobody", "dim")
-                table.add_row(Text(row["photo"]), told, "", "", "", Text(error or "no face was found"))
+                table.add_row(photo, told, "", "", "", Text(error or "no face was found"))
                 continue
-            note = f"{row['reason']}; nearest {row['nearest']}" if row["nearest"] else row["reason"]
-            if not row["reason"] and row["complaints"]:
-                note = f"of low quality: {'; '.join(row['complaints'])}"
             table.add_row(
-                Text(row["photo"]),
+                photo,
                 Text(row["name"], "yellow" if row["reason"] else ""),
                 f"{row['box'][0]:.0f}, {row['box'][1]:.0f}",
                 "" if row["score"] is None else f"{row['score']:.3f}",
                 "" if row["margin"] is None else f"{row['margin']:.3f}",
-                Text(note if row["reason"] or row["complaints"] else ""),
+                Text(_note(row)),
             )
     Console().print(table)
+
+
+def _note(row: dict[str, Any]) -> str:
+    """What is to be said beside score and margin; the threshold stands below the table."""
+    poor = f"of low quality: {'; '.join(row['complaints'])}" if row["complaints"] else ""
+    if row["nearest"] and row["score"] < row["threshold"]:
+        return "; ".join(filter(None, [f"nearest {row['nearest']}, not near enough", poor]))
+    return row["reason"] or poor
