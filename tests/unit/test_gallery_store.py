@@ -253,6 +253,24 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
         GalleryStore(tmp_path / "people.db", contract=CONTRACT, key=KEY, create=True)
 
 
+def test_a_gallery_on_a_read_only_disk_can_be_read(
+    store: GalleryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.enroll("Ráni", [template(0)])
+    store.close()
+    before = store.path.read_bytes()
+    monkeypatch.setattr("rehead.faces.database.os.access", lambda path, mode: False)
+    with GalleryStore(store.path, key=KEY, contract=CONTRACT) as frozen:
+        assert frozen.templates().names == ("Ráni",)
+        assert frozen.photos("Ráni")
+        with pytest.raises(OutputError, match="cannot be opened or written"):
+            frozen.enroll("blå", [template(0, 1)])
+        with pytest.raises(OutputError, match="cannot be opened or written"):
+            frozen.remove("Ráni")
+        assert list(store.path.parent.iterdir()) == [store.path]  # no journal beside it
+    assert store.path.read_bytes() == before
+
+
 def test_keys_from_files_and_the_environment(tmp_path: Path) -> None:
     key = vault.write_key_file(tmp_path / "keys/people.key")
     assert stat.S_IMODE((tmp_path / "keys/people.key").stat().st_mode) == 0o600

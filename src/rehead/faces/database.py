@@ -90,7 +90,7 @@ def gallery_errors(path: Path) -> Iterator[None]:
 
 
 def connect(path: Path, *, create: bool) -> sqlite3.Connection:
-    """Open the file of a gallery, or make it.
+    """Open the file of a gallery, or make it; on a read-only disk it can be read.
 
     Raises
     ------
@@ -110,16 +110,24 @@ def connect(path: Path, *, create: bool) -> sqlite3.Connection:
         except OSError as error:
             raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
     with gallery_errors(path):
-        connection = sqlite3.connect(path, timeout=_WAIT, isolation_level=None)
+        frozen = _is_frozen(path)
+        name = f"{path.absolute().as_uri()}?immutable=1" if frozen else path
+        connection = sqlite3.connect(name, timeout=_WAIT, isolation_level=None, uri=frozen)
         try:
-            _prepare(connection, path, create=create)
+            _prepare(connection, path, create=create, frozen=frozen)
         except BaseException:
             connection.close()
             raise
     return connection
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, *, create: bool) -> None:
+def _is_frozen(path: Path) -> bool:
+    """Whether nothing can be written beside the file, and no journal is left there to be read first."""
+    journal = path.with_name(path.name + "-wal")
+    return not os.access(path.parent, os.W_OK) and not (journal.exists() and journal.stat().st_size)
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, *, create: bool, frozen: bool) -> None:
     for pragma in ("foreign_keys = ON", "secure_delete = ON", "synchronous = FULL"):
         connection.execute(f"PRAGMA {pragma}")
     _check_kind(connection, path, create=create)
@@ -130,7 +138,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, create: bool) -> Non
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {PROTOCOL}")
                 connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-    if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+    if not frozen and connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         connection.execute("PRAGMA journal_mode = WAL")
     (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if state != "ok":
