@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from rehead.errors import DataError, GalleryError, ImageError, OtherEmbedderError
+from rehead.faces.audit import Limits, audit
 from rehead.faces.gallery import FaceGallery, people_in
 from rehead.faces.pipeline import FacePipeline
 from rehead.faces.rebuild import rebuild
@@ -177,6 +178,23 @@ def test_the_audit_finds_what_was_put_in(gallery: FaceGallery, face_photo: FaceP
     assert ("odd", "Rani", "", "odd.png") in found
     assert ("duplicate", "Rani", "Rani again", "") in found
     assert not any("Örn's" in entry for entry in found)
+
+
+def test_the_audit_of_many_people_who_are_all_different_names_few_of_them(
+    face_calibration: Calibration,
+) -> None:
+    rng = np.random.default_rng(5)
+    people = np.repeat(np.arange(300), 2)
+    rows = rng.normal(size=(300, 32))[people] + 0.35 * rng.normal(size=(600, 32))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    limits = Limits.of(face_calibration, 300)
+    assert limits.by_chance == pytest.approx(face_calibration.least * 300 * 299 / 2)
+    assert limits.own < limits.other
+    found = audit(rows, people, [str(n) for n in range(300)], limits)
+    assert len([doubt for doubt in found if doubt.row is None]) <= limits.by_chance
+    few = Limits.of(face_calibration, 3)
+    assert few.other == few.own
+    assert few.by_chance < 0.05
 
 
 def test_rebuilding_for_another_embedder(

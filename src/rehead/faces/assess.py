@@ -16,7 +16,7 @@ from ..errors import DatasetError
 from ..evaluation.wording import count, percent, percent_range
 from ..features import Progress
 from ..run_directory import versions, write_json
-from .audit import Doubt, audit
+from .audit import Doubt, Limits, audit
 from .calibrations import shipped
 from .face import Rule
 from .gallery import people_in
@@ -27,7 +27,6 @@ from .pipeline import FacePipeline
 from .records import space_of
 from .report import write_pairs_report, write_people_report
 from .thresholds import Calibration, calibrate
-from .verify import FALSE_MATCHES
 
 __all__ = ["PairAssessment", "PeopleAssessment", "assess_pairs", "assess_people"]
 
@@ -89,8 +88,8 @@ class PeopleAssessment:
         Why it is None, "" otherwise.
     doubts : list of (Doubt, str) or None
         Enrolments to look at, each with the photo's path; None where no threshold is known.
-    audit_rate : float
-        Rate of false matches of the audit's threshold.
+    by_chance : float
+        Pairs of different people that the audit may name together for no reason.
     failed : list of (str, str)
         Path and reason of each photo without a face.
     vectors : float32 ndarray (n, D)
@@ -103,7 +102,7 @@ class PeopleAssessment:
     openset: OpenSetResult | None
     missing: str
     doubts: list[tuple[Doubt, str]] | None
-    audit_rate: float
+    by_chance: float
     failed: list[tuple[str, str]]
     vectors: NDArray[np.float32]
     codes: NDArray[np.intp]
@@ -133,6 +132,7 @@ class PeopleAssessment:
             "photos": self.photos,
             "identification": self.openset and self.openset.to_dict(),
             "audit": doubts,
+            "audit_by_chance": round(self.by_chance, 2),
             "without_a_face": [{"photo": name, "reason": reason} for name, reason in self.failed],
         }
 
@@ -223,11 +223,13 @@ def assess_people(
     if save_calibration is not None:
         _calibration(vectors, codes, pipeline, Path(folder).resolve().name).save(save_calibration)
     known = calibration or shipped(pipeline.embedder.contract)
-    rate = max(FALSE_MATCHES, known.least) if known else 0.0
-    doubts = None
+    doubts, by_chance = None, 0.0
     if known is not None:
-        doubts = _doubts(vectors, codes, [name for name, _ in people], photos, known.at(rate).threshold)
-    found = PeopleAssessment(len(people), len(photos), openset, missing, doubts, rate, names, vectors, codes)
+        limits = Limits.of(known, len(people))
+        by_chance = limits.by_chance
+        doubts = _doubts(vectors, codes, [name for name, _ in people], photos, limits)
+    counts = len(people), len(photos)
+    found = PeopleAssessment(*counts, openset, missing, doubts, by_chance, names, vectors, codes)
     if out is not None:
         write_json(Path(out) / "metrics.json", found.to_dict())
         write_people_report(
@@ -238,7 +240,7 @@ def assess_people(
             photos=found.photos,
             openset=openset,
             doubts=None if doubts is None else [(doubt.sentence, photo) for doubt, photo in doubts],
-            audit_rate=rate,
+            by_chance=by_chance,
             failed=names,
             run=_record(pipeline, command),
         )
@@ -250,11 +252,11 @@ def _doubts(
     codes: NDArray[np.intp],
     names: Sequence[str],
     photos: Sequence[Path],
-    threshold: float,
+    limits: Limits,
 ) -> list[tuple[Doubt, str]]:
     found = np.flatnonzero(np.isfinite(vectors.sum(axis=1)))
     present, person = np.unique(codes[found], return_inverse=True)
-    doubts = audit(vectors[found], person, [names[code] for code in present], threshold)
+    doubts = audit(vectors[found], person, [names[code] for code in present], limits)
     return [(d, "" if d.row is None else str(photos[found[d.row]])) for d in doubts]
 
 

@@ -1,4 +1,9 @@
-"""Who in a gallery may be enrolled wrongly: photos of somebody else, one person twice, look-alikes."""
+"""Who in a gallery may be enrolled wrongly: photos of somebody else, one person twice, look-alikes.
+
+Two thresholds. A photo is doubtful where it is less like all of its person's others
+than one in a hundred strangers would be. Two people are only named together from a score that not one pair of
+all the different people here should reach by chance, or as near to that as the calibration supports.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +14,44 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Doubt", "audit"]
+from .thresholds import Calibration
+
+__all__ = ["Doubt", "Limits", "audit"]
 
 _DUPLICATES = 0.5  # share of the pairs across that match, from which two people are probably one
+
+
+_STRANGERS = 0.01  # share of pairs of different people that are as alike as a doubtful photo and its own
+
+
+@dataclass(frozen=True)
+class Limits:
+    """From which scores photos are taken to show one person.
+
+    Parameters
+    ----------
+    own : float
+        With the person's other photos.
+    other : float
+        With somebody else's.
+    by_chance : float
+        Pairs of different people, of all those here, that reach `other` at most.
+    """
+
+    own: float
+    other: float
+    by_chance: float
+
+    @classmethod
+    def of(cls, calibration: Calibration, people: int) -> Limits:
+        """Those for so many people."""
+        pairs = max(1, people * (people - 1) // 2)
+        rate = min(_STRANGERS, max(1 / pairs, calibration.least))
+        return cls(
+            calibration.at(max(_STRANGERS, calibration.least)).threshold,
+            calibration.at(max(rate, calibration.least)).threshold,
+            rate * pairs,
+        )
 
 
 @dataclass(frozen=True)
@@ -56,7 +96,7 @@ class Doubt:
 
 
 def audit(
-    vectors: NDArray[np.float32], people: NDArray[np.intp], names: Sequence[str], threshold: float
+    vectors: NDArray[np.float32], people: NDArray[np.intp], names: Sequence[str], limits: Limits
 ) -> list[Doubt]:
     """Look for doubtful enrolments.
 
@@ -67,8 +107,7 @@ def audit(
     people : int ndarray (n,)
         Person of each, as an index of `names`; everybody has a photo.
     names : sequence of str
-    threshold : float
-        Score from which two photos match.
+    limits : Limits
 
     Returns
     -------
@@ -85,16 +124,16 @@ def audit(
         scores = vectors[rows] @ vectors[order].T
         scores[np.arange(n), start + np.arange(n)] = -1.0  # a photo with itself
         best = np.maximum.reduceat(scores, starts, axis=1)
-        matching = np.add.reduceat(scores >= threshold, starts, axis=1) / count
-        doubtful = best[:, person] < threshold if n > 1 else np.zeros(n, bool)
+        matching = np.add.reduceat(scores >= limits.other, starts, axis=1) / count
+        doubtful = best[:, person] < limits.own if n > 1 else np.zeros(n, bool)
         photos += [
-            _about_photo(person, int(rows[i]), best[i], matching[i], names, threshold)
+            _about_photo(person, int(rows[i]), best[i], matching[i], names, limits.other)
             for i in np.flatnonzero(doubtful)
         ]
         if not doubtful.all():
             shares[person], highest[person] = matching[~doubtful].mean(axis=0), best[~doubtful].max(axis=0)
     pairs: list[Doubt] = []
-    for a, b in np.argwhere(np.triu(np.minimum(highest, highest.T) >= threshold, 1)):
+    for a, b in np.argwhere(np.triu(np.minimum(highest, highest.T) >= limits.other, 1)):
         share, top = float(min(shares[a, b], shares[b, a])), float(min(highest[a, b], highest[b, a]))
         kind: Literal["duplicate", "look-alike"] = "duplicate" if share >= _DUPLICATES else "look-alike"
         pairs.append(Doubt(kind, names[a], names[b], None, top, share))

@@ -17,7 +17,7 @@ from ..datasets import list_photos
 from ..errors import DataError, ImageError
 from ..features import Progress
 from ..operating_point import UNKNOWN
-from .audit import Doubt, audit
+from .audit import Doubt, Limits, audit
 from .calibrations import shipped
 from .face import Face, Rule
 from .pipeline import FacePipeline, Seen, default_pipeline
@@ -25,7 +25,7 @@ from .quality import QualityLimits
 from .records import Enrolled, NewTemplate, Person, Removal, Templates, space_of
 from .store import GalleryStore
 from .thresholds import Calibration, RatePoint, calibrate
-from .verify import FALSE_MATCHES, calibration_for
+from .verify import calibration_for
 
 __all__ = ["FALSE_POSITIVES", "Enrolment", "FaceGallery", "GalleryThreshold", "Identification", "Rebuilt"]
 
@@ -355,9 +355,8 @@ class FaceGallery:
         photos = [photo.path for photo in self.store.photos() if photo.person in known]
         if not len(held):
             return []
-        calibration = self._calibration()
-        threshold = calibration.at(max(calibration.least, FALSE_MATCHES)).threshold
-        found = audit(held.vectors, held.people, held.names, threshold)
+        limits = Limits.of(self._calibration(), len(held.names))
+        found = audit(held.vectors, held.people, held.names, limits)
         return [(doubt, "" if doubt.row is None else photos[doubt.row]) for doubt in found]
 
 

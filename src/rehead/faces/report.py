@@ -116,7 +116,7 @@ def write_people_report(
     photos: int,
     openset: OpenSetResult | None,
     doubts: Sequence[tuple[str, str]] | None,
-    audit_rate: float,
+    by_chance: float,
     failed: Failed,
     run: Mapping[str, Any],
 ) -> None:
@@ -131,8 +131,8 @@ def write_people_report(
     openset : OpenSetResult or None
     doubts : sequence of (str, str) or None
         Sentence and photo, "" where it is about two people.
-    audit_rate : float
-        Rate of false matches at the audit's threshold.
+    by_chance : float
+        Pairs of different people that the audit may name together for no reason.
     failed, run
         As in `write_pairs_report`.
     """
@@ -156,7 +156,7 @@ def write_people_report(
         facts=facts,
         openset=table,
         doubts=doubts,
-        audit_rate=audit_rate,
+        by_chance=by_chance,
         failed=failed,
         run=run,
     )

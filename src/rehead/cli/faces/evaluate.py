@@ -121,8 +121,10 @@ def _tell(found: PairAssessment | PeopleAssessment) -> None:
         _rates("false matches", "missed", result.operating)
     else:
         if found.openset is not None:
-            _rates("strangers taken for somebody", "enrolled people missed", found.openset.points)
+            _rates("strangers named", "enrolled missed", found.openset.points)
         doubts = found.doubts or []
+        if doubts and found.by_chance >= 1:
+            typer.echo(f"Photos and names to look at; up to {found.by_chance:.0f} pairs of people by chance:")
         for doubt, path in doubts[:_SHOWN]:
             typer.echo(f"  look at: {path + ': ' if path else ''}{doubt.sentence}")
         _more(len(doubts))
@@ -162,6 +164,6 @@ def _rates(left: str, right: str, points: tuple[Operating, ...] | tuple[OpenSetP
             percent_range(taken, 2),
             percent(missed.value),
             percent_range(missed),
-            "" if point.supported else "too few to promise",
+            "" if point.supported else "too few",
         )
     Console().print(table)
