@@ -38,7 +38,7 @@ __all__ = [
 OF_THE_NETWORK = (
     *("dropout", "epochs", "patience", "lr", "optimizer", "schedule", "warm_up"),
     *("weight_decay", "layer_decay", "batch_size", "augment", "views", "label_smoothing", "mixup"),
-    *("clip", "average"),
+    *("clip", "average", "batch_norm"),
     *("precision", "accelerator", "devices"),
 )
 """Options that say how a network is trained, and nothing where none is."""
@@ -78,7 +78,7 @@ class Plan:
     keep : {"better", "always"}
         As in `FineTuned`.
     head, dropout, epochs, patience, lr, optimizer, schedule, warm_up, weight_decay, layer_decay, \
-batch_size, augment, views, label_smoothing, mixup, clip, average, precision, accelerator, devices
+batch_size, augment, views, label_smoothing, mixup, clip, average, batch_norm, precision, accelerator, devices
         As in `TrainingOptions`.
     """
 
@@ -117,6 +117,7 @@ batch_size, augment, views, label_smoothing, mixup, clip, average, precision, ac
     mixup: float = 0.0
     clip: float = 1.0
     average: float = 0.98
+    batch_norm: Literal["auto", "kept", "counted"] = "auto"
     precision: Literal["auto", "32", "bf16-mixed", "16-mixed"] = "auto"
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     devices: int = 1

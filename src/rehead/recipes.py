@@ -20,6 +20,7 @@ _KERAS = Plan(
     layer_decay=1.0,
     clip=0.0,
     average=0.0,
+    batch_norm="counted",
     patience=0,
     optimizer="adam",
     lr=1e-3,

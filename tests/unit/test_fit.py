@@ -114,6 +114,20 @@ def test_the_same_seed_gives_the_same_numbers_and_another_gives_others(train: An
     assert numbers(one) == numbers(two) != numbers(other)
 
 
+@pytest.mark.parametrize(
+    ("choice", "pretrained", "kept"),
+    [("auto", True, True), ("auto", False, False), ("counted", True, False), ("kept", False, True)],
+)
+def test_a_pretrained_network_keeps_its_statistics_unless_told_otherwise(
+    train: Any, choice: Any, pretrained: bool, kept: bool
+) -> None:
+    options = replace(QUICK, epochs=1, batch_norm=choice)
+    network, _ = train(options, pretrained=pretrained)
+    norms = [m for m in network.trunk.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert norms
+    assert all((int(norm.num_batches_tracked) == 0) is kept for norm in norms)
+
+
 def test_the_weights_that_are_kept_are_averaged_and_those_that_are_trained_are_not(
     train: Any, tmp_path: Path
 ) -> None:

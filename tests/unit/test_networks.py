@@ -321,6 +321,20 @@ def test_batch_norm_of_frozen_blocks_keeps_its_statistics() -> None:
     assert all(module.training for module in network.modules())
 
 
+def test_batch_norm_of_trained_blocks_keeps_its_statistics_where_that_is_asked_for() -> None:
+    network = build("mobilenet_v2", classes=2, size=32, weights="none")
+    choose_trained(network, "top:3", keep_statistics=True)
+    inputs = network.normalised(photos(network, 4))
+    before, expected = statistics(network), network.eval()(inputs)
+    torch.testing.assert_close(network.train()(inputs), expected, rtol=0, atol=0)
+    network(inputs).sum().backward()
+    for name, values in statistics(network).items():
+        assert all(torch.equal(a, b) for a, b in zip(before[name], values, strict=True)), name
+    norms = [m for m in network.blocks[-1].modules if isinstance(m, torch.nn.BatchNorm2d)]
+    assert norms
+    assert all(norm.weight.grad is not None for norm in norms)
+
+
 @pytest.mark.parametrize("what", ["top", "top:0", "top:-1", "top:x", "everything", "from:", "all:1", ""])
 def test_what_cannot_be_trained(what: str) -> None:
     network = build("small-cnn", classes=2, size=16)

@@ -79,6 +79,7 @@ def compare(
     mixup: options.Mixup = 0.0,
     clip: options.Clip = 1.0,
     average: options.Average = 0.98,
+    batch_norm: options.BatchNorm = "auto",
     precision: options.Precision = "auto",
     accelerator: options.Accelerator = "auto",
     devices: options.Devices = 1,

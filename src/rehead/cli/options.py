@@ -179,6 +179,13 @@ Average = Annotated[
         rich_help_panel=NETWORK,
     ),
 ]
+BatchNorm = Annotated[
+    str,
+    typer.Option(
+        help="Statistics in trained blocks: kept or counted anew; auto keeps those of a pretrained network.",
+        rich_help_panel=NETWORK,
+    ),
+]
 Precision = Annotated[str, typer.Option(help="auto, 32, bf16-mixed or 16-mixed.", rich_help_panel=NETWORK)]
 Accelerator = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", rich_help_panel=NETWORK)]
 Devices = Annotated[int, typer.Option(min=1, help="Accelerators to train on.", rich_help_panel=NETWORK)]

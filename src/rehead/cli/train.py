@@ -59,6 +59,7 @@ def train(
     mixup: options.Mixup = 0.0,
     clip: options.Clip = 1.0,
     average: options.Average = 0.98,
+    batch_norm: options.BatchNorm = "auto",
     precision: options.Precision = "auto",
     accelerator: options.Accelerator = "auto",
     devices: options.Devices = 1,
@@ -86,6 +87,8 @@ def train(
     from .progress import photo_progress
 
     folder = _folder(out, resume)
+    if {"backbone", "network"} <= given:
+        raise typer.BadParameter("give --backbone or --network, not both", param_hint="--network")
     if recipe is not None:
         plan = _with_recipe(recipe, plan, given)
     options.refuse_in_vain(plan, given)

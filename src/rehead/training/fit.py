@@ -186,7 +186,8 @@ def train_network(
     if not photos.validation.any() or photos.validation.all():
         raise DataError("training needs photos to learn from and others for validation; add photos")
     accelerator, precision = _machine(options)
-    choose_trained(network, options.train)
+    still = options.keeps_statistics(pretrained=pretrained)
+    choose_trained(network, options.train, keep_statistics=still)
     record = {**identity, "seed": seed, "balanced": balanced, "options": options.to_dict()}
     _begin(work, record, resume)
     head_curves: tuple[Epoch, ...] = ()
@@ -204,7 +205,7 @@ def train_network(
                 resume=True,
                 progress=_part(progress, 0, 2),
             )
-            choose_trained(network, options.train)
+            choose_trained(network, options.train, keep_statistics=still)
         head_curves = tuple(curves_in(work / _HEAD / LAST))
         progress = _part(progress, 1, 2)
     with _quietly(), torch.random.fork_rng():

@@ -74,6 +74,7 @@ class Network(nn.Module):
         self.preprocess = preprocess
         self.record = record
         self.frozen: frozenset[str] = frozenset()
+        self.keeps_statistics = False
         for field in ("mean", "std"):
             values = torch.tensor(getattr(preprocess, field)).view(1, 3, 1, 1)
             self.register_buffer(f"_{field}", values, persistent=False)
@@ -96,8 +97,12 @@ class Network(nn.Module):
         return self.linear(self.features(photos))
 
     def train(self, mode: bool = True) -> Network:
-        """Switch to training, all but the frozen blocks: their batch norm keeps its statistics."""
+        """Switch to training, all but batch norm that keeps its statistics and frozen blocks."""
         super().train(mode)
+        if mode and self.keeps_statistics:
+            for module in self.trunk.modules():
+                if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+                    module.eval()
         if mode and self.frozen:
             for block in self.blocks:
                 if block.name in self.frozen:
@@ -187,7 +192,7 @@ def load_state(network: Network, path: str | os.PathLike[str]) -> None:
     network.record = states.file_record(network.name, path)
 
 
-def choose_trained(network: Network, what: str) -> None:
+def choose_trained(network: Network, what: str, *, keep_statistics: bool = False) -> None:
     """Say which blocks of the trunk are trained; neck and last layer always are.
 
     Frozen blocks get no gradients, and their batch norm keeps its statistics even in training mode.
@@ -198,6 +203,9 @@ def choose_trained(network: Network, what: str) -> None:
         Changed in place.
     what : str
         "frozen", "all", "top:N" (the last N blocks) or "from:LAYER" (that layer's block and all after it).
+    keep_statistics : bool
+        The batch norm of trained blocks keeps its statistics too, and normalises by them: only its scale and
+        shift are trained.
 
     Raises
     ------
@@ -212,6 +220,7 @@ def choose_trained(network: Network, what: str) -> None:
     for number, block in enumerate(blocks):
         for _, parameter in block.parameters:
             parameter.requires_grad_(number >= first)
+    network.keeps_statistics = keep_statistics
     network.train(network.training)
 
 

@@ -12,6 +12,7 @@ __all__ = ["TrainingOptions"]
 _CHOICES = {
     "optimizer": ("adamw", "adam", "rmsprop", "sgd"),
     "schedule": ("cosine", "constant"),
+    "batch_norm": ("auto", "kept", "counted"),
     "precision": ("auto", "32", "bf16-mixed", "16-mixed"),
     "accelerator": ("auto", "cpu", "cuda", "mps"),
 }
@@ -69,6 +70,10 @@ class TrainingOptions:
     average : float
         In [0, 1). The weights that are validated and kept are a running average, to which each step
         contributes 1 - average of what is new (Polyak and Juditsky 1992); 0: those of the last step.
+    batch_norm : {"auto", "kept", "counted"}
+        Statistics of batch norm in trained blocks: "kept" as they were, or "counted" anew from each batch.
+        "auto": kept where the network is pretrained, so that training begins with the very features that the
+        head was fitted on.
     precision : {"auto", "32", "bf16-mixed", "16-mixed"}
         "auto": bfloat16 on CUDA devices that have it, otherwise 32 bits.
     accelerator : {"auto", "cpu", "cuda", "mps"}
@@ -99,6 +104,7 @@ class TrainingOptions:
     mixup: float = 0.0
     clip: float = 1.0
     average: float = 0.98
+    batch_norm: Literal["auto", "kept", "counted"] = "auto"
     precision: Literal["auto", "32", "bf16-mixed", "16-mixed"] = "auto"
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     devices: int = 1
@@ -127,6 +133,10 @@ class TrainingOptions:
         if self.lr is not None:
             return self.lr
         return (_PRETRAINED if pretrained else _RANDOM) * (_SGD if self.optimizer == "sgd" else 1)
+
+    def keeps_statistics(self, *, pretrained: bool) -> bool:
+        """Whether batch norm in trained blocks keeps its statistics."""
+        return self.batch_norm == "kept" or (self.batch_norm == "auto" and pretrained)
 
     def to_dict(self) -> dict[str, Any]:
         """Every field as JSON has it."""
