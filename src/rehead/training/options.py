@@ -73,7 +73,7 @@ class TrainingOptions:
     batch_norm : {"auto", "kept", "counted"}
         Statistics of batch norm in trained blocks: "kept" as they were, or "counted" anew from each batch.
         "auto": kept where the network is pretrained, so that training begins with the very features that the
-        head was fitted on.
+        head was fitted on; see benchmarks/batch_norm.py.
     precision : {"auto", "32", "bf16-mixed", "16-mixed"}
         "auto": bfloat16 on CUDA devices that have it, otherwise 32 bits.
     accelerator : {"auto", "cpu", "cuda", "mps"}
