@@ -123,7 +123,7 @@ def test_another_kind_of_model_is_refused(run: Path) -> None:
 
 def test_photos_that_were_trained_on_are_told(run: Path, source: Path, tmp_path: Path) -> None:
     result = assess_keypoints(load_keypoints(run / "model.onnx"), source, out=tmp_path / "out")
-    assert any("were trained on" in note for note in result.notes)
+    assert any("had been trained on" in note for note in result.notes)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "metrics.json",
         "predictions.csv",
@@ -164,7 +164,7 @@ def test_the_same_seed_gives_the_same_file(tmp_path: Path, source: Path, tiny_on
     [
         ("{0},1,2,3\n", "an odd number"),
         ("{0},1,2\n{1},1,2,3,4\n", "2 points, the first line has 1"),
-        ("{0},0.1,0.2,0.3,0.4\n{1},0.1,0.2,0.3,0.4\n", "between 0 and 1"),
+        ("{0},0.1,0.2,0.3,0.4\n{1},0.1,0.2,0.3,0.4\n", "between 0.1 and 0.4, so they look like shares"),
         ("{0},900,900\n{1},901,902\n", "far outside of their photos"),
         ("{0},10,20\n", "1 photo with points; at least 4 are needed"),
         ("nowhere.png,10,20\n", "1 of 1 photos are not in"),

@@ -45,7 +45,7 @@ def test_people_are_told_by_names_a_column_or_a_pattern(folder: Path) -> None:
 
 
 def test_shares_instead_of_pixels_are_refused(folder: Path) -> None:
-    with pytest.raises(DatasetError, match=r"between 0 and 1.*multiply x by the photo's width"):
+    with pytest.raises(DatasetError, match=r"shares of the side.*multiply x by the photo's width"):
         read_annotations(listed(folder, "0.1,0.2,0.3,0.4"))
 
 

@@ -79,7 +79,7 @@ class Account:
         whom = (
             f"{self.photos} photos of {self.people} people"
             if self.people < self.photos
-            else f"{self.photos} photos"
+            else f"{self.photos} photo{'s'[: self.photos != 1]}"
         )
         how = ", each predicted without having seen the person" if self.held_out else ""
         limits = (

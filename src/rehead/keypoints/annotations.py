@@ -23,6 +23,7 @@ _GLANCE = (64, 64)  # pixels: a JPEG is decoded at an eighth to see that it can 
 _NAMED = 5  # how many culprits a message names before it only counts
 _FAR = 0.5  # of the photo's side: points that lie so far outside are in another unit, if they are many
 _MANY = 0.2  # of all points
+_UNIT = 2.0  # pixels: no photo has all its points in so small a corner, but shares of the side lie there
 _LEAST_GROUPS = 5  # as many as folds: names that make fewer people than that say something else
 
 
@@ -182,10 +183,10 @@ def _look(
     """Refuse points in another unit; report those outside of their photo."""
     known = ~np.isnan(points[:, :, 0])
     raw = points[known] - 0.5
-    if len(raw) > 1 and raw.min() >= 0 and raw.max() <= 1:
+    if len(raw) > 1 and raw.min() >= -_UNIT and raw.max() <= _UNIT:
         raise DatasetError(
-            f"{source}: all coordinates lie between 0 and 1, so they look like shares of the side; "
-            "expected pixels: multiply x by the photo's width and y by its height"
+            f"{source}: all coordinates lie between {raw.min():.3g} and {raw.max():.3g}, so they look like "
+            "shares of the side; expected pixels: multiply x by the photo's width and y by its height"
         )
     share = points / sizes[:, None, :]
     far = known & ((share < -_FAR) | (share > 1 + _FAR)).any(axis=2)

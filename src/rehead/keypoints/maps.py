@@ -39,7 +39,7 @@ MIRRORED = np.array([[-1, 0, 1], [0, 1, 0]], dtype=np.float64)
 """View that sees the square mirrored left to right."""
 
 _SIDES = (4, 20)  # pixels of a map: coarser ones cannot say where, finer ones see too little of what
-# (benchmarks/keypoints.py: of 224 px, maps of 14 and 7 lead; 28 and 56 add nothing)
+# (benchmarks/keypoints.py: of 224 px, maps of up to 40 change nothing)
 _LARGEST_HALF = 65504.0
 
 
@@ -81,8 +81,8 @@ def candidate_sites(backbone: Backbone) -> list[tuple[Site, ...]]:
     """Sets of depths for the folds to choose from, the smallest first.
 
     Depths of one shape form a stage. Of the two deepest stages that have more than one block and maps of a
-    suitable size, the first map and the last of the deeper and the last of the other are the candidates:
-    stages of a single block, the last of mobile networks, were worse (benchmarks/keypoints.py).
+    suitable size, the first map and the last of the deeper and the last of the other are the candidates;
+    the folds choose among their sets.
 
     Raises
     ------

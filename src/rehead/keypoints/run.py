@@ -291,8 +291,8 @@ def _seen(model: KeypointPredictor, rows: Annotations) -> list[str]:
     if not count:
         return []
     return [
-        f"{count} of these {len(rows)} photos were trained on, so the figures flatter the model; test on "
-        "photos that it has not seen."
+        f"{count} of {len(rows)} photos tested on had been trained on, so the figures flatter the model; "
+        "test on photos that it has not seen."
     ]
 
 
