@@ -65,6 +65,18 @@ def test_mirrored_adds_the_mirror_image(averages: Path) -> None:
     assert not same_space(mirrored.contract, plain.contract)
 
 
+def test_the_weights_stand_in_the_graph_once_though_the_network_does_twice(tmp_path: Path) -> None:
+    weights = np.random.default_rng(0).normal(size=(4, 3, 32, 32)).astype(np.float32)
+    x = spox.argument(spox.Tensor(np.float32, ("N", 3, 32, 32)))
+    onnx.save(spox.build({"x": x}, {"y": op.flatten(op.conv(x, op.const(weights)))}), tmp_path / "one.onnx")
+    (tmp_path / "one.json").write_text(json.dumps({**RECORD, "mirrored": True}))
+    embedder = FaceEmbedder(tmp_path / "one.onnx")
+    assert weights.nbytes < len(embedder.graph) < 1.5 * weights.nbytes
+    normalised = (squares()[..., ::-1].transpose(0, 3, 1, 2) - 127.5) / 127.5
+    sums = np.einsum("nchw,dchw->nd", normalised + normalised[..., ::-1], weights)
+    np.testing.assert_allclose(embedder.embed_aligned(squares()), unit(sums), atol=1e-4)
+
+
 def test_prewhitened_by_its_own_pixels(averages: Path) -> None:
     record = EmbedderRecord.from_dict(
         {"size": 32, "channels": "BGR", "template": "arcface", "prewhitened": True}

@@ -46,7 +46,9 @@ def unit_vectors(network: Any, *, mirrored: bool, name: str) -> Any:
         x = op.add(x, _vectors(inner, chosen, _mirrored(image)))
     length = op.reduce_l2(x, axes=[1], keepdims=1)
     unit = op.div(x, op.max([length, op.const(np.float32(1e-12))]))
-    return spox.build({"image": image}, {"embedding": unit})
+    model = spox.build({"image": image}, {"embedding": unit})
+    _share_constants(model.graph)
+    return model
 
 
 def _vectors(network: Any, output: str, image: Var) -> Var:
@@ -56,3 +58,23 @@ def _vectors(network: Any, output: str, image: Var) -> Var:
 def _mirrored(image: Var) -> Var:
     last, first = op.const([-1]), op.const([np.iinfo(np.int64).min])
     return op.slice(image, last, first, op.const([2]), op.const([-1]))
+
+
+def _share_constants(graph: Any) -> None:
+    """Keep equal arrays once: the network stands in the graph twice, and its weights need not."""
+    if any(attribute.HasField("g") for node in graph.node for attribute in node.attribute):
+        return  # a branch or a loop may use names from outside
+    first: dict[tuple[int, tuple[int, ...], bytes], str] = {}
+    instead: dict[str, str] = {}
+    kept = []
+    for node in graph.node:
+        node.input[:] = [instead.get(name, name) for name in node.input]
+        tensor = node.attribute[0].t if node.op_type == "Constant" else None
+        if tensor is not None and tensor.raw_data:
+            held = first.setdefault((tensor.data_type, tuple(tensor.dims), tensor.raw_data), node.output[0])
+            if held != node.output[0]:
+                instead[node.output[0]] = held
+                continue
+        kept.append(node)
+    del graph.node[:]
+    graph.node.extend(kept)
