@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,20 +52,32 @@ def label_findings(
         0..K-1, in the order of the dataset's classes.
     """
     near = _Nearest(z, groups)
-    return [_doubt(dataset, doubt, target, near) for doubt in doubtful_labels(probabilities, target)]
+    classes = dataset.classes
+    rows = [np.flatnonzero(target == k) for k in range(len(classes))]
+    return [
+        _doubt(dataset.ids, classes, doubt, target[doubt.row], rows, near)
+        for doubt in doubtful_labels(probabilities, target)
+    ]
 
 
-def _doubt(dataset: Dataset, doubt: Doubt, target: NDArray[np.intp], near: _Nearest) -> Finding:
-    own, suggested = (dataset.classes[k] for k in (target[doubt.row], doubt.suggested))
-    compared = (near.to(doubt.row, target == k) for k in (doubt.suggested, target[doubt.row]))
+def _doubt(
+    ids: Sequence[str],
+    classes: Sequence[str],
+    doubt: Doubt,
+    label: int,
+    rows: Sequence[NDArray[np.intp]],
+    near: _Nearest,
+) -> Finding:
+    own, suggested = classes[label], classes[doubt.suggested]
+    compared = (near.to(doubt.row, rows[k]) for k in (doubt.suggested, label))
     return Finding(
         "label",
-        (dataset.ids[doubt.row],),
+        (ids[doubt.row],),
         f"filed under '{own}', looks like '{suggested}', score {doubt.score:.2f}",
         doubt.score,
         (own,),
         suggested,
-        tuple(dataset.ids[row] for row in compared if row is not None),
+        tuple(ids[row] for row in compared if row is not None),
     )
 
 
@@ -76,12 +90,12 @@ class _Nearest:
         self._rows = rows / np.maximum(lengths, np.finfo(np.float32).tiny)
         self._groups = groups
 
-    def to(self, row: int, among: NDArray[np.bool_]) -> int | None:
+    def to(self, row: int, among: NDArray[np.intp]) -> int | None:
         """The nearest of the rows `among` that is of another group; None where there is none."""
-        others = among & (self._groups != self._groups[row])
-        if not others.any():
+        others = among[self._groups[among] != self._groups[row]]
+        if not len(others):
             return None
-        return int(np.where(others, self._rows @ self._rows[row], -2).argmax())
+        return int(others[(self._rows[others] @ self._rows[row]).argmax()])
 
 
 def outlier_findings(
