@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rehead.errors import ReheadError
 from rehead.evaluation.wording import percent, percent_range
 from rehead.faces import FaceDetector, FaceEmbedder
 from rehead.faces.assess import assess_pairs
@@ -78,7 +79,10 @@ def main() -> None:
     arguments = parser.parse_args()
     if not (arguments.data / "pairs.txt").is_file():
         raise SystemExit(f"{arguments.data}: no pairs.txt in it; give the folder of LFW")
-    made = [test(arguments.data, arguments.detector, embedder) for embedder in arguments.embedders]
+    try:
+        made = [test(arguments.data, arguments.detector, embedder) for embedder in arguments.embedders]
+    except ReheadError as error:
+        raise SystemExit(f"lfw: {error}") from None
     if arguments.ship:
         arguments.ship.write_text(
             json.dumps([made[0].to_dict()], indent=1, ensure_ascii=False) + "\n", encoding="utf-8"

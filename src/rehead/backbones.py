@@ -22,6 +22,7 @@ from .graphs import anatomy
 from .images import PreprocessSpec
 from .modelfile import ModelFile, read_model_file
 from .weights import registry, resolve
+from .weights.specs import WeightSpec
 
 __all__ = ["Backbone", "Tap", "load_backbone"]
 
@@ -150,7 +151,7 @@ def _backbone(name: str, preprocess: PreprocessSpec, weights: Mapping[str, Any],
     return Backbone(name, preprocess, taps, weights, trunk)
 
 
-def _built(spec: registry.WeightSpec, preprocess: PreprocessSpec, path: Path) -> bytes:
+def _built(spec: WeightSpec, preprocess: PreprocessSpec, path: Path) -> bytes:
     """Trunk of registered weights, built once and kept in the cache."""
     record = {
         "graph": _GRAPH_VERSION,

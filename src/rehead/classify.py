@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from . import graphs
 from .backbones import Backbone, load_backbone
 from .calibration import fit_temperature, softmax
+from .cautions import cautions
 from .classifier_file import write_classifier
 from .datasets import (
     Dataset,
@@ -254,24 +255,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._distance: RelativeDistance = fit_distance(X, target, network.blocks)
 
     def _cautions(self, fold: NDArray[np.intp]) -> list[str]:
-        cautions = []
-        if thin := [name for name, count in self.class_counts_.items() if count < 10]:
-            names = ", ".join(repr(name) for name in thin[:5]) + (" and others" if len(thin) > 5 else "")
-            cautions.append(
-                f"Fewer than 10 photos to learn from: {names}. The head's strength and its confidence rest "
-                "on very little; expect them to change with more photos."
-            )
-        if (alone := int((fold < 0).sum())) > 0:
-            cautions.append(
-                f"{alone} photos are of classes that consist of near-duplicates or of one group; they are "
-                "trained on, but could not be used to check."
-            )
-        if len(fold) * (1 - self.coverage) < 2:
-            cautions.append(
-                f'{len(fold)} photos are too few to set the limits for "unknown" at {self.coverage:.0%}; '
-                "they are those of the oddest photo that was seen."
-            )
-        return cautions
+        return cautions(self.class_counts_, fold, self.coverage)
 
     def _check_options(self) -> None:
         if self.class_weight not in (None, "balanced"):

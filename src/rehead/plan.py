@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -200,7 +200,7 @@ batch_size, augment, views, label_smoothing, mixup, clip, average, batch_norm, p
                 f"size {self.size} is for networks that are known by name; that of {self.backbone} is in "
                 "its record of preprocessing"
             )
-        return replace(registry.get(self.backbone).preprocess, size=cast(int, self.size))
+        return registry.get(self.backbone).sized(cast(int, self.size))
 
     def _training_options(self) -> TrainingOptions:
         from .training.options import TrainingOptions

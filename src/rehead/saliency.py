@@ -31,7 +31,7 @@ from .images.drawing import Bar, Tile, draw_sheet, fitted, overlay, viridis
 from .modelfile import read_model_file
 from .operating_point import UNKNOWN, OperatingPoint
 
-__all__ = ["ClassMap", "Explainer", "Explanation", "added", "draw_explanation", "explain", "overlaid"]
+__all__ = ["ClassMap", "Explainer", "Explanation", "draw_explanation", "explain", "overlaid"]
 
 _CELLS = 12  # a side; patches are two cells wide, so that each cell is covered by up to four of them
 _AGREES = 1e-3  # largest difference in log probability between the maps and the graph's own answer
@@ -269,7 +269,7 @@ class Explainer:
     ) -> tuple[NDArray[np.float64], float, NDArray[np.float64]]:
         """Probabilities (K,), outlier score and what each place adds to each logit (K, h, w)."""
         probabilities, outlier, maps = self._run(pixels)
-        values = added(class_maps.shares(linear, maps), len(self.labels))
+        values = class_maps.added(class_maps.shares(linear, maps), len(self.labels))
         logits = values.mean(axis=(1, 2)) + linear.bias
         expected = softmax(logits[None])[0]
         if np.abs(expected - probabilities).max() > _AGREES:
@@ -309,25 +309,6 @@ class Explainer:
         mean = self.preprocess.mean[::-1] if self.preprocess.channels == "BGR" else self.preprocess.mean
         colour: NDArray[np.uint8] = np.rint(np.clip(mean, 0, 255)).astype(np.uint8)
         return colour
-
-
-def added(shares: Sequence[NDArray[np.float64]], classes: int) -> NDArray[np.float64]:
-    """Shares (K, h, w) of several depths, brought to the finest resolution and added; means are kept."""
-    if not shares:
-        return np.zeros((classes, 1, 1))
-    height, width = (max(share.shape[axis] for share in shares) for axis in (1, 2))
-    total: NDArray[np.float64] = np.zeros((classes, height, width))
-    for share in shares:
-        fine = _between(height, share.shape[1]) @ share @ _between(width, share.shape[2]).T
-        total += fine + (share.mean(axis=(1, 2)) - fine.mean(axis=(1, 2)))[:, None, None]
-    return total
-
-
-def _between(fine: int, coarse: int) -> NDArray[np.float64]:
-    """Linear interpolation from `coarse` pixels to `fine` ones, as a matrix; their centres evenly spread."""
-    at = ((np.arange(fine) + 0.5) * coarse / fine - 0.5).clip(0, coarse - 1)
-    weights: NDArray[np.float64] = np.maximum(0.0, 1 - np.abs(at[:, None] - np.arange(coarse)[None, :]))
-    return weights
 
 
 def explain(

@@ -333,11 +333,13 @@ def test_a_training_is_not_overwritten_by_a_new_one(train: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        ({"identity": {**IDENTITY, "network": "other"}}, "network was 'tiny' and is 'other'"),
-        ({"identity": {**IDENTITY, "labels": ["a", "c"]}}, "labels was"),
-        ({"identity": {**IDENTITY, "split": "2"}}, "split was '1' and is '2'"),
-        ({"options": replace(QUICK, lr=0.02)}, "lr was 0.01 and is 0.02"),
-        ({"seed": 1}, "seed was 0 and is 1"),
+        ({"identity": {**IDENTITY, "network": "other"}}, "network tiny and not network other"),
+        ({"identity": {**IDENTITY, "labels": ["a", "c"]}}, "other classes"),
+        ({"identity": {**IDENTITY, "split": "2"}}, "other photos"),
+        ({"options": replace(QUICK, lr=0.02)}, "--lr 0.01 and not --lr 0.02"),
+        ({"options": replace(QUICK, lr=None)}, "--lr 0.01 and not without --lr"),
+        ({"balanced": True}, "without --balanced and not --balanced"),
+        ({"seed": 1}, "--seed 0 and not --seed 1"),
     ],
 )
 def test_the_training_of_something_else_is_not_continued(

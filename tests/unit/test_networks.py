@@ -416,6 +416,12 @@ def test_photos_that_are_too_small(name: str, size: int) -> None:
         build(name, classes=2, size=size, weights="none")
 
 
+@pytest.mark.parametrize("name", ["mobilenet_v2", "vgg16"])
+def test_the_last_maps_of_a_known_network_have_a_pixel(name: str) -> None:
+    with pytest.raises(DataError, match=f"size 31 is too small for {name}.*; give 32 or more"):
+        build(name, classes=2, size=31, weights="none")
+
+
 def test_names_sizes_classes_and_dropout_that_cannot_be() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'resnet50'"):
         build("resnet5", classes=2)

@@ -108,6 +108,7 @@ def test_a_plan_of_a_network_passes_its_options_on() -> None:
     [
         (Plan(backbone="mine.onnx", size=64), "mine.onnx is in its record of preprocessing"),
         (Plan(preprocess=Path("p.json"), size=64), "record of preprocessing"),
+        (Plan(size=8), "size 8 is too small for efficientnet_lite0.*; give 32 or more"),
         (Plan(backbone="mine.onnx", train="all"), "cannot be trained"),
         (Plan(preprocess=Path("p.json"), train="all"), "for frozen networks of the core"),
         (Plan(train="all", dropout=1.5), "dropout is 1.5"),

@@ -7,8 +7,8 @@ import pytest
 from rehead.backbones import load_backbone
 from rehead.errors import DataError, UnknownNameError, WeightsError
 from rehead.weights import registry
-from rehead.weights.registry import Hub, Url, Wheel
 from rehead.weights.resolve import locate
+from rehead.weights.specs import Hub, Url, WeightSpec, Wheel
 from rehead.weights.torchfile import read_state_dict
 
 BUILT_IN = [registry.get(name) for name in registry.every_name()]
@@ -40,7 +40,7 @@ def test_unknown_name_says_what_was_meant() -> None:
 
 
 @every
-def test_file_name_agrees_with_the_hash(spec: registry.WeightSpec) -> None:
+def test_file_name_agrees_with_the_hash(spec: WeightSpec) -> None:
     if spec.name == "mobilenet":  # the hub states none
         assert spec.sha256 == ""
         return
@@ -50,14 +50,14 @@ def test_file_name_agrees_with_the_hash(spec: registry.WeightSpec) -> None:
 
 
 @every
-def test_licences_are_stated_apart(spec: registry.WeightSpec) -> None:
+def test_licences_are_stated_apart(spec: WeightSpec) -> None:
     assert spec.code_licence in ("Apache-2.0", "BSD-3-Clause")
     assert spec.weights_licence in ("Apache-2.0", "BSD-3-Clause")
     assert "non-commercial research" in spec.data_licence
 
 
 @every
-def test_evidence_names_its_page(spec: registry.WeightSpec) -> None:
+def test_evidence_names_its_page(spec: WeightSpec) -> None:
     assert 70 < spec.evidence.imagenet_top1 < 80
     assert spec.evidence.source.startswith("https://")
 

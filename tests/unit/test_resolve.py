@@ -14,8 +14,8 @@ import pytest
 
 from rehead.errors import HashMismatchError, OutputError, WeightsError, WeightsNotFoundError
 from rehead.images import PreprocessSpec
-from rehead.weights.registry import Evidence, Hub, Url, WeightSpec, Wheel
 from rehead.weights.resolve import Copy, check, copies, is_here, locate
+from rehead.weights.specs import Evidence, Hub, Url, WeightSpec, Wheel
 
 CONTENT = b"the published bytes"
 WHEEL = Wheel("rehead-tiny-weights", "1.2.0", "rehead_tiny_weights/models/tiny-abc.pth")

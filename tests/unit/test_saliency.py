@@ -20,8 +20,9 @@ from rehead import ImageClassifier, load_model
 from rehead.engine import open_session
 from rehead.errors import DataError, ImageError, NotAModelFileError, UnknownNameError
 from rehead.graphs.anatomy import expose
+from rehead.graphs.class_maps import added
 from rehead.images import PreprocessSpec, load_image
-from rehead.saliency import Explainer, added, draw_explanation, explain, overlaid
+from rehead.saliency import Explainer, draw_explanation, explain, overlaid
 
 PhotoFolder = Callable[..., Path]
 COUNTS = {"blå": 8, "red fish": 8, "third": 8}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from ..weights.registry import WeightFile, WeightSpec
+    from ..weights.specs import WeightFile, WeightSpec
 
 __all__ = ["app"]
 

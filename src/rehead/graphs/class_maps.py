@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 
-__all__ = ["LinearInMaps", "NotLinearError", "Piece", "linear_in_maps", "shares"]
+__all__ = ["LinearInMaps", "NotLinearError", "Piece", "added", "linear_in_maps", "shares"]
 
 _SAME = ("Identity", "Dropout", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Cast")
 
@@ -205,10 +205,10 @@ class _Walk:
             "alpha", 1.0
         )
         if node.op_type == "Gemm" and len(node.input) > 2:
-            added = self.constant(node.input[2])
-            if added is None:
+            bias = self.constant(node.input[2])
+            if bias is None:
                 raise self._stopped(node)
-            self._shift(added.astype(np.float64) * options.get("beta", 1.0), A)
+            self._shift(bias.astype(np.float64) * options.get("beta", 1.0), A)
         return node.input[0], matrix @ A
 
     def _elementwise(self, node: Any, A: NDArray[np.float64]) -> tuple[str, NDArray[np.float64]]:
@@ -228,10 +228,10 @@ class _Walk:
             A = A if at == 0 else -A
         return node.input[at], A
 
-    def _shift(self, added: NDArray[np.float64], A: NDArray[np.float64]) -> None:
-        if added.size not in (1, len(A)):
-            raise NotLinearError(f"{added.size} numbers are added where {len(A)} were expected")
-        self.bias = self.bias + np.broadcast_to(added.reshape(-1), len(A)) @ A
+    def _shift(self, number: NDArray[np.float64], A: NDArray[np.float64]) -> None:
+        if number.size not in (1, len(A)):
+            raise NotLinearError(f"{number.size} numbers are added where {len(A)} were expected")
+        self.bias = self.bias + np.broadcast_to(number.reshape(-1), len(A)) @ A
 
 
 def shares(linear: LinearInMaps, maps: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float64]]:
@@ -243,3 +243,22 @@ def shares(linear: LinearInMaps, maps: Sequence[NDArray[np.float32]]) -> list[ND
         np.einsum("hwc,ck->khw" if piece.channels_last else "chw,ck->khw", m.astype(np.float64), piece.weight)
         for piece, m in zip(linear.pieces, maps, strict=True)
     ]
+
+
+def added(shares: Sequence[NDArray[np.float64]], classes: int) -> NDArray[np.float64]:
+    """Shares (K, h, w) of several depths, brought to the finest resolution and added; means are kept."""
+    if not shares:
+        return np.zeros((classes, 1, 1))
+    height, width = (max(share.shape[axis] for share in shares) for axis in (1, 2))
+    total: NDArray[np.float64] = np.zeros((classes, height, width))
+    for share in shares:
+        fine = _between(height, share.shape[1]) @ share @ _between(width, share.shape[2]).T
+        total += fine + (share.mean(axis=(1, 2)) - fine.mean(axis=(1, 2)))[:, None, None]
+    return total
+
+
+def _between(fine: int, coarse: int) -> NDArray[np.float64]:
+    """Linear interpolation from `coarse` pixels to `fine` ones, as a matrix; their centres evenly spread."""
+    at = ((np.arange(fine) + 0.5) * coarse / fine - 0.5).clip(0, coarse - 1)
+    weights: NDArray[np.float64] = np.maximum(0.0, 1 - np.abs(at[:, None] - np.arange(coarse)[None, :]))
+    return weights

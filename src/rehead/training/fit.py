@@ -67,6 +67,11 @@ __all__ = [
 _RECORD = "training.json"
 _HEAD = "head"
 _MOST_KEPT = 4 * 2**30  # bytes of maps in a work folder: more is not taken from a disk without being asked
+_NO_OPTIONS = {
+    "labels": "other classes",
+    "split": "other photos, or another division",
+    "weights": "other weights",
+}
 _FREE = ("epochs", "patience", "precision", "accelerator", "devices")  # may differ when a run is continued
 
 
@@ -293,11 +298,19 @@ def _check_same(work: Path, before: dict[str, Any], now: dict[str, Any]) -> None
     for name in sorted({*old, *new} - {"options", *_FREE}):
         was, is_ = old.get(name), new.get(name)
         if was != is_:
-            what = f"{name} was {was!r} and is {is_!r}" if len(f"{was}{is_}") < 120 else f"{name} differs"
             raise DataError(
-                f"{work}: holds the training of something else ({what}); give the options and photos it was "
-                "started with, or start anew with another --out"
+                f"{work}: holds the training of something else ({_difference(name, was, is_)}); give the "
+                "options and photos it was started with, or start anew with another --out"
             )
+
+
+def _difference(name: str, was: Any, is_: Any) -> str:
+    """What is not the same, as the user gave it."""
+    if name in _NO_OPTIONS:
+        return _NO_OPTIONS[name]
+    option = name if name == "network" else "--" + name.replace("_", "-")
+    told = [f"without {option}" if v is None or v is False else f"{option} {v}" for v in (was, is_)]
+    return " and not ".join(text.removesuffix(" True") for text in told)
 
 
 def _inputs(

@@ -19,6 +19,7 @@ import torch
 
 from ..errors import WeightsError, WeightsNotFoundError
 from ..weights import registry, resolve
+from ..weights.specs import WeightSpec
 from ..weights.torchfile import read_state_dict
 
 __all__ = ["file_record", "find_pretrained", "fit_state", "random_record", "read_state"]
@@ -54,7 +55,7 @@ def file_record(name: str, path: Path) -> dict[str, Any]:
     return {"name": name, "sha256": digest, "licences": dict(_NOT_STATED)}
 
 
-def _licences(spec: registry.WeightSpec) -> dict[str, str]:
+def _licences(spec: WeightSpec) -> dict[str, str]:
     return {"code": spec.code_licence, "weights": spec.weights_licence, "data": spec.data_licence}
 
 

@@ -109,8 +109,10 @@ def _timm_trunk(name: str, size: int | None) -> tuple[TimmTrunk, PreprocessSpec]
         config = timm.get_pretrained_cfg(architecture)
     except RuntimeError as error:  # a tag after the dot that it does not know
         raise DataError(f"{name}: {_line(error)}") from error
-    own = registry.get(name).preprocess if name in registry.every_name() else _preprocess(config)
-    preprocess = _sized(own, size)
+    if name in registry.every_name():
+        preprocess = registry.get(name).preprocess if size is None else registry.get(name).sized(size)
+    else:
+        preprocess = _sized(_preprocess(config), size)
     side = {"img_size": preprocess.size} if size and config.fixed_input_size else {}
     try:
         model = timm.create_model(architecture, pretrained=False, num_classes=0, **side)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import UnknownNameError
-from .registry import WeightFile, Wheel
+from .specs import WeightFile, Wheel
 
 __all__ = ["get", "names"]
 

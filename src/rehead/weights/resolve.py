@@ -22,7 +22,7 @@ from typing import BinaryIO, Literal, TypeAlias
 from ..atomic import replacing
 from ..cache import cache_root
 from ..errors import HashMismatchError, WeightsError, WeightsNotFoundError
-from .registry import Hub, Source, Url, WeightFile, Wheel
+from .specs import Hub, Source, Url, WeightFile, Wheel
 
 __all__ = ["Copy", "Where", "check", "copies", "is_here", "locate"]
 
