@@ -30,9 +30,9 @@ from .engine import processors
 from .errors import DataError, DatasetError, OutputError, TrainingError
 from .evaluation import Comparison, write_comparison
 from .features import Progress
-from .plan import Plan, carry_out, from_scratch_only, is_of_faces, work_folder
+from .plan import Plan, carry_out, from_scratch_only, is_of_faces
 from .run import options_record
-from .run_directory import versions, write_json
+from .run_directory import holds_training, versions, work_folder, write_json
 from .sides import Sides, check_classes, divide
 
 __all__ = ["Combination", "combinations", "compare_models"]
@@ -305,11 +305,8 @@ def _read(record: Path) -> dict[str, Any]:
 def _train(
     at: Path, combination: Combination, sides: Sides, command: Sequence[str], progress: Progress | None
 ) -> None:
-    plan, resume = combination.plan, False
-    if plan.trains_network:
-        from .training.fit import holds_training
-
-        resume = holds_training(work_folder(at))
+    plan = combination.plan
+    resume = plan.trains_network and holds_training(work_folder(at))
     carry_out(plan, sides, at, resume=resume, command=command, progress=progress)
 
 

@@ -25,6 +25,7 @@ from .heads.outlier import fit_distance
 from .heads.select import balanced_weights
 from .labelled import Photos, training_rows
 from .operating_point import choose_operating_point
+from .run_directory import holds_training
 from .weights import registry
 
 if TYPE_CHECKING:
@@ -142,14 +143,11 @@ class FineTuned(ImageClassifier):
             )
         if self.resume and self.work is None:
             raise DataError("resume needs the work folder of the training that is to be continued")
-        if self.work is not None and not self.resume:
-            from .training.fit import holds_training
-
-            if holds_training(Path(self.work)):
-                raise OutputError(
-                    f"{os.fspath(self.work)}: holds a training that was not finished; continue it with "
-                    "--resume, or remove the folder"
-                )
+        if self.work is not None and not self.resume and holds_training(Path(self.work)):
+            raise OutputError(
+                f"{os.fspath(self.work)}: holds a training that was not finished; continue it with "
+                "--resume, or remove the folder"
+            )
 
     @property
     def pretrained(self) -> bool:
@@ -278,12 +276,11 @@ class FineTuned(ImageClassifier):
         with self._work_folder() as work:
             trained = train_network(
                 network,
-                TrainingPhotos(self._files, look.target, held),
+                TrainingPhotos(self._files, look.target, held, self.class_weight == "balanced"),
                 options,
                 work=work,
                 identity=self._identity(look, held, network),
                 pretrained=self.pretrained,
-                balanced=self.class_weight == "balanced",
                 seed=self.random_state,
                 resume=self.resume,
                 progress=self.progress,
@@ -370,6 +367,7 @@ class FineTuned(ImageClassifier):
             "weights": network.record["sha256"],
             "size": network.preprocess.size,
             "labels": self.classes_.tolist(),
+            "balanced": self.class_weight == "balanced",
             "split": digest(self._seen, look.target.tolist(), sides),
         }
 

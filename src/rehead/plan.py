@@ -18,6 +18,7 @@ from .errors import DataError
 from .features import Progress
 from .images import PreprocessSpec
 from .run import Run, train
+from .run_directory import make_way, work_folder
 from .sides import Sides
 from .weights import registry
 
@@ -28,11 +29,11 @@ __all__ = [
     "FACES",
     "OF_THE_NETWORK",
     "Plan",
+    "arguments_of",
     "carry_out",
     "from_scratch_only",
     "is_of_faces",
     "is_of_the_core",
-    "work_folder",
 ]
 
 OF_THE_NETWORK = (
@@ -210,16 +211,27 @@ batch_size, augment, views, label_smoothing, mixup, clip, average, batch_norm, p
 
     def arguments(self) -> list[str]:
         """The options of `rehead train` that differ from what it does by itself, as words."""
-        plain, words = asdict(Plan()), []
-        for name, value in asdict(self).items():
-            flag = "--" + name.replace("_", "-")
-            if value == plain[name]:
-                continue
-            if isinstance(value, bool) and name != "mirror":
-                words.append(flag if value else flag.replace("--", "--no-", 1))
-            else:
-                words += [flag, {True: "yes", False: "no"}[value] if isinstance(value, bool) else f"{value}"]
-        return words
+        return arguments_of(self, Plan())
+
+
+def arguments_of(plan: Any, plain: Any) -> list[str]:
+    """Fields of a plan that differ from those of `plain`, as words of a command line."""
+    usual, words = asdict(plain), []
+    for name, value in asdict(plan).items():
+        flag = "--" + name.replace("_", "-")
+        if value == usual[name]:
+            continue
+        if isinstance(value, bool) and name not in ("mirror", "cascade"):
+            words.append(flag if value else flag.replace("--", "--no-", 1))
+        else:
+            words += [flag, _word(value)]
+    return words
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def is_of_the_core(backbone: str) -> bool:
@@ -272,7 +284,7 @@ def carry_out(
     """
     work = work_folder(out)
     if plan.trains_network:
-        _make_way(work, resume=resume, overwrite=overwrite)
+        make_way(work, resume=resume, overwrite=overwrite)
         classifier = plan.classifier(work=work, resume=resume, progress=progress)
     else:
         classifier = plan.classifier(progress=progress)
@@ -288,17 +300,3 @@ def carry_out(
     if plan.trains_network:
         shutil.rmtree(work, ignore_errors=True)
     return run
-
-
-def work_folder(out: Path) -> Path:
-    """Where the training of the network of run directory `out` keeps its state."""
-    return out.with_name(out.name + ".work")
-
-
-def _make_way(work: Path, *, resume: bool, overwrite: bool) -> None:
-    from .training.fit import holds_training
-
-    if resume and not holds_training(work):
-        raise DataError(f"there is no training to continue: no {work}; leave out --resume")
-    if not resume and overwrite and holds_training(work):
-        shutil.rmtree(work)

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import json
 import platform
+import shutil
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,9 +16,22 @@ from numpy.typing import NDArray
 
 from . import atomic
 from .datasets import Dataset
-from .errors import OutputError
+from .errors import DataError, OutputError
 
-__all__ = ["Clock", "check_place", "versions", "write_json", "write_splits"]
+__all__ = [
+    "TRAINING",
+    "Clock",
+    "check_place",
+    "holds_training",
+    "make_way",
+    "versions",
+    "work_folder",
+    "write_json",
+    "write_splits",
+]
+
+TRAINING = "training.json"
+"""In a work folder: what is trained on what."""
 
 _PACKAGES = ("rehead", "numpy", "scipy", "scikit-learn", "pillow", "onnxruntime", "onnx", "spox")
 
@@ -57,6 +71,24 @@ def check_place(folder: Path, overwrite: bool) -> None:
             )
     with atomic.replacing_folder(folder, keep=False):
         pass
+
+
+def work_folder(out: Path) -> Path:
+    """Where the training of the network of run directory `out` keeps its state."""
+    return out.with_name(out.name + ".work")
+
+
+def holds_training(work: Path) -> bool:
+    """Whether a training was begun in that folder."""
+    return (work / TRAINING).is_file()
+
+
+def make_way(work: Path, *, resume: bool, overwrite: bool) -> None:
+    """Remove an unfinished training that is to be replaced; DataError where there is none to continue."""
+    if resume and not holds_training(work):
+        raise DataError(f"there is no training to continue: no {work}; leave out --resume")
+    if not resume and overwrite and holds_training(work):
+        shutil.rmtree(work)
 
 
 def versions() -> dict[str, str]:

@@ -15,8 +15,9 @@ from rehead import compare
 from rehead.cli import main
 from rehead.compare import combinations, compare_models
 from rehead.errors import DataError, DatasetError, OutputError, TrainingError, UnknownNameError
-from rehead.plan import Plan, carry_out, work_folder
+from rehead.plan import Plan, carry_out
 from rehead.predict import load_model
+from rehead.run_directory import work_folder
 
 PhotoFolder = Callable[..., Path]
 QUICK = Plan(size=32, epochs=2, patience=0, batch_size=8, augment="none", lr=3e-3)

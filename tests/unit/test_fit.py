@@ -10,7 +10,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from torch import nn  # noqa: E402
 from rehead.datasets import read_dataset  # noqa: E402
 from rehead.errors import DataError, OutputError, TrainingError, UnknownNameError  # noqa: E402
 from rehead.preprocess import PreprocessSpec  # noqa: E402
-from rehead.training import fit, loop  # noqa: E402
+from rehead.training import fit, keeping  # noqa: E402
 from rehead.training.batches import batches, decode  # noqa: E402
 from rehead.training.networks import Network  # noqa: E402
 from rehead.training.options import TrainingOptions  # noqa: E402
@@ -84,7 +84,7 @@ def train(photos: fit.TrainingPhotos, tmp_path: Path) -> Callable[..., tuple[Net
 
 
 def numbers(trained: fit.Trained) -> list[tuple[float, ...]]:
-    return [(e.train_loss, e.train_accuracy, e.val_loss, e.val_accuracy, e.rate) for e in trained.curves]
+    return [tuple(v for k, v in asdict(e).items() if k != "seconds") for e in trained.curves]
 
 
 def test_it_learns_classes_that_differ_in_colour(train: Any) -> None:
@@ -190,9 +190,9 @@ def test_top_blocks_are_trained_and_the_rest_keeps_weights_and_statistics(train:
 def test_balanced_classes_weigh_the_same(photos: fit.TrainingPhotos, tmp_path: Path) -> None:
     few = np.flatnonzero((photos.target == 0) | (np.arange(28) % 7 == 0))
     lopsided = fit.TrainingPhotos(
-        [photos.paths[n] for n in few.tolist()], photos.target[few], photos.validation[few]
+        [photos.paths[n] for n in few.tolist()], photos.target[few], photos.validation[few], True
     )
-    module = loop.Loop(tiny(), lopsided, QUICK, tmp_path / "none", True, 0, False)
+    module = lopsided.loop(tiny(), QUICK, tmp_path / "none", seed=0, pretrained=False)
     counts = np.bincount(lopsided.target)
     np.testing.assert_allclose(module.class_weight.numpy() * counts, len(few) / 2)
 
@@ -200,7 +200,7 @@ def test_balanced_classes_weigh_the_same(photos: fit.TrainingPhotos, tmp_path: P
 def test_logs_hold_a_row_an_epoch(train: Any) -> None:
     _, trained = train()
     rows = trained.logs["curves.csv"].decode().splitlines()
-    assert rows[0].startswith("epoch,train_loss,train_accuracy,val_loss,val_accuracy")
+    assert rows[0] == "epoch,train_loss,val_loss,rate,seconds,train_accuracy,val_accuracy"
     assert [row.split(",")[0] for row in rows[1:]] == ["1", "2"]
     assert any(name.startswith("events") for name in trained.logs)
 
@@ -414,7 +414,7 @@ def test_killed_in_the_middle_of_an_epoch_it_continues_to_the_same_end(
         assert process.returncode == -signal.SIGKILL
         assert (work / "last.ckpt").is_file() == (whole > 0)
         if whole:
-            assert len(loop.curves_in(work / "last.ckpt")) == whole
+            assert len(keeping.curves_in(work / "last.ckpt", fit.TrainingPhotos.epoch_kind)) == whole
     killed, continued = train(LONG, "killed", seed=2, resume=True)
     whole_run, never_killed = train(LONG, "never", seed=2)
     assert continued.resumed == 2

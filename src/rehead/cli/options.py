@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from ..plan import Plan
 
-__all__ = ["NETWORK", "given_in", "plan_of", "refuse_in_vain"]
+__all__ = ["NETWORK", "folder_of", "given_in", "plan_of", "refuse_in_vain"]
 
 NETWORK = "The network itself (pip install 'rehead[torch]')"
 
@@ -189,6 +189,24 @@ BatchNorm = Annotated[
 Precision = Annotated[str, typer.Option(help="auto, 32, bf16-mixed or 16-mixed.", rich_help_panel=NETWORK)]
 Accelerator = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", rich_help_panel=NETWORK)]
 Devices = Annotated[int, typer.Option(min=1, help="Accelerators to train on.", rich_help_panel=NETWORK)]
+Resume = Annotated[
+    Path | None,
+    typer.Option(
+        help="Continue the run of this --out, which was killed; give the same options.",
+        show_default=False,
+        rich_help_panel=NETWORK,
+    ),
+]
+
+
+def folder_of(out: Path | None, resume: Path | None) -> Path:
+    """The run directory, named by --out or by --resume."""
+    if out is not None and resume is not None and out != resume:
+        raise typer.BadParameter("give --out or --resume, not two folders", param_hint="--resume")
+    folder = out or resume
+    if folder is None:
+        raise typer.BadParameter("give the run directory to write", param_hint="--out")
+    return folder
 
 
 def plan_of(values: Mapping[str, Any]) -> Plan:

@@ -70,14 +70,7 @@ def train(
             show_default=False,
         ),
     ] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option(
-            help="Continue the run of this --out, which was killed; give the same options.",
-            show_default=False,
-            rich_help_panel=options.NETWORK,
-        ),
-    ] = None,
+    resume: options.Resume = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run at --out.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
@@ -86,7 +79,7 @@ def train(
     from ..plan import carry_out
     from .progress import photo_progress
 
-    folder = _folder(out, resume)
+    folder = options.folder_of(out, resume)
     if {"backbone", "network"} <= given:
         raise typer.BadParameter("give --backbone or --network, not both", param_hint="--network")
     if recipe is not None:
@@ -105,15 +98,6 @@ def train(
         )
     if not quiet:
         show_run(result)
-
-
-def _folder(out: Path | None, resume: Path | None) -> Path:
-    if out is not None and resume is not None and out != resume:
-        raise typer.BadParameter("give --out or --resume, not two folders", param_hint="--resume")
-    folder = out or resume
-    if folder is None:
-        raise typer.BadParameter("give the run directory to write", param_hint="--out")
-    return folder
 
 
 def _with_recipe(recipe: str, plan: Plan, given: set[str]) -> Plan:

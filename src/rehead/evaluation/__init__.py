@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .account import ClassAccount, Evaluation, evaluate
-from .charts import strength_chart
+from .charts import curves_chart, strength_chart
 from .comparison import Comparison, Contender, Cost, compare_answers, write_comparison
 from .intervals import Interval, mean_interval, proportion
 from .metrics import unanswered
@@ -23,6 +23,7 @@ __all__ = [
     "TakenOut",
     "compare_answers",
     "confident_mistakes",
+    "curves_chart",
     "evaluate",
     "mean_interval",
     "proportion",

@@ -147,7 +147,7 @@ def strength_chart(
 
 
 def curves_chart(curves: Sequence[Mapping[str, Any]], quantity: str) -> str:
-    """A network's "loss" or "accuracy" epoch by epoch, on the photos trained on and on those held out.
+    """A network's "loss", "error" or "accuracy" by epoch, on the photos trained on and on those held out.
 
     `curves` holds mappings with "epoch" from 1, and "train_" and "val_" before both names; the epoch of
     the least validation loss is marked.
@@ -160,7 +160,7 @@ def curves_chart(curves: Sequence[Mapping[str, Any]], quantity: str) -> str:
         name = "share that is right"
     else:
         low, high = 0.0, max(1.04 * min(max(values), _CLIPPED * values[0]), 1e-6)
-        text, name = (lambda loss: f"{loss:.3g}"), "loss"
+        text, name = (lambda value: f"{value:.3g}"), quantity
     x = _linear(1, max(len(curves), 2), _LEFT + 8, _RIGHT - 8)
     y = _linear(max(low, 0.0), high, _BOTTOM, _TOP)
     step = max(1, math.ceil(len(curves) / 10))

@@ -44,7 +44,7 @@ __all__ = [
     "ScoreIntervals",
     "f1_interval",
     "group_codes",
-    "log_loss_difference",
+    "mean_difference",
     "mean_interval",
     "mean_log_loss",
     "paired_difference",
@@ -210,10 +210,10 @@ def mean_log_loss(y: Ints, p: Floats, codes: Ints, *, seed: int = 0) -> Interval
     return _mean(metrics.photo_log_loss(y, p), metrics.MOST_LOG_LOSS, codes, seed)
 
 
-def log_loss_difference(
+def mean_difference(
     losses: ArrayLike, others: ArrayLike, groups: ArrayLike | None = None, *, seed: int = 0
 ) -> Interval:
-    """Mean of `losses` less that of `others`, log losses (n,) of the same photos; studentised bootstrap."""
+    """Mean of `losses` less that of `others`, numbers (n,) of the same photos; studentised bootstrap."""
     change = np.asarray(losses, dtype=np.float64) - np.asarray(others, dtype=np.float64)
     most = float(np.abs(change).max(initial=0.0)) + 1
     shifted = _mean(change + most, 2 * most, group_codes(groups, len(change)), seed)

@@ -312,6 +312,9 @@ class KeypointRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         write_keypoints(path, self._graph, {**self._manifest(), **(extra or {})})
 
+    def write_logs(self, folder: Path) -> None:
+        """Write what a training has logged into a run's folder; here nothing is trained."""
+
     def _manifest(self) -> dict[str, Any]:
         return {
             "preprocess": self._preprocess.to_dict(),

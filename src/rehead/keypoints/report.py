@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..atomic import write_text
 from ..errors import ReheadError
-from ..evaluation import render, strength_chart
+from ..evaluation import curves_chart, render, strength_chart
 from ..images import thumbnail
 from .account import Account, Score
 from .annotations import Annotations
@@ -42,6 +42,7 @@ def write_keypoint_report(
     steps: Sequence[Step] = (),
     cautions: Sequence[str] = (),
     notes: Sequence[str] = (),
+    training: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the report, whole or not at all (OutputError).
 
@@ -58,6 +59,8 @@ def write_keypoint_report(
         Folded out on demand.
     steps : sequence of Step
         The search, where the model was fitted in this run.
+    training : mapping, optional
+        How a network was trained, as `TrainedKeypoints.training_`.
     """
     known = np.flatnonzero(~np.isnan(account.errors))
     order = known[np.argsort(-account.errors[known], kind="stable")]
@@ -87,6 +90,8 @@ def write_keypoint_report(
         face=_face(rows, account.per_point),
         galleries=galleries,
         paths=_paths(steps),
+        learning=_learning(training),
+        learning_sentence=training.get("sentence") if training else None,
         cautions=[*cautions, *account.cautions],
         notes=[*rows.notes, *notes],
         unreadable=rows.unreadable,
@@ -189,6 +194,14 @@ def _face(rows: Annotations, errors: NDArray[np.float64]) -> str:
         f'<svg class="facemap" viewBox="0 0 {_FACE} {height:.0f}" role="img" aria-label="Errors">'
         f"{''.join(circles)}</svg>"
     )
+
+
+def _learning(training: Mapping[str, Any] | None) -> list[str]:
+    """Charts of the error, and of the loss where that is another number."""
+    if not training:
+        return []
+    quantities = ("error",) if training["options"]["loss"] == "l1" else ("error", "loss")
+    return [curves_chart(training["curves"], quantity) for quantity in quantities]
 
 
 def _paths(steps: Sequence[Step]) -> list[tuple[str, str, list[tuple[str, str]]]]:

@@ -5,6 +5,7 @@ metrics.json     how good it is, each number with its interval over people
 splits.csv       which photo stood in which fold, and in which group
 predictions.csv  the held-out points of each photo, in the form that training takes
 report.html      the same for people, one file
+logs/            of a network's training: curves.csv and TensorBoard's events
 run.json         command, versions, digests, times
 """
 
@@ -14,7 +15,7 @@ import csv
 import datetime
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,8 @@ class KeypointRun:
         Name and reason of each photo that was left out.
     seconds : dict of str to float
         Time of each step.
+    training : dict
+        How a network was trained, as `TrainedKeypoints.training_`; empty where none was.
     """
 
     folder: Path | None
@@ -59,6 +62,7 @@ class KeypointRun:
     notes: list[str]
     unreadable: list[tuple[str, str]]
     seconds: dict[str, float]
+    training: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able record."""
@@ -67,6 +71,7 @@ class KeypointRun:
             "cautions": self.cautions,
             "notes": self.notes,
             "unreadable": [{"photo": name, "reason": reason} for name, reason in self.unreadable],
+            **({"training": self.training} if self.training else {}),
         }
 
 
@@ -121,15 +126,21 @@ def train_keypoints(
     fold = folds(np.zeros(len(used), dtype=int), used.groups, count=model.cv, seed=model.random_state)
     split = digest(used.ids, used.groups.tolist(), fold.tolist())
     run = KeypointRun(
-        folder, account, model.cautions_, list(rows.notes), list(rows.unreadable), clock.seconds
+        folder,
+        account,
+        model.cautions_,
+        list(rows.notes),
+        list(rows.unreadable),
+        clock.seconds,
+        model.training_,
     )
     record = _record(model, rows, command, split)
     with atomic.replacing_folder(folder) as beside:
         _write_splits(beside / "splits.csv", used, fold)
         atomic.write_text(beside / "predictions.csv", written_csv(shown_rows.ids, predicted[shown]))
-        trained = {"training": model.training_} if model.training_ else {}
-        write_json(beside / "metrics.json", {**run.to_dict(), "path": _path(model), **trained})
+        write_json(beside / "metrics.json", {**run.to_dict(), "path": _path(model)})
         summary = {score.name: score.interval.to_dict() for score in account.scores}
+        model.write_logs(beside)
         model.save(beside / "model.onnx", extra={"split": split, "metrics": summary})
         clock.lap("model file")
         write_keypoint_report(
@@ -143,6 +154,7 @@ def train_keypoints(
             facts=_facts(model, rows),
             steps=model.cascade_.path,
             cautions=model.cautions_,
+            training=model.training_,
         )
         clock.lap("report")
         write_json(beside / "run.json", {**record, "seconds": clock.seconds})
@@ -188,7 +200,7 @@ def _record(
         "options": {
             name: os.fspath(value) if isinstance(value, os.PathLike) else value
             for name, value in model.get_params(deep=False).items()
-            if name not in ("progress", "options")  # those of a training stand in metrics.json
+            if name not in ("progress", "options", "work")  # those of a training stand in metrics.json
         },
         "unreadable": [{"photo": name, "reason": reason} for name, reason in rows.unreadable],
         "cautions": model.cautions_,

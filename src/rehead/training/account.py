@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ..evaluation.intervals import Interval, mean_difference
 from .fit import Trained
 from .judge import Judged, Verdict
 from .networks import Network, count_parameters
 from .options import TrainingOptions
 
-__all__ = ["account"]
+__all__ = ["account", "account_of_points"]
 
 
 def account(
@@ -75,3 +80,70 @@ def _difference(verdict: Verdict) -> str:
     loss = verdict.log_loss
     ends = f"a difference of {loss.value:+.3f}, 95 % interval {loss.low:+.3f} to {loss.high:+.3f}"
     return (ends if verdict.sure else f"{ends}: it may be chance").replace("-", "\N{MINUS SIGN}")
+
+
+def account_of_points(
+    network: Network,
+    options: Mapping[str, Any],
+    trained: Trained,
+    errors: NDArray[np.float64],
+    closed: NDArray[np.float64],
+    groups: NDArray[np.str_],
+    *,
+    always: bool,
+) -> dict[str, Any]:
+    """The training of a network that places points, beside the closed form.
+
+    Parameters
+    ----------
+    errors, closed : float64 ndarray (n,)
+        Mean absolute errors of the validation photos, in units of the photo's sides, by the trained
+        network and by the closed form.
+    groups : ndarray (n,)
+        Whom they show.
+    always : bool
+        Whether the network is kept even where it is worse.
+    """
+    total, trainable = count_parameters(network)
+    difference = mean_difference(errors, closed, groups)
+    kept = always or difference.value < 0
+    return {
+        "network": network.name,
+        "options": dict(options),
+        "size": network.preprocess.size,
+        "parameters": {"total": total, "trained": trainable},
+        "curves": [asdict(epoch) for epoch in trained.curves],
+        "head_curves": [asdict(epoch) for epoch in trained.head_curves],
+        "best_epoch": trained.best,
+        "epochs_resumed": trained.resumed,
+        "validation": {
+            "photos": len(errors),
+            "network": round(float(errors.mean()), 6),
+            "closed form": round(float(closed.mean()), 6),
+            "difference": difference.to_dict(),
+        },
+        "kept": "network" if kept else "closed form",
+        "sentence": _sentence_of_points(errors, closed, difference, kept, trained),
+    }
+
+
+def _sentence_of_points(
+    errors: NDArray[np.float64],
+    closed: NDArray[np.float64],
+    difference: Interval,
+    kept: bool,
+    trained: Trained,
+) -> str:
+    sure = difference.low > 0 or difference.high < 0
+    verb = "did not beat" if difference.value >= 0 else "beat" if sure else "did better than"
+    ends = f"95 % interval {100 * difference.low:+.2f} to {100 * difference.high:+.2f}"
+    away = f"a difference of {100 * difference.value:+.2f}, {ends}{'' if sure else ': it may be chance'}"
+    away = away.replace("-", "\N{MINUS SIGN}")
+    told = (
+        f"On {len(errors)} validation photos the trained network {verb} the closed form: coordinates off by "
+        f"{100 * errors.mean():.2f} % of the side against {100 * closed.mean():.2f} % "
+        f"({away}); {'the network' if kept else 'the closed form'} is kept."
+    )
+    if len(trained.curves) > 1:
+        told += " Each half of these photos was judged at the epoch that the other half chose."
+    return f"{told} The weights are those of epoch {trained.best} of {len(trained.curves)}."

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,12 @@ from .augment import augmentation
 from .export import on_the_engine
 from .networks import Network
 
-__all__ = ["batches", "decode", "frozen_maps", "step_seed"]
+__all__ = ["Order", "Rows", "batches", "decode", "frozen_maps", "step_seed", "write_maps"]
 
 _AT_ONCE = 16  # photos whose activations and maps are held, so that they stay small
 
 Batch = tuple[int, list[int]]
+Look = Callable[[list[int]], torch.Tensor]
 Told = Callable[[int], None]
 
 
@@ -66,21 +67,46 @@ def frozen_maps(
 
     With `part`, what that part of the trunk gives: normalised photos (N, 3, S, S) to a tensor (N, ...).
     """
-    run = part or network.trunk
     views = 0 if augment == "none" else views
-    network.eval()
-    device = network.linear.weight.device
     data = [_Photos(pixels, None, augment if view else "none", seed) for view in range(views + 1)]
-    first, _ = data[0][0, [0]]
+    looks = [partial(_look, photos, view) for view, photos in enumerate(data)]
+    write_maps(network, looks, len(data[0]), to, part=part)
+
+
+def _look(photos: _Photos, view: int, rows: list[int]) -> torch.Tensor:
+    return photos[view, rows][0]
+
+
+def write_maps(
+    network: Network,
+    looks: Sequence[Look],
+    count: int,
+    to: Path,
+    *,
+    part: Callable[[torch.Tensor], torch.Tensor] | None = None,
+) -> None:
+    """Write what the trunk gives for views of `count` photos: float32 (views, count, ...), one .npy file.
+
+    Parameters
+    ----------
+    looks : sequence of callable
+        One a view: rows to uint8 (N, 3, S, S).
+    part : callable, optional
+        Part of the trunk that is run instead: normalised photos (N, 3, S, S) to a tensor (N, ...).
+    """
+    run = part or network.trunk
+    network.eval()
+    device = next(network.parameters()).device
+    first = looks[0]([0])
     with torch.inference_mode():
         shape = tuple(run(network.normalised(first.to(device))).shape[1:])
     quick = on_the_engine(network, run, shape) if device.type == "cpu" else None
-    whole = (views + 1, len(data[0]), *shape)
+    whole = (len(looks), count, *shape)
     out: NDArray[np.float32] = np.lib.format.open_memmap(to, mode="w+", dtype=np.float32, shape=whole)
     with ThreadPoolExecutor(processors()) as pool:
-        for view, start in product(range(views + 1), range(0, len(data[0]), _AT_ONCE)):
-            rows = list(range(start, min(start + _AT_ONCE, len(data[0]))))
-            photos, _ = data[view][view, rows]
+        for view, start in product(range(len(looks)), range(0, count, _AT_ONCE)):
+            rows = list(range(start, min(start + _AT_ONCE, count)))
+            photos = looks[view](rows)
             if quick:
                 seen = np.ascontiguousarray(photos.numpy().transpose(0, 2, 3, 1))
                 for row, maps in zip(rows, pool.map(quick, np.split(seen, len(rows))), strict=True):
@@ -111,11 +137,11 @@ def batches(
     of `frozen_maps`, a random view of each where shuffled; and int64 (N,).
     """
     data: Dataset[Any] = _Maps(file, target, seed, shuffle) if maps else _Photos(file, target, augment, seed)
-    order = _Order(rows, size, seed, shuffle, share)
+    order = Order(rows, size, seed, shuffle, share)
     return DataLoader(data, batch_size=None, sampler=order, num_workers=workers)
 
 
-class _Order(Sampler[Batch]):
+class Order(Sampler[Batch]):
     """Epoch and rows of each batch. Lightning calls `set_epoch`."""
 
     def __init__(
@@ -125,6 +151,7 @@ class _Order(Sampler[Batch]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
+        """Say which epoch comes next."""
         self.epoch = epoch
 
     def _batches(self) -> list[list[int]]:
@@ -147,8 +174,8 @@ class _Order(Sampler[Batch]):
         return len(self._batches())
 
 
-class _Rows(Dataset[Any]):
-    """Rows of a .npy file, which each worker opens for itself."""
+class Rows(Dataset[Any]):
+    """Rows of a .npy file, `array`, which each worker opens for itself."""
 
     def __init__(self, file: Path, target: NDArray[np.intp] | None, seed: int) -> None:
         self.file, self.seed = file, seed
@@ -156,14 +183,16 @@ class _Rows(Dataset[Any]):
 
     @cached_property
     def array(self) -> NDArray[Any]:
+        """The file, mapped."""
         array: NDArray[Any] = np.load(self.file, mmap_mode="r")
         return array
 
     def classes(self, rows: list[int]) -> torch.Tensor | None:
+        """Classes of these rows, where they are known."""
         return None if self.target is None else self.target[rows]
 
 
-class _Photos(_Rows):
+class _Photos(Rows):
     def __init__(self, file: Path, target: NDArray[np.intp] | None, augment: str, seed: int) -> None:
         super().__init__(file, target, seed)
         self.augment = None if augment == "none" else augmentation(augment)
@@ -182,7 +211,7 @@ class _Photos(_Rows):
         return photos, self.classes(rows)
 
 
-class _Maps(_Rows):
+class _Maps(Rows):
     def __init__(self, file: Path, target: NDArray[np.intp], seed: int, shuffle: bool) -> None:
         super().__init__(file, target, seed)
         self.shuffle = shuffle

@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,14 @@ from ..engine import open_session
 from ..errors import WeightsError
 from .networks import Network
 
-__all__ = ["export_trunk", "frozen_backbone", "on_the_engine", "torch_features", "trained_backbone"]
+__all__ = [
+    "export_part",
+    "export_trunk",
+    "frozen_backbone",
+    "on_the_engine",
+    "torch_features",
+    "trained_backbone",
+]
 
 _EXPORT_VERSION = 1  # raised when the same network is exported as another graph
 _OPSET = 17  # as all graphs of the core, see graphs.layers
@@ -83,7 +90,37 @@ def export_trunk(network: Network) -> bytes:
     """
     still = copy.deepcopy(network).cpu().eval().requires_grad_(False)  # as constants of the graph
     graph = _graph_of(still, _Part(still.features), (network.linear.in_features,))
-    _check_parity(still, graph)
+    _check_parity(still, graph, still.features)
+    return graph
+
+
+def export_part(
+    network: Network, part: Callable[[torch.Tensor], torch.Tensor], widths: Sequence[int]
+) -> bytes:
+    """Some function of a network's photos as an ONNX model.
+
+    Parameters
+    ----------
+    network : Network
+        On the processor, in eval mode, without gradients; `part` belongs to it.
+    part : callable
+        Normalised photos (N, 3, S, S) to numbers (N, D).
+    widths : sequence of int
+        D in parts, numbers of a kind each.
+
+    Returns
+    -------
+    bytes
+        Serialised ONNX: `image` uint8 (N, S, S, 3) RGB to `trained`, float32 (N, D).
+
+    Raises
+    ------
+    WeightsError
+        torch cannot export it, or the engine and torch differ by more than 1e-4 of the largest number of a
+        part, or of 1.
+    """
+    graph = _graph_of(network, _Part(part), (sum(widths),))
+    _check_parity(network, graph, part, widths)
     return graph
 
 
@@ -168,13 +205,21 @@ def _difference(found: NDArray[np.float32], expected: NDArray[np.float32]) -> fl
     return float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
 
 
-def _check_parity(network: Network, graph: bytes) -> None:
+def _check_parity(
+    network: Network,
+    graph: bytes,
+    part: Callable[[torch.Tensor], torch.Tensor],
+    widths: Sequence[int] = (),
+) -> None:
     """On random pixels; of three photos, where the trace had two, so that a fixed batch shows."""
     size = network.preprocess.size
     pixels = np.random.default_rng(0).integers(0, 256, (3, size, size, 3), dtype=np.uint8)
-    expected = torch_features(network, pixels)
+    with torch.inference_mode():
+        photos = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
+        expected = part(network.normalised(photos)).numpy()
     (found,) = open_session(graph, threads=1).run(None, {"image": pixels})
-    difference = _difference(found, expected)
+    parts = [np.split(numbers, np.cumsum(widths)[:-1], axis=1) for numbers in (found, expected)]
+    difference = max(_difference(*pair) for pair in zip(*parts, strict=True))
     if not difference <= _PARITY:
         raise WeightsError(
             f"{network.name}: the exported network differs from torch by {difference:.1e}, more than "

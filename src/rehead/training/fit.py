@@ -18,53 +18,37 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import math
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
-import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.fabric.utilities.warnings import PossibleUserWarning
-from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
 
 from .. import atomic
 from ..errors import DataError, OutputError
-from .batches import decode, frozen_maps
+from ..run_directory import TRAINING, holds_training
 from .beginning import Beginning, frozen_beginning
-from .loop import (
-    LAST,
-    Epoch,
-    Keep,
-    Loop,
-    TrainingPhotos,
-    WholeFiles,
-    best_of,
-    curves_in,
-    finished,
-    held_in,
-    weights_file,
-)
+from .classes import TrainingPhotos
+from .keeping import LAST, Epoch, best_of, curves_in, finished, held_in, weights_file
+from .loop import Loop
+from .machine import machine, new_trainer, quietly
 from .networks import Network, build, choose_trained
 from .options import TrainingOptions
 
 __all__ = [
-    "Epoch",
+    "Subject",
     "Trained",
     "TrainingPhotos",
-    "holds_training",
     "last_layer",
     "new_network",
     "start_head",
     "train_network",
 ]
 
-_RECORD = "training.json"
 _HEAD = "head"
 _MOST_KEPT = 4 * 2**30  # bytes of maps in a work folder: more is not taken from a disk without being asked
 _NO_OPTIONS = {
@@ -75,6 +59,44 @@ _NO_OPTIONS = {
 _FREE = ("epochs", "patience", "precision", "accelerator", "devices")  # may differ when a run is continued
 
 
+class Subject(Protocol):
+    """What is learnt: photos, what is known of them, and which are held out."""
+
+    epoch_kind: ClassVar[type[Epoch]]
+
+    @property
+    def validation(self) -> NDArray[np.bool_]:
+        """Which are held out, (n,)."""
+
+    def pixels(self, network: Network, to: Path) -> None:
+        """Write the photos, prepared, as one .npy file."""
+
+    def maps(
+        self,
+        network: Network,
+        pixels: Path,
+        to: Path,
+        options: TrainingOptions,
+        *,
+        views: int,
+        seed: int,
+        beginning: Beginning | None,
+    ) -> None:
+        """Write what the frozen trunk, or its beginning, gives for them and for views of them."""
+
+    def loop(
+        self,
+        network: Network,
+        options: TrainingOptions,
+        file: Path,
+        *,
+        seed: int,
+        pretrained: bool,
+        begun: bool = False,
+    ) -> Loop:
+        """The loop that learns from `file`, which holds pixels or maps."""
+
+
 @dataclass(frozen=True)
 class Trained:
     """How the training went; the network holds the weights of the best epoch.
@@ -82,10 +104,11 @@ class Trained:
     Parameters
     ----------
     curves : tuple of Epoch
+        Of the kind that the photos have.
     best : int
         Number of the epoch with the least validation loss.
-    held : float32 ndarray (E, n, K)
-        Logits of the validation photos after each epoch.
+    held : float32 ndarray (E, n, ...)
+        Answers for the validation photos after each epoch: logits (E, n, K), or points (E, n, K, 2).
     resumed : int
         Epochs that were there already.
     logs : mapping of str to bytes
@@ -132,20 +155,14 @@ def last_layer(network: Network) -> tuple[NDArray[np.float32], NDArray[np.float3
     return linear.weight.detach().numpy().T.copy(), linear.bias.detach().numpy().copy()
 
 
-def holds_training(work: Path) -> bool:
-    """Whether a training was begun in that folder."""
-    return (work / _RECORD).is_file()
-
-
 def train_network(
     network: Network,
-    photos: TrainingPhotos,
+    photos: Subject,
     options: TrainingOptions,
     *,
     work: Path,
     identity: Mapping[str, Any],
     pretrained: bool,
-    balanced: bool = False,
     seed: int = 0,
     resume: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -159,7 +176,8 @@ def train_network(
     ----------
     network : Network
         What is trained in it is chosen here, by `options.train`.
-    photos : TrainingPhotos
+    photos : Subject
+        TrainingPhotos, or PointPhotos for keypoints.
     options : TrainingOptions
     work : Path
         Folder of its own; made where it is missing.
@@ -167,8 +185,6 @@ def train_network(
         JSON: what a training must have in common with the one it continues, besides the options.
     pretrained : bool
         Whether the network starts from pretrained weights; sets the learning rate where none is given.
-    balanced : bool
-        Whether every class weighs the same.
     seed : int
     resume : bool
         Continue the training in `work`, if there is one.
@@ -190,10 +206,10 @@ def train_network(
     """
     if not photos.validation.any() or photos.validation.all():
         raise DataError("training needs photos to learn from and others for validation; add photos")
-    accelerator, precision = _machine(options)
+    accelerator, precision = machine(options)
     still = options.keeps_statistics(pretrained=pretrained)
     choose_trained(network, options.train, keep_statistics=still)
-    record = {**identity, "seed": seed, "balanced": balanced, "options": options.to_dict()}
+    record = {**identity, "seed": seed, "options": options.to_dict()}
     _begin(work, record, resume)
     head_curves: tuple[Epoch, ...] = ()
     if pretrained and options.head != "linear" and options.train != "frozen":
@@ -205,44 +221,27 @@ def train_network(
                 work=work / _HEAD,
                 identity=identity,
                 pretrained=False,  # the head is not
-                balanced=balanced,
                 seed=seed,
                 resume=True,
                 progress=_part(progress, 0, 2),
             )
             choose_trained(network, options.train, keep_statistics=still)
-        head_curves = tuple(curves_in(work / _HEAD / LAST))
+        head_curves = tuple(curves_in(work / _HEAD / LAST, photos.epoch_kind))
         progress = _part(progress, 1, 2)
-    with _quietly(), torch.random.fork_rng():
+    with quietly(), torch.random.fork_rng():
         torch.manual_seed(seed)
-        beginning = _beginning(network, len(photos.paths), options)
+        beginning = _beginning(network, len(photos.validation), options)
         file = _inputs(network, beginning, photos, options, work, seed, accelerator)
-        module = Loop(network, photos, options, file, balanced, seed, pretrained, begun=beginning is not None)
+        begun = beginning is not None
+        module = photos.loop(network, options, file, seed=seed, pretrained=pretrained, begun=begun)
         last = work / LAST
-        done = curves_in(last) if last.is_file() else []
+        done = curves_in(last, photos.epoch_kind) if last.is_file() else []
         if not finished(done, options):
             module.progress = progress
-            trainer = pl.Trainer(
-                accelerator="gpu" if accelerator == "cuda" else accelerator,
-                devices=options.devices,
-                strategy="ddp_spawn" if options.devices > 1 else "auto",
-                precision={"32": "32-true"}.get(precision, precision),
-                max_epochs=options.epochs,
-                gradient_clip_val=options.clip or None,
-                callbacks=[Keep(work, options)],
-                plugins=[WholeFiles()],
-                logger=[TensorBoardLogger(work, name="", version="logs")],
-                default_root_dir=work,
-                use_distributed_sampler=False,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-                enable_checkpointing=True,
-                num_sanity_val_steps=0,
-                log_every_n_steps=1,
-            )
+            trainer = new_trainer(options, work, accelerator, precision)
             with beginning.passed_over() if beginning else contextlib.nullcontext():
                 trainer.fit(module, ckpt_path=last if last.is_file() else None)
-    return _best_of(network, work, len(done), head_curves)
+    return _best_of(network, photos, work, len(done), head_curves)
 
 
 def _part(progress: Callable[[int, int], None] | None, part: int, parts: int) -> Any:
@@ -250,8 +249,10 @@ def _part(progress: Callable[[int, int], None] | None, part: int, parts: int) ->
     return progress and (lambda done, total: progress(part * total + done, parts * total))
 
 
-def _best_of(network: Network, work: Path, resumed: int, head_curves: tuple[Epoch, ...]) -> Trained:
-    curves = curves_in(work / LAST)
+def _best_of(
+    network: Network, photos: Subject, work: Path, resumed: int, head_curves: tuple[Epoch, ...]
+) -> Trained:
+    curves = curves_in(work / LAST, photos.epoch_kind)
     best = best_of(curves)
     state = torch.load(work / weights_file(best), map_location="cpu", weights_only=True)
     network.cpu().load_state_dict(state)
@@ -261,25 +262,9 @@ def _best_of(network: Network, work: Path, resumed: int, head_curves: tuple[Epoc
     return Trained(tuple(curves), best.epoch, held_in(work / LAST), resumed, logs, head_curves)
 
 
-def _machine(options: TrainingOptions) -> tuple[str, str]:
-    """Accelerator and precision, those of "auto" found out."""
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    accelerator: str = options.accelerator
-    if accelerator == "auto":
-        accelerator = next(name for name, ok in there.items() if ok)
-    elif not there[accelerator]:
-        raise DataError(f"accelerator {accelerator} is not available here; use --accelerator auto or cpu")
-    precision: str = options.precision
-    if precision == "auto":
-        precision = "bf16-mixed" if accelerator == "cuda" and torch.cuda.is_bf16_supported() else "32"
-    if precision == "16-mixed" and accelerator == "cpu":
-        raise DataError("precision 16-mixed needs a graphics processor; use bf16-mixed or 32")
-    return accelerator, precision
-
-
 def _begin(work: Path, record: Mapping[str, Any], resume: bool) -> None:
     """Make the folder ready, or check that what is there is the same training."""
-    path = work / _RECORD
+    path = work / TRAINING
     if holds_training(work):
         if not resume:
             raise OutputError(
@@ -316,31 +301,25 @@ def _difference(name: str, was: Any, is_: Any) -> str:
 def _inputs(
     network: Network,
     beginning: Beginning | None,
-    photos: TrainingPhotos,
+    photos: Subject,
     options: TrainingOptions,
     work: Path,
     seed: int,
     device: str,
 ) -> Path:
     """The file that is trained from: pixels, or maps where the trunk or its beginning is frozen."""
+    pixels, maps = work / "photos.npy", work / "maps.npy"
     with atomic.output_errors(work):
-        decode(photos.paths, network.preprocess, work / "photos.npy")
+        photos.pixels(network, pixels)
         if options.train != "frozen" and beginning is None:
-            return work / "photos.npy"
+            return pixels
         network.to(device)
         try:
-            frozen_maps(
-                network,
-                work / "photos.npy",
-                work / "maps.npy",
-                augment=options.augment,
-                views=_views(options),
-                seed=seed,
-                part=beginning.maps if beginning else None,
-            )
+            views = _views(options)
+            photos.maps(network, pixels, maps, options, views=views, seed=seed, beginning=beginning)
         finally:
             network.cpu()
-    return work / "maps.npy"
+    return maps
 
 
 def _views(options: TrainingOptions) -> int:
@@ -356,20 +335,3 @@ def _beginning(network: Network, photos: int, options: TrainingOptions) -> Begin
     if beginning and 4 * photos * (1 + _views(options)) * math.prod(beginning.shape) > _MOST_KEPT:
         return None
     return beginning
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Without Lightning's banners and advice, which are about choices that were made here on purpose."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"lightning\.")
-            warnings.filterwarnings("ignore", category=PossibleUserWarning)
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -11,6 +11,7 @@ temperature from the same photos, whose small advantage cancels in the differenc
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +21,9 @@ from numpy.typing import NDArray
 from ..calibration import fit_temperature, log_loss, softmax
 from ..datasets import folds
 from ..evaluation import metrics
-from ..evaluation.intervals import Interval, log_loss_difference, paired_difference
+from ..evaluation.intervals import Interval, mean_difference, paired_difference
 
-__all__ = ["Judged", "Verdict", "compare", "held_out_logits", "judge"]
+__all__ = ["Judged", "Verdict", "across_halves", "compare", "held_out_logits", "judge"]
 
 
 @dataclass(frozen=True)
@@ -109,13 +110,39 @@ def held_out_logits(
     float32 ndarray (n, K)
     """
     half = folds(y, group, count=2, seed=seed) == 1
-    logits = np.empty_like(each_epoch[0])
+
+    def loss(logits: NDArray[np.float32], rows: NDArray[np.bool_]) -> float:
+        return log_loss(logits[rows], y[rows], weight[rows])
+
+    return across_halves(each_epoch, half, loss)
+
+
+def across_halves(
+    each_epoch: NDArray[np.float32],
+    half: NDArray[np.bool_],
+    loss: Callable[[NDArray[np.float32], NDArray[np.bool_]], float],
+) -> NDArray[np.float32]:
+    """Answers for each photo at the epoch that photos of the other half chose.
+
+    Parameters
+    ----------
+    each_epoch : float32 ndarray (E, n, ...)
+        Answers for the validation photos after every epoch.
+    half : bool ndarray (n,)
+    loss : callable
+        Answers (n, ...) and rows (n,) to the mean loss of those rows; the epoch of the least is chosen.
+
+    Returns
+    -------
+    float32 ndarray (n, ...)
+    """
+    answers = np.empty_like(each_epoch[0])
     for own in (half, ~half):
         other = ~own if not own.all() else own  # too few photos for two halves
         if own.any():
-            losses = [log_loss(epoch[other], y[other], weight[other]) for epoch in each_epoch]
-            logits[own] = each_epoch[int(np.argmin(losses))][own]
-    return logits
+            losses = [loss(epoch, other) for epoch in each_epoch]
+            answers[own] = each_epoch[int(np.argmin(losses))][own]
+    return answers
 
 
 def judge(logits: NDArray[np.floating], y: NDArray[np.intp], weight: NDArray[np.float64]) -> Judged:
@@ -129,5 +156,5 @@ def compare(trained: Judged, frozen: Judged, group: NDArray[np.intp]) -> Verdict
     """The difference between two judgements of the same photos; those of one group (n,) count together."""
     return Verdict(
         paired_difference(trained.right, frozen.right, group),
-        log_loss_difference(trained.losses, frozen.losses, group),
+        mean_difference(trained.losses, frozen.losses, group),
     )

@@ -1,236 +1,102 @@
-"""What happens in an epoch, and what is kept after it."""
+"""What happens in an epoch, whatever is learnt in it."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.plugins.io import TorchCheckpointIO
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn import functional
 
-from .. import atomic
-from ..calibration import log_loss
 from ..engine import processors
 from ..errors import TrainingError
-from ..heads.select import balanced_weights
-from .batches import batches, step_seed
+from .batches import step_seed
+from .keeping import Epoch
 from .networks import Network, parameter_groups
 from .options import TrainingOptions
 
-__all__ = [
-    "LAST",
-    "Epoch",
-    "Keep",
-    "Loop",
-    "TrainingPhotos",
-    "WholeFiles",
-    "best_of",
-    "curves_in",
-    "finished",
-    "held_in",
-    "weights_file",
-]
+__all__ = ["Loop"]
 
-LAST = "last.ckpt"
 _MOST_WORKERS = 8  # processes that augment for one accelerator
 _MOMENTUM = 0.9  # of SGD, as in nearly all published recipes
 
-
-@dataclass(frozen=True)
-class Epoch:
-    """How an epoch went.
-
-    Parameters
-    ----------
-    epoch : int
-        From 1.
-    train_loss, train_accuracy : float
-        Mean over the epoch's batches, augmented and with dropout, as they were trained on.
-    val_loss, val_accuracy : float
-        Of the validation photos after the epoch; loss in nats.
-    rate : float
-        Learning rate of the head at the end.
-    seconds : float
-    """
-
-    epoch: int
-    train_loss: float
-    train_accuracy: float
-    val_loss: float
-    val_accuracy: float
-    rate: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class TrainingPhotos:
-    """What is trained on: n photos, their class 0..K-1, and which are held out for validation."""
-
-    paths: Sequence[Path]
-    target: NDArray[np.intp]
-    validation: NDArray[np.bool_]
-
-
-def best_of(curves: Sequence[Epoch]) -> Epoch:
-    """The epoch with the least validation loss."""
-    return min(curves, key=lambda epoch: epoch.val_loss)
-
-
-def finished(curves: Sequence[Epoch], options: TrainingOptions) -> bool:
-    """Whether there is nothing more to do: all epochs, or no better one for too long."""
-    if not curves:
-        return False
-    waited = len(curves) - best_of(curves).epoch
-    return len(curves) >= options.epochs or (options.patience > 0 and waited >= options.patience)
-
-
-def curves_in(checkpoint: Path) -> list[Epoch]:
-    """The epochs that a state holds."""
-    return _epochs_in(checkpoint)[0]
-
-
-def held_in(checkpoint: Path) -> NDArray[np.float32]:
-    """Logits of the validation photos after each epoch that a state holds, float32 (E, n, K)."""
-    return np.stack([logits.numpy() for logits in _epochs_in(checkpoint)[1]])
-
-
-def _epochs_in(checkpoint: Path) -> tuple[list[Epoch], list[torch.Tensor]]:
-    try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-        return [Epoch(**epoch) for epoch in state["curves"]], state["held"]
-    except Exception as error:  # a file of another program, or a damaged one
-        raise TrainingError(
-            f"{checkpoint}: not a state of a training by rehead; remove it to start that training anew"
-        ) from error
-
-
-def weights_file(epoch: Epoch) -> str:
-    """Name of the file of that epoch's weights."""
-    return f"best-{epoch.epoch}.pt"
-
-
-class WholeFiles(TorchCheckpointIO):
-    """Checkpoints that are there whole or not at all, wherever temporary files lie."""
-
-    def save_checkpoint(
-        self,
-        checkpoint: dict[str, Any],
-        path: Any,
-        storage_options: Any = None,  # noqa: ARG002
-    ) -> None:
-        """Write a state beside its place and move it there."""
-        with atomic.replacing(path) as beside:
-            torch.save(checkpoint, beside)
-
-    def load_checkpoint(self, path: Any, *_: Any, **__: Any) -> dict[str, Any]:
-        """Read a state: tensors and plain values, nothing that could run."""
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        return state
-
-
-class Keep(Checkpoint):
-    """After each epoch: the best weights, then the whole state, then what is no longer needed."""
-
-    def __init__(self, work: Path, options: TrainingOptions) -> None:
-        self.work, self.options = work, options
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Called by Lightning after validation."""
-        curves: list[Epoch] = module.curves
-        best = best_of(curves)
-        if trainer.is_global_zero and best is curves[-1]:
-            buffer = io.BytesIO()
-            torch.save(module.averaged_state(), buffer)
-            atomic.write_bytes(self.work / weights_file(best), buffer.getvalue())
-        trainer.save_checkpoint(self.work / LAST)
-        trainer.should_stop = trainer.should_stop or finished(curves, self.options)
-        if trainer.is_global_zero:
-            _write_curves(self.work / "logs" / "curves.csv", curves)
-            if trainer.logger:
-                numbers = {k: v for k, v in asdict(curves[-1]).items() if k != "epoch"}
-                trainer.logger.log_metrics(numbers, step=curves[-1].epoch)
-            for old in self.work.glob("best-*.pt"):
-                if old.name != weights_file(best):
-                    old.unlink()
-
-
-def _write_curves(path: Path, curves: Sequence[Epoch]) -> None:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(asdict(curves[0])), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(epoch) for epoch in curves)
-    atomic.write_text(path, text.getvalue())
+Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 class Loop(pl.LightningModule):
-    """A network with its data, loss and optimizer, as Lightning takes them."""
+    """A network with its data, loss and optimizer, as Lightning takes them.
+
+    Parameters
+    ----------
+    network : Network
+    validation : bool ndarray (n,)
+        Photos that nothing is learnt from.
+    options : TrainingOptions
+    file : Path
+        Pixels, or maps where the trunk or its beginning is frozen.
+    seed : int
+    pretrained : bool
+        Whether the network starts from pretrained weights; sets the learning rate where none is given.
+    begun : bool
+        Whether the maps are those of the trunk's frozen beginning.
+    """
+
+    epoch_kind: ClassVar[type[Epoch]]
 
     def __init__(
         self,
         network: Network,
-        photos: TrainingPhotos,
+        validation: NDArray[np.bool_],
         options: TrainingOptions,
         file: Path,
-        balanced: bool,
         seed: int,
         pretrained: bool,
-        begun: bool = False,
+        begun: bool,
     ) -> None:
         super().__init__()
-        self.network, self.photos, self.options, self.file, self.seed = network, photos, options, file, seed
-        self.pretrained = pretrained
+        self.network, self.validation, self.options = network, validation, options
+        self.file, self.seed, self.pretrained = file, seed, pretrained
         self.progress: Callable[[int, int], None] | None = None
-        self.curves: list[Epoch] = []
+        self.curves: list[Any] = []
         self.average: dict[str, torch.Tensor] = {}
-        self.held: list[torch.Tensor] = []  # logits of the validation photos, after each epoch
+        self.held: list[torch.Tensor] = []  # answers for the validation photos, after each epoch
         self.frozen, self.begun = options.train == "frozen", begun
         self.maps = self.frozen or begun
-        weight = balanced_weights(photos.target) if balanced else np.ones(len(photos.target))
-        self.row_weight: NDArray[np.float64] = weight
-        of_class = [weight[photos.target == c].mean() for c in range(network.linear.out_features)]
-        self.register_buffer("class_weight", torch.tensor(of_class, dtype=torch.float32), persistent=False)
+
+    @abstractmethod
+    def loss_of(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Loss of a batch, and the other number that the curves show."""
+
+    @abstractmethod
+    def judged(self, answers: torch.Tensor) -> tuple[float, float]:
+        """Both numbers of the validation photos, by the network's answers."""
+
+    @abstractmethod
+    def epoch_of(self, train: tuple[float, float], val: tuple[float, float], **about: Any) -> Epoch:
+        """The record of an epoch: both numbers in training and validation, `epoch`, `rate`, `seconds`."""
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Pixels uint8 (N, 3, S, S), or maps of the frozen trunk or its beginning, to logits (N, K)."""
+        """Pixels uint8 (N, 3, S, S), or maps of the frozen trunk or its beginning, to answers (N, ...)."""
         if self.frozen:
-            return self.network.linear(self.network.neck(inputs))
+            return self.network.head(inputs)
         return self.network(inputs if self.begun else self.network.normalised(inputs))
 
-    # data
+    def share(self) -> tuple[int, int]:
+        """Which of how many processes this is."""
+        return self.trainer.global_rank, self.trainer.world_size
 
-    def train_dataloader(self) -> Any:
-        """Shuffled batches of this process's share."""
+    def workers(self) -> int:
+        """How many processes augment."""
         on_processor = self.device.type == "cpu" or self.maps
-        return batches(
-            self.file,
-            self.photos.target,
-            np.flatnonzero(~self.photos.validation),
-            size=self.options.batch_size,
-            seed=self.seed,
-            augment="none" if self.maps else self.options.augment,
-            maps=self.maps,
-            shuffle=True,
-            share=(self.trainer.global_rank, self.trainer.world_size),
-            workers=0 if on_processor else min(_MOST_WORKERS, processors() // 2),
-        )
-
-    def val_dataloader(self) -> Any:
-        """All validation photos, in every process."""
-        rows = np.flatnonzero(self.photos.validation)
-        size = self.options.batch_size
-        return batches(self.file, self.photos.target, rows, size=size, seed=self.seed, maps=self.maps)
+        return 0 if on_processor else min(_MOST_WORKERS, processors() // 2)
 
     # the average of the weights
 
@@ -276,61 +142,42 @@ class Loop(pl.LightningModule):
 
     def _start(self) -> None:
         self.network.train()
-        self._sums = torch.zeros(3, device=self.device)  # loss, right, photos
+        self._sums = torch.zeros(3, device=self.device)  # both numbers and photos
         self._began = time.perf_counter()
 
-    def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], index: int) -> torch.Tensor:
+    def training_step(self, batch: Batch, index: int) -> torch.Tensor:
         """Loss of a batch."""
         if index == 0:  # a continued run does not call on_train_epoch_start
             self._start()
         torch.manual_seed(step_seed(self.seed, self.current_epoch, index, self.global_rank))
-        inputs, target = batch
-        goal = target
-        if self.options.mixup:
-            inputs, goal = self._mixed(inputs, target)
-        logits = self(inputs)
-        loss = functional.cross_entropy(
-            logits, goal, weight=self.class_weight, label_smoothing=self.options.label_smoothing
-        )
-        n = len(target)
-        right = (logits.detach().argmax(1) == target).sum()
-        self._sums += torch.stack([loss.detach() * n, right, torch.tensor(n, device=self.device)])
+        n = len(batch[1])
+        loss, other = self.loss_of(batch)
+        self._sums += torch.stack([loss.detach() * n, other * n, torch.tensor(n, device=self.device)])
         if self.progress:
-            photos = int((~self.photos.validation).sum())
+            photos = int((~self.validation).sum())
             done = min((index + 1) * self.options.batch_size, photos)
             self.progress(self.current_epoch * photos + done, self.options.epochs * photos)
         return loss
 
-    def _mixed(self, inputs: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        beta = torch.distributions.Beta(self.options.mixup, self.options.mixup)
-        share = float(max(share := float(beta.sample()), 1 - share))  # the batch's own photos weigh more
-        other = torch.randperm(len(target), device=inputs.device)
-        goal = functional.one_hot(target, self.network.linear.out_features).float()
-        mixed = share * inputs.float() + (1 - share) * inputs[other].float()
-        return mixed, share * goal + (1 - share) * goal[other]
-
     def on_validation_epoch_start(self) -> None:
         """Called by Lightning."""
         self._swap()
-        self._logits: list[torch.Tensor] = []
+        self._answers: list[torch.Tensor] = []
 
-    def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], _index: int) -> None:
-        """Take note of a batch's logits."""
-        self._logits.append(self(batch[0]).float().cpu())
+    def validation_step(self, batch: Batch, _index: int) -> None:
+        """Take note of a batch's answers."""
+        self._answers.append(self(batch[0]).float().cpu())
 
     def on_train_epoch_end(self) -> None:
         """Called by Lightning after validation."""
-        loss, right, photos = self._sums.tolist()
-        held = self.photos.validation
-        logits, truth = torch.cat(self._logits).numpy(), self.photos.target[held]
-        epoch = Epoch(
-            self.current_epoch + 1,
-            loss / photos,
-            right / photos,
-            log_loss(logits, truth, self.row_weight[held]),
-            float((logits.argmax(1) == truth).mean()),
-            self._rate,
-            round(time.perf_counter() - self._began, 3),
+        loss, other, photos = self._sums.tolist()
+        answers = torch.cat(self._answers)
+        epoch = self.epoch_of(
+            (loss / photos, other / photos),
+            self.judged(answers),
+            epoch=self.current_epoch + 1,
+            rate=max(float(group["lr"]) for group in self.trainer.optimizers[0].param_groups),
+            seconds=round(time.perf_counter() - self._began, 3),
         )
         if not (math.isfinite(epoch.train_loss) and math.isfinite(epoch.val_loss)):
             raise TrainingError(
@@ -338,15 +185,11 @@ class Loop(pl.LightningModule):
                 + ("" if self.trainer.precision == "32-true" else ", or --precision 32")
             )
         self.curves.append(epoch)
-        self.held.append(torch.from_numpy(logits))
+        self.held.append(answers)
 
     @property
     def _rate_given(self) -> float:
         return self.options.rate(pretrained=self.pretrained)
-
-    @property
-    def _rate(self) -> float:
-        return max(float(group["lr"]) for group in self.trainer.optimizers[0].param_groups)
 
     def configure_optimizers(self) -> Any:
         """Optimizer with a rate for each block, and the schedule of all steps."""
@@ -384,5 +227,5 @@ class Loop(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Called by Lightning."""
-        self.curves = [Epoch(**epoch) for epoch in checkpoint["curves"]]
+        self.curves = [self.epoch_kind(**epoch) for epoch in checkpoint["curves"]]
         self.held, self.average = checkpoint["held"], checkpoint["average"]

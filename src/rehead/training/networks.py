@@ -92,9 +92,13 @@ class Network(nn.Module):
         """Normalised photos (N, 3, S, S) to the last layer's input (N, D)."""
         return self.neck(self.trunk(photos))
 
+    def head(self, maps: torch.Tensor) -> torch.Tensor:
+        """What the trunk gives, to logits (N, K)."""
+        return self.linear(self.neck(maps))
+
     def forward(self, photos: torch.Tensor) -> torch.Tensor:
         """Normalised photos (N, 3, S, S) to logits (N, K)."""
-        return self.linear(self.features(photos))
+        return self.head(self.trunk(photos))
 
     def train(self, mode: bool = True) -> Network:
         """Switch to training, all but batch norm that keeps its statistics and frozen blocks."""

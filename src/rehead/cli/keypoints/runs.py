@@ -36,6 +36,8 @@ def show_run(run: KeypointRun) -> None:
         table.add_row(score.name, f"{factor * i.value:.2f}{unit}", ends)
     console.print(table)
     console.print(run.account.sentence, highlight=False, markup=False)
+    if run.training:
+        console.print(run.training["sentence"], highlight=False, markup=False)
     for caution in [*run.cautions, *run.account.cautions, *run.notes]:
         console.print("[yellow]![/yellow]", Text(caution), highlight=False)
     for name, reason in run.unreadable[:10]:

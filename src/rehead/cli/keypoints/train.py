@@ -3,23 +3,50 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import fields
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .. import options
 from .runs import GROUP, IMAGES, POINTS, say, show_run
+
+if TYPE_CHECKING:
+    from ...point_plan import PointPlan
 
 __all__ = ["train"]
 
 
+class HeadChoice(StrEnum):
+    """What places the points."""
+
+    ridge = "ridge"
+    conv = "conv"
+    heatmap = "heatmap"
+
+
+class LossChoice(StrEnum):
+    """What training makes small."""
+
+    l1 = "l1"
+    l2 = "l2"
+
+
 def train(
+    context: typer.Context,
     points: Annotated[Path, typer.Argument(help=POINTS, show_default=False)],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Run directory to write.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Run directory to write.", show_default=False)
+    ] = None,
     images: Annotated[Path | None, typer.Option(help=IMAGES, show_default=False)] = None,
     group: Annotated[str, typer.Option(help=GROUP)] = "auto",
     backbone: Annotated[
-        str, typer.Option(help="A name of `rehead weights list`, or an ONNX file.")
+        str,
+        typer.Option(
+            help="A name of `rehead weights list` or an ONNX file; with another --head also one of timm."
+        ),
     ] = "efficientnet_lite0",
     size: Annotated[
         int | None,
@@ -28,7 +55,10 @@ def train(
         ),
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Weight file of the named backbone.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Weight file of the named backbone; none: train it from random numbers.", show_default=False
+        ),
     ] = None,
     cascade: Annotated[
         str, typer.Option(help="Look again at the square around the points: auto (if it helps), yes or no.")
@@ -43,7 +73,7 @@ def train(
         int,
         typer.Option(min=0, max=8, help="More views of each photo, turned, scaled and shifted at random."),
     ] = 1,
-    cv: Annotated[int, typer.Option("--folds", min=2, help="Folds of the cross-validation.")] = 5,
+    folds: Annotated[int, typer.Option(min=2, help="Folds of the cross-validation.")] = 5,
     coverage: Annotated[
         float, typer.Option(min=0.01, max=1.0, help="Share of training photos that are not called outliers.")
     ] = 0.95,
@@ -54,43 +84,123 @@ def train(
     threads: Annotated[
         int | None, typer.Option(min=1, help="Processors to use; all by default.", show_default=False)
     ] = None,
+    head: Annotated[
+        HeadChoice,
+        typer.Option(
+            help="ridge: closed form; conv: convolution and two dense layers; heatmap: a map for each point.",
+            rich_help_panel=options.NETWORK,
+        ),
+    ] = HeadChoice.ridge,
+    train: Annotated[
+        str | None,
+        typer.Option(
+            help="What is trained besides the head: frozen (nothing), top:N (last blocks), from:LAYER, all.",
+            show_default="all",
+            rich_help_panel=options.NETWORK,
+        ),
+    ] = None,
+    loss: Annotated[
+        LossChoice,
+        typer.Option(help="Absolute or squared error of coordinates.", rich_help_panel=options.NETWORK),
+    ] = LossChoice.l1,
+    side: Annotated[
+        int,
+        typer.Option(
+            min=32, help="Of the squares that the network sees, pixels.", rich_help_panel=options.NETWORK
+        ),
+    ] = 160,
+    keep: Annotated[
+        str,
+        typer.Option(
+            help="Keep the trained network where it is better than the closed form on validation photos, or "
+            "always.",
+            rich_help_panel=options.NETWORK,
+        ),
+    ] = "better",
+    dropout: Annotated[
+        float, typer.Option(min=0, help="One more before the last layer.", rich_help_panel=options.NETWORK)
+    ] = 0.0,
+    epochs: options.Epochs = 20,
+    patience: options.Patience = 5,
+    lr: options.Lr = None,
+    optimizer: options.Optimizer = "adamw",
+    schedule: options.Schedule = "cosine",
+    warm_up: options.WarmUp = 0.1,
+    weight_decay: options.WeightDecay = 0.01,
+    layer_decay: options.LayerDecay = 0.8,
+    batch_size: options.BatchSize = 32,
+    augment: Annotated[
+        str,
+        typer.Option(
+            help="Random views: none, light (moved and mirrored), default (brightness too) or strong.",
+            rich_help_panel=options.NETWORK,
+        ),
+    ] = "default",
+    views: options.Views = 4,
+    clip: options.Clip = 1.0,
+    average: options.Average = 0.98,
+    batch_norm: options.BatchNorm = "auto",
+    precision: options.Precision = "auto",
+    accelerator: options.Accelerator = "auto",
+    devices: options.Devices = 1,
+    resume: options.Resume = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run at --out.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
-    """Learn where points are from annotated photos, on a frozen network, in closed form.
+    """Learn where points are from annotated photos, in closed form or by training a network.
 
-    Every photo is trained on; how good the result is, is measured on folds that had not seen the person.
+    In closed form, on a frozen network, every photo is trained on; how good the result is, is measured on
+    folds that had not seen the person. A network that is trained is measured on a fold that it is not
+    trained on, beside the closed form.
     """
-    from ...keypoints import KeypointRegressor, train_keypoints
+    given = options.given_in(context)
+    folder = options.folder_of(out, resume)
+    plan = _plan_of(locals())
+    _refuse_in_vain(plan, given)
+    from ...point_plan import carry_out_points
     from ..progress import photo_progress
 
-    with photo_progress("Looking at photos", quiet=quiet) as progress:
-        regressor = KeypointRegressor(
-            backbone,
-            size=size,
-            weights=weights,
-            cascade=_choice("cascade", cascade),
-            mirror=_mirror(mirror),
-            shakes=shakes,
-            cv=cv,
-            coverage=coverage,
-            random_state=seed,
-            threads=threads,
-            progress=progress,
-        )
-        run = train_keypoints(
+    doing = "Training" if plan.trains_network else "Looking at photos"
+    with photo_progress(doing, quiet=quiet) as progress:
+        run = carry_out_points(
+            plan,
             points,
-            out,
+            folder,
             images=images,
-            regressor=regressor,
             group=group,
             strict=strict,
+            resume=resume is not None,
             overwrite=overwrite,
             command=["rehead", *sys.argv[1:]],
+            progress=progress,
         )
     if not quiet:
         show_run(run)
-        say(f"{sum(run.seconds.values()):.1f} s; wrote {out / 'model.onnx'} and {out / 'report.html'}")
+        say(f"{sum(run.seconds.values()):.1f} s; wrote {folder / 'model.onnx'} and {folder / 'report.html'}")
+
+
+def _plan_of(values: dict[str, Any]) -> PointPlan:
+    """The plan of options by their names."""
+    from ...point_plan import PointPlan
+
+    named = {field.name: values[field.name] for field in fields(PointPlan)}
+    named = {name: value.value if isinstance(value, StrEnum) else value for name, value in named.items()}
+    made = {"cascade": _choice("cascade", named["cascade"]), "mirror": _mirror(named["mirror"])}
+    return PointPlan(**{**named, **made})
+
+
+def _refuse_in_vain(plan: PointPlan, given: set[str]) -> None:
+    """Refuse options that would silently do nothing."""
+    from ...plan import OF_THE_NETWORK
+
+    if plan.trains_network:
+        return
+    for name in ("train", "loss", "side", "keep", *OF_THE_NETWORK, "resume"):
+        if name in given:
+            flag = "--" + name.replace("_", "-")
+            raise typer.BadParameter("needs --head conv or --head heatmap", param_hint=flag)
+    if plan.weights == Path("none"):
+        raise typer.BadParameter("random numbers need --head conv or --head heatmap", param_hint="--weights")
 
 
 def _choice(name: str, text: str) -> Any:
@@ -108,4 +218,4 @@ def _mirror(text: str) -> Any:
         raise typer.BadParameter(
             f"{text!r}; expected auto, no, or numbers such as 1,0,2", param_hint="--mirror"
         )
-    return [int(part) for part in parts]
+    return tuple(int(part) for part in parts)
