@@ -24,10 +24,9 @@ from .images import PreprocessSpec, read_bytes
 from .keypoints import Annotations, KeypointRegressor
 from .keypoints.cascade import Cascade, Options, fit_cascade, spread_in_photos
 from .keypoints.file import model_graph
-from .keypoints.maps import IDENTITY
 from .keypoints.ridge import Stage
 from .keypoints.trust import fit_trust
-from .keypoints.views import Spread, misalignment, photo_points, view_points
+from .keypoints.views import IDENTITY, Spread, misalignment, photo_points, view_points
 from .run_directory import holds_training
 from .weights import registry
 

@@ -8,8 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rehead.geometry import similarity
-from rehead.keypoints.maps import IDENTITY
-from rehead.keypoints.views import align_to, mirrored_views, misalignment, photo_points, shaken, view_points
+from rehead.keypoints.views import (
+    IDENTITY,
+    align_to,
+    mirrored_views,
+    misalignment,
+    photo_points,
+    shaken,
+    view_points,
+)
 
 
 def faces(n: int, seed: int = 0) -> np.ndarray:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from .layers import Var, image_input
 
-__all__ = ["keypoint_model", "view_maps"]
+__all__ = ["keypoint_model", "maps_of", "sampler"]
 
 
 class StageArrays(Protocol):
@@ -65,16 +65,19 @@ class _Pass(NamedTuple):
     pooled: Var  # (N, C)
 
 
-def view_maps(trunk: Any, taps: Sequence[str]) -> Any:
-    """`image` uint8 (N, S, S, 3) and `view` float32 (N, 2, 3) to the taps' maps of that view of the photo.
+def maps_of(trunk: Any, taps: Sequence[str]) -> Any:
+    """`image` uint8 (N, S, S, 3) to the taps' maps; what comes behind them is left out."""
+    return onnx.utils.Extractor(trunk).extract_model(["image"], list(taps))
+
+
+def sampler(side: int) -> Any:
+    """`image` uint8 (N, S, S, 3) and `view` float32 (N, 2, 3) to `seen`, what that view of the photo shows.
 
     A view maps points of the square that is seen to points of the photo, both in units of the side.
     """
-    side = _side(trunk)
     image = image_input(side)
     view = spox.argument(spox.Tensor(np.float32, ("N", 2, 3)))
-    maps = spox.inline(_upto(trunk, taps))(image=_sampled(image, view, side))
-    return spox.build({"image": image, "view": view}, {tap: maps[tap] for tap in taps})
+    return spox.build({"image": image, "view": view}, {"seen": _sampled(image, view, side)})
 
 
 def keypoint_model(
@@ -98,7 +101,7 @@ def keypoint_model(
     """
     side = _side(trunks[0])
     image = image_input(side)
-    last = first = _run(_upto(trunks[0], stages[0].taps), image, stages[0])
+    last = first = _run(maps_of(trunks[0], stages[0].taps), image, stages[0])
     row = op.add(op.matmul(first.points, op.const(aligner)), op.const(offset))
     view = op.reshape(row, op.const(np.array([-1, 2, 3])))
     turn = op.slice(view, op.const([0]), op.const([2]), op.const([2]))  # (N, 2, 2)
@@ -106,7 +109,7 @@ def keypoint_model(
     apart: Var | None = None
     if len(stages) == 2:
         seen_again = _sampled(image, view, _side(trunks[1]))
-        last = _run(_upto(trunks[1], stages[1].taps), seen_again, stages[1])
+        last = _run(maps_of(trunks[1], stages[1].taps), seen_again, stages[1])
         seen = op.reshape(last.points, op.const(np.array([0, -1, 2])))
         shift = op.slice(view, op.const([2]), op.const([3]), op.const([2]))
         moved = op.add(
@@ -121,10 +124,6 @@ def keypoint_model(
 def _side(trunk: Any) -> int:
     side: int = trunk.graph.input[0].type.tensor_type.shape.dim[1].dim_value
     return side
-
-
-def _upto(trunk: Any, taps: Sequence[str]) -> Any:
-    return onnx.utils.Extractor(trunk).extract_model(["image"], list(taps))
 
 
 def _sampled(image: Var, view: Var, side: int) -> Var:

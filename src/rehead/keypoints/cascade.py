@@ -7,7 +7,7 @@ person, so that it meets the same misalignment in training as later.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from ..backbones import Backbone
 from ..features import Progress
-from .maps import IDENTITY, Site, candidate_sites, extract_maps
+from .maps import candidate_sites, extract_maps
 from .ridge import PathPoint, Stage, fit_stage, held_out_path, make_design
 from .symmetry import mirrored
 from .trust import Trust, fit_trust
-from .views import Alignment, align_to, mirrored_views, misalignment, photo_points, shaken, view_points
+from .views import IDENTITY, Alignment, align_to, misalignment, photo_points, shaken, view_points
 
 __all__ = ["Cascade", "Options", "Step", "fit_cascade", "spread_in_photos"]
 
@@ -82,6 +82,10 @@ class _Look:
     held_out: NDArray[np.float64]  # (n, K, 2), as the first view sees them
     pooled: NDArray[np.float32]  # (n, C), of the first view
 
+    def steps(self, number: int) -> list[Step]:
+        """What was tried."""
+        return [Step(number, point, point == self.chosen) for point in self.path]
+
 
 def fit_cascade(
     paths: Sequence[Path],
@@ -103,30 +107,31 @@ def fit_cascade(
     backbone : Backbone
     options : Options
     """
-    sets = candidate_sites(backbone)
     whole = np.broadcast_to(IDENTITY, (len(paths), 2, 3))
     alignment = align_to(points)
-    one = _look(paths, *_with_mirror([whole], points, options), fold, backbone, sets, options)
-    first = np.where(np.isnan(one.held_out), _mean_shape(points), one.held_out)
-    steps = [Step(1, p, p == one.chosen) for p in one.path]
+    one = _look(paths, None, _targets([whole], points, options), fold, backbone, options)
+    first = _filled(one.held_out, points)
     looked = alignment.views(first)
+    steps = []
     if alignment.moves and options.cascade is not False and _sound(looked):
         views = _second_views(points, first, alignment, looked, options)
-        two = _look(paths, *_with_mirror(views, points, options), fold, backbone, sets, options)
+        targets = _targets(views, points, options)
+        two = _look(paths, np.stack(views), targets, fold, backbone, options)
         second = photo_points(looked, two.held_out)
         if options.cascade is True or _error(second, points) < _error(one.held_out, points):
             moves = two.held_out - view_points(looked, first)
             errors = two.held_out - view_points(looked, points)
             trust, expected = fit_trust(errors, moves, two.pooled, fold, coverage=options.coverage)
-            steps += [Step(2, p, p == two.chosen) for p in two.path]
+            steps = [*one.steps(1), *two.steps(2)]
             stages, spread = (one.stage, two.stage), spread_in_photos(trust, expected, looked)
             return Cascade(stages, alignment, trust, tuple(steps), one.held_out, second, spread)
-        steps += [Step(2, p, False) for p in two.path]
+        steps = [replace(step, chosen=False) for step in two.steps(2)]
     upright = looked if _sound(looked) else whole
     errors = view_points(upright, one.held_out) - view_points(upright, points)
     trust, expected = fit_trust(errors, None, one.pooled, fold, coverage=options.coverage)
     spread = spread_in_photos(trust, expected, upright)
-    return Cascade((one.stage,), alignment, trust, tuple(steps), one.held_out, one.held_out, spread)
+    path = (*one.steps(1), *steps)
+    return Cascade((one.stage,), alignment, trust, path, one.held_out, one.held_out, spread)
 
 
 def spread_in_photos(
@@ -138,9 +143,9 @@ def spread_in_photos(
     return spread * np.exp(2 * expected)[:, None, None, None]
 
 
-def _mean_shape(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mean shape, (1, K, 2): what stands in for photos that are in no fold."""
-    return np.asarray(np.nanmean(points, axis=0, keepdims=True))
+def _filled(predicted: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Predictions, the mean shape for photos that are in no fold."""
+    return np.where(np.isnan(predicted), np.nanmean(points, axis=0, keepdims=True), predicted)
 
 
 def _error(predicted: NDArray[np.float64], points: NDArray[np.float64]) -> float:
@@ -166,38 +171,43 @@ def _second_views(
     return [looked, *(shaken(right, spread, rng) for _ in range(options.shakes))]
 
 
-def _with_mirror(
+def _targets(
     views: Sequence[NDArray[np.float64]], points: NDArray[np.float64], options: Options
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Views (V, n, 2, 3), each followed by its mirror image, and the points as they see them (V, n, 2K)."""
-    all_views, targets = [], []
+) -> NDArray[np.float64]:
+    """The points as each view sees them, followed by the same mirrored: (V or 2V, n, 2K)."""
+    targets = []
     for view in views:
-        seen = view_points(view, points)
-        all_views.append(view)
-        targets.append(seen)
+        targets.append(view_points(view, points))
         if options.permutation is not None:
-            all_views.append(mirrored_views(view))
-            targets.append(mirrored(seen, options.permutation))
-    return np.stack(all_views), np.stack(targets).reshape(len(targets), len(points), -1)
+            targets.append(mirrored(targets[-1], options.permutation))
+    return np.stack(targets).reshape(len(targets), len(points), -1)
 
 
 def _look(
     paths: Sequence[Path],
-    views: NDArray[np.float64],
+    views: NDArray[np.float64] | None,
     targets: NDArray[np.float64],
     fold: NDArray[np.intp],
     backbone: Backbone,
-    sets: Sequence[tuple[Site, ...]],
     options: Options,
 ) -> _Look:
     """Choose depths with two views of each photo, then the number of views, and fit on all photos."""
+    sets = candidate_sites(backbone)
     sites = tuple(dict.fromkeys(site for chosen in sets for site in chosen))
-    maps = extract_maps(paths, views, backbone, sites, threads=options.threads, progress=options.progress)
+    maps = extract_maps(
+        paths,
+        views,
+        backbone,
+        sites,
+        mirror=options.permutation is not None,
+        threads=options.threads,
+        progress=options.progress,
+    )
     design = make_design(maps)
-    tried = min(2, len(views))
+    tried = min(2, len(targets))
     found = held_out_path(design, targets, fold, [(chosen, tried) for chosen in sets])
     best = min(found, key=lambda item: item[0].error)[0].sites
-    counts = sorted({1, len(views)} - {tried})
+    counts = sorted({1, len(targets)} - {tried})
     found += held_out_path(design, targets, fold, [(best, count) for count in counts])
     chosen, predicted = min(found, key=lambda item: item[0].error)
     deepest = maps.rows[maps.sites.index(chosen.sites[-1])][0]

@@ -1,6 +1,6 @@
 """Spatial maps of several depths, for views of photos.
 
-Keypoints need to know where in the photo something is, so nothing is pooled: a view of 224 px has 41,000
+Keypoints need to know where in the photo something is, so nothing is pooled: a view of 192 px has 30,000
 numbers where a classifier's row has 1,280. They are not kept on disk (the second stage's depend on
 folds, and a view takes 5 ms to compute again, not much more than to read), and in memory as half
 floats: after standardisation their rounding error is a thousandth.
@@ -8,11 +8,11 @@ floats: after standardisation their rounding error is a thousandth.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,19 +24,13 @@ from ..features import Progress
 from ..images import load_image
 
 __all__ = [
-    "IDENTITY",
-    "MIRRORED",
     "Maps",
     "Site",
     "candidate_sites",
     "extract_maps",
     "sites_of",
-    "view_graph",
 ]
 
-IDENTITY = np.array([[1, 0, 0], [0, 1, 0]], dtype=np.float64)
-MIRRORED = np.array([[-1, 0, 1], [0, 1, 0]], dtype=np.float64)
-"""View that sees the square mirrored left to right."""
 
 _SIDES = (4, 20)  # pixels of a map: coarser ones cannot say where, finer ones see too little of what
 # (benchmarks/keypoints.py: of 224 px, maps of up to 40 change nothing)
@@ -109,23 +103,13 @@ def candidate_sites(backbone: Backbone) -> list[tuple[Site, ...]]:
     return list(dict.fromkeys(sets))
 
 
-def view_graph(backbone: Backbone, sites: Sequence[Site]) -> bytes:
-    """Serialised ONNX: `image` and `view` to the maps of these sites."""
-    import onnx
-
-    from ..graphs.cascade import view_maps
-
-    model = view_maps(onnx.load_from_string(backbone.trunk), [site.name for site in sites])
-    graph: bytes = model.SerializeToString(deterministic=True)
-    return graph
-
-
 def extract_maps(
     paths: Sequence[Path],
-    views: NDArray[np.float64],
+    views: NDArray[np.float64] | None,
     backbone: Backbone,
     sites: Sequence[Site],
     *,
+    mirror: bool = False,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Maps:
@@ -135,10 +119,13 @@ def extract_maps(
     ----------
     paths : sequence of Path
         n photos.
-    views : float64 ndarray (V, n, 2, 3)
+    views : float64 ndarray (V, n, 2, 3) or None
         What each view of each photo looks at, from points of the square that is seen to points of the photo,
-        both in units of the side.
+        both in units of the side; None for the whole photo.
+    backbone : Backbone
     sites : sequence of Site
+    mirror : bool
+        Whether each view is followed by its mirror image: the maps are then those of 2V views.
     progress : callable, optional
         Called from this thread with the number of photos that are done, and n.
 
@@ -147,26 +134,45 @@ def extract_maps(
     ImageError
         A photo is unreadable.
     """
-    session = open_session(view_graph(backbone, sites), threads=1)
-    count, photos = views.shape[:2]
-    rows = tuple(np.empty((count, photos, s.channels, s.height, s.width), np.float16) for s in sites)
-    looks = views.astype(np.float32)
+    import onnx
+
+    from ..graphs.cascade import maps_of, sampler
+
+    names = [site.name for site in sites]
+    trunk = _session(maps_of(onnx.load_from_string(backbone.trunk), names))
+    sample = None if views is None else _session(sampler(backbone.preprocess.size))
+    looks = None if views is None else views.astype(np.float32)
+    count = (1 if views is None else len(views)) * (1 + mirror)
+    rows = tuple(np.empty((count, len(paths), s.channels, s.height, s.width), np.float16) for s in sites)
+
+    def seen(n: int) -> Iterator[NDArray[np.uint8]]:
+        """The views of a photo, uint8 (1, S, S, 3)."""
+        pixels = load_image(paths[n], backbone.preprocess)[None]
+        shown = [pixels]
+        if sample is not None and looks is not None:
+            shown = [sample.run(None, {"image": pixels, "view": view[n : n + 1]})[0] for view in looks]
+        for view in shown:
+            yield view
+            if mirror:
+                yield np.ascontiguousarray(view[:, :, ::-1])
 
     def look(n: int) -> None:
-        pixels = load_image(paths[n], backbone.preprocess)[None]
-        for v in range(count):  # one at a time: its maps then stay in the processor's cache
-            found = session.run([s.name for s in sites], {"image": pixels, "view": looks[v, n : n + 1]})
-            for row, values in zip(rows, found, strict=True):
+        for v, pixels in enumerate(seen(n)):  # one at a time: its maps then stay in the processor's cache
+            for row, values in zip(rows, trunk.run(names, {"image": pixels}), strict=True):
                 row[v, n] = values[0].clip(-_LARGEST_HALF, _LARGEST_HALF)
 
     pool = ThreadPoolExecutor(threads or processors())
     try:
-        for done, _ in enumerate(pool.map(look, range(photos)), 1):
+        for done, _ in enumerate(pool.map(look, range(len(paths))), 1):
             if progress:
-                progress(done, photos)
+                progress(done, len(paths))
     finally:
         pool.shutdown(cancel_futures=True)
         give_back_memory()
     if not all(np.isfinite(row).all() for row in rows):
         raise DataError(f"{backbone.name}: the network's maps hold values that are no numbers for some photo")
     return Maps(tuple(sites), rows)
+
+
+def _session(model: Any) -> Any:
+    return open_session(model.SerializeToString(), threads=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from ..datasets import folds, list_photos
 from ..errors import DataError, DatasetError
 from ..features import Progress
 from ..images import PreprocessSpec, image_size, read_bytes
+from ..weights import registry
 from .annotations import Annotations, read_annotations
 from .cascade import Cascade, Options, fit_cascade
 from .file import model_graph, write_keypoints
@@ -30,7 +32,7 @@ __all__ = ["KeypointRegressor"]
 
 Photos = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
-_SIDE = 224  # px: 256 costs 31 % more and gained nothing (benchmarks/keypoints.py)
+_SIDE = 192  # px: 224 costs a third more, and the error was 1.01 for 1.04 % (benchmarks/keypoints.py)
 _MOST_VIEWS = 6000  # rows of the Gram matrices: 0.5 GB of maps, and a second for each factorisation
 
 
@@ -48,7 +50,7 @@ class KeypointRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         output that is a map of 4 to 20 pixels a side.
     size : int or None
         Side of the square that photos are brought to, in pixels; None takes the record of an ONNX file as it
-        is, and 224 for a named backbone.
+        is, and 192 for a named backbone.
     weights : path or None
         Weight file of the named backbone, instead of looking for it.
     cascade : "auto" or bool
@@ -262,12 +264,13 @@ class KeypointRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def network(self) -> Backbone:
         """The backbone that the options name, ready to run."""
+        if not os.fspath(self.backbone).lower().endswith(".onnx"):
+            record = replace(registry.get(os.fspath(self.backbone)).preprocess, size=self.size or _SIDE)
+            return load_backbone(self.backbone, weights=self.weights, preprocess=record)
         network = load_backbone(self.backbone, weights=self.weights)
-        own = os.fspath(self.backbone).lower().endswith(".onnx")
-        side = self.size or (network.preprocess.size if own else _SIDE)
-        if side == network.preprocess.size:
+        if self.size in (None, network.preprocess.size):
             return network
-        record = type(network.preprocess).from_dict({**network.preprocess.to_dict(), "size": side})
+        record = replace(network.preprocess, size=self.size)
         return load_backbone(self.backbone, weights=self.weights, preprocess=record)
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..geometry import composed, invert, transformed
-from .maps import IDENTITY, MIRRORED
 
 __all__ = [
+    "IDENTITY",
     "Alignment",
     "Spread",
     "align_to",
@@ -24,6 +24,11 @@ __all__ = [
     "shaken",
     "view_points",
 ]
+
+IDENTITY = np.array([[1, 0, 0], [0, 1, 0]], dtype=np.float64)
+"""View of the whole photo."""
+
+_MIRRORED = np.array([[-1, 0, 1], [0, 1, 0]], dtype=np.float64)
 
 _FILL = 0.7  # of the square's side that the shape takes; 0.6 and 0.8 were no better (benchmarks/keypoints.py)
 _MOST = 2.5  # standard deviations: a normal number beyond that would shake a face out of the square
@@ -92,7 +97,7 @@ def photo_points(views: NDArray[np.float64], points: NDArray[np.float64]) -> NDA
 
 def mirrored_views(views: NDArray[np.float64]) -> NDArray[np.float64]:
     """The same squares, seen mirrored left to right."""
-    return np.stack([composed(view, MIRRORED) for view in views])
+    return np.stack([composed(view, _MIRRORED) for view in views])
 
 
 @dataclass(frozen=True)

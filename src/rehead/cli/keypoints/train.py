@@ -51,7 +51,7 @@ def train(
     size: Annotated[
         int | None,
         typer.Option(
-            min=32, help="Side of the square that photos are brought to, pixels.", show_default="224"
+            min=32, help="Side of the square that photos are brought to, pixels.", show_default="192"
         ),
     ] = None,
     weights: Annotated[
