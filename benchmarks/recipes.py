@@ -7,6 +7,10 @@ it: which photos are near-duplicates, and so the draw, is seen a little differen
 accuracy on the test photos with its interval, and the seconds of the epochs, are noted with the options. With
 --out, a run that was killed is continued, and one that is finished there is noted as it is. The recipe "none"
 is `rehead train FOLDER` by itself, to compare with.
+
+For a recipe of keypoints, FOLDER holds train.csv and train/, test.csv and test/, the options are those of
+`rehead keypoints train`, and what is noted is the mean absolute error of the test photos as a share of their
+side.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from rehead.recipes import get
+from rehead.recipes import POINT_RECIPES, get
 
 NONE = "none"
 RECORD = Path(__file__).parents[1] / "docs" / "recipes.json"
@@ -69,6 +73,33 @@ def carried_out(folder: Path, recipe: str, run: Path, options: list[str]) -> dic
     }
 
 
+def carried_out_points(folder: Path, recipe: str, run: Path, options: list[str]) -> dict[str, Any]:
+    """As `carried_out`, for a recipe of keypoints."""
+    verb = [sys.executable, "-m", "rehead", "keypoints"]
+    if not (run / "run.json").is_file():
+        place = "--resume" if run.with_name(run.name + ".work").is_dir() else "--out"
+        shown = [str(folder / "train.csv"), "--images", str(folder / "train"), "--recipe", recipe]
+        subprocess.run([*verb, "train", *shown, place, str(run), "--quiet", *options], check=True)
+    unseen = [str(folder / "test.csv"), "--images", str(folder / "test"), "--json"]
+    told = subprocess.run(
+        [*verb, "evaluate", str(run / "model.onnx"), *unseen], check=True, capture_output=True, text=True
+    )
+    test = json.loads(told.stdout)["test"]
+    training = json.loads((run / "metrics.json").read_text("utf-8"))["training"]
+    record = json.loads((run / "run.json").read_text("utf-8"))
+    return {
+        "recipe": recipe,
+        "folder": folder.resolve().name,
+        "options": options,
+        "trained_on": record["photos"]["trained on"],
+        "tested_on": test["photos"],
+        "error": test["scores"]["MAE, share of the side"],
+        "epochs": len(training["curves"]),
+        "seconds": round(sum(epoch["seconds"] for epoch in training["curves"]), 1),
+        "weights": training["network"],
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -85,7 +116,9 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as temporary:
         run = arguments.out or Path(temporary) / "run"
-        row = carried_out(arguments.folder, arguments.recipe, run, words[cut + 1 :])
+        points = arguments.recipe in {recipe.name for recipe in POINT_RECIPES}
+        carry_out = carried_out_points if points else carried_out
+        row = carry_out(arguments.folder, arguments.recipe, run, words[cut + 1 :])
     rows = json.loads(RECORD.read_text("utf-8"))
     if arguments.recipe == NONE:
         rows["by_itself"] = [r for r in rows["by_itself"] if r["folder"] != row["folder"]] + [row]

@@ -21,7 +21,7 @@ import typer
 from typer.models import ArgumentInfo, OptionInfo
 
 from rehead.cli import app
-from rehead.recipes import RECIPES, Recipe
+from rehead.recipes import EVERY, Recipe
 
 __all__ = ["cli_page", "recipes_page"]
 
@@ -115,7 +115,7 @@ def recipes_page() -> str:
         "| recipe | the tutorial reports | rehead got (95 % interval) | on |",
         "| --- | --- | --- | --- |",
     ]
-    for recipe in RECIPES:
+    for recipe in EVERY:
         found = _measured(recipe, record)
         for place, (got, where) in enumerate(
             found or [("not measured", record["not_measured"][recipe.name])]
@@ -130,22 +130,24 @@ def recipes_page() -> str:
         "# Recipes",
         "<!-- Written by docs/generate.py from src/rehead/recipes.py and docs/recipes.json. -->",
         "The settings of well-known tutorials, to try them and to compare with. `rehead recipes` lists "
-        "them, `rehead train photos/ --recipe NAME --out RUN` runs one, with `pip install 'rehead[torch]'`; "
-        "options given besides override it.",
+        "them, `rehead train photos/ --recipe NAME --out RUN` runs one, with `pip install 'rehead[torch]'`, "
+        "and `rehead keypoints train points.csv --recipe NAME --out RUN` one of keypoints; options given "
+        "besides override it.",
         "**The two columns are not the same measurement.** A tutorial reports the accuracy on its validation "
         "photos, mostly those by which it stopped. What rehead got is the accuracy on test photos that chose "
         "nothing: the epoch is chosen on a fifth of the others, so the network learned from fewer photos. "
-        "Where the photos are not the tutorial's, or the weights others, it says so.",
+        "Where the photos are not the tutorial's, or the weights others, it says so. For keypoints it is the "
+        "mean absolute error of the coordinates, as a share of the photo's side: less is better.",
         "\n".join(rows),
         "`rehead train` by itself, a linear head on frozen EfficientNet-Lite0, gets on the same test photos: "
         + "; ".join(f"{row['folder']} {_accuracy(row)}" for row in record["by_itself"])
         + ".",
-        *(part for recipe in RECIPES for part in _recipe_section(recipe, record)),
+        *(part for recipe in EVERY for part in _recipe_section(recipe, record)),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _measured(recipe: Recipe, record: dict[str, Any]) -> list[tuple[str, str]]:
+def _measured(recipe: Recipe[Any], record: dict[str, Any]) -> list[tuple[str, str]]:
     """What was got, and on what, each time the recipe was measured."""
     found = []
     for row in record["measured"]:
@@ -163,16 +165,18 @@ def _seconds(value: float) -> str:
 
 
 def _accuracy(row: dict[str, Any]) -> str:
-    value, low, high = (100 * row["accuracy"][name] for name in ("value", "low", "high"))
-    return f"{value:.1f} % ({low:.1f} to {high:.1f} %)"
+    """Accuracy of a classifier, error of keypoints, which needs another digit."""
+    result, digits = (row["error"], 2) if "error" in row else (row["accuracy"], 1)
+    value, low, high = (f"{100 * result[name]:.{digits}f}" for name in ("value", "low", "high"))
+    return f"{value} % ({low} to {high} %)" + (" off" if "error" in row else "")
 
 
-def _recipe_section(recipe: Recipe, record: dict[str, Any]) -> Iterator[str]:
+def _recipe_section(recipe: Recipe[Any], record: dict[str, Any]) -> Iterator[str]:
     yield f"## {recipe.name}"
     yield f"{recipe.summary[0].upper()}{recipe.summary[1:]}. The tutorial's photos: {recipe.data}."
     if recipe.differs:
         yield f"Differs from the tutorial: {recipe.differs}."
-    yield f"```text\nrehead train PHOTOS --out RUN {shlex.join(recipe.plan.arguments())}\n```"
+    yield f"```text\n{recipe.command} {shlex.join(recipe.plan.arguments())}\n```"
     for row in record["measured"]:
         if row["recipe"] == recipe.name:
             words = ["python", "benchmarks/recipes.py", row["folder"] + "/", recipe.name]

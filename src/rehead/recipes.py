@@ -1,34 +1,42 @@
-"""The settings of well-known tutorials, each as one value: what `rehead train --recipe NAME` does."""
+"""The settings of well-known tutorials, each as one value: what `--recipe NAME` does.
+
+Those of classifiers are for `rehead train`, those of keypoints for `rehead keypoints train`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
-from .errors import UnknownNameError
+from .errors import DataError, UnknownNameError
 from .plan import Plan
+from .point_plan import PointPlan
 
-__all__ = ["RECIPES", "Recipe", "get"]
+__all__ = ["EVERY", "POINT_RECIPES", "RECIPES", "Recipe", "find", "get", "get_points"]
+
+AnyPlan = TypeVar("AnyPlan", Plan, PointPlan)
 
 _NONE = Path("none")
 # as Keras trains unless it is told otherwise: a constant rate, the same for all layers
-_KERAS = Plan(
-    keep="always",
-    schedule="constant",
-    warm_up=0.0,
-    weight_decay=0.0,
-    layer_decay=1.0,
-    clip=0.0,
-    average=0.0,
-    batch_norm="counted",
-    patience=0,
-    optimizer="adam",
-    lr=1e-3,
-)
+_AS_KERAS: dict[str, Any] = {
+    "keep": "always",
+    "schedule": "constant",
+    "warm_up": 0.0,
+    "weight_decay": 0.0,
+    "layer_decay": 1.0,
+    "clip": 0.0,
+    "average": 0.0,
+    "batch_norm": "counted",
+    "patience": 0,
+    "optimizer": "adam",
+    "lr": 1e-3,
+}
+_KERAS = Plan(**_AS_KERAS)
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Generic[AnyPlan]):
     """A tutorial's settings.
 
     Parameters
@@ -40,8 +48,9 @@ class Recipe:
     data : str
         The photos that the tutorial trains on.
     reported : str
-        The accuracy that the tutorial reports, on its own validation photos; "" where it is not known here.
-    plan : Plan
+        The accuracy, or error, that the tutorial reports on its own validation photos; "" where it is not
+        known here.
+    plan : Plan or PointPlan
         The settings.
     differs : str
         What rehead does otherwise than the tutorial; "" where it is nothing but the framework.
@@ -51,8 +60,14 @@ class Recipe:
     summary: str
     data: str
     reported: str
-    plan: Plan
+    plan: AnyPlan
     differs: str = ""
+
+    @property
+    def command(self) -> str:
+        """What runs it, without its options."""
+        verb = "keypoints train POINTS" if isinstance(self.plan, PointPlan) else "train PHOTOS"
+        return f"rehead {verb} --out RUN"
 
 
 _COOKBOOK = "male and female faces at 300 px, as in the Neural Networks with Keras Cookbook (Ayyadevara 2019)"
@@ -61,7 +76,7 @@ _CELEBRITIES = "5 Celebrity Faces: 93 portraits to train on, 25 to validate (Kag
 _ALPACA = "327 photos of alpacas and others (DeepLearning.AI, Convolutional Neural Networks, week 2)"
 
 
-def _gender_cnn(variant: str, what: str, reported: str) -> Recipe:
+def _gender_cnn(variant: str, what: str, reported: str) -> Recipe[Plan]:
     return Recipe(
         f"gender-cnn-{variant}",
         f"four convolutions from scratch, {what}",
@@ -71,7 +86,7 @@ def _gender_cnn(variant: str, what: str, reported: str) -> Recipe:
     )
 
 
-def _gender_pretrained(name: str, backbone: str, title: str, reported: str) -> Recipe:
+def _gender_pretrained(name: str, backbone: str, title: str, reported: str) -> Recipe[Plan]:
     return Recipe(
         f"gender-{name}",
         f"{title} frozen, with a convolution and a dense layer on its maps",
@@ -89,7 +104,7 @@ def _gender_pretrained(name: str, backbone: str, title: str, reported: str) -> R
     )
 
 
-def _celebrities_resnet(name: str, what: str, weights: Path | None, reported: str) -> Recipe:
+def _celebrities_resnet(name: str, what: str, weights: Path | None, reported: str) -> Recipe[Plan]:
     return Recipe(
         name,
         f"ResNet50, all of it trained, {what}",
@@ -177,18 +192,75 @@ RECIPES = (
     _celebrities_resnet("celebrities-resnet50", "from ImageNet weights", None, "56 %"),
     _celebrities_resnet("celebrities-resnet50-scratch", "from random numbers", _NONE, "60 %"),
 )
-"""All recipes."""
+"""Those of classifiers."""
+
+POINT_RECIPES = (
+    Recipe(
+        "keypoints-vgg16",
+        "VGG16 frozen on whole photos at 224 px, with a convolution and a dense layer, mean absolute error",
+        "frames of YouTube Faces with 68 points, as in the Neural Networks with Keras Cookbook (Ayyadevara "
+        "2019)",
+        "",
+        PointPlan(
+            **_AS_KERAS,
+            backbone="vgg16",
+            cascade=False,
+            head="conv",
+            train="frozen",
+            loss="l1",
+            side=224,
+            epochs=10,
+            augment="none",
+        ),
+    ),
+)
+"""Those of keypoints."""
+
+EVERY: tuple[Recipe[Plan] | Recipe[PointPlan], ...] = (*RECIPES, *POINT_RECIPES)
 
 
-def get(name: str) -> Recipe:
-    """The recipe of that name.
+def find(name: str) -> Recipe[Plan] | Recipe[PointPlan]:
+    """The recipe of that name, of classifiers or keypoints.
 
     Raises
     ------
     UnknownNameError
         There is none; the message says which is near.
     """
+    for recipe in EVERY:
+        if recipe.name == name:
+            return recipe
+    raise UnknownNameError("recipe", name, (recipe.name for recipe in EVERY))
+
+
+def get(name: str) -> Recipe[Plan]:
+    """The recipe of that name for `rehead train`.
+
+    Raises
+    ------
+    UnknownNameError, DataError
+        There is none; it is one of keypoints.
+    """
     for recipe in RECIPES:
         if recipe.name == name:
             return recipe
-    raise UnknownNameError("recipe", name, (recipe.name for recipe in RECIPES))
+    raise _elsewhere(name)
+
+
+def get_points(name: str) -> Recipe[PointPlan]:
+    """The recipe of that name for `rehead keypoints train`.
+
+    Raises
+    ------
+    UnknownNameError, DataError
+        There is none; it is one of classifiers.
+    """
+    for recipe in POINT_RECIPES:
+        if recipe.name == name:
+            return recipe
+    raise _elsewhere(name)
+
+
+def _elsewhere(name: str) -> DataError:
+    """Why the recipe cannot be had here; UnknownNameError where there is none at all."""
+    return DataError(f"the recipe {name} is for another command: {find(name).command} --recipe {name}")

@@ -345,3 +345,15 @@ def test_train_from_the_command_line(tmp_path: Path, drawn_faces: DrawnFaces) ->
     )
     code, told = invoke("keypoints", "predict", out / "model.onnx", next((tmp_path / "a").glob("*.png")))
     assert code == 0
+
+
+def test_a_recipe_runs_and_options_given_besides_override_it(tmp_path: Path, drawn_faces: DrawnFaces) -> None:
+    out = tmp_path / "run"
+    more = ["--backbone", "small-cnn", "--train", "all", "--side", 32, "--size", 64, "--epochs", 1]
+    source = drawn_faces(tmp_path / "a", 8)
+    code, _ = invoke("keypoints", "train", source, "--recipe", "keypoints-vgg16", "--out", out, *more)
+    assert code == 0
+    options = json.loads((out / "metrics.json").read_text("utf-8"))["training"]["options"]
+    assert (options["head"], options["epochs"], options["optimizer"]) == ("conv", 1, "adam")
+    code, told = invoke("keypoints", "train", source, "--recipe", "gender-vgg16", "--out", tmp_path / "b")
+    assert (code, "for another command: rehead train PHOTOS" in told) == (2, True)

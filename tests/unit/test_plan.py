@@ -13,8 +13,10 @@ from rehead.classify import ImageClassifier
 from rehead.cli import app, options
 from rehead.cli import compare as compare_command
 from rehead.cli import train as train_command
+from rehead.cli.keypoints import train as point_command
 from rehead.errors import DataError, UnknownNameError
 from rehead.plan import OF_THE_NETWORK, Plan, is_of_the_core
+from rehead.point_plan import PointPlan
 
 PLANS = {
     **{recipe.name: recipe.plan for recipe in recipes.RECIPES},
@@ -130,6 +132,45 @@ def test_the_core_knows_its_own_networks() -> None:
 # recipes
 
 
+def test_the_words_of_a_point_plan_say_it_to_the_command_line() -> None:
+    plans = [recipe.plan for recipe in recipes.POINT_RECIPES]
+    plans += [
+        PointPlan(
+            weights=Path("my weights.pth"), mirror=(1, 0, 2), cascade=True, shakes=0, folds=3, size=192
+        ),
+        PointPlan(head="heatmap", mirror=False, loss="l2", train="top:2", lr=1e-5, weights=Path("none")),
+    ]
+    command: Any = get_command(app).commands["keypoints"].commands["train"]  # type: ignore[attr-defined]
+    for plan in plans:
+        context = command.make_context("train", ["points.csv", "--out", "run", *plan.arguments()])
+        again = point_command._plan_of(dict(context.params))
+        assert replace(again, weights=again.weights and Path(again.weights)) == plan
+
+
+def test_the_command_line_has_the_defaults_of_a_point_plan() -> None:
+    shown = inspect.signature(point_command.train).parameters
+    for field in fields(PointPlan):
+        assert shown[field.name].default == field.default, field.name
+    pytest.importorskip("torch")
+    from rehead.training.options import TrainingOptions
+
+    classes = {"label_smoothing", "mixup"}
+    assert {field.name for field in fields(TrainingOptions)} - classes <= set(shown)
+
+
+def test_a_recipe_of_keypoints() -> None:
+    pytest.importorskip("torch")
+    regressor: Any = recipes.get_points("keypoints-vgg16").plan.regressor()
+    assert (regressor.backbone, regressor.loss, regressor.cascade) == ("vgg16", "l1", False)
+    assert (regressor.options.train, regressor.options.head, regressor.keep) == ("frozen", "conv", "always")
+    with pytest.raises(DataError, match="rehead keypoints train POINTS --out RUN --recipe keypoints-vgg16"):
+        recipes.get("keypoints-vgg16")
+    with pytest.raises(DataError, match="rehead train PHOTOS --out RUN --recipe gender-vgg16"):
+        recipes.get_points("gender-vgg16")
+    with pytest.raises(UnknownNameError, match="did you mean 'keypoints-vgg16'"):
+        recipes.get_points("keypoint-vgg16")
+
+
 def test_the_recipes_are_those_that_were_promised() -> None:
     names = [recipe.name for recipe in recipes.RECIPES]
     assert len(set(names)) == len(names) == 13
@@ -142,7 +183,7 @@ def test_the_recipes_are_those_that_were_promised() -> None:
 
 
 @pytest.mark.parametrize("recipe", recipes.RECIPES, ids=lambda recipe: recipe.name)
-def test_every_recipe_makes_a_classifier(recipe: recipes.Recipe) -> None:
+def test_every_recipe_makes_a_classifier(recipe: recipes.Recipe[Plan]) -> None:
     pytest.importorskip("torch")
     classifier: Any = recipe.plan.classifier()
     assert classifier.keep == "always"

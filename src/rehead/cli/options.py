@@ -189,6 +189,13 @@ BatchNorm = Annotated[
 Precision = Annotated[str, typer.Option(help="auto, 32, bf16-mixed or 16-mixed.", rich_help_panel=NETWORK)]
 Accelerator = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", rich_help_panel=NETWORK)]
 Devices = Annotated[int, typer.Option(min=1, help="Accelerators to train on.", rich_help_panel=NETWORK)]
+Recipe = Annotated[
+    str | None,
+    typer.Option(
+        help="Settings of a tutorial, see `rehead recipes`; options given besides it override.",
+        show_default=False,
+    ),
+]
 Resume = Annotated[
     Path | None,
     typer.Option(

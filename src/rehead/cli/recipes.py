@@ -15,17 +15,17 @@ def recipes(
         str | None, typer.Argument(help="Show this one's options in full.", show_default=False)
     ] = None,
 ) -> None:
-    """List the recipes of `rehead train`, the settings of well-known tutorials, or show one in full."""
-    from ..recipes import RECIPES, get
+    """List the recipes, the settings of well-known tutorials, or show one in full."""
+    from ..recipes import EVERY, find
 
     if name is not None:
-        recipe = get(name)
+        recipe = find(name)
         typer.echo(f"{recipe.name}: {recipe.summary}")
         typer.echo(f"data: {recipe.data}")
         typer.echo(f"the tutorial reports: {recipe.reported or 'not known here'}")
         if recipe.differs:
             typer.echo(f"differs from the tutorial: {recipe.differs}")
-        typer.echo(f"\nrehead train PHOTOS --out RUN {shlex.join(recipe.plan.arguments())}")
+        typer.echo(f"\n{recipe.command} {shlex.join(recipe.plan.arguments())}")
         return
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -35,10 +35,12 @@ def recipes(
     table.add_column("recipe", no_wrap=True)
     table.add_column("what")
     table.add_column("reported", max_width=10)
-    for recipe in RECIPES:
+    for recipe in EVERY:
         table.add_row(recipe.name, recipe.summary, recipe.reported or "–")
     console = Console()
     console.print(table)
     console.print(
-        "rehead recipes NAME shows one in full; rehead train --recipe NAME runs it.", highlight=False
+        "rehead recipes NAME shows one in full; rehead train --recipe NAME runs it, and rehead keypoints "
+        "train --recipe NAME one of keypoints.",
+        highlight=False,
     )

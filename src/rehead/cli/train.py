@@ -63,13 +63,7 @@ def train(
     precision: options.Precision = "auto",
     accelerator: options.Accelerator = "auto",
     devices: options.Devices = 1,
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            help="Settings of a tutorial, see `rehead recipes`; options given besides it override.",
-            show_default=False,
-        ),
-    ] = None,
+    recipe: options.Recipe = None,
     resume: options.Resume = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run at --out.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -143,6 +143,7 @@ def train(
     precision: options.Precision = "auto",
     accelerator: options.Accelerator = "auto",
     devices: options.Devices = 1,
+    recipe: options.Recipe = None,
     resume: options.Resume = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run at --out.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
@@ -156,6 +157,8 @@ def train(
     given = options.given_in(context)
     folder = options.folder_of(out, resume)
     plan = _plan_of(locals())
+    if recipe is not None:
+        plan = _with_recipe(recipe, plan, given)
     _refuse_in_vain(plan, given)
     from ...point_plan import carry_out_points
     from ..progress import photo_progress
@@ -187,6 +190,14 @@ def _plan_of(values: dict[str, Any]) -> PointPlan:
     named = {name: value.value if isinstance(value, StrEnum) else value for name, value in named.items()}
     made = {"cascade": _choice("cascade", named["cascade"]), "mirror": _mirror(named["mirror"])}
     return PointPlan(**{**named, **made})
+
+
+def _with_recipe(recipe: str, plan: PointPlan, given: set[str]) -> PointPlan:
+    """The recipe's plan, with the options that were given besides."""
+    from ...recipes import get_points
+
+    own = {name: getattr(plan, name) for name in given if hasattr(plan, name)}
+    return replace(get_points(recipe).plan, **own)
 
 
 def _refuse_in_vain(plan: PointPlan, given: set[str]) -> None:
