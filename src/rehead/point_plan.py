@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .features import Progress
-from .keypoints import KeypointRegressor, KeypointRun, train_keypoints
+from .keypoints import KeypointRegressor, KeypointRun, NamedDetector, train_keypoints
 from .plan import arguments_of
 from .run_directory import make_way, work_folder
 
@@ -140,6 +140,7 @@ def carry_out_points(
     images: str | os.PathLike[str] | None = None,
     group: str = "auto",
     strict: bool = False,
+    detector: NamedDetector | None = None,
     resume: bool = False,
     overwrite: bool = False,
     command: Sequence[str] = (),
@@ -150,7 +151,7 @@ def carry_out_points(
     Parameters
     ----------
     plan : PointPlan
-    points, images, group, strict
+    points, images, group, strict, detector
         As in `keypoints.train_keypoints`.
     out : Path
     resume : bool
@@ -177,6 +178,7 @@ def carry_out_points(
         regressor=regressor,
         group=group,
         strict=strict,
+        detector=detector,
         overwrite=overwrite,
         command=command,
     )

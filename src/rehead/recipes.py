@@ -198,8 +198,7 @@ POINT_RECIPES = (
     Recipe(
         "keypoints-vgg16",
         "VGG16 frozen on whole photos at 224 px, with a convolution and a dense layer, mean absolute error",
-        "frames of YouTube Faces with 68 points, as in the Neural Networks with Keras Cookbook (Ayyadevara "
-        "2019)",
+        "frames of YouTube Faces with 68 points, as Udacity's course on computer vision has them",
         "",
         PointPlan(
             **_AS_KERAS,

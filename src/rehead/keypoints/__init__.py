@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .account import Account, account_of
 from .annotations import Annotations, read_annotations
+from .face_frame import NamedDetector
 from .on_faces import place_on_faces
 from .predict import KeypointPredictor, Placement, load_keypoints
 from .regress import KeypointRegressor
@@ -15,6 +16,7 @@ __all__ = [
     "KeypointPredictor",
     "KeypointRegressor",
     "KeypointRun",
+    "NamedDetector",
     "Placement",
     "account_of",
     "assess_keypoints",

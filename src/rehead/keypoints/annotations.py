@@ -50,6 +50,10 @@ class Annotations:
         Name and reason of each photo that was left out.
     notes : tuple of str
         What to know of the file, in plain sentences.
+    photos : tuple of Path
+        The photos that `paths` were cut out of; empty where they are the photos themselves.
+    corners : float64 ndarray (n, 2) or None
+        Where in them, in pixels.
     """
 
     source: Path
@@ -61,6 +65,8 @@ class Annotations:
     names: tuple[str, ...] = ()
     unreadable: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    photos: tuple[Path, ...] = ()
+    corners: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -80,6 +86,8 @@ class Annotations:
             points=self.points[index],
             sizes=self.sizes[index],
             groups=self.groups[index],
+            photos=tuple(self.photos[n] for n in index) if self.photos else (),
+            corners=None if self.corners is None else self.corners[index],
         )
 
 

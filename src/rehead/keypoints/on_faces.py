@@ -3,12 +3,13 @@
 The model learnt from photos in which the points take up some part of the frame, which its manifest has. Each
 face is cut out so that its box takes up that part; where the points that are placed take up another,
 because a detector's box is not the points' box, the frame is cut anew around them and they are placed again.
+A model that learnt in squares around found faces (`face_frame`) sees the same squares.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from ..errors import ImageError, NotAModelFileError
 from ..faces import Detector
 from ..images import patches, read_image
+from .face_frame import FaceFrame
 from .formats import CENTRE
 from .predict import KeypointPredictor, Placement
 
@@ -68,10 +70,39 @@ def place_on_faces(
     NotAModelFileError
         The model does not say how large its faces were, or has a single point.
     """
+    if "faces" in model.manifest:
+        yield from _as_trained(model, FaceFrame(**model.manifest["faces"]), detector, photos)
+        return
     frame = model.manifest["points"].get("frame")
     low, high = np.array(frame["box"]).reshape(2, 2) if frame else np.zeros((2, 2))
     if not ((high - low) > 0).all():
         raise NotAModelFileError("the model does not say how large faces were in its photos; train it again")
+
+    def place(pixels: NDArray[np.uint8], box: NDArray[np.float64]) -> Placement:
+        guess = _placed(model, pixels, _window(box, low, high, frame["aspect"]))
+        known = guess.points + CENTRE
+        reached = np.concatenate([known.min(axis=0), known.max(axis=0)])
+        return _placed(model, pixels, _window(reached, low, high, frame["aspect"]))
+
+    yield from _each(place, detector, photos)
+
+
+def _as_trained(
+    model: KeypointPredictor, frame: FaceFrame, detector: Detector, photos: Sequence[str | os.PathLike[str]]
+) -> Iterator[list[Placement] | ImageError]:
+    """In the squares that the model learnt in."""
+
+    def place(pixels: NDArray[np.uint8], box: NDArray[np.float64]) -> Placement:
+        return _placed(model, pixels, frame.window(box))
+
+    return _each(place, detector, photos)
+
+
+def _each(
+    place: Callable[[NDArray[np.uint8], NDArray[np.float64]], Placement],
+    detector: Detector,
+    photos: Sequence[str | os.PathLike[str]],
+) -> Iterator[list[Placement] | ImageError]:
     for photo in photos:
         try:
             pixels = read_image(photo)
@@ -79,14 +110,10 @@ def place_on_faces(
         except ImageError as error:
             yield ImageError(photo, error.reason)
             continue
-        answers = []
-        for face in faces:
-            guess = _placed(model, pixels, _window(face.box, low, high, frame["aspect"]))
-            known = guess.points + CENTRE
-            box = np.concatenate([known.min(axis=0), known.max(axis=0)])
-            answer = _placed(model, pixels, _window(box, low, high, frame["aspect"]))
-            answers.append(replace(answer, photo=os.fspath(photo), face=tuple(face.box.tolist())))
-        yield answers
+        yield [
+            replace(place(pixels, face.box), photo=os.fspath(photo), face=tuple(face.box.tolist()))
+            for face in faces
+        ]
 
 
 def _window(

@@ -196,7 +196,9 @@ class KeypointRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.n_photos_, self.n_groups_ = len(rows), len(set(rows.groups.tolist()))
         self.n_folds_ = int(fold.max()) + 1
         self.weights_record_ = {"name": network.name, **network.weights}
-        self._seen = sorted({hashlib.sha256(read_bytes(path)).hexdigest()[:12] for path in rows.paths})
+        self._seen = sorted(
+            {hashlib.sha256(read_bytes(path)).hexdigest()[:12] for path in rows.photos or rows.paths}
+        )
         self._predictor = KeypointPredictor.of_graph(self._graph, self._manifest(), threads=self.threads)
         return self
 

@@ -11,10 +11,12 @@ run.json         command, versions, digests, times
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime
 import os
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,9 @@ from ..images import read_bytes
 from ..run_directory import Clock, check_place, versions, write_json
 from .account import Account, account_of
 from .annotations import Annotations, read_annotations
+from .face_frame import NO_FACE, OTHER_FACE, FaceFrame, NamedDetector, cut_to_faces, face_of
 from .formats import CENTRE, written_csv
+from .on_faces import place_on_faces
 from .predict import KeypointPredictor, Placement
 from .regress import KeypointRegressor
 from .report import write_keypoint_report
@@ -83,6 +87,7 @@ def train_keypoints(
     regressor: KeypointRegressor | None = None,
     group: str = "auto",
     strict: bool = False,
+    detector: NamedDetector | None = None,
     overwrite: bool = False,
     command: Sequence[str] = (),
 ) -> KeypointRun:
@@ -99,6 +104,8 @@ def train_keypoints(
         The run directory to write.
     regressor : KeypointRegressor, optional
         What to fit, with its options.
+    detector : NamedDetector, optional
+        Finds faces, which are cut out first; photos without one are left out and listed.
     overwrite : bool
         Whether to replace an earlier run at `out`.
     command : sequence of str
@@ -113,13 +120,44 @@ def train_keypoints(
     clock = Clock()
     rows = read_annotations(source, images, group=group, strict=strict)
     clock.lap("annotations")
-    model = (regressor or KeypointRegressor()).fit_annotations(rows)
-    clock.lap("looking and fitting")
+    model = regressor or KeypointRegressor()
+    with _faces_of(rows, detector, model) as (rows, frame):
+        if frame:
+            clock.lap("faces")
+        model.fit_annotations(rows)
+        clock.lap("looking and fitting")
+        return _written(folder, model, rows, frame, clock, command)
+
+
+@contextlib.contextmanager
+def _faces_of(
+    rows: Annotations, detector: NamedDetector | None, model: KeypointRegressor
+) -> Iterator[tuple[Annotations, FaceFrame | None]]:
+    """The photos as they are, or squares around the faces in them, as long as the context is open."""
+    if detector is None:
+        yield rows, None
+        return
+    side = model.network().preprocess.size
+    with tempfile.TemporaryDirectory(prefix="rehead-") as temporary:
+        yield cut_to_faces(rows, detector, Path(temporary), side, model.progress)
+
+
+def _written(
+    folder: Path,
+    model: KeypointRegressor,
+    rows: Annotations,
+    frame: FaceFrame | None,
+    clock: Clock,
+    command: Sequence[str],
+) -> KeypointRun:
+    """The run directory of a model that was just fitted on `rows`."""
     used = model.fitted_rows_
     predicted = model.held_out_ + CENTRE
     shown = ~np.isnan(predicted[:, 0, 0])
     shown_rows = used.take(np.flatnonzero(shown))
     spread = model.held_out_spread_[shown]
+    moved = 0 if shown_rows.corners is None else shown_rows.corners[:, None]
+    in_photos = predicted[shown] + moved
     truth = shown_rows.points, shown_rows.sizes, shown_rows.groups
     account = account_of(predicted[shown], *truth, spread=spread, held_out=True, seed=model.random_state)
     clock.lap("evaluation")
@@ -137,11 +175,12 @@ def train_keypoints(
     record = _record(model, rows, command, split)
     with atomic.replacing_folder(folder) as beside:
         _write_splits(beside / "splits.csv", used, fold)
-        atomic.write_text(beside / "predictions.csv", written_csv(shown_rows.ids, predicted[shown]))
+        atomic.write_text(beside / "predictions.csv", written_csv(shown_rows.ids, in_photos))
         write_json(beside / "metrics.json", {**run.to_dict(), "path": _path(model)})
         summary = {score.name: score.interval.to_dict() for score in account.scores}
+        extra = {"split": split, "metrics": summary, **({"faces": frame.to_dict()} if frame else {})}
         model.write_logs(beside)
-        model.save(beside / "model.onnx", extra={"split": split, "metrics": summary})
+        model.save(beside / "model.onnx", extra=extra)
         clock.lap("model file")
         write_keypoint_report(
             beside / "report.html",
@@ -223,10 +262,13 @@ def assess_keypoints(
     group: str = "auto",
     out: str | os.PathLike[str] | None = None,
     strict: bool = False,
+    detector: NamedDetector | None = None,
     progress: Progress | None = None,
     command: Sequence[str] = (),
 ) -> KeypointRun:
     """Test a model on annotated photos; `out` is a folder for metrics.json, predictions.csv and report.html.
+
+    With a `detector`, faces are found first, and the points are placed on the face that is annotated.
 
     Raises
     ------
@@ -239,14 +281,14 @@ def assess_keypoints(
             f"{rows.source}: {rows.points.shape[1]} points a photo, the model places {model.n_points}; "
             "expected the same points in the same order"
         )
-    answers, failed = _answers(model, rows, strict, progress)
+    answers, failed = _answers(model, rows, strict, detector, progress)
     kept = rows.take([n for n, answer in enumerate(answers) if isinstance(answer, Placement)])
     placed = [answer for answer in answers if isinstance(answer, Placement)]
     predicted = np.stack([answer.points for answer in placed]) + CENTRE
     spread = np.stack([answer.spread for answer in placed])
     account = account_of(predicted, kept.points, kept.sizes, kept.groups, spread=spread)
     clock.lap("photos")
-    notes = [*_seen(model, kept), *_outliers(placed)]
+    notes = [*_seen(model, kept), *_outliers(placed), *_whole_photos(model, detector)]
     unreadable = [*rows.unreadable, *failed]
     run = KeypointRun(
         Path(out) if out is not None else None, account, [], [*rows.notes, *notes], unreadable, clock.seconds
@@ -275,11 +317,16 @@ def assess_keypoints(
 
 
 def _answers(
-    model: KeypointPredictor, rows: Annotations, strict: bool, progress: Progress | None
+    model: KeypointPredictor,
+    rows: Annotations,
+    strict: bool,
+    detector: NamedDetector | None,
+    progress: Progress | None,
 ) -> tuple[list[Placement | ImageError], list[tuple[str, str]]]:
     answers: list[Placement | ImageError] = []
     failed = []
-    for name, answer in zip(rows.ids, model.predict_each(rows.paths), strict=True):
+    each = model.predict_each(rows.paths) if detector is None else _on_faces(model, rows, detector)
+    for name, answer in zip(rows.ids, each, strict=True):
         if isinstance(answer, ImageError):
             if strict:
                 raise answer
@@ -289,9 +336,32 @@ def _answers(
             progress(len(answers), len(rows))
     if len(failed) == len(rows):
         raise DatasetError(
-            f"{rows.source}: none of the {len(rows)} photos can be read; {': '.join(failed[0])}"
+            f"{rows.source}: none of the {len(rows)} photos can be used; {': '.join(failed[0])}"
         )
     return answers, failed
+
+
+def _on_faces(
+    model: KeypointPredictor, rows: Annotations, detector: NamedDetector
+) -> Iterator[Placement | ImageError]:
+    """Points on the face of each photo that is annotated."""
+    for n, found in enumerate(place_on_faces(model, detector, rows.paths)):
+        if isinstance(found, ImageError):
+            yield found
+            continue
+        faces = [np.array(answer.face) for answer in found]
+        chosen = face_of(rows.points[n], faces)
+        if chosen is not None:
+            yield found[chosen]
+        else:
+            yield ImageError(rows.paths[n], OTHER_FACE if faces else NO_FACE)
+
+
+def _whole_photos(model: KeypointPredictor, detector: NamedDetector | None) -> list[str]:
+    """Say it where the model knows faces that were cut out, and none were."""
+    if detector is not None or "faces" not in model.manifest:
+        return []
+    return ["The model learnt in squares around found faces, and saw whole photos here; give --detect."]
 
 
 def _seen(model: KeypointPredictor, rows: Annotations) -> list[str]:

@@ -54,6 +54,7 @@ class TrainingPhotos:
     balanced: bool = False
 
     epoch_kind: ClassVar[type[Epoch]] = ClassEpoch
+    head_first: ClassVar[bool] = True
 
     def pixels(self, network: Network, to: Path) -> None:
         """Write the photos, prepared."""

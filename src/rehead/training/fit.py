@@ -63,6 +63,7 @@ class Subject(Protocol):
     """What is learnt: photos, what is known of them, and which are held out."""
 
     epoch_kind: ClassVar[type[Epoch]]
+    head_first: ClassVar[bool]
 
     @property
     def validation(self) -> NDArray[np.bool_]:
@@ -169,8 +170,9 @@ def train_network(
 ) -> Trained:
     """Train a network, and leave it with the weights of its best epoch, on the processor, in eval mode.
 
-    Where a pretrained network has a head other than a linear one, the head is trained first, on the frozen
-    trunk's maps: gradients through a random head would only harm the trunk (LP-FT, Kumar et al. 2022).
+    Where a pretrained network has a head other than a linear one, and the photos ask for it (`head_first`),
+    the head is trained first, on the frozen trunk's maps: gradients through a random head would only harm the
+    trunk (LP-FT, Kumar et al. 2022).
 
     Parameters
     ----------
@@ -212,7 +214,7 @@ def train_network(
     record = {**identity, "seed": seed, "options": options.to_dict()}
     _begin(work, record, resume)
     head_curves: tuple[Epoch, ...] = ()
-    if pretrained and options.head != "linear" and options.train != "frozen":
+    if photos.head_first and pretrained and options.head != "linear" and options.train != "frozen":
         if not (work / LAST).is_file():
             train_network(
                 network,

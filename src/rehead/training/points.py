@@ -101,6 +101,8 @@ class PointPhotos:
     loss: Literal["l1", "l2"] = "l1"
 
     epoch_kind: ClassVar[type[Epoch]] = PointEpoch
+    # a frozen trunk's last maps hardly know more of places than the mean shape does (benchmarks/RESULTS.md)
+    head_first: ClassVar[bool] = False
 
     def as_used(self, rows: NDArray[np.intp]) -> View:
         """Views of photos as they will be, and the points in them."""

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from .runs import GROUP, IMAGES, POINTS, say, show_run
+from ..faces.detect import DetectorChoice
+from .runs import GROUP, IMAGES, POINTS, finder, finder_name, say, show_run
 
 __all__ = ["evaluate"]
 
@@ -30,6 +31,13 @@ def evaluate(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse unreadable photos instead of leaving them out.")
     ] = False,
+    detect: Annotated[
+        bool, typer.Option("--detect", help="Find faces first, and place points on the annotated one.")
+    ] = False,
+    detector: Annotated[
+        DetectorChoice | None,
+        typer.Option(help="How faces are found.", show_default="as in training, or mtcnn"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Processors to use; all by default.", show_default=False)
@@ -39,14 +47,16 @@ def evaluate(
     from ...keypoints import assess_keypoints, load_keypoints
     from ..progress import photo_progress
 
+    loaded = load_keypoints(model, threads=threads)
     with photo_progress("Looking at photos") as progress:
         run = assess_keypoints(
-            load_keypoints(model, threads=threads),
+            loaded,
             points,
             images=images,
             group=group,
             out=out,
             strict=strict,
+            detector=finder(finder_name(detector, loaded), threads) if detect else None,
             progress=progress,
             command=["rehead", *sys.argv[1:]],
         )

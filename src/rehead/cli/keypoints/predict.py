@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..faces.detect import DetectorChoice
+from .runs import finder, finder_name
 
 if TYPE_CHECKING:
+    from ...faces import FaceDetector
     from ...keypoints import KeypointPredictor, Placement
 
 __all__ = ["predict"]
@@ -46,7 +48,10 @@ def predict(
     detect: Annotated[
         bool, typer.Option("--detect", help="Find faces first, and place points on each of them.")
     ] = False,
-    detector: Annotated[DetectorChoice, typer.Option(help="How faces are found.")] = DetectorChoice.mtcnn,
+    detector: Annotated[
+        DetectorChoice | None,
+        typer.Option(help="How faces are found.", show_default="as in training, or mtcnn"),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Processors to use; all by default.", show_default=False)
     ] = None,
@@ -59,12 +64,14 @@ def predict(
     loaded = load_keypoints(model, threads=threads)
     files = [file for photo in photos for file in list_photos(photo)]
     if detect:
-        answers = list(_on_faces(loaded, detector.value, files, threads))
+        answers = list(_on_faces(loaded, finder(finder_name(detector, loaded), threads), files))
     else:
         answers = list(zip(files, loaded.predict_each(files), strict=True))
     if out is not None:
         _draw(out, [answer for _, answer in answers if not isinstance(answer, ImageError)])
     {Format.table: _table, Format.json: _json, Format.csv: _csv}[form](answers, loaded)
+    if not detect and "faces" in loaded.manifest and form is Format.table:
+        print("rehead: the model learnt in squares around faces; --detect finds them first", file=sys.stderr)
     failed = [answer for _, answer in answers if isinstance(answer, ImageError)]
     if len(failed) == len(files):
         what = "can be read or shows a face" if detect else "can be read"
@@ -78,15 +85,13 @@ Answers = Sequence[tuple[Path, Any]]
 
 
 def _on_faces(
-    model: KeypointPredictor, detector: str, files: Sequence[Path], threads: int | None
+    model: KeypointPredictor, detector: FaceDetector, files: Sequence[Path]
 ) -> Iterator[tuple[Path, Any]]:
     """An answer for each face, and an error for a photo without any."""
     from ...errors import ImageError
-    from ...faces import FaceDetector
     from ...keypoints import place_on_faces
 
-    finder = FaceDetector(detector, threads=threads)
-    for file, found in zip(files, place_on_faces(model, finder, files), strict=True):
+    for file, found in zip(files, place_on_faces(model, detector, files), strict=True):
         if isinstance(found, ImageError):
             yield file, found
         elif found:

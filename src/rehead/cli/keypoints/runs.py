@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ...keypoints import KeypointRun
+    from ...faces import FaceDetector
+    from ...keypoints import KeypointPredictor, KeypointRun
+    from ..faces.detect import DetectorChoice
 
-__all__ = ["GROUP", "IMAGES", "POINTS", "say", "show_run"]
+__all__ = ["GROUP", "IMAGES", "POINTS", "finder", "finder_name", "say", "show_run"]
 
 GROUP = (
     "Which photos show the same person: auto (the CSV's column group; else names that differ only in the "
@@ -15,6 +17,20 @@ GROUP = (
 )
 POINTS = "A CSV: name,x0,y0,x1,y1,... in pixels; a COCO keypoints JSON; or a folder of .pts files."
 IMAGES = "Folder of the photos; that of the annotations by default."
+
+
+def finder(name: str, threads: int | None) -> FaceDetector:
+    """The face detector of that name."""
+    from ...faces import FaceDetector
+
+    return FaceDetector(name, threads=threads)
+
+
+def finder_name(given: DetectorChoice | None, model: KeypointPredictor) -> str:
+    """The detector that was asked for, else the one that the model learnt with, else the default."""
+    if given is not None:
+        return given.value
+    return str(model.manifest.get("faces", {}).get("detector", "mtcnn"))
 
 
 def show_run(run: KeypointRun) -> None:
@@ -41,7 +57,7 @@ def show_run(run: KeypointRun) -> None:
     for caution in [*run.cautions, *run.account.cautions, *run.notes]:
         console.print("[yellow]![/yellow]", Text(caution), highlight=False)
     for name, reason in run.unreadable[:10]:
-        console.print(f"  unreadable: {name}: {reason}", highlight=False, markup=False)
+        console.print(f"  left out: {name}: {reason}", highlight=False, markup=False)
     if len(run.unreadable) > 10:
         console.print(f"  and {len(run.unreadable) - 10} more", highlight=False, markup=False)
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .. import options
-from .runs import GROUP, IMAGES, POINTS, say, show_run
+from ..faces.detect import DetectorChoice
+from .runs import GROUP, IMAGES, POINTS, finder, say, show_run
 
 if TYPE_CHECKING:
     from ...point_plan import PointPlan
@@ -73,6 +74,10 @@ def train(
         int,
         typer.Option(min=0, max=8, help="More views of each photo, turned, scaled and shifted at random."),
     ] = 1,
+    detect: Annotated[
+        bool, typer.Option("--detect", help="Find faces first, and learn points in squares around them.")
+    ] = False,
+    detector: Annotated[DetectorChoice, typer.Option(help="How faces are found.")] = DetectorChoice.mtcnn,
     folds: Annotated[int, typer.Option(min=2, help="Folds of the cross-validation.")] = 5,
     coverage: Annotated[
         float, typer.Option(min=0.01, max=1.0, help="Share of training photos that are not called outliers.")
@@ -172,6 +177,7 @@ def train(
             images=images,
             group=group,
             strict=strict,
+            detector=finder(detector.value, threads) if detect else None,
             resume=resume is not None,
             overwrite=overwrite,
             command=["rehead", *sys.argv[1:]],
