@@ -76,7 +76,9 @@ def measure(
     dataset = read_dataset(folder)
     look = load_backbone("efficientnet_lite0")
     group = duplicate_groups(extract(dataset.paths, look), look)
-    print(f"{folder.name}, {len(dataset)} photos, {backbone}, {options}")
+    plain = TrainingOptions().to_dict()
+    given = {name: value for name, value in options.to_dict().items() if value != plain[name]}
+    print(f"{folder.name}, {len(dataset)} photos, {backbone}, {given}")
     print(
         "seed     last   frozen  trained    kept  (validation: frozen, trained)  frozen s  trained s  epochs"
     )
@@ -94,8 +96,7 @@ def measure(
         told = tuned.training_ or {}
         models = {"last": last, "frozen": frozen, "trained": tuned}
         row = {name: hits(model, dataset, tested) for name, model in models.items()}
-        better = told["validation"]["difference"]["log_loss"]["value"] < 0
-        row["kept"] = row["trained"] if better else row["frozen"]
+        row["kept"] = row["trained" if told["validation"]["difference"]["better"] else "frozen"]
         rows.append(row)
         losses = [told["validation"][which]["log_loss"] for which in ("probe", "network")]
         shares = "  ".join(f"{right.mean():7.4f}" for right in row.values())

@@ -40,9 +40,10 @@ class FineTuned(ImageClassifier):
     """Classify photos with a network that is trained on them.
 
     Where the network is pretrained, its linear head starts from the one that `ImageClassifier` would
-    fit (LP-FT, Kumar et al. 2022), other heads are trained on the frozen network first, and the trained
-    network is kept only if its log loss on the validation photos is less than that of the frozen one. For
-    that each half of these photos is judged at the epoch that the other half chose.
+    fit on the depths that are trained (LP-FT, Kumar et al. 2022), other heads are trained on the frozen
+    network first, and the trained network is kept only if its log loss on the validation photos is less than
+    that of the frozen one, by more than one standard error. For that each half of these photos is judged at
+    the epoch that the other half chose.
 
     Parameters
     ----------
@@ -65,7 +66,7 @@ class FineTuned(ImageClassifier):
     resume : bool
         Continue the training in `work`.
     depths, mirror, class_weight, cv, coverage, random_state, strict, cache, threads, progress
-        As in ImageClassifier; `depths`, `mirror` and `cv` are those of the frozen network's head.
+        As in ImageClassifier; `depths`, `mirror` and `cv` are those of the frozen network's heads.
 
     Attributes
     ----------
@@ -263,16 +264,12 @@ class FineTuned(ImageClassifier):
     def _fit_network(self, look: Look, held: NDArray[np.bool_], options: TrainingOptions) -> None:
         from .training.account import account
         from .training.export import trained_backbone
-        from .training.fit import TrainingPhotos, last_layer, start_head, train_network
+        from .training.fit import TrainingPhotos, last_layer, train_network
         from .training.judge import compare, held_out_logits, judge
 
         started = time.perf_counter()
         network = self._build(len(self.classes_), options)
-        probe = None
-        if self.pretrained:
-            probe, first = self._probe(look, held)
-            if options.head == "linear":
-                start_head(network, *first)
+        probe = self._begin(network, look, held, options) if self.pretrained else None
         with self._work_folder() as work:
             trained = train_network(
                 network,
@@ -296,12 +293,43 @@ class FineTuned(ImageClassifier):
         if not kept:
             self._fit_head(look)
             return
-        point = PathPoint(1, False, "network", options.weight_decay, judged.log_loss)
+        point = PathPoint(network.depths, False, "network", options.weight_decay, judged.log_loss)
         everyone = np.full((len(held), len(self.classes_)), np.nan)
         everyone[held] = logits
         self.selection_ = Selection(*last_layer(network), point, (), everyone)
         backbone = trained_backbone(network, {**network.record, "trained": options.train})
         self._take(backbone, self.extract(self._files, backbone).plain, look.target, held)
+
+    def _begin(
+        self, network: Network, look: Look, held: NDArray[np.bool_], options: TrainingOptions
+    ) -> Judged:
+        """How good the frozen network's best head is; give `network` the best one of what is trained."""
+        from .training.depths import start_fitted
+        from .training.judge import judge_frozen
+        from .training.networks import choose_trained
+
+        target = look.target[~held]
+        fold = folds(target, look.group[~held], count=self.cv, seed=self.random_state)
+        if fold.max() < 1:
+            raise DatasetError(
+                "every class consists of one group of photos; add photos that are not copies of each other"
+            )
+        blocks, balanced = look.network.blocks, self.class_weight == "balanced"
+        best = select_head(
+            look.plain[~held],
+            target,
+            fold,
+            blocks,
+            mirrored=look.mirrored[~held] if look.mirrored is not None else None,
+            depths=self._depths(len(blocks)),
+            balanced=balanced,
+        )
+        if options.head == "linear":
+            choose_trained(network, options.train)
+            start_fitted(
+                network, look.plain[~held], blocks, target, fold, depths=self._depths, balanced=balanced
+            )
+        return judge_frozen(best, look.plain[held], look.target[held], self._weights(look.target)[held])
 
     def _take(
         self,
@@ -319,43 +347,9 @@ class FineTuned(ImageClassifier):
         )
         self._backbone = backbone
         self.weights_record_ = dict(backbone.weights)
-        self.n_taps_ = 1
+        self.n_taps_ = len(backbone.taps)
         self.n_folds_ = 0
         self.cautions_ = self._cautions(np.zeros(int(held.sum()), dtype=np.intp))
-
-    def _probe(
-        self, look: Look, held: NDArray[np.bool_]
-    ) -> tuple[Judged, tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        """How good the frozen network's best head is, and the calibrated head of its last depth alone."""
-        from .training.judge import judge
-
-        rows = ~held
-        target = look.target[rows]
-        fold = folds(target, look.group[rows], count=self.cv, seed=self.random_state)
-        if fold.max() < 1:
-            raise DatasetError(
-                "every class consists of one group of photos; add photos that are not copies of each other"
-            )
-        balanced = self.class_weight == "balanced"
-        best = select_head(
-            look.plain[rows],
-            target,
-            fold,
-            look.network.blocks,
-            mirrored=look.mirrored[rows] if look.mirrored is not None else None,
-            depths=self._depths(len(look.network.taps)),
-            balanced=balanced,
-        )
-        used = look.plain[held][:, look.plain.shape[1] - len(best.weight) :]
-        logits = used.astype(np.float64) @ best.weight + best.bias
-        judged = judge(logits, look.target[held], self._weights(look.target)[held])
-        last = look.network.blocks[-1]
-        width = [slice(0, last.stop - last.start)]
-        head = select_head(look.plain[rows][:, last], target, fold, width, balanced=balanced)
-        checked = fold >= 0
-        heat = fit_temperature(head.held_out[checked], target[checked], smooth=True)
-        first = (head.weight / heat).astype(np.float32), (head.bias / heat).astype(np.float32)
-        return judged, first
 
     def _weights(self, target: NDArray[np.intp]) -> NDArray[np.float64]:
         return balanced_weights(target) if self.class_weight == "balanced" else np.ones(len(target))
@@ -364,6 +358,7 @@ class FineTuned(ImageClassifier):
         sides = np.where(held, "validation", "train").tolist()
         return {
             "network": network.name,
+            "depths": network.depths,
             "weights": network.record["sha256"],
             "size": network.preprocess.size,
             "labels": self.classes_.tolist(),

@@ -284,7 +284,7 @@ def carry_out(
     """
     work = work_folder(out)
     if plan.trains_network:
-        make_way(work, resume=resume, overwrite=overwrite)
+        make_way(out, resume=resume, overwrite=overwrite)
         classifier = plan.classifier(work=work, resume=resume, progress=progress)
     else:
         classifier = plan.classifier(progress=progress)

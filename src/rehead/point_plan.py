@@ -168,7 +168,7 @@ def carry_out_points(
     work = work_folder(out)
     if plan.trains_network:
         regressor = plan.regressor(work=work, resume=resume, progress=progress)
-        make_way(work, resume=resume, overwrite=overwrite)
+        make_way(out, resume=resume, overwrite=overwrite)
     else:
         regressor = plan.regressor(progress=progress)
     run = train_keypoints(

@@ -83,11 +83,25 @@ def holds_training(work: Path) -> bool:
     return (work / TRAINING).is_file()
 
 
-def make_way(work: Path, *, resume: bool, overwrite: bool) -> None:
-    """Remove an unfinished training that is to be replaced; DataError where there is none to continue."""
+def make_way(out: Path, *, resume: bool, overwrite: bool) -> None:
+    """Make way for a training of run directory `out`: remove an unfinished one that is to be replaced.
+
+    Raises
+    ------
+    DataError
+        There is none to continue.
+    OutputError
+        There is an unfinished one, and nobody said what shall become of it.
+    """
+    work = work_folder(out)
     if resume and not holds_training(work):
         raise DataError(f"there is no training to continue: no {work}; leave out --resume")
-    if not resume and overwrite and holds_training(work):
+    if not resume and holds_training(work):
+        if not overwrite:
+            raise OutputError(
+                f"{work}: holds a training that was not finished; continue it with --resume {out} instead of "
+                "--out, or start anew with --overwrite"
+            )
         shutil.rmtree(work)
 
 

@@ -247,6 +247,35 @@ def test_options_that_do_not_go_together(
     assert message in " ".join(told.split())
 
 
+def test_an_unfinished_run_says_how_it_goes_on(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("x.work").mkdir()
+    Path("x.work", "training.json").write_text("{}")
+    code, told = invoke("train", str(folder), "--out", "x", "--network", "small-cnn")
+    assert code == 2
+    assert "continue it with --resume x instead of --out, or start anew with --overwrite" in " ".join(
+        told.split()
+    )
+
+
+@pytest.mark.parametrize("depths", [1, 3])
+def test_a_head_of_several_depths_stays_as_it_was_fitted(folder: Path, tmp_path: Path, depths: int) -> None:
+    model = pretrained(depths=depths).fit(folder)
+    assert model.selection_.chosen.depths == model.n_taps_ == depths
+    model.save(tmp_path / "model.onnx")
+    manifest = read_model_file(tmp_path / "model.onnx").manifest
+    assert manifest["depths"] == ["blocks.5.3", "blocks.6", "trained"][3 - depths :]
+    photo = read_dataset(folder).paths[0]
+    assert explain(tmp_path / "model.onnx", photo, method="cam").method == "cam"
+    before = FineTuned(
+        "efficientnet_lite0", size=64, options=replace(TOP, lr=1e-9), keep="always", depths=depths
+    )
+    np.testing.assert_array_equal(model.selection_.weight, before.fit(folder).selection_.weight)
+    assert model.parameters_["trained"] > model.selection_.weight.size
+
+
 def test_without_torch_one_line_says_what_to_install(folder: Path, tmp_path: Path) -> None:
     out = str(tmp_path / "x")
     script = (

@@ -333,13 +333,13 @@ def test_a_training_is_not_overwritten_by_a_new_one(train: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        ({"identity": {**IDENTITY, "network": "other"}}, "network tiny and not network other"),
+        ({"identity": {**IDENTITY, "network": "other"}}, "with network tiny, not with network other"),
         ({"identity": {**IDENTITY, "labels": ["a", "c"]}}, "other classes"),
         ({"identity": {**IDENTITY, "split": "2"}}, "other photos"),
-        ({"options": replace(QUICK, lr=0.02)}, "--lr 0.01 and not --lr 0.02"),
-        ({"options": replace(QUICK, lr=None)}, "--lr 0.01 and not without --lr"),
-        ({"balanced": True}, "without --balanced and not --balanced"),
-        ({"seed": 1}, "--seed 0 and not --seed 1"),
+        ({"options": replace(QUICK, lr=0.02)}, "with --lr 0.01, not with --lr 0.02"),
+        ({"options": replace(QUICK, lr=None)}, "with --lr 0.01, not without --lr"),
+        ({"identity": {**IDENTITY, "balanced": True}}, "without --balanced, not with --balanced"),
+        ({"seed": 1}, "with --seed 0, not with --seed 1"),
     ],
 )
 def test_the_training_of_something_else_is_not_continued(

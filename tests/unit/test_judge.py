@@ -9,7 +9,8 @@ from rehead.datasets import folds
 
 pytest.importorskip("torch")
 
-from rehead.training.judge import compare, held_out_logits, judge
+from rehead.evaluation.intervals import Interval
+from rehead.training.judge import Verdict, compare, held_out_logits, judge
 
 
 def logits_of(right: np.ndarray, strength: float = 2.0) -> np.ndarray:
@@ -52,6 +53,18 @@ def test_one_photo_or_one_group_is_enough_not_to_fail() -> None:
     assert verdict.log_loss.value == 0
     assert not verdict.sure
     assert not verdict.better
+
+
+@pytest.mark.parametrize(
+    ("low", "value", "high", "better"), [(-0.05, -0.01, 0.03, False), (-0.06, -0.03, 0.0, True)]
+)
+def test_the_frozen_network_has_the_benefit_of_the_doubt(
+    low: float, value: float, high: float, better: bool
+) -> None:
+    # half an interval of 95 % is two standard errors: the one is half an error better, the other two
+    verdict = Verdict(Interval(0.0, 0.0, 0.0), Interval(value, low, high))
+    assert verdict.better is better
+    assert verdict.to_dict()["better"] is better
 
 
 def test_the_verdict_is_sure_only_where_there_is_no_doubt() -> None:

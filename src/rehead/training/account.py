@@ -30,6 +30,8 @@ def account(
 ) -> dict[str, Any]:
     """The training of `network`, as it was `judged`; `verdict` is its difference from the `probe`."""
     total, trainable = count_parameters(network)
+    if not network.linear.weight.requires_grad:  # it was fitted instead
+        trainable += network.linear.weight.numel() + network.linear.bias.numel()
     return {
         "network": network.name,
         "options": options.to_dict(),
@@ -72,7 +74,7 @@ def _sentences(
 
 def _verb(verdict: Verdict) -> str:
     if not verdict.better:
-        return "did not beat"
+        return "was not clearly better than" if verdict.log_loss.value < 0 else "did not beat"
     return "beat" if verdict.sure else "did better than"
 
 

@@ -87,7 +87,7 @@ def _tried(network: Network, photos: torch.Tensor) -> Beginning | None:
     units = list(_units(getattr(network.trunk, "model", network.trunk)))
     hooks = [unit.register_forward_pre_hook(lambda unit, _: calls.append(unit)) for unit in units]
     try:
-        expected = network.trunk(photos)
+        expected = network.features(photos)
     finally:
         for hook in hooks:
             hook.remove()
@@ -100,7 +100,7 @@ def _tried(network: Network, photos: torch.Tensor) -> Beginning | None:
     beginning = Beginning(network, tuple(calls[:first]), calls[first], tuple(maps.shape[1:]))
     try:
         with beginning.passed_over():
-            found = network.trunk(maps)
+            found = network.features(maps)
     except (RuntimeError, TypeError, ValueError, AttributeError, AssertionError):
         return None  # it does more with photos than to send them through its layers
     same = found.shape == expected.shape and (found - expected).abs().max() <= _CLOSE * expected.abs().max()

@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,11 +37,11 @@ _TAP = "trained"
 
 
 class _Part(torch.nn.Module):
-    def __init__(self, run: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    def __init__(self, run: Callable[[torch.Tensor], Any]) -> None:
         super().__init__()
         self.run = run
 
-    def forward(self, photos: torch.Tensor) -> torch.Tensor:
+    def forward(self, photos: torch.Tensor) -> Any:
         return self.run(photos)
 
 
@@ -81,7 +81,8 @@ def export_trunk(network: Network) -> bytes:
     Returns
     -------
     bytes
-        Serialised ONNX: `image` uint8 (N, S, S, 3) RGB to `trained`, float32 (N, D), normalisation inside.
+        Serialised ONNX: `image` uint8 (N, S, S, 3) RGB to float32 (N, D) of each depth that the last layer
+        sees, normalisation inside.
 
     Raises
     ------
@@ -89,8 +90,9 @@ def export_trunk(network: Network) -> bytes:
         torch cannot export it, or the engine and torch differ by more than 1e-4 of the largest feature.
     """
     still = copy.deepcopy(network).cpu().eval().requires_grad_(False)  # as constants of the graph
-    graph = _graph_of(still, _Part(still.features), (network.linear.in_features,))
-    _check_parity(still, graph, still.features)
+    widths = {tap.name: tap.width for tap in _taps(still)}
+    graph = _graph_of(still, _Part(still.vectors), {name: (width,) for name, width in widths.items()})
+    _check_parity(still, graph, still.features, [*widths.values()])
     return graph
 
 
@@ -119,7 +121,7 @@ def export_part(
         torch cannot export it, or the engine and torch differ by more than 1e-4 of the largest number of a
         part, or of 1.
     """
-    graph = _graph_of(network, _Part(part), (sum(widths),))
+    graph = _graph_of(network, _Part(part), {_TAP: (sum(widths),)})
     _check_parity(network, graph, part, widths)
     return graph
 
@@ -148,7 +150,7 @@ def on_the_engine(
     pixels = np.random.default_rng(0).integers(0, 256, (3, size, size, 3), dtype=np.uint8)
     photos = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
     try:
-        session = open_session(_graph_of(network, _Part(part), shape), threads=1)
+        session = open_session(_graph_of(network, _Part(part), {_TAP: shape}), threads=1)
         (found,) = session.run(None, {"image": pixels})
     except Exception:  # whatever keeps the engine from it: torch can
         return None
@@ -164,8 +166,8 @@ def on_the_engine(
     return run
 
 
-def _graph_of(network: Network, part: _Part, shape: tuple[int, ...]) -> bytes:
-    """ONNX of a part of a network: `image` uint8 (N, S, S, 3) RGB to `trained`, float32 (N, *shape)."""
+def _graph_of(network: Network, part: _Part, outputs: Mapping[str, tuple[int, ...]]) -> bytes:
+    """ONNX of a part of a network: `image` uint8 (N, S, S, 3) RGB to `outputs`, float32 (N, *shape) each."""
     import onnx
 
     size = network.preprocess.size
@@ -182,8 +184,8 @@ def _graph_of(network: Network, part: _Part, shape: tuple[int, ...]) -> bytes:
                 dynamo=False,
                 opset_version=_OPSET,
                 input_names=["photos"],
-                output_names=[_TAP],
-                dynamic_axes={"photos": {0: "N"}, _TAP: {0: "N"}},
+                output_names=list(outputs),
+                dynamic_axes={name: {0: "N"} for name in ("photos", *outputs)},
             )
     except Exception as error:  # the exporter raises what it likes
         reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -191,11 +193,12 @@ def _graph_of(network: Network, part: _Part, shape: tuple[int, ...]) -> bytes:
             f"{network.name}: torch cannot export this network to ONNX ({reason}); choose another network"
         ) from error
     raw = onnx.load_from_string(buffer.getvalue())
-    traced = raw.graph.output[0].type.tensor_type.shape  # traced: the width may be left open
-    del traced.dim[:]
-    traced.dim.add().dim_param = "N"
-    for length in shape:
-        traced.dim.add().dim_value = length
+    for output, shape in zip(raw.graph.output, outputs.values(), strict=True):
+        traced = output.type.tensor_type.shape  # traced: the width may be left open
+        del traced.dim[:]
+        traced.dim.add().dim_param = "N"
+        for length in shape:
+            traced.dim.add().dim_value = length
     model = graphs.wrap(raw, network.preprocess, network.name)
     graph: bytes = model.SerializeToString(deterministic=True)
     return graph
@@ -209,7 +212,7 @@ def _check_parity(
     network: Network,
     graph: bytes,
     part: Callable[[torch.Tensor], torch.Tensor],
-    widths: Sequence[int] = (),
+    widths: Sequence[int],
 ) -> None:
     """On random pixels; of three photos, where the trace had two, so that a fixed batch shows."""
     size = network.preprocess.size
@@ -217,7 +220,7 @@ def _check_parity(
     with torch.inference_mode():
         photos = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
         expected = part(network.normalised(photos)).numpy()
-    (found,) = open_session(graph, threads=1).run(None, {"image": pixels})
+    found = np.concatenate(open_session(graph, threads=1).run(None, {"image": pixels}), axis=1)
     parts = [np.split(numbers, np.cumsum(widths)[:-1], axis=1) for numbers in (found, expected)]
     difference = max(_difference(*pair) for pair in zip(*parts, strict=True))
     if not difference <= _PARITY:
@@ -253,5 +256,11 @@ def frozen_backbone(network: Network) -> Backbone:
 
 
 def _backbone(network: Network, weights: dict[str, Any], trunk: bytes) -> Backbone:
-    taps = (Tap(_TAP, network.linear.in_features),)
-    return Backbone(network.name, network.preprocess, taps, weights, trunk)
+    return Backbone(network.name, network.preprocess, _taps(network), weights, trunk)
+
+
+def _taps(network: Network) -> tuple[Tap, ...]:
+    """The depths that the last layer sees: the blocks that give them, and the network's own features."""
+    names = [block.name for block in network.blocks[len(network.blocks) - (network.depths - 1) :]]
+    widths = network.widths or (network.linear.in_features,)
+    return tuple(Tap(name, width) for name, width in zip([*names, _TAP], widths, strict=True))

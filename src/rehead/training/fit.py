@@ -45,13 +45,13 @@ __all__ = [
     "TrainingPhotos",
     "last_layer",
     "new_network",
-    "start_head",
     "train_network",
 ]
 
 _HEAD = "head"
 _MOST_KEPT = 4 * 2**30  # bytes of maps in a work folder: more is not taken from a disk without being asked
 _NO_OPTIONS = {
+    "depths": "a head of other depths",
     "labels": "other classes",
     "split": "other photos, or another division",
     "weights": "other weights",
@@ -141,13 +141,6 @@ def new_network(
         return build(
             name, classes=classes, size=size, weights=weights, head=options.head, dropout=options.dropout
         )
-
-
-def start_head(network: Network, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
-    """Let the last layer start from logits = features @ weight (D, K) + bias (K,)."""
-    with torch.no_grad():
-        network.linear.weight.copy_(torch.from_numpy(np.ascontiguousarray(weight.T)))
-        network.linear.bias.copy_(torch.from_numpy(bias))
 
 
 def last_layer(network: Network) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -282,7 +275,8 @@ def _begin(work: Path, record: Mapping[str, Any], resume: bool) -> None:
 
 def _check_same(work: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
     old, new = ({**r, **r["options"]} for r in (before, now))
-    for name in sorted({*old, *new} - {"options", *_FREE}):
+    names = {*old, *new} - {"options", *_FREE}
+    for name in sorted(names, key=lambda name: (name in _NO_OPTIONS, name)):
         was, is_ = old.get(name), new.get(name)
         if was != is_:
             raise DataError(
@@ -296,8 +290,8 @@ def _difference(name: str, was: Any, is_: Any) -> str:
     if name in _NO_OPTIONS:
         return _NO_OPTIONS[name]
     option = name if name == "network" else "--" + name.replace("_", "-")
-    told = [f"without {option}" if v is None or v is False else f"{option} {v}" for v in (was, is_)]
-    return " and not ".join(text.removesuffix(" True") for text in told)
+    told = [f"without {option}" if v is None or v is False else f"with {option} {v}" for v in (was, is_)]
+    return ", not ".join(text.removesuffix(" True") for text in told)
 
 
 def _inputs(

@@ -22,8 +22,11 @@ from ..calibration import fit_temperature, log_loss, softmax
 from ..datasets import folds
 from ..evaluation import metrics
 from ..evaluation.intervals import Interval, mean_difference, paired_difference
+from ..heads import Selection
 
-__all__ = ["Judged", "Verdict", "across_halves", "compare", "held_out_logits", "judge"]
+__all__ = ["Judged", "Verdict", "across_halves", "compare", "held_out_logits", "judge", "judge_frozen"]
+
+_ERRORS = 1.96  # standard errors from the value to either end of a 95 % interval
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,12 @@ class Verdict:
 
     @property
     def better(self) -> bool:
-        """Whether the trained network has less log loss."""
-        return self.log_loss.value < 0
+        """Whether the trained network has less log loss by more than one standard error.
+
+        The frozen network is the simpler of the two, so it has the benefit of the doubt (the rule of Breiman
+        et al. 1984); and it is fitted to the validation photos too in the end, which this leaves out.
+        """
+        return self.log_loss.value < -(self.log_loss.high - self.log_loss.low) / (2 * _ERRORS)
 
     @property
     def sure(self) -> bool:
@@ -82,7 +89,11 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
-        return {"accuracy": self.accuracy.to_dict(), "log_loss": self.log_loss.to_dict()}
+        return {
+            "accuracy": self.accuracy.to_dict(),
+            "log_loss": self.log_loss.to_dict(),
+            "better": self.better,
+        }
 
 
 def held_out_logits(
@@ -150,6 +161,14 @@ def judge(logits: NDArray[np.floating], y: NDArray[np.intp], weight: NDArray[np.
     heat = fit_temperature(logits, y, weight, smooth=True)
     losses = metrics.photo_log_loss(y, softmax(logits / heat))
     return Judged(logits.argmax(axis=1) == y, losses * (weight / weight.mean()))
+
+
+def judge_frozen(
+    head: Selection, features: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64]
+) -> Judged:
+    """As `judge`, of a head on the features (n, D) of the frozen network."""
+    used = features[:, features.shape[1] - len(head.weight) :].astype(np.float64)
+    return judge(used @ head.weight + head.bias, y, weight)
 
 
 def compare(trained: Judged, frozen: Judged, group: NDArray[np.intp]) -> Verdict:

@@ -48,7 +48,7 @@ class Epoch:
     val_loss : float
         Of the validation photos after the epoch.
     rate : float
-        Learning rate of the head at the end.
+        Largest learning rate at the end.
     seconds : float
     """
 

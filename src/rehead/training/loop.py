@@ -189,7 +189,7 @@ class Loop(pl.LightningModule):
 
     @property
     def _rate_given(self) -> float:
-        return self.options.rate(pretrained=self.pretrained)
+        return self.options.rate(pretrained=self.pretrained, fitted=self.network.fitted and not self.frozen)
 
     def configure_optimizers(self) -> Any:
         """Optimizer with a rate for each block, and the schedule of all steps."""

@@ -17,6 +17,7 @@ from torch import nn
 from ..errors import DataError, UnknownNameError
 from ..images import PreprocessSpec
 from . import states
+from .depths import averages
 from .small_cnns import SMALL_CNNS
 from .trunks import PLAIN_NAMES, Block, TimmTrunk, blocks, make_trunk, timm_name
 
@@ -75,6 +76,9 @@ class Network(nn.Module):
         self.record = record
         self.frozen: frozenset[str] = frozenset()
         self.keeps_statistics = False
+        self.fitted = False  # whether the last layer is a head that was fitted, see `depths.start_fitted`
+        self.depths = 1  # the last so many are what the last layer sees, see `depths.see_depths`
+        self.widths: tuple[int, ...] = ()  # of each of them, where they are several
         for field in ("mean", "std"):
             values = torch.tensor(getattr(preprocess, field)).view(1, 3, 1, 1)
             self.register_buffer(f"_{field}", values, persistent=False)
@@ -88,9 +92,17 @@ class Network(nn.Module):
         """Uint8 photos (N, 3, S, S), RGB, as the trunk takes them: float32."""
         return (photos.float() - self._mean) / self._std
 
+    def vectors(self, photos: torch.Tensor) -> list[torch.Tensor]:
+        """Normalised photos (N, 3, S, S) to what the last layer sees, (N, D) of each depth in order."""
+        module = self.trunk.model if isinstance(self.trunk, TimmTrunk) else self.trunk
+        pieces = [module.get_submodule(block.name) for block in self.blocks[1:]] if self.depths > 1 else []
+        with averages(pieces, self.depths) as earlier:
+            own = self.neck(self.trunk(photos))
+        return [*earlier, own]
+
     def features(self, photos: torch.Tensor) -> torch.Tensor:
-        """Normalised photos (N, 3, S, S) to the last layer's input (N, D)."""
-        return self.neck(self.trunk(photos))
+        """Normalised photos (N, 3, S, S) to the last layer's input (N, D): the vectors side by side."""
+        return torch.cat(self.vectors(photos), 1)
 
     def head(self, maps: torch.Tensor) -> torch.Tensor:
         """What the trunk gives, to logits (N, K)."""
@@ -98,7 +110,7 @@ class Network(nn.Module):
 
     def forward(self, photos: torch.Tensor) -> torch.Tensor:
         """Normalised photos (N, 3, S, S) to logits (N, K)."""
-        return self.head(self.trunk(photos))
+        return self.linear(self.features(photos)) if self.depths > 1 else self.head(self.trunk(photos))
 
     def train(self, mode: bool = True) -> Network:
         """Switch to training, all but batch norm that keeps its statistics and frozen blocks."""
@@ -197,9 +209,11 @@ def load_state(network: Network, path: str | os.PathLike[str]) -> None:
 
 
 def choose_trained(network: Network, what: str, *, keep_statistics: bool = False) -> None:
-    """Say which blocks of the trunk are trained; neck and last layer always are.
+    """Say which blocks of the trunk are trained; neck and last layer always are, but a fitted head.
 
-    Frozen blocks get no gradients, and their batch norm keeps its statistics even in training mode.
+    Frozen blocks get no gradients, and their batch norm keeps its statistics even in training mode. A last
+    layer that was fitted stays as it is while blocks learn: gradient steps would undo what its penalty did
+    (benchmarks/RESULTS.md).
 
     Parameters
     ----------
@@ -224,6 +238,7 @@ def choose_trained(network: Network, what: str, *, keep_statistics: bool = False
     for number, block in enumerate(blocks):
         for _, parameter in block.parameters:
             parameter.requires_grad_(number >= first)
+    network.linear.requires_grad_(not network.fitted or first == len(blocks))
     network.keeps_statistics = keep_statistics
     network.train(network.training)
 
@@ -256,14 +271,15 @@ def parameter_groups(
     """The trained parameters as an optimiser takes them, with lower rates for deeper blocks.
 
     Neck and last layer have the rate `lr`; the last block of the trunk `lr * decay`, the one before it
-    `lr * decay**2`, and so on (Clark et al. 2020). Biases and norms, all that has one axis, do not decay.
+    `lr * decay**2`, and so on (Clark et al. 2020); where a fitted head stays as it is, the last block has
+    `lr`. Biases and norms, all that has one axis, do not decay.
 
     Parameters
     ----------
     network : Network
         After `choose_trained`.
     lr : float
-        Rate of the last layer.
+        Rate of what is trained last.
     decay : float
         In (0, 1]; 1: the same rate for all.
     weight_decay : float
@@ -278,8 +294,8 @@ def parameter_groups(
     pieces = [("head", ends)]
     pieces += [(b.name, [p for _, p in b.parameters]) for b in reversed(network.blocks)]
     groups = []
-    for depth, (name, parameters) in enumerate(pieces):
-        trained = [p for p in parameters if p.requires_grad]
+    chosen_of = [(name, [p for p in parameters if p.requires_grad]) for name, parameters in pieces]
+    for depth, (name, trained) in enumerate((name, chosen) for name, chosen in chosen_of if chosen):
         for decayed in (True, False):
             chosen = [p for p in trained if (p.ndim > 1) is decayed]
             if chosen:

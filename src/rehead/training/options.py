@@ -17,8 +17,9 @@ _CHOICES = {
     "accelerator": ("auto", "cpu", "cuda", "mps"),
 }
 # Rates of the first steps after warm-up. Kumar et al. 2022 tune fine-tuning over 1e-5 to 1e-3 with AdamW and
-# 1e-4 to 1e-2 with SGD; what starts from random numbers takes the optimizers' usual 1e-3 and 1e-2.
-_PRETRAINED, _RANDOM = 3e-4, 1e-3
+# 1e-4 to 1e-2 with SGD, and 3e-4 was too much for blocks below a fitted head (benchmarks/RESULTS.md); what
+# starts from random numbers takes the optimizers' usual 1e-3 and 1e-2.
+_FITTED, _PRETRAINED, _RANDOM = 1e-4, 3e-4, 1e-3
 _SGD = 10  # times as much
 
 
@@ -33,8 +34,9 @@ class TrainingOptions:
         "all" everything.
     head : str
         "linear", "mlp:WIDTH" or "conv", see `networks.build`. Where blocks of a pretrained network are
-        trained too, the head comes first: a linear one as it would be fitted on the frozen network, another
-        one trained on the frozen network's maps for up to as many epochs (LP-FT, Kumar et al. 2022).
+        trained too, the head comes first: a linear one is fitted on the frozen network's features, of as many
+        of the trained depths as cross-validation chooses, and stays as it is; another one is trained on the
+        frozen network's maps for up to as many epochs (LP-FT, Kumar et al. 2022).
     dropout : float
         Before the last layer of a linear head, in [0, 1).
     epochs : int
@@ -42,8 +44,9 @@ class TrainingOptions:
     patience : int
         Stop when the validation loss has not fallen for so many epochs; 0 never stops early.
     lr : float or None
-        Learning rate of the head after warm-up; None: 3e-4 for pretrained networks and 1e-3 for what
-        starts from random numbers, with "sgd" ten times as much.
+        Learning rate after warm-up, of the head or, where that stays as it was fitted, of the last block.
+        None: 1e-4 for blocks below a fitted head, 3e-4 for other pretrained networks and 1e-3 for what starts
+        from random numbers, with "sgd" ten times as much.
     optimizer : {"adamw", "adam", "rmsprop", "sgd"}
         "sgd" has Nesterov's momentum, 0.9.
     schedule : {"cosine", "constant"}
@@ -128,11 +131,12 @@ class TrainingOptions:
             if getattr(self, name) not in choices:
                 raise UnknownNameError(name, str(getattr(self, name)), choices)
 
-    def rate(self, *, pretrained: bool) -> float:
-        """Learning rate after warm-up, of the head."""
+    def rate(self, *, pretrained: bool, fitted: bool = False) -> float:
+        """Learning rate after warm-up, of what is trained last."""
         if self.lr is not None:
             return self.lr
-        return (_PRETRAINED if pretrained else _RANDOM) * (_SGD if self.optimizer == "sgd" else 1)
+        usual = _FITTED if fitted else _PRETRAINED if pretrained else _RANDOM
+        return usual * (_SGD if self.optimizer == "sgd" else 1)
 
     def keeps_statistics(self, *, pretrained: bool) -> bool:
         """Whether batch norm in trained blocks keeps its statistics."""

@@ -1,0 +1,119 @@
+"""Several depths of a network for one head: what its last blocks give, averaged, beside its own features.
+
+The depths are those that `rehead.backbones` knows of the networks of the core, so that a head that was fitted
+on the frozen network's features is a head of the network in torch as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ..calibration import fit_temperature
+from ..heads import select_head
+
+if TYPE_CHECKING:
+    from .networks import Network
+
+__all__ = ["averages", "most_depths", "see_depths", "start_fitted"]
+
+
+def most_depths(network: Network) -> int:
+    """How many of the last depths belong to what is trained: the maps it gets, and all that it gives.
+
+    Depths before those would keep the network from being run from its first trained block on.
+    """
+    trained = sum(block.name not in network.frozen for block in network.blocks)
+    return min(trained + 2, len(network.blocks)) if trained else 1
+
+
+def see_depths(network: Network, count: int) -> None:
+    """Give a network a new last layer, of zeros, that sees its last `count` depths.
+
+    Parameters
+    ----------
+    network : Network
+        With a linear head, after `networks.choose_trained`. Changed in place.
+    count : int
+        1: the network's own features; 2: what its last block gives, too; 3: what the block before gives; ...
+    """
+    network.depths = count
+    size = network.preprocess.size
+    training = network.training
+    network.eval()
+    with torch.no_grad():
+        photo = torch.zeros(1, 3, size, size, device=network.linear.weight.device)
+        network.widths = tuple(vector.shape[1] for vector in network.vectors(photo))
+    network.linear = nn.Linear(sum(network.widths), network.linear.out_features)
+    nn.init.zeros_(network.linear.weight)
+    nn.init.zeros_(network.linear.bias)
+    network.train(training)
+
+
+def start_fitted(
+    network: Network,
+    features: NDArray[np.float32],
+    blocks: Sequence[slice],
+    y: NDArray[np.intp],
+    fold: NDArray[np.intp],
+    *,
+    depths: Callable[[int], Sequence[int]],
+    balanced: bool,
+) -> None:
+    """Let a network begin with the best linear head of the depths that are trained, fitted and calibrated.
+
+    Parameters
+    ----------
+    network : Network
+        As `see_depths`.
+    features : float32 ndarray (n, D)
+        Of the frozen network, of the photos that are trained on.
+    blocks : sequence of slice
+        Columns of each depth. More than the last is used only where they are all that `network` has.
+    y, fold : int ndarray (n,)
+        Class and fold of each photo.
+    depths : callable
+        How many of the last depths to try, where there are that many.
+    balanced : bool
+        Whether every class weighs the same.
+    """
+    most = most_depths(network) if len(blocks) == len(network.blocks) else 1
+    first = blocks[-most].start
+    known = [slice(block.start - first, block.stop - first) for block in blocks[-most:]]
+    head = select_head(features[:, first:], y, fold, known, depths=depths(most), balanced=balanced)
+    checked = fold >= 0
+    heat = fit_temperature(head.held_out[checked], y[checked], smooth=True)
+    if head.chosen.depths > 1:
+        see_depths(network, head.chosen.depths)
+    network.fitted = True
+    with torch.no_grad():
+        network.linear.weight.copy_(torch.from_numpy(np.ascontiguousarray(head.weight.T / heat)))
+        network.linear.bias.copy_(torch.from_numpy(np.asarray(head.bias / heat)))
+
+
+@contextlib.contextmanager
+def averages(blocks: Sequence[nn.Module], count: int) -> Iterator[list[torch.Tensor]]:
+    """While the trunk runs, the averaged maps of the `count` - 1 depths before its own features, in order.
+
+    A block's maps are taken where the next one gets them: so they are there too where the network is run from
+    that block on.
+    """
+    seen: list[torch.Tensor] = []
+    hooks: list[Any] = []
+    if count > 1:
+        hooks += [
+            block.register_forward_pre_hook(lambda _, given: seen.append(given[0].mean((2, 3))))
+            for block in blocks[len(blocks) - (count - 2) :]
+        ]
+        hooks.append(blocks[-1].register_forward_hook(lambda _, __, maps: seen.append(maps.mean((2, 3)))))
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
