@@ -208,6 +208,7 @@ POINT_RECIPES = (
             train="frozen",
             loss="l1",
             side=224,
+            batch_size=32,
             epochs=10,
             augment="none",
         ),

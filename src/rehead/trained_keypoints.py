@@ -63,7 +63,8 @@ class TrainedKeypoints(KeypointRegressor):
         Backbone of the closed form; by default the same where the core runs it, else EfficientNet-Lite0.
     options : TrainingOptions, optional
         What is trained, and how; `head` is one of `training.point_network.POINT_HEADS`, `augment` one of
-        `training.points.POINT_AUGMENTS`.
+        `training.points.POINT_AUGMENTS`. By default heat maps, all blocks at the same rate of 1e-3, and
+        batches of 16.
     loss : {"l1", "l2"}
         Mean absolute or mean squared error of coordinates.
     side : int
@@ -97,7 +98,7 @@ class TrainedKeypoints(KeypointRegressor):
         closed_form: str | os.PathLike[str] | None = None,
         options: TrainingOptions | None = None,
         loss: Literal["l1", "l2"] = "l1",
-        side: int = 160,
+        side: int = 128,
         keep: Literal["better", "always"] = "better",
         weights: str | os.PathLike[str] | None = None,
         work: str | os.PathLike[str] | None = None,
@@ -138,7 +139,7 @@ class TrainedKeypoints(KeypointRegressor):
     def _options(self) -> TrainingOptions:
         from .training.options import TrainingOptions
 
-        return self.options or TrainingOptions(head="conv")
+        return self.options or TrainingOptions(head="heatmap", lr=1e-3, layer_decay=1.0, batch_size=16)
 
     def _check_options(self) -> None:
         from .training.points import check_points

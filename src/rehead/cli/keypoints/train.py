@@ -113,7 +113,7 @@ def train(
         typer.Option(
             min=32, help="Of the squares that the network sees, pixels.", rich_help_panel=options.NETWORK
         ),
-    ] = 160,
+    ] = 128,
     keep: Annotated[
         str,
         typer.Option(
@@ -127,13 +127,15 @@ def train(
     ] = 0.0,
     epochs: options.Epochs = 20,
     patience: options.Patience = 5,
-    lr: options.Lr = None,
+    lr: Annotated[
+        float | None, typer.Option(help="Learning rate after warm-up.", rich_help_panel=options.NETWORK)
+    ] = 1e-3,
     optimizer: options.Optimizer = "adamw",
     schedule: options.Schedule = "cosine",
     warm_up: options.WarmUp = 0.1,
     weight_decay: options.WeightDecay = 0.01,
-    layer_decay: options.LayerDecay = 0.8,
-    batch_size: options.BatchSize = 32,
+    layer_decay: options.LayerDecay = 1.0,
+    batch_size: options.BatchSize = 16,
     augment: Annotated[
         str,
         typer.Option(
