@@ -17,6 +17,8 @@ from .options import TrainingOptions
 
 __all__ = ["account", "account_of_points"]
 
+_FEW = 5  # people below which the interval of a difference says nothing: it resamples them
+
 
 def account(
     network: Network,
@@ -125,7 +127,7 @@ def account_of_points(
             "difference": difference.to_dict(),
         },
         "kept": "network" if kept else "closed form",
-        "sentence": _sentence_of_points(errors, closed, difference, kept, trained),
+        "sentence": _sentence_of_points(errors, closed, difference, len(set(groups.tolist())), kept, trained),
     }
 
 
@@ -133,12 +135,17 @@ def _sentence_of_points(
     errors: NDArray[np.float64],
     closed: NDArray[np.float64],
     difference: Interval,
+    people: int,
     kept: bool,
     trained: Trained,
 ) -> str:
-    sure = difference.low > 0 or difference.high < 0
+    sure = people >= _FEW and (difference.low > 0 or difference.high < 0)
     verb = "did not beat" if difference.value >= 0 else "beat" if sure else "did better than"
-    ends = f"95 % interval {100 * difference.low:+.2f} to {100 * difference.high:+.2f}"
+    ends = (
+        f"95 % interval {100 * difference.low:+.2f} to {100 * difference.high:+.2f}"
+        if people >= _FEW
+        else f"{people} people only"
+    )
     away = f"a difference of {100 * difference.value:+.2f}, {ends}{'' if sure else ': it may be chance'}"
     away = away.replace("-", "\N{MINUS SIGN}")
     told = (
