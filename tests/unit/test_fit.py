@@ -197,6 +197,19 @@ def test_balanced_classes_weigh_the_same(photos: fit.TrainingPhotos, tmp_path: P
     np.testing.assert_allclose(module.class_weight.numpy() * counts, len(few) / 2)
 
 
+def test_ctrl_c_is_what_it_is_elsewhere_and_the_training_goes_on(train: Any) -> None:
+    def in_the_second_epoch(done: int, total: int) -> None:
+        if done > total / 2:
+            raise KeyboardInterrupt
+
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(progress=in_the_second_epoch)
+    assert signal.getsignal(signal.SIGINT) is handler
+    _, continued = train(resume=True)
+    assert (continued.resumed, len(continued.curves)) == (1, 2)
+
+
 def test_logs_hold_a_row_an_epoch(train: Any) -> None:
     _, trained = train()
     rows = trained.logs["curves.csv"].decode().splitlines()

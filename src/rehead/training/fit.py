@@ -35,7 +35,7 @@ from .beginning import Beginning, frozen_beginning
 from .classes import TrainingPhotos
 from .keeping import LAST, Epoch, best_of, curves_in, finished, held_in, weights_file
 from .loop import Loop
-from .machine import machine, new_trainer, quietly
+from .machine import interruptible, machine, new_trainer, quietly
 from .networks import Network, build, choose_trained
 from .options import TrainingOptions
 
@@ -234,7 +234,7 @@ def train_network(
         if not finished(done, options):
             module.progress = progress
             trainer = new_trainer(options, work, accelerator, precision)
-            with beginning.passed_over() if beginning else contextlib.nullcontext():
+            with interruptible(), beginning.passed_over() if beginning else contextlib.nullcontext():
                 trainer.fit(module, ckpt_path=last if last.is_file() else None)
     return _best_of(network, photos, work, len(done), head_curves)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from ..errors import DataError
 from .keeping import Keep, WholeFiles
 from .options import TrainingOptions
 
-__all__ = ["machine", "new_trainer", "quietly"]
+__all__ = ["interruptible", "machine", "new_trainer", "quietly"]
 
 
 def machine(options: TrainingOptions) -> tuple[str, str]:
@@ -56,6 +57,19 @@ def new_trainer(options: TrainingOptions, work: Path, accelerator: str, precisio
         num_sanity_val_steps=0,
         log_every_n_steps=1,
     )
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C is a KeyboardInterrupt; Lightning would end the program with code 1, and ignore a further one."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as end:
+        if not isinstance(end.__context__, KeyboardInterrupt):
+            raise
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from None
 
 
 @contextlib.contextmanager
