@@ -61,7 +61,7 @@ def new_trainer(options: TrainingOptions, work: Path, accelerator: str, precisio
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Ctrl-C is a KeyboardInterrupt; Lightning would end the program with code 1, and ignore a further one."""
+    """Ctrl-C is a KeyboardInterrupt; Lightning would end the program with code 1 and ignore a further one."""
     handler = signal.getsignal(signal.SIGINT)
     try:
         yield
