@@ -70,7 +70,8 @@ class TrainedKeypoints(KeypointRegressor):
     side : int
         Of the squares that the network sees, pixels.
     keep : {"better", "always"}
-        "always" keeps the trained network even where the closed form is as good.
+        "better" keeps the trained network where it is better than the closed form by more than one standard
+        error; "always" in any case.
     weights : None, "none" or path
         What the network starts from: its published weights, random numbers, or a state dict.
     work : path, optional
@@ -273,8 +274,8 @@ class TrainedKeypoints(KeypointRegressor):
             "side": self.side,
             "size": network.preprocess.size,
             "loss": self.loss,
-            "looks": 2 if self._twice(closed) else 1,
-            "photos": digest(
+            "cascade": "yes" if self._twice(closed) else "no",
+            "split": digest(
                 [_sha256(path) for path in rows.paths], rows.points.round(3).tolist(), rows.groups.tolist()
             ),
             "folds": self.cv,

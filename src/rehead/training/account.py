@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..evaluation.intervals import Interval, mean_difference
 from .fit import Trained
-from .judge import Judged, Verdict
+from .judge import Judged, Verdict, clearly_less
 from .networks import Network, count_parameters
 from .options import TrainingOptions
 
@@ -110,7 +110,7 @@ def account_of_points(
     """
     total, trainable = count_parameters(network)
     difference = mean_difference(errors, closed, groups)
-    kept = always or difference.value < 0
+    kept = always or clearly_less(difference)
     return {
         "network": network.name,
         "options": dict(options),
@@ -140,7 +140,10 @@ def _sentence_of_points(
     trained: Trained,
 ) -> str:
     sure = people >= _FEW and (difference.low > 0 or difference.high < 0)
-    verb = "did not beat" if difference.value >= 0 else "beat" if sure else "did better than"
+    if clearly_less(difference):
+        verb = "beat" if sure else "did better than"
+    else:
+        verb = "was not clearly better than" if difference.value < 0 else "did not beat"
     ends = (
         f"95 % interval {100 * difference.low:+.2f} to {100 * difference.high:+.2f}"
         if people >= _FEW

@@ -24,7 +24,16 @@ from ..evaluation import metrics
 from ..evaluation.intervals import Interval, mean_difference, paired_difference
 from ..heads import Selection
 
-__all__ = ["Judged", "Verdict", "across_halves", "compare", "held_out_logits", "judge", "judge_frozen"]
+__all__ = [
+    "Judged",
+    "Verdict",
+    "across_halves",
+    "clearly_less",
+    "compare",
+    "held_out_logits",
+    "judge",
+    "judge_frozen",
+]
 
 _ERRORS = 1.96  # standard errors from the value to either end of a 95 % interval
 
@@ -75,12 +84,8 @@ class Verdict:
 
     @property
     def better(self) -> bool:
-        """Whether the trained network has less log loss by more than one standard error.
-
-        The frozen network is the simpler of the two, so it has the benefit of the doubt (the rule of Breiman
-        et al. 1984); and it is fitted to the validation photos too in the end, which this leaves out.
-        """
-        return self.log_loss.value < -(self.log_loss.high - self.log_loss.low) / (2 * _ERRORS)
+        """Whether the trained network has clearly less log loss."""
+        return clearly_less(self.log_loss)
 
     @property
     def sure(self) -> bool:
@@ -94,6 +99,15 @@ class Verdict:
             "log_loss": self.log_loss.to_dict(),
             "better": self.better,
         }
+
+
+def clearly_less(difference: Interval) -> bool:
+    """Whether what was trained has less loss than what was fitted, by more than one standard error.
+
+    What was fitted is the simpler of the two, so it has the benefit of the doubt (the rule of Breiman et al.
+    1984); and it is fitted to the validation photos too in the end, which this leaves out.
+    """
+    return difference.value < -(difference.high - difference.low) / (2 * _ERRORS)
 
 
 def held_out_logits(
