@@ -53,9 +53,9 @@ def test_the_depths_are_those_that_are_trained_and_the_one_before(train: str, mo
     assert most_depths(network(train)) == most
 
 
-@pytest.mark.parametrize("depths", [2, 3, 6])
-def test_every_depth_is_what_its_block_gives(depths: int) -> None:
-    made = network("top:4", depths)
+@pytest.mark.parametrize(("train", "depths"), [("top:4", 2), ("top:4", 3), ("top:4", 6), ("all", 18)])
+def test_every_depth_is_what_its_block_gives(train: str, depths: int) -> None:
+    made = network(train, depths)
     given: list[Any] = []
     flat = [block for stage in made.trunk.model.blocks for block in stage]
     for block in flat[len(flat) - (depths - 1) :]:

@@ -117,7 +117,7 @@ Lr = Annotated[
     float | None,
     typer.Option(
         help="Learning rate of what is trained last; deeper blocks learn more slowly.",
-        show_default="1e-4 below a fitted head, 3e-4 with others, 1e-3 from random numbers; tenfold with sgd",
+        show_default="3e-5 below a fitted head, 3e-4 with others, 1e-3 from random numbers; tenfold with sgd",
         rich_help_panel=NETWORK,
     ),
 ]

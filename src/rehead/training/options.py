@@ -17,9 +17,9 @@ _CHOICES = {
     "accelerator": ("auto", "cpu", "cuda", "mps"),
 }
 # Rates of the first steps after warm-up. Kumar et al. 2022 tune fine-tuning over 1e-5 to 1e-3 with AdamW and
-# 1e-4 to 1e-2 with SGD, and 3e-4 was too much for blocks below a fitted head (benchmarks/RESULTS.md); what
+# 1e-4 to 1e-2 with SGD; below a fitted head, 1e-4 did more harm than 3e-5 (benchmarks/RESULTS.md). What
 # starts from random numbers takes the optimizers' usual 1e-3 and 1e-2.
-_FITTED, _PRETRAINED, _RANDOM = 1e-4, 3e-4, 1e-3
+_FITTED, _PRETRAINED, _RANDOM = 3e-5, 3e-4, 1e-3
 _SGD = 10  # times as much
 
 
@@ -45,7 +45,7 @@ class TrainingOptions:
         Stop when the validation loss has not fallen for so many epochs; 0 never stops early.
     lr : float or None
         Learning rate after warm-up, of the head or, where that stays as it was fitted, of the last block.
-        None: 1e-4 for blocks below a fitted head, 3e-4 for other pretrained networks and 1e-3 for what starts
+        None: 3e-5 for blocks below a fitted head, 3e-4 for other pretrained networks and 1e-3 for what starts
         from random numbers, with "sgd" ten times as much.
     optimizer : {"adamw", "adam", "rmsprop", "sgd"}
         "sgd" has Nesterov's momentum, 0.9.
