@@ -143,10 +143,12 @@ class TrainedKeypoints(KeypointRegressor):
         return self.options or TrainingOptions(head="heatmap", lr=1e-3, layer_decay=1.0, batch_size=16)
 
     def _check_options(self) -> None:
+        from .training.machine import machine
         from .training.points import check_points
 
         super()._check_options()
         check_points(self._options(), self.loss)
+        machine(self._options())
         if self.keep not in ("better", "always"):
             raise DataError(f"keep is {self.keep!r}; expected 'better' or 'always'")
         if os.fspath(self.backbone).lower().endswith(".onnx"):

@@ -280,6 +280,9 @@ def test_what_cannot_be_trained_is_said(tiny_onnx: Path, tmp_path: Path, drawn_f
     for kind, message, options in wrong:
         with pytest.raises(kind, match=message):
             trained(tiny_onnx, **options).fit(source)
+    for head in ("conv", "heatmap"):
+        with pytest.raises(DataError, match="vit_tiny_patch16_224 gives numbers that know of no place"):
+            point_network("vit_tiny_patch16_224", np.full((2, 2), 0.5), weights="none", head=head)
     with pytest.raises(DataError, match="an ONNX file cannot be trained"):
         TrainedKeypoints(str(tiny_onnx)).fit(source)
 

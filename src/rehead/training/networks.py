@@ -29,6 +29,7 @@ __all__ = [
     "choose_trained",
     "count_parameters",
     "load_state",
+    "neck_of",
     "parameter_groups",
 ]
 
@@ -172,7 +173,7 @@ def build(
     if name in SMALL_CNNS and head == "linear":
         layers, width = SMALL_CNNS[name].neck(shape[-1])
     else:
-        layers, width = _neck(name, head, shape)
+        layers, width = neck_of(name, head, shape)
     neck = nn.Sequential(*layers, *([nn.Dropout(dropout)] if dropout else []))
     network = Network(
         name,
@@ -316,8 +317,14 @@ def count_parameters(network: nn.Module) -> tuple[int, int]:
     return sum(n for n, _ in counts), sum(n for n, trained in counts if trained)
 
 
-def _neck(name: str, head: str, shape: tuple[int, ...]) -> tuple[nn.Sequential, int]:
-    """The layers between the trunk's output of `shape` and the last layer, and the width they end in."""
+def neck_of(name: str, head: str, shape: tuple[int, ...]) -> tuple[nn.Sequential, int]:
+    """The layers between the trunk's output of `shape` and the last layer, and the width they end in.
+
+    Raises
+    ------
+    DataError
+        No such head, or the network has no maps for it.
+    """
     width = shape[0]
     pool = [nn.AdaptiveAvgPool2d(1), nn.Flatten()] if len(shape) == 3 else []
     kind, _, value = head.partition(":")

@@ -12,7 +12,7 @@ from torch import nn
 
 from ..errors import DataError, UnknownNameError
 from .export import export_part
-from .networks import Network, build
+from .networks import Network, build, neck_of
 
 __all__ = ["POINT_HEADS", "PointNetwork", "exported", "point_network"]
 
@@ -93,10 +93,12 @@ def point_network(
 
     Parameters
     ----------
-    name, size, weights, dropout
+    name, size, weights
         As `networks.build`.
     start : float64 ndarray (K, 2)
         In units of the side: where points are before anything is learnt; heat maps start from the middle.
+    dropout : float
+        One more before the last layer of `conv`, in [0, 1).
     head : str
         One of `POINT_HEADS`.
 
@@ -109,12 +111,15 @@ def point_network(
     points = len(start)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        plain = "linear" if head == "heatmap" else head
-        network = build(name, classes=2 * points, size=size, weights=weights, head=plain, dropout=dropout)
+        network = build(name, classes=2 * points, size=size, weights=weights)
+        shape = _map_shape(network)
         if head == "heatmap":
-            network.neck = _HeatMaps(_map_width(network), points)
+            network.neck = _HeatMaps(shape[0], points)
             network.linear = nn.Identity()
             return PointNetwork(network, points, nn.Identity())
+        layers, width = neck_of(name, head, shape)
+        network.neck = nn.Sequential(*layers, *([nn.Dropout(dropout)] if dropout else []))
+        network.linear = nn.Linear(width, 2 * points)
     inside = torch.from_numpy(start.ravel().clip(_EDGE, 1 - _EDGE)).float()
     with torch.no_grad():
         network.linear.weight.mul_(_SMALL)
@@ -122,8 +127,8 @@ def point_network(
     return PointNetwork(network, points, nn.Sigmoid())
 
 
-def _map_width(network: Network) -> int:
-    """Channels of the trunk's maps; DataError where it has none."""
+def _map_shape(network: Network) -> tuple[int, ...]:
+    """Shape (C, h, w) of the trunk's maps; DataError where it has none."""
     side = network.preprocess.size
     network.eval()
     with torch.no_grad():
@@ -131,10 +136,9 @@ def _map_width(network: Network) -> int:
     network.train()
     if maps.ndim != 4:
         raise DataError(
-            f"{network.name} has no plain maps, and points need to be told apart by place; take another "
-            "network"
+            f"{network.name} gives numbers that know of no place, but points need maps; take another network"
         )
-    return int(maps.shape[1])
+    return tuple(maps.shape[1:])
 
 
 def exported(model: PointNetwork) -> bytes:
