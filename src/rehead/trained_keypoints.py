@@ -327,9 +327,7 @@ class TrainedKeypoints(KeypointRegressor):
             closed,
             stages=(closed.stages[0], stage) if twice else (stage,),
             trust=trust,
-            path=tuple(
-                replace(step, chosen=step.chosen and step.look == 1 and twice) for step in closed.path
-            ),
+            path=tuple(step for step in closed.path if twice and step.look == 1),
             held_out=placed,
             spread=spread_in_photos(trust, expected, upright),
         )

@@ -72,7 +72,10 @@ def dots(tmp_path_factory: pytest.TempPathFactory) -> PointPhotos:
 
 
 def small(head: str = "conv") -> PointNetwork:
-    return point_network("small-cnn", np.full((2, 2), 0.5), size=32, head=head)
+    network = point_network("small-cnn", np.full((2, 2), 0.5), size=32, head=head)
+    network._mean.fill_(90)  # of the dots' photos: else the ground is all that a random network sees
+    network._std.fill_(40)
+    return network
 
 
 def learnt(photos: PointPhotos, work: Path, options: TrainingOptions, **more: Any) -> Any:
@@ -80,16 +83,12 @@ def learnt(photos: PointPhotos, work: Path, options: TrainingOptions, **more: An
     return model, train_network(model, photos, options, work=work, identity={}, pretrained=False, **more)
 
 
-@pytest.mark.parametrize(
-    ("head", "epochs", "error"),
-    [pytest.param("conv", 12, 0.12, marks=pytest.mark.slow), ("heatmap", 4, 0.08)],
-)
+@pytest.mark.parametrize(("head", "epochs", "error"), [("conv", 6, 0.115), ("heatmap", 3, 0.08)])
 def test_a_network_learns_where_dots_are(
     dots: PointPhotos, tmp_path: Path, head: str, epochs: int, error: float
 ) -> None:
-    lr = 3e-3 if head == "conv" else 1e-3
     options = TrainingOptions(
-        head=head, epochs=epochs, patience=0, lr=lr, layer_decay=1.0, batch_size=4, average=0.8
+        head=head, epochs=epochs, patience=0, lr=1e-3, layer_decay=1.0, batch_size=4, average=0.8
     )
     model, trained = learnt(dots, tmp_path / "a", options)
     # the mean place is off by 0.14; points that are missing are in neither number
@@ -105,7 +104,7 @@ def test_a_network_learns_where_dots_are(
 
 def test_the_exported_network_answers_as_torch_does(dots: PointPhotos, tmp_path: Path) -> None:
     for head in ("conv", "heatmap"):
-        model = small(head).eval()
+        model = point_network("small-cnn", np.full((2, 2), 0.5), size=32, head=head).eval()
         pixels = np.random.default_rng(1).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
         (found,) = open_session(exported(model), threads=1).run(None, {"image": pixels})
         with torch.inference_mode():
