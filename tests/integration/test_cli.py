@@ -196,8 +196,9 @@ def test_every_verb_is_told_in_a_line_of_80_columns(
     assert all(line.endswith(".") and not line.endswith("...") for line in told), out
 
 
-def test_help_groups_what_needs_torch(cli: Cli) -> None:
-    _, out, _ = cli("train", "--help")
+@pytest.mark.parametrize("verbs", [["train"], ["keypoints", "train"]])
+def test_help_groups_what_needs_torch(cli: Cli, verbs: list[str]) -> None:
+    _, out, _ = cli(*verbs, "--help")
     core, torch = out.split("The network itself (pip install 'rehead[torch]'):")
     assert "--out" in core
     assert "--epochs" not in core
