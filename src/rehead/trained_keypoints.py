@@ -64,7 +64,7 @@ class TrainedKeypoints(KeypointRegressor):
     options : TrainingOptions, optional
         What is trained, and how; `head` is one of `training.point_network.POINT_HEADS`, `augment` one of
         `training.points.POINT_AUGMENTS`. By default heat maps, all blocks at the same rate of 1e-3, and
-        batches of 16.
+        batches of 16. `batch_norm` "auto" counts statistics anew below a `conv` head.
     loss : {"l1", "l2"}
         Mean absolute or mean squared error of coordinates.
     side : int
@@ -140,7 +140,11 @@ class TrainedKeypoints(KeypointRegressor):
     def _options(self) -> TrainingOptions:
         from .training.options import TrainingOptions
 
-        return self.options or TrainingOptions(head="heatmap", lr=1e-3, layer_decay=1.0, batch_size=16)
+        options = self.options or TrainingOptions(head="heatmap", lr=1e-3, layer_decay=1.0, batch_size=16)
+        if options.head == "conv" and options.batch_norm == "auto":
+            # by kept statistics a conv head does not get off the mean shape (benchmarks/RESULTS.md)
+            return replace(options, batch_norm="counted")
+        return options
 
     def _check_options(self) -> None:
         from .training.machine import machine

@@ -357,5 +357,6 @@ def test_a_recipe_runs_and_options_given_besides_override_it(tmp_path: Path, dra
     assert code == 0
     options = json.loads((out / "metrics.json").read_text("utf-8"))["training"]["options"]
     assert (options["head"], options["epochs"], options["optimizer"]) == ("conv", 1, "adam")
+    assert options["batch_norm"] == "counted"
     code, told = invoke("keypoints", "train", source, "--recipe", "gender-vgg16", "--out", tmp_path / "b")
     assert (code, "for another command: rehead train PHOTOS" in told) == (2, True)

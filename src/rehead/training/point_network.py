@@ -22,7 +22,7 @@ tutorials' head on VGG16. `heatmap`: two transposed convolutions (Xiao et al. 20
 point's map (Sun et al. 2018)."""
 
 _FILTERS = 256  # of each transposed convolution, as Xiao et al. 2018
-_SMALL = 0.1  # of their usual size, weights of the last layer: with 1, six epochs learnt nothing (RESULTS.md)
+_SMALL = 0.1  # of their usual size, weights of the last layer: the points begin near `start`
 _EDGE = 1e-3  # of the side: sigmoids start from points that are at least so far inside
 
 
