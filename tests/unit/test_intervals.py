@@ -9,7 +9,14 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from rehead.evaluation import intervals, metrics
-from rehead.evaluation.intervals import Interval, f1_interval, proportion, score_intervals, wilson
+from rehead.evaluation.intervals import (
+    Interval,
+    f1_interval,
+    mean_interval,
+    proportion,
+    score_intervals,
+    wilson,
+)
 
 
 @pytest.mark.parametrize(
@@ -179,3 +186,14 @@ def test_many_groups_are_drawn_in_chunks_that_add_up(monkeypatch: pytest.MonkeyP
     whole = score_intervals(y, p)
     monkeypatch.setattr(intervals, "_CELLS", 1000)
     assert score_intervals(y, p) == whole
+
+
+def test_means_of_few_groups_are_those_of_student() -> None:
+    values = np.array([1.0, 1.4, 2.0, 3.1])
+    for groups in (2, 3, 4):
+        some = values[:groups]
+        found = mean_interval(np.repeat(some, 3), np.repeat(np.arange(groups), 3), most=100.0)
+        low, high = stats.t.interval(0.95, groups - 1, some.mean(), stats.sem(some))
+        assert found.value == pytest.approx(some.mean())
+        assert found.low == pytest.approx(max(low, 0), rel=1e-3)
+        assert found.high == pytest.approx(high, rel=1e-3)

@@ -14,7 +14,8 @@ variance that the score has over bootstrap draws of whole groups. The percentile
 truth in 46 to 93 % of test sets of 66 photos of two classes (a class without a mistake has no spread to
 resample), this in 92 to 98 %: tests/unit/test_intervals.py.
 
-**Log loss and Brier score**: studentised bootstrap over groups (Efron 1981), which allows for their skew.
+**Log loss, Brier score and other means**: studentised bootstrap over groups (Efron 1981), which allows for
+their skew; Student's t below six groups, of which there are too few different draws.
 
 **Difference between two models on the same photos**: adjusted Wald of Bonett and Price (2012), which
 Fagerland et al. (2014) recommend for paired proportions, at the effective sample size; where one model is
@@ -57,6 +58,7 @@ LEVEL = 0.95
 DRAWS = 2000  # Efron and Tibshirani 1993, chapters 13 and 14: 1000 and more for an interval's ends
 _TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 _Z = NormalDist().inv_cdf(_TAILS[1])
+_STUDENT = (12.706, 4.303, 3.182, 2.776)  # 97.5 % quantiles of Student's t, 1 to 4 degrees of freedom
 _CELLS = 1_000_000  # draws x groups held at once: 8 MB an array
 
 Floats = NDArray[np.float64]
@@ -284,9 +286,12 @@ def _mean(values: Floats, most: float, codes: Ints, seed: int) -> Interval:
         return mean, np.sqrt(np.maximum(ss - 2 * mean * ns + mean**2 * nn, 0)) / n
 
     error = float(mean_and_error(columns.sum(axis=0, keepdims=True))[1][0])
+    if len(size) < len(_STUDENT) + 2:
+        margin = _STUDENT[len(size) - 2] * error * math.sqrt(len(size) / (len(size) - 1))
+        return Interval(value, max(value - margin, 0.0), min(value + margin, most))
     drawn, drawn_error = mean_and_error(np.concatenate([draw @ columns for draw in _draws(len(size), seed)]))
-    spread = drawn_error > 1e-9 * value  # a draw that is one group many times has no error to divide by
-    if error <= 1e-9 * value or not spread.any():
+    spread = drawn_error > 1e-6 * value  # a draw that is one group many times has no error to divide by
+    if error <= 1e-6 * value or not spread.any():
         return Interval(value, value, value)
     low, high = np.quantile((drawn[spread] - value) / drawn_error[spread], _TAILS)
     return Interval(value, max(value - float(high) * error, 0.0), min(value - float(low) * error, most))
