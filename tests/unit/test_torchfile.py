@@ -171,3 +171,12 @@ def test_altered_bytes_give_arrays_or_a_weights_error(
         assert path.name in str(error)
     else:
         assert all(isinstance(array, np.ndarray) for array in arrays.values())
+
+
+def test_a_picture_is_no_weight_file(tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
+    with pytest.raises(
+        WeightsError, match=r"photo\.png.*no torch weight file.*does not begin as torch's files do"
+    ):
+        read_state_dict(path)

@@ -112,6 +112,8 @@ def read_state_dict(path: str | os.PathLike[str]) -> dict[str, _Array]:
 
 
 def _read_old(data: bytes) -> dict[str, _Array]:
+    if not data.startswith(b"\x80"):  # a pickle of protocol 2 or later
+        raise ValueError("it does not begin as torch's files do")
     file = io.BytesIO(data)
     reader = _TensorMachine(file)
     if reader.load() != _MAGIC_NUMBER or reader.load() != _PROTOCOL_VERSION:
