@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,14 +16,14 @@ from .backbones import Backbone, load_backbone
 from .calibration import fit_temperature, softmax
 from .classify import ImageClassifier, Look
 from .datasets import Dataset, digest, folds, hold_out
-from .errors import DataError, DatasetError, OutputError
+from .errors import DataError, DatasetError
 from .features import Features, Progress, extract
 from .heads import PathPoint, Selection, select_head
 from .heads.outlier import fit_distance
 from .heads.select import balanced_weights
 from .labelled import Photos, training_rows
 from .operating_point import choose_operating_point
-from .run_directory import holds_training
+from .run_directory import check_work, work_or_temporary
 from .weights import registry
 
 if TYPE_CHECKING:
@@ -142,13 +140,7 @@ class FineTuned(ImageClassifier):
                 f"{self.backbone} starts from random numbers, so all of it has to be trained; "
                 f"leave out --train {options.train}"
             )
-        if self.resume and self.work is None:
-            raise DataError("resume needs the work folder of the training that is to be continued")
-        if self.work is not None and not self.resume and holds_training(Path(self.work)):
-            raise OutputError(
-                f"{os.fspath(self.work)}: holds a training that was not finished; continue it with "
-                "--resume, or remove the folder"
-            )
+        check_work(self.work, resume=self.resume)
 
     @property
     def pretrained(self) -> bool:
@@ -270,7 +262,7 @@ class FineTuned(ImageClassifier):
         started = time.perf_counter()
         network = self._build(len(self.classes_), options)
         probe = self._begin(network, look, held, options) if self.pretrained else None
-        with self._work_folder() as work:
+        with work_or_temporary(self.work) as work:
             trained = train_network(
                 network,
                 TrainingPhotos(self._files, look.target, held, self.class_weight == "balanced"),
@@ -365,14 +357,6 @@ class FineTuned(ImageClassifier):
             "balanced": self.class_weight == "balanced",
             "split": digest(self._seen, look.target.tolist(), sides),
         }
-
-    @contextlib.contextmanager
-    def _work_folder(self) -> Iterator[Path]:
-        if self.work is not None:
-            yield Path(self.work)
-            return
-        with tempfile.TemporaryDirectory(prefix="rehead-") as folder:
-            yield Path(folder)
 
     # what is told of it
 

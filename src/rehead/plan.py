@@ -285,9 +285,7 @@ def carry_out(
     work = work_folder(out)
     if plan.trains_network:
         make_way(out, resume=resume, overwrite=overwrite)
-        classifier = plan.classifier(work=work, resume=resume, progress=progress)
-    else:
-        classifier = plan.classifier(progress=progress)
+    classifier = plan.classifier(work=work, resume=resume, progress=progress)
     run = train(
         photos,
         out,

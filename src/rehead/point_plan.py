@@ -166,11 +166,9 @@ def carry_out_points(
     ReheadError
     """
     work = work_folder(out)
+    regressor = plan.regressor(work=work, resume=resume, progress=progress)
     if plan.trains_network:
-        regressor = plan.regressor(work=work, resume=resume, progress=progress)
         make_way(out, resume=resume, overwrite=overwrite)
-    else:
-        regressor = plan.regressor(progress=progress)
     run = train_keypoints(
         points,
         out,

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import os
 import platform
 import shutil
+import tempfile
 import time
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -22,10 +25,12 @@ __all__ = [
     "TRAINING",
     "Clock",
     "check_place",
+    "check_work",
     "holds_training",
     "make_way",
     "versions",
     "work_folder",
+    "work_or_temporary",
     "write_json",
     "write_splits",
 ]
@@ -81,6 +86,35 @@ def work_folder(out: Path) -> Path:
 def holds_training(work: Path) -> bool:
     """Whether a training was begun in that folder."""
     return (work / TRAINING).is_file()
+
+
+def check_work(work: str | os.PathLike[str] | None, *, resume: bool) -> None:
+    """Refuse a work folder that does not go with `resume`.
+
+    Raises
+    ------
+    DataError
+        None is named where a training is to be continued.
+    OutputError
+        It holds an unfinished training that is not to be continued.
+    """
+    if resume and work is None:
+        raise DataError("resume needs the work folder of the training that is to be continued")
+    if work is not None and not resume and holds_training(Path(work)):
+        raise OutputError(
+            f"{os.fspath(work)}: holds a training that was not finished; continue it with --resume, or "
+            "remove the folder"
+        )
+
+
+@contextlib.contextmanager
+def work_or_temporary(work: str | os.PathLike[str] | None) -> Iterator[Path]:
+    """That work folder, which stays; where none is named, one that is gone afterwards."""
+    if work is not None:
+        yield Path(work)
+        return
+    with tempfile.TemporaryDirectory(prefix="rehead-") as folder:
+        yield Path(folder)
 
 
 def make_way(out: Path, *, resume: bool, overwrite: bool) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,7 +16,7 @@ from numpy.typing import NDArray
 from . import atomic
 from .backbones import Backbone
 from .datasets import digest
-from .errors import DataError, OutputError
+from .errors import DataError
 from .features import Progress
 from .images import PreprocessSpec, read_bytes
 from .keypoints import Annotations, KeypointRegressor
@@ -27,7 +25,7 @@ from .keypoints.file import model_graph
 from .keypoints.ridge import Stage
 from .keypoints.trust import fit_trust
 from .keypoints.views import IDENTITY, Spread, misalignment, photo_points, view_points
-from .run_directory import holds_training
+from .run_directory import check_work, work_or_temporary
 from .weights import registry
 
 if TYPE_CHECKING:
@@ -160,13 +158,7 @@ class TrainedKeypoints(KeypointRegressor):
                 f"{os.fspath(self.backbone)}: an ONNX file cannot be trained; use it in closed form "
                 "(--head ridge)"
             )
-        if self.resume and self.work is None:
-            raise DataError("resume needs the work folder of the training that is to be continued")
-        if self.work is not None and not self.resume and holds_training(Path(self.work)):
-            raise OutputError(
-                f"{os.fspath(self.work)}: holds a training that was not finished; continue it with "
-                "--resume, or remove the folder"
-            )
+        check_work(self.work, resume=self.resume)
 
     def network(self) -> Backbone:
         """The backbone of the closed form."""
@@ -213,7 +205,7 @@ class TrainedKeypoints(KeypointRegressor):
         right = self._right(rows, closed)
         model = self._built(np.nanmean(view_points(right, rows.units), axis=0), settings)
         photos = self._photos(rows, closed, right, fold == 0, network, model)
-        with self._work_folder() as work:
+        with work_or_temporary(self.work) as work:
             trained = train_network(
                 model,
                 photos,
@@ -286,14 +278,6 @@ class TrainedKeypoints(KeypointRegressor):
             ),
             "folds": self.cv,
         }
-
-    @contextlib.contextmanager
-    def _work_folder(self) -> Iterator[Path]:
-        if self.work is not None:
-            yield Path(self.work)
-            return
-        with tempfile.TemporaryDirectory(prefix="rehead-") as folder:
-            yield Path(folder)
 
     def _with(
         self,

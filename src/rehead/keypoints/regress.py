@@ -267,7 +267,7 @@ class KeypointRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def network(self) -> Backbone:
         """The backbone that the options name, ready to run."""
         if not os.fspath(self.backbone).lower().endswith(".onnx"):
-            record = replace(registry.get(os.fspath(self.backbone)).preprocess, size=self.size or _SIDE)
+            record = registry.get(os.fspath(self.backbone)).sized(self.size or _SIDE)
             return load_backbone(self.backbone, weights=self.weights, preprocess=record)
         network = load_backbone(self.backbone, weights=self.weights)
         if self.size in (None, network.preprocess.size):

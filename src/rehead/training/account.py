@@ -17,7 +17,7 @@ from .options import TrainingOptions
 
 __all__ = ["account", "account_of_points"]
 
-_FEW = 5  # people below which the interval of a difference says nothing: it resamples them
+_FEW = 5  # people below which the interval of a difference is not told: it says next to nothing
 
 
 def account(
@@ -31,18 +31,8 @@ def account(
     seconds: float,
 ) -> dict[str, Any]:
     """The training of `network`, as it was `judged`; `verdict` is its difference from the `probe`."""
-    total, trainable = count_parameters(network)
-    if not network.linear.weight.requires_grad:  # it was fitted instead
-        trainable += network.linear.weight.numel() + network.linear.bias.numel()
     return {
-        "network": network.name,
-        "options": options.to_dict(),
-        "size": network.preprocess.size,
-        "parameters": {"total": total, "trained": trainable},
-        "curves": [asdict(epoch) for epoch in trained.curves],
-        "head_curves": [asdict(epoch) for epoch in trained.head_curves],
-        "best_epoch": trained.best,
-        "epochs_resumed": trained.resumed,
+        **_course(network, options.to_dict(), trained),
         "validation": {
             "photos": len(judged.right),
             "network": judged.to_dict(),
@@ -53,6 +43,29 @@ def account(
         "sentence": " ".join(_sentences(judged, probe, verdict, kept, trained)),
         "seconds": round(seconds, 3),
     }
+
+
+def _course(network: Network, options: Mapping[str, Any], trained: Trained) -> dict[str, Any]:
+    """What was trained and how it went, whatever was learnt."""
+    total, trainable = count_parameters(network)
+    fitted = sum(p.numel() for p in network.linear.parameters() if not p.requires_grad)  # not by steps
+    return {
+        "network": network.name,
+        "options": dict(options),
+        "size": network.preprocess.size,
+        "parameters": {"total": total, "trained": trainable + fitted},
+        "curves": [asdict(epoch) for epoch in trained.curves],
+        "head_curves": [asdict(epoch) for epoch in trained.head_curves],
+        "best_epoch": trained.best,
+        "epochs_resumed": trained.resumed,
+    }
+
+
+def _ending(trained: Trained) -> list[str]:
+    told = []
+    if len(trained.curves) > 1:
+        told.append("Each half of these photos was judged at the epoch that the other half chose.")
+    return [*told, f"The weights are those of epoch {trained.best} of {len(trained.curves)}."]
 
 
 def _sentences(
@@ -68,10 +81,7 @@ def _sentences(
             f"linear head: log loss {judged.log_loss:.3f} against {probe.log_loss:.3f} "
             f"({_difference(verdict)}), {right} right against {100 * probe.accuracy:.1f} %; it {what}."
         ]
-    if len(trained.curves) > 1:
-        told.append("Each half of these photos was judged at the epoch that the other half chose.")
-    told.append(f"The weights are those of epoch {trained.best} of {len(trained.curves)}.")
-    return told
+    return [*told, *_ending(trained)]
 
 
 def _verb(verdict: Verdict) -> str:
@@ -108,18 +118,10 @@ def account_of_points(
     always : bool
         Whether the network is kept even where it is worse.
     """
-    total, trainable = count_parameters(network)
     difference = mean_difference(errors, closed, groups)
     kept = always or clearly_less(difference)
     return {
-        "network": network.name,
-        "options": dict(options),
-        "size": network.preprocess.size,
-        "parameters": {"total": total, "trained": trainable},
-        "curves": [asdict(epoch) for epoch in trained.curves],
-        "head_curves": [asdict(epoch) for epoch in trained.head_curves],
-        "best_epoch": trained.best,
-        "epochs_resumed": trained.resumed,
+        **_course(network, dict(options), trained),
         "validation": {
             "photos": len(errors),
             "network": round(float(errors.mean()), 6),
@@ -156,6 +158,4 @@ def _sentence_of_points(
         f"{100 * errors.mean():.2f} % of the side against {100 * closed.mean():.2f} % "
         f"({away}); {'the network' if kept else 'the closed form'} is kept."
     )
-    if len(trained.curves) > 1:
-        told += " Each half of these photos was judged at the epoch that the other half chose."
-    return f"{told} The weights are those of epoch {trained.best} of {len(trained.curves)}."
+    return " ".join([told, *_ending(trained)])

@@ -17,7 +17,7 @@ from ..heads.select import balanced_weights
 from .batches import batches, decode, frozen_maps
 from .beginning import Beginning
 from .keeping import Epoch
-from .loop import Batch, Loop
+from .loop import Loop, Tensors
 from .networks import Network
 from .options import TrainingOptions
 
@@ -132,7 +132,7 @@ class ClassLoop(Loop):
         size = self.options.batch_size
         return batches(self.file, self.photos.target, rows, size=size, seed=self.seed, maps=self.maps)
 
-    def loss_of(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    def loss_of(self, batch: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
         """Cross-entropy, and the share that is right."""
         inputs, target = batch
         goal = target
@@ -144,7 +144,7 @@ class ClassLoop(Loop):
         )
         return loss, (logits.detach().argmax(1) == target).float().mean()
 
-    def _mixed(self, inputs: torch.Tensor, target: torch.Tensor) -> Batch:
+    def _mixed(self, inputs: torch.Tensor, target: torch.Tensor) -> Tensors:
         beta = torch.distributions.Beta(self.options.mixup, self.options.mixup)
         share = float(max(share := float(beta.sample()), 1 - share))  # the batch's own photos weigh more
         other = torch.randperm(len(target), device=inputs.device)

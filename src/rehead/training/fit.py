@@ -29,8 +29,8 @@ import torch
 from numpy.typing import NDArray
 
 from .. import atomic
-from ..errors import DataError, OutputError
-from ..run_directory import TRAINING, holds_training
+from ..errors import DataError
+from ..run_directory import TRAINING, check_work, holds_training
 from .beginning import Beginning, frozen_beginning
 from .classes import TrainingPhotos
 from .keeping import LAST, Epoch, best_of, curves_in, finished, held_in, weights_file
@@ -261,11 +261,7 @@ def _begin(work: Path, record: Mapping[str, Any], resume: bool) -> None:
     """Make the folder ready, or check that what is there is the same training."""
     path = work / TRAINING
     if holds_training(work):
-        if not resume:
-            raise OutputError(
-                f"{work}: holds a training that was not finished; continue it with --resume, or "
-                "remove the folder"
-            )
+        check_work(work, resume=resume)
         before = json.loads(path.read_text("utf-8"))
         _check_same(work, before, json.loads(json.dumps(record)))
     with atomic.output_errors(work):

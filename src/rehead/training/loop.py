@@ -23,12 +23,12 @@ from .keeping import Epoch
 from .networks import Network, parameter_groups
 from .options import TrainingOptions
 
-__all__ = ["Loop"]
+__all__ = ["Loop", "Tensors"]
 
 _MOST_WORKERS = 8  # processes that augment for one accelerator
 _MOMENTUM = 0.9  # of SGD, as in nearly all published recipes
 
-Batch = tuple[torch.Tensor, torch.Tensor]
+Tensors = tuple[torch.Tensor, torch.Tensor]  # of a batch: what goes in, and what should come out
 
 
 class Loop(pl.LightningModule):
@@ -72,7 +72,7 @@ class Loop(pl.LightningModule):
         self.maps = self.frozen or begun
 
     @abstractmethod
-    def loss_of(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    def loss_of(self, batch: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
         """Loss of a batch, and the other number that the curves show."""
 
     @abstractmethod
@@ -145,7 +145,7 @@ class Loop(pl.LightningModule):
         self._sums = torch.zeros(3, device=self.device)  # both numbers and photos
         self._began = time.perf_counter()
 
-    def training_step(self, batch: Batch, index: int) -> torch.Tensor:
+    def training_step(self, batch: Tensors, index: int) -> torch.Tensor:
         """Loss of a batch."""
         if index == 0:  # a continued run does not call on_train_epoch_start
             self._start()
@@ -164,7 +164,7 @@ class Loop(pl.LightningModule):
         self._swap()
         self._answers: list[torch.Tensor] = []
 
-    def validation_step(self, batch: Batch, _index: int) -> None:
+    def validation_step(self, batch: Tensors, _index: int) -> None:
         """Take note of a batch's answers."""
         self._answers.append(self(batch[0]).float().cpu())
 

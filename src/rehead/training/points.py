@@ -25,7 +25,7 @@ from ..keypoints.views import Spread, mirrored_views, shaken, view_points
 from .batches import Batch, Order, Rows, decode, step_seed, write_maps
 from .beginning import Beginning
 from .keeping import Epoch
-from .loop import Loop
+from .loop import Loop, Tensors
 from .networks import Network
 from .options import TrainingOptions
 from .point_network import PointNetwork
@@ -245,7 +245,7 @@ class PointLoop(Loop):
         order = Order(np.flatnonzero(self.validation), self.options.batch_size, self.seed, False, (0, 1))
         return DataLoader(self._data(learn=False), batch_size=None, sampler=order)
 
-    def loss_of(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    def loss_of(self, batch: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
         """The loss, and the mean absolute error."""
         inputs, goal = batch
         away = self(inputs) - goal
