@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,40 +25,15 @@ from .datasets import (
 )
 from .errors import DataError, DatasetError
 from .features import Features, Progress, duplicate_groups, extract
-from .heads import select_head
+from .heads import Selection, select_head
 from .heads.outlier import RelativeDistance, fit_distance, held_out_scores
 from .images import PreprocessSpec, load_image
-from .labelled import LabelledPhotos, Photos, as_labels, as_paths, read_labelled, training_rows
+from .labelled import LabelledPhotos, Look, Photos, as_labels, as_paths, read_labelled, training_rows
 from .operating_point import choose_operating_point
 
-__all__ = ["ImageClassifier", "Look"]
+__all__ = ["ImageClassifier"]
 
 _MIRROR_UP_TO = 200  # photos; mirrored ones cost as much again and gain little, benchmarks/head_candidates.py
-
-
-@dataclass(frozen=True)
-class Look:
-    """What is known of the photos before anything is fitted, a row for each that is readable.
-
-    Parameters
-    ----------
-    network : Backbone
-    plain, mirrored : float32 ndarray (n, D)
-        Features of the photos and of their mirror images; None where those were not asked for.
-    target : int ndarray (n,)
-        Class of each, 0..K-1.
-    group : int ndarray (n,)
-        Copies and near-copies, and photos of one given group, share a number.
-    readable : bool ndarray
-        Which of the photos that were given these are.
-    """
-
-    network: Backbone
-    plain: NDArray[np.float32]
-    mirrored: NDArray[np.float32] | None
-    target: NDArray[np.intp]
-    group: NDArray[np.intp]
-    readable: NDArray[np.bool_]
 
 
 class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -217,29 +191,35 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _fit_head(self, look: Look) -> ImageClassifier:
         """Choose the head by cross-validation."""
-        network, target = look.network, look.target
-        fold = folds(target, look.group, count=self.cv, seed=self.random_state)
-        if fold.max() < 1:
-            raise DatasetError(
-                "every class consists of one group of photos (near-duplicates, a burst, or a group that was "
-                "given); add photos of other scenes"
-            )
-        self.selection_ = select_head(
-            look.plain,
-            target,
-            fold,
-            network.blocks,
-            mirrored=look.mirrored,
-            depths=self._depths(len(network.taps)),
-            balanced=self.class_weight == "balanced",
-        )
-        self._calibrate(look.plain, target, fold, network)
+        network, fold = look.network, self._folds(look)
+        self.selection_ = self._select(look, fold)
+        self._calibrate(look.plain, look.target, fold, network)
         self._backbone = network
         self.weights_record_ = {"name": network.name, **network.weights}
         self.n_taps_ = len(network.taps)
         self.n_folds_ = int(fold.max()) + 1
         self.cautions_ = self._cautions(fold)
         return self
+
+    def _folds(self, look: Look) -> NDArray[np.intp]:
+        fold = folds(look.target, look.group, count=self.cv, seed=self.random_state)
+        if fold.max() < 1:
+            raise DatasetError(
+                "every class consists of one group of photos (near-duplicates, a burst, or a group that was "
+                "given); add photos of other scenes"
+            )
+        return fold
+
+    def _select(self, look: Look, fold: NDArray[np.intp]) -> Selection:
+        return select_head(
+            look.plain,
+            look.target,
+            fold,
+            look.network.blocks,
+            mirrored=look.mirrored,
+            depths=self._depths(len(look.network.taps)),
+            balanced=self.class_weight == "balanced",
+        )
 
     def _calibrate(
         self, X: NDArray[np.float32], target: NDArray[np.intp], fold: NDArray[np.intp], network: Backbone

@@ -13,20 +13,21 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import atomic
 from .backbones import Backbone, load_backbone
-from .calibration import fit_temperature, softmax
-from .classify import ImageClassifier, Look
-from .datasets import Dataset, digest, folds, hold_out
+from .calibration import calibrated_loss, fit_temperature, softmax
+from .classify import ImageClassifier
+from .datasets import Dataset, digest, hold_out
 from .errors import DataError, DatasetError
 from .features import Features, Progress, extract
-from .heads import PathPoint, Selection, select_head
+from .heads import PathPoint, Selection
 from .heads.outlier import fit_distance
 from .heads.select import balanced_weights
-from .labelled import Photos, training_rows
+from .labelled import Look, Photos, training_rows
 from .operating_point import choose_operating_point
 from .run_directory import check_work, work_or_temporary
 from .weights import registry
 
 if TYPE_CHECKING:
+    from .training.fit import Trained
     from .training.judge import Judged
     from .training.networks import Network
     from .training.options import TrainingOptions
@@ -40,8 +41,8 @@ class FineTuned(ImageClassifier):
     Where the network is pretrained, its linear head starts from the one that `ImageClassifier` would
     fit on the depths that are trained (LP-FT, Kumar et al. 2022), other heads are trained on the frozen
     network first, and the trained network is kept only if its log loss on the validation photos is less than
-    that of the frozen one, by more than one standard error. For that each half of these photos is judged at
-    the epoch that the other half chose.
+    that of the frozen one, by more than one standard error. For that each half of these photos is judged by
+    the weights that the other half chose.
 
     Parameters
     ----------
@@ -59,6 +60,9 @@ class FineTuned(ImageClassifier):
     keep : {"better", "always"}
         "always" keeps the trained network even where the frozen one is as good; where no more than a linear
         head is trained, it is trained by gradient steps, as the options say.
+    refit : bool
+        Train a network that is kept once more on all photos, those for validation too, for as many epochs
+        as were best without them. Temperature and limits are those that were set before.
     work : path, optional
         Folder where the state after each epoch is kept, for `resume`; whoever names it removes it.
     resume : bool
@@ -73,7 +77,7 @@ class FineTuned(ImageClassifier):
 
     Notes
     -----
-    All else is as in ImageClassifier: temperature and limits come from photos that were not trained on.
+    All else is as in ImageClassifier: temperature and limits come from photos that were not yet trained on.
     """
 
     takes_validation = True
@@ -87,6 +91,7 @@ class FineTuned(ImageClassifier):
         weights: str | os.PathLike[str] | None = None,
         validation_share: float = 0.2,
         keep: Literal["better", "always"] = "better",
+        refit: bool = True,
         work: str | os.PathLike[str] | None = None,
         resume: bool = False,
         depths: Literal["auto"] | int = "auto",
@@ -118,6 +123,7 @@ class FineTuned(ImageClassifier):
         self.size = size
         self.validation_share = validation_share
         self.keep = keep
+        self.refit = refit
         self.work = work
         self.resume = resume
 
@@ -255,88 +261,103 @@ class FineTuned(ImageClassifier):
 
     def _fit_network(self, look: Look, held: NDArray[np.bool_], options: TrainingOptions) -> None:
         from .training.account import account
-        from .training.export import trained_backbone
-        from .training.fit import TrainingPhotos, last_layer, train_network
+        from .training.fit import ALL
         from .training.judge import compare, held_out_logits, judge
 
         started = time.perf_counter()
         network = self._build(len(self.classes_), options)
-        probe = self._begin(network, look, held, options) if self.pretrained else None
-        with work_or_temporary(self.work) as work:
-            trained = train_network(
-                network,
-                TrainingPhotos(self._files, look.target, held, self.class_weight == "balanced"),
-                options,
-                work=work,
-                identity=self._identity(look, held, network),
-                pretrained=self.pretrained,
-                seed=self.random_state,
-                resume=self.resume,
-                progress=self.progress,
-            )
-        self._logs = trained.logs
+        probe = self._probe(look, held) if self.pretrained else None
         target, group, weight = look.target[held], look.group[held], self._weights(look.target)[held]
-        logits = held_out_logits(trained.held, target, group, weight, seed=self.random_state)
-        judged = judge(logits, target, weight)
-        verdict = compare(judged, probe, group) if probe else None
-        kept = verdict is None or verdict.better or self.keep == "always"
-        seconds = time.perf_counter() - started
-        self._training = account(network, options, trained, judged, probe, verdict, kept, seconds)
-        if not kept:
+        again: Network | None = None
+        with work_or_temporary(self.work) as work:
+            trained = self._train(network, look, held, options, work)
+            logits = held_out_logits(trained.held, target, group, weight, seed=self.random_state)
+            judged = judge(logits, target, weight)
+            verdict = compare(judged, probe, group) if probe else None
+            kept = verdict is None or verdict.better or self.keep == "always"
+            if kept and self.refit:
+                again = self._build(len(self.classes_), options)
+                self._train(again, look, np.zeros_like(held), options, work / ALL, again=trained)
+        self._logs = trained.logs
+        everyone, seconds = len(held) if again else None, time.perf_counter() - started
+        made = again or network
+        self._training = account(made, options, trained, judged, probe, verdict, kept, everyone, seconds)
+        if kept:
+            self._take(network, again, look.target, held, logits)
+        else:
             self._fit_head(look)
-            return
-        point = PathPoint(network.depths, False, "network", options.weight_decay, judged.log_loss)
-        everyone = np.full((len(held), len(self.classes_)), np.nan)
-        everyone[held] = logits
-        self.selection_ = Selection(*last_layer(network), point, (), everyone)
-        backbone = trained_backbone(network, {**network.record, "trained": options.train})
-        self._take(backbone, self.extract(self._files, backbone).plain, look.target, held)
 
-    def _begin(
-        self, network: Network, look: Look, held: NDArray[np.bool_], options: TrainingOptions
-    ) -> Judged:
-        """How good the frozen network's best head is; give `network` the best one of what is trained."""
-        from .training.depths import start_fitted
+    def _probe(self, look: Look, held: NDArray[np.bool_]) -> Judged:
+        """How good the frozen network's best head is."""
         from .training.judge import judge_frozen
+
+        part = look.take(~held)
+        best = self._select(part, self._folds(part))
+        return judge_frozen(best, look.plain[held], look.target[held], self._weights(look.target)[held])
+
+    def _train(
+        self,
+        network: Network,
+        look: Look,
+        held: NDArray[np.bool_],
+        options: TrainingOptions,
+        work: Path,
+        again: Trained | None = None,
+    ) -> Trained:
+        """Train on all photos but those held out, from the best fitted head of what is trained."""
+        from .training.depths import start_fitted
+        from .training.fit import TrainingPhotos, train_network
         from .training.networks import choose_trained
 
-        target = look.target[~held]
-        fold = folds(target, look.group[~held], count=self.cv, seed=self.random_state)
-        if fold.max() < 1:
-            raise DatasetError(
-                "every class consists of one group of photos; add photos that are not copies of each other"
-            )
-        blocks, balanced = look.network.blocks, self.class_weight == "balanced"
-        best = select_head(
-            look.plain[~held],
-            target,
-            fold,
-            blocks,
-            mirrored=look.mirrored[~held] if look.mirrored is not None else None,
-            depths=self._depths(len(blocks)),
-            balanced=balanced,
-        )
-        if options.head == "linear":
+        balanced = self.class_weight == "balanced"
+        if self.pretrained and options.head == "linear":
             choose_trained(network, options.train)
-            start_fitted(
-                network, look.plain[~held], blocks, target, fold, depths=self._depths, balanced=balanced
-            )
-        return judge_frozen(best, look.plain[held], look.target[held], self._weights(look.target)[held])
+            part = look.take(~held)
+            start_fitted(network, part, self._folds(part), depths=self._depths, balanced=balanced)
+        return train_network(
+            network,
+            TrainingPhotos(self._files, look.target, held, balanced),
+            options,
+            work=work,
+            identity=self._identity(look, held, network),
+            pretrained=self.pretrained,
+            seed=self.random_state,
+            resume=self.resume,
+            again=again,
+            progress=self.progress,
+        )
 
     def _take(
         self,
-        backbone: Backbone,
-        features: NDArray[np.float32],
+        network: Network,
+        again: Network | None,
         target: NDArray[np.intp],
         held: NDArray[np.bool_],
+        logits: NDArray[np.float32],
     ) -> None:
-        """Calibrate the trained network on the photos that it was not trained on."""
-        logits = self.selection_.held_out[held]
+        """Calibrate the trained network by the photos that it was not trained on, `held`, and take it.
+
+        Temperature and limits pass on to the network that was trained `again` on all photos.
+        """
+        from .training.export import trained_backbone
+        from .training.fit import last_layer
+
+        kept, recorded = again or network, {**network.record, "trained": self._options().train}
+        backbone = trained_backbone(network, recorded)
+        features = self.extract(self._files, backbone).plain
         self.temperature_ = fit_temperature(logits, target[held], smooth=True)
         self._distance = fit_distance(features[~held], target[~held], backbone.blocks)
         self.operating_point_ = choose_operating_point(
             softmax(logits / self.temperature_), self._distance.scores(features[held]), coverage=self.coverage
         )
+        if again:
+            backbone = trained_backbone(again, recorded)
+            self._distance = fit_distance(self.extract(self._files, backbone).plain, target, backbone.blocks)
+        loss = calibrated_loss(logits, target[held], self._weights(target)[held])
+        point = PathPoint(kept.depths, False, "network", self._options().weight_decay, loss)
+        everyone = np.full((len(held), len(self.classes_)), np.nan)
+        everyone[held] = logits
+        self.selection_ = Selection(*last_layer(kept), point, (), everyone)
         self._backbone = backbone
         self.weights_record_ = dict(backbone.weights)
         self.n_taps_ = len(backbone.taps)

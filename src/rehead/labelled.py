@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .backbones import Backbone
 from .datasets import Dataset, list_photos, read_dataset
 from .errors import DatasetError
 from .operating_point import UNKNOWN
 
 __all__ = [
     "LabelledPhotos",
+    "Look",
     "Photos",
     "as_labels",
     "as_paths",
@@ -58,6 +61,41 @@ class LabelledPhotos(NamedTuple):
             self.labels[rows].astype(np.str_),
             blank,
             blank,
+        )
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is known of the photos before anything is fitted, a row for each that is readable.
+
+    Parameters
+    ----------
+    network : Backbone
+    plain, mirrored : float32 ndarray (n, D)
+        Features of the photos and of their mirror images; None where those were not asked for.
+    target : int ndarray (n,)
+        Class of each, 0..K-1.
+    group : int ndarray (n,)
+        Copies and near-copies, and photos of one given group, share a number.
+    readable : bool ndarray
+        Which of the photos that were given these are.
+    """
+
+    network: Backbone
+    plain: NDArray[np.float32]
+    mirrored: NDArray[np.float32] | None
+    target: NDArray[np.intp]
+    group: NDArray[np.intp]
+    readable: NDArray[np.bool_]
+
+    def take(self, rows: NDArray[np.bool_]) -> Look:
+        """What is known of some of them."""
+        return replace(
+            self,
+            plain=self.plain[rows],
+            mirrored=None if self.mirrored is None else self.mirrored[rows],
+            target=self.target[rows],
+            group=self.group[rows],
         )
 
 

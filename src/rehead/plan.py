@@ -39,7 +39,7 @@ __all__ = [
 OF_THE_NETWORK = (
     *("dropout", "epochs", "patience", "lr", "optimizer", "schedule", "warm_up"),
     *("weight_decay", "layer_decay", "batch_size", "augment", "views", "label_smoothing", "mixup"),
-    *("clip", "average", "batch_norm"),
+    *("clip", "average", "interpolate", "batch_norm", "refit"),
     *("precision", "accelerator", "devices"),
 )
 """Options that say how a network is trained, and nothing where none is."""
@@ -76,10 +76,11 @@ class Plan:
         Train this network from random numbers, instead of `backbone`.
     size : int or None
         Side of the photos, pixels.
-    keep : {"better", "always"}
+    keep, refit
         As in `FineTuned`.
     head, dropout, epochs, patience, lr, optimizer, schedule, warm_up, weight_decay, layer_decay, \
-batch_size, augment, views, label_smoothing, mixup, clip, average, batch_norm, precision, accelerator, devices
+batch_size, augment, views, label_smoothing, mixup, clip, average, interpolate, batch_norm, precision, \
+accelerator, devices
         As in `TrainingOptions`.
     """
 
@@ -101,6 +102,7 @@ batch_size, augment, views, label_smoothing, mixup, clip, average, batch_norm, p
     network: str | None = None
     size: int | None = None
     keep: Literal["better", "always"] = "better"
+    refit: bool = True
     head: str = "linear"
     dropout: float = 0.0
     epochs: int = 20
@@ -118,6 +120,7 @@ batch_size, augment, views, label_smoothing, mixup, clip, average, batch_norm, p
     mixup: float = 0.0
     clip: float = 1.0
     average: float = 0.98
+    interpolate: bool = True
     batch_norm: Literal["auto", "kept", "counted"] = "auto"
     precision: Literal["auto", "32", "bf16-mixed", "16-mixed"] = "auto"
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -177,6 +180,7 @@ batch_size, augment, views, label_smoothing, mixup, clip, average, batch_norm, p
             size=self.size,
             weights="none" if self.random else self.weights,
             keep=self.keep,
+            refit=self.refit,
             work=work,
             resume=resume,
             **shared,

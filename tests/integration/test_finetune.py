@@ -129,7 +129,7 @@ def test_the_comparison_says_by_how_much_and_how_sure_it_is(folder: Path) -> Non
         assert difference["value"] == pytest.approx(scores[0] - scores[1], abs=1e-5)
         assert difference["low"] <= difference["value"] <= difference["high"]
     assert "95 % interval" in told["sentence"]
-    assert "at the epoch that the other half chose" in told["sentence"]
+    assert "by the weights that the other half chose" in told["sentence"]
 
 
 def test_a_head_of_several_layers_is_trained_before_the_trunk(folder: Path, tmp_path: Path) -> None:
@@ -168,6 +168,35 @@ def test_a_run_is_resumed_on_the_same_split_and_refused_on_another(folder: Path,
     for change in ({"random_state": 1}, {"size": 40}, {"validation_share": 0.4}):
         with pytest.raises(DataError, match="holds the training of something else"):
             clone(longer).set_params(**change).fit(folder)
+
+
+def test_what_is_kept_is_trained_once_more_on_all_photos(folder: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    model = pretrained(work=work, options=replace(TOP, lr=1e-3)).fit(folder)
+    told = account(model)
+    assert told["refit"] == model.n_photos_
+    assert told["sentence"].endswith(f"on all {model.n_photos_} photos.")
+    assert (work / "all" / f"best-{told['best_epoch']}.pt").is_file()
+    once = clone(model).set_params(work=None, refit=False).fit(folder)
+    assert account(once)["refit"] is None
+    # what is told, the temperature and what is known of each photo come from before
+    assert account(once)["validation"] == told["validation"]
+    assert once.temperature_ == model.temperature_
+    np.testing.assert_array_equal(once.selection_.held_out, model.selection_.held_out)
+    assert not np.array_equal(once.selection_.weight, model.selection_.weight)
+    photos = read_dataset(folder).paths
+    assert not np.allclose(once.predict_proba(photos), model.predict_proba(photos))
+    # finished, it is taken as it is
+    resumed = clone(model).set_params(resume=True).fit(folder)
+    np.testing.assert_array_equal(resumed.predict_proba(photos), model.predict_proba(photos))
+
+
+def test_a_network_that_is_not_kept_is_not_trained_once_more(folder: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    options = replace(TOP, train="frozen", head="mlp:4", lr=1e-9, epochs=1, augment="none")
+    model = pretrained(options=options, keep="better", work=work).fit(folder)
+    assert (account(model)["kept"], account(model)["refit"]) == ("probe", None)
+    assert not (work / "all").exists()
 
 
 def test_mistakes_of_the_user_are_named(folder: Path) -> None:

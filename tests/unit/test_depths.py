@@ -20,6 +20,7 @@ from rehead.engine import open_session  # noqa: E402
 from rehead.features import extract  # noqa: E402
 from rehead.heads import select_head  # noqa: E402
 from rehead.images import load_image  # noqa: E402
+from rehead.labelled import Look  # noqa: E402
 from rehead.training.beginning import frozen_beginning  # noqa: E402
 from rehead.training.depths import most_depths, see_depths, start_fitted  # noqa: E402
 from rehead.training.export import export_trunk, torch_features, trained_backbone  # noqa: E402
@@ -106,7 +107,8 @@ def test_training_starts_from_the_head_that_the_frozen_network_has(photo_folder:
     fold = folds(y, np.arange(len(y)), count=3, seed=0)
     made = build("efficientnet_lite0", classes=2, size=64)
     choose_trained(made, "top:3")
-    start_fitted(made, features, backbone.blocks, y, fold, depths=lambda most: [most], balanced=False)
+    look = Look(backbone, features, None, y, np.arange(len(y)), np.ones(len(y), bool))
+    start_fitted(made, look, fold, depths=lambda most: [most], balanced=False)
     assert made.depths == 5
     pixels = np.stack([load_image(path, made.preprocess) for path in dataset.paths])
     with torch.no_grad():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from rehead.errors import DataError, OutputError, TrainingError, UnknownNameErro
 from rehead.preprocess import PreprocessSpec  # noqa: E402
 from rehead.training import fit, keeping  # noqa: E402
 from rehead.training.batches import batches, decode  # noqa: E402
+from rehead.training.classes import ClassLoop  # noqa: E402
 from rehead.training.networks import Network  # noqa: E402
 from rehead.training.options import TrainingOptions  # noqa: E402
 
@@ -97,7 +99,7 @@ def test_it_learns_classes_that_differ_in_colour(train: Any) -> None:
 def test_the_best_epochs_weights_are_left(train: Any, photos: fit.TrainingPhotos, tmp_path: Path) -> None:
     # at a rate this high the loss goes up and down, so the best epoch is not always the last
     network, trained = train(replace(QUICK, epochs=6, lr=0.3, schedule="constant"))
-    best = min(trained.curves, key=lambda epoch: epoch.val_loss)
+    best = min(trained.curves, key=lambda epoch: epoch.val_calibrated)
     assert trained.best == best.epoch
     held = torch.from_numpy(
         np.load(tmp_path / "work" / "photos.npy")[photos.validation].transpose(0, 3, 1, 2)
@@ -213,7 +215,7 @@ def test_ctrl_c_is_what_it_is_elsewhere_and_the_training_goes_on(train: Any) -> 
 def test_logs_hold_a_row_an_epoch(train: Any) -> None:
     _, trained = train()
     rows = trained.logs["curves.csv"].decode().splitlines()
-    assert rows[0] == "epoch,train_loss,val_loss,rate,seconds,train_accuracy,val_accuracy"
+    assert rows[0] == "epoch,train_loss,val_loss,rate,seconds,train_accuracy,val_accuracy,val_calibrated"
     assert [row.split(",")[0] for row in rows[1:]] == ["1", "2"]
     assert any(name.startswith("events") for name in trained.logs)
 
@@ -236,6 +238,145 @@ def test_progress_counts_the_photos_of_all_epochs(train: Any) -> None:
     train(progress=lambda done, total: told.append((done, total)))
     assert told[-1] == (42, 42)
     assert told == sorted(told)
+
+
+# weights between the start and the end
+
+
+def test_weights_between_start_and_end_are_taken_where_they_are_better(
+    train: Any, photos: fit.TrainingPhotos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = replace(QUICK, epochs=3, train="top:1", lr=0.05)
+    plain, own = train(replace(options, interpolate=False), "plain", pretrained=True)
+    assert (own.share, len(own.held)) == (1, 3)
+    # a judge of the three epochs that likes the half-way weights best afterwards
+    found = iter([None, None, None, 0.3, 0.0, 0.2])
+    real = ClassLoop.judged
+
+    def judged(self: ClassLoop, answers: Any) -> dict[str, float]:
+        told, score = real(self, answers), next(found)
+        return told if score is None else {**told, "val_calibrated": score}
+
+    monkeypatch.setattr(ClassLoop, "judged", judged)
+    network, trained = train(options, "between", pretrained=True)
+    assert numbers(trained) == numbers(own)
+    assert (trained.share, trained.held.shape) == (0.5, (6, 7, 2))
+    np.testing.assert_array_equal(trained.held[:3], own.held)
+    before, after = tiny().state_dict(), plain.state_dict()
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(
+            value, before[name].lerp(after[name], 0.5) if value.is_floating_point() else after[name]
+        )
+    # what was told of them is what they answer
+    rows = np.load(trained.work / "photos.npy")[photos.validation].transpose(0, 3, 1, 2)
+    with torch.no_grad():
+        logits = network(network.normalised(torch.from_numpy(rows.copy())))
+    np.testing.assert_allclose(trained.held[4], logits, atol=1e-5)
+
+
+def test_a_head_alone_and_what_starts_from_random_numbers_has_no_weights_between(train: Any) -> None:
+    for name, options, pretrained in (
+        ("head", replace(QUICK, train="frozen"), True),
+        ("random", QUICK, False),
+    ):
+        _, trained = train(options, name, pretrained=pretrained)
+        assert (trained.share, len(trained.held)) == (1, 2)
+
+
+# once more, on all photos
+
+
+@pytest.fixture
+def once_more(train: Any, photos: fit.TrainingPhotos, tmp_path: Path) -> Callable[..., Any]:
+    everyone = replace(photos, validation=np.zeros(28, bool))
+
+    def run(first: fit.Trained, options: TrainingOptions, **more: Any) -> tuple[Network, fit.Trained]:
+        network = tiny()
+        arguments = {"identity": IDENTITY, "pretrained": False, **more}
+        work = first.work / fit.ALL
+        return network, fit.train_network(network, everyone, options, work=work, again=first, **arguments)
+
+    return run
+
+
+def test_once_more_it_learns_from_all_photos_up_to_the_best_epoch(train: Any, once_more: Any) -> None:
+    options = replace(QUICK, epochs=6, lr=0.3, patience=2)
+    _, first = train(options)
+    first = replace(first, best=3)
+    told: list[tuple[int, int]] = []
+    network, trained = once_more(first, options, progress=lambda *count: told.append(count))
+    assert [epoch.epoch for epoch in trained.curves] == list(range(1, first.best + 1))
+    assert trained.best == first.best
+    assert told[-1] == (28 * first.best, 28 * first.best)
+    assert not (trained.work / "photos.npy").exists()  # it learns from those of the first
+    # where the first stood in its schedule: the last of 3 and of 4 steps an epoch, of 18 and of 24
+    assert trained.curves[-1].rate == pytest.approx(first.curves[first.best - 1].rate, rel=0.05)
+    assert np.isnan([epoch.val_loss for epoch in trained.curves]).all()
+    assert not network.training
+
+
+def test_once_more_it_sees_the_photos_that_were_held_out(photos: fit.TrainingPhotos, tmp_path: Path) -> None:
+    # whether their classes make a difference
+    options, found = replace(QUICK, epochs=1), []
+    for name, target in (
+        ("right", photos.target),
+        ("wrong", np.where(photos.validation, 1 - photos.target, photos.target)),
+    ):
+        one, two = tiny(), tiny()
+        those = replace(photos, target=target)
+        more: dict[str, Any] = {"identity": IDENTITY, "pretrained": False}
+        first = fit.train_network(one, those, options, work=tmp_path / name, **more)
+        everyone = replace(those, validation=np.zeros(28, bool))
+        fit.train_network(two, everyone, options, work=tmp_path / name / fit.ALL, again=first, **more)
+        found.append((one.linear.weight, two.linear.weight))
+    (one, two), (other, changed) = found
+    assert torch.equal(one, other)
+    assert not torch.equal(two, changed)
+
+
+def test_once_more_it_goes_as_far_from_the_start_as_before(train: Any, once_more: Any) -> None:
+    options = replace(QUICK, train="top:1", lr=0.05)
+    _, first = train(options, pretrained=True)
+    halfway, told = once_more(replace(first, best=2, share=0.5), options, pretrained=True)
+    shutil.rmtree(first.work / fit.ALL)
+    whole, _ = once_more(replace(first, best=2, share=1.0), options, pretrained=True)
+    assert told.share == 0.5
+    start = tiny().linear.weight
+    torch.testing.assert_close(halfway.linear.weight, start.lerp(whole.linear.weight, 0.5))
+
+
+def test_killed_while_it_is_trained_once_more_it_continues_to_the_same_end(
+    train: Any, once_more: Any
+) -> None:
+    options = replace(QUICK, epochs=3, augment="default")
+    _, first = train(options)
+    first = replace(first, best=3)
+
+    def in_the_second_epoch(done: int, total: int) -> None:
+        if done > total / 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        once_more(first, options, progress=in_the_second_epoch)
+    killed, continued = once_more(first, options, resume=True)
+    assert (continued.resumed, len(continued.curves)) == (1, 3)
+    _, other = train(options, "other")
+    whole, _ = once_more(replace(other, best=3), options)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, killed.state_dict()[name]), name
+    # for another number of epochs it is begun anew
+    _, shorter = once_more(replace(first, best=2), options, resume=True)
+    assert (shorter.resumed, len(shorter.curves)) == (0, 2)
+
+
+def test_a_head_that_was_trained_first_is_trained_once_more_too(train: Any, once_more: Any) -> None:
+    options = replace(QUICK, head="mlp:8", epochs=3, train="top:1")
+    _, first = train(options, pretrained=True)
+    assert first.head
+    first = replace(first, head=replace(first.head, best=2), best=1)
+    _, trained = once_more(first, options, pretrained=True)
+    assert (len(trained.head.curves), len(trained.curves)) == (2, 1)
+    assert not list(trained.work.rglob("*.npy"))
 
 
 # what cannot go on

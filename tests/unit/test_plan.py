@@ -67,7 +67,8 @@ def test_every_option_of_a_training_is_one_of_a_plan() -> None:
         assert field.name in of_plan, f"give Plan, cli/options.py, train and compare the option {field.name}"
         if field.name != "train":
             assert of_plan[field.name] == field.default, field.name
-    assert set(OF_THE_NETWORK) == {f.name for f in fields(TrainingOptions)} - {"train", "head"}
+    of_training = {field.name for field in fields(TrainingOptions)} - {"train", "head"}
+    assert set(OF_THE_NETWORK) == of_training | {"refit"}
 
 
 def test_a_plan_of_the_core_needs_no_more_than_the_core() -> None:
@@ -154,7 +155,7 @@ def test_the_command_line_has_the_defaults_of_a_point_plan() -> None:
     pytest.importorskip("torch")
     from rehead.training.options import TrainingOptions
 
-    classes = {"label_smoothing", "mixup"}
+    classes = {"label_smoothing", "mixup", "interpolate"}
     assert {field.name for field in fields(TrainingOptions)} - classes <= set(shown)
 
 

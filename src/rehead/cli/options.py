@@ -100,6 +100,14 @@ Keep = Annotated[
         rich_help_panel=NETWORK,
     ),
 ]
+Refit = Annotated[
+    bool,
+    typer.Option(
+        "--refit/--no-refit",
+        help="Train a network that is kept once more, on the validation photos too.",
+        rich_help_panel=NETWORK,
+    ),
+]
 Head = Annotated[str, typer.Option(help="linear, mlp:WIDTH or conv.", rich_help_panel=NETWORK)]
 Dropout = Annotated[
     float, typer.Option(min=0, help="Before the last layer of a linear head.", rich_help_panel=NETWORK)
@@ -117,7 +125,7 @@ Lr = Annotated[
     float | None,
     typer.Option(
         help="Learning rate of what is trained last; deeper blocks learn more slowly.",
-        show_default="3e-5 below a fitted head, 3e-4 with others, 1e-3 from random numbers; tenfold with sgd",
+        show_default="3e-4, 1e-3 from random numbers; tenfold with sgd",
         rich_help_panel=NETWORK,
     ),
 ]
@@ -176,6 +184,14 @@ Average = Annotated[
     float,
     typer.Option(
         help="Keep a running average of the weights, to which each step adds 1 - so much; 0: the last ones.",
+        rich_help_panel=NETWORK,
+    ),
+]
+Interpolate = Annotated[
+    bool,
+    typer.Option(
+        "--interpolate/--no-interpolate",
+        help="Try weights between the fitted start and the best epoch too (WiSE-FT).",
         rich_help_panel=NETWORK,
     ),
 ]

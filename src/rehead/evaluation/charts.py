@@ -150,7 +150,7 @@ def curves_chart(curves: Sequence[Mapping[str, Any]], quantity: str) -> str:
     """A network's "loss", "error" or "accuracy" by epoch, on the photos trained on and on those held out.
 
     `curves` holds mappings with "epoch" from 1, and "train_" and "val_" before both names; the epoch of
-    the least validation loss is marked.
+    the least "val_calibrated" is marked, or "val_loss" where that is not told.
     """
     lines = {side: [float(epoch[f"{side}_{quantity}"]) for epoch in curves] for side in ("val", "train")}
     values = [value for line in lines.values() for value in line]
@@ -173,7 +173,7 @@ def curves_chart(curves: Sequence[Mapping[str, Any]], quantity: str) -> str:
         path = "L".join(f"{cx:.1f} {cy:.1f}" for cx, cy in points)
         parts.append(f'<path class="line {css}" d="M{path}"><title>{what}</title></path>')
         parts += [f'<circle class="point {css}" cx="{cx:.1f}" cy="{cy:.1f}" r="2.6"/>' for cx, cy in points]
-    best = min(range(len(curves)), key=lambda n: curves[n]["val_loss"])
+    best = min(range(len(curves)), key=lambda n: curves[n].get("val_calibrated", curves[n]["val_loss"]))
     cx, cy = x(best + 1), y(min(lines["val"][best], high))
     parts.append(
         f"<g><title>kept: epoch {best + 1}, {name} {text(lines['val'][best])}</title>"

@@ -28,9 +28,14 @@ def account(
     probe: Judged | None,
     verdict: Verdict | None,
     kept: bool,
+    everyone: int | None,
     seconds: float,
 ) -> dict[str, Any]:
-    """The training of `network`, as it was `judged`; `verdict` is its difference from the `probe`."""
+    """The training of `network`, as it was `judged`; `verdict` is its difference from the `probe`.
+
+    `everyone` is the number of all photos, where it was trained once more on them.
+    """
+    told = _sentences(judged, probe, verdict, kept, trained) + _refitted(everyone, trained)
     return {
         **_course(network, options.to_dict(), trained),
         "validation": {
@@ -40,7 +45,8 @@ def account(
             **({"difference": verdict.to_dict()} if verdict else {}),
         },
         "kept": "network" if kept else "probe",
-        "sentence": " ".join(_sentences(judged, probe, verdict, kept, trained)),
+        "refit": everyone,
+        "sentence": " ".join(told),
         "seconds": round(seconds, 3),
     }
 
@@ -55,17 +61,26 @@ def _course(network: Network, options: Mapping[str, Any], trained: Trained) -> d
         "size": network.preprocess.size,
         "parameters": {"total": total, "trained": trainable + fitted},
         "curves": [asdict(epoch) for epoch in trained.curves],
-        "head_curves": [asdict(epoch) for epoch in trained.head_curves],
+        "head_curves": [asdict(epoch) for epoch in trained.head.curves] if trained.head else [],
         "best_epoch": trained.best,
+        "share": trained.share,
         "epochs_resumed": trained.resumed,
     }
+
+
+def _refitted(everyone: int | None, trained: Trained) -> list[str]:
+    epochs = "1 epoch" if trained.best == 1 else f"{trained.best} epochs"
+    return [f"Then it was trained once more for {epochs}, on all {everyone} photos."] if everyone else []
 
 
 def _ending(trained: Trained) -> list[str]:
     told = []
     if len(trained.curves) > 1:
-        told.append("Each half of these photos was judged at the epoch that the other half chose.")
-    return [*told, f"The weights are those of epoch {trained.best} of {len(trained.curves)}."]
+        told.append("Each half of these photos was judged by the weights that the other half chose.")
+    place = f"epoch {trained.best} of {len(trained.curves)}"
+    if trained.share < 1:
+        return [*told, f"Its weights lie {100 * trained.share:.0f} % of the way from the start to {place}."]
+    return [*told, f"Its weights are those of {place}."]
 
 
 def _sentences(

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from ..calibration import log_loss
+from ..calibration import calibrated_loss, log_loss
 from ..heads.select import balanced_weights
 from .batches import batches, decode, frozen_maps
 from .beginning import Beginning
@@ -26,10 +26,17 @@ __all__ = ["ClassEpoch", "ClassLoop", "TrainingPhotos"]
 
 @dataclass(frozen=True)
 class ClassEpoch(Epoch):
-    """How an epoch went; losses in nats, accuracies on the same photos as the losses."""
+    """How an epoch went; losses in nats, accuracies on the same photos as the losses.
+
+    The loss on validation photos after the temperature that suits them, `val_calibrated`, chooses the epoch:
+    a network that is often too sure may be right more often, and gets a temperature in the end.
+    """
 
     train_accuracy: float
     val_accuracy: float
+    val_calibrated: float
+
+    judged_by: ClassVar[str] = "val_calibrated"
 
 
 @dataclass(frozen=True)
@@ -92,7 +99,7 @@ class TrainingPhotos:
 class ClassLoop(Loop):
     """Cross-entropy of classes."""
 
-    epoch_kind = ClassEpoch
+    epoch_kind, other = ClassEpoch, "accuracy"
 
     def __init__(
         self,
@@ -152,14 +159,12 @@ class ClassLoop(Loop):
         mixed = share * inputs.float() + (1 - share) * inputs[other].float()
         return mixed, share * goal + (1 - share) * goal[other]
 
-    def judged(self, answers: torch.Tensor) -> tuple[float, float]:
-        """Log loss and accuracy."""
+    def judged(self, answers: torch.Tensor) -> dict[str, float]:
+        """Log loss, also with the temperature that suits the photos, and accuracy."""
         logits, truth = answers.numpy(), self.photos.target[self.validation]
-        loss = log_loss(logits, truth, self.row_weight[self.validation])
-        return loss, float((logits.argmax(1) == truth).mean())
-
-    def epoch_of(self, train: tuple[float, float], val: tuple[float, float], **about: Any) -> ClassEpoch:
-        """The record of an epoch."""
-        return ClassEpoch(
-            train_loss=train[0], train_accuracy=train[1], val_loss=val[0], val_accuracy=val[1], **about
-        )
+        weight = self.row_weight[self.validation]
+        return {
+            "val_loss": log_loss(logits, truth, weight),
+            "val_accuracy": float((logits.argmax(1) == truth).mean()),
+            "val_calibrated": calibrated_loss(logits, truth, weight),
+        }

@@ -19,6 +19,7 @@ from ..calibration import fit_temperature
 from ..heads import select_head
 
 if TYPE_CHECKING:
+    from ..labelled import Look
     from .networks import Network
 
 __all__ = ["averages", "most_depths", "see_depths", "start_fitted"]
@@ -58,9 +59,7 @@ def see_depths(network: Network, count: int) -> None:
 
 def start_fitted(
     network: Network,
-    features: NDArray[np.float32],
-    blocks: Sequence[slice],
-    y: NDArray[np.intp],
+    look: Look,
     fold: NDArray[np.intp],
     *,
     depths: Callable[[int], Sequence[int]],
@@ -72,21 +71,21 @@ def start_fitted(
     ----------
     network : Network
         As `see_depths`.
-    features : float32 ndarray (n, D)
-        Of the frozen network, of the photos that are trained on.
-    blocks : sequence of slice
-        Columns of each depth. More than the last is used only where they are all that `network` has.
-    y, fold : int ndarray (n,)
-        Class and fold of each photo.
+    look : Look
+        What the frozen network says of the photos that are trained on. More than its last depth is used only
+        where it has all those of `network`.
+    fold : int ndarray (n,)
+        Of each photo.
     depths : callable
         How many of the last depths to try, where there are that many.
     balanced : bool
         Whether every class weighs the same.
     """
+    blocks, y = look.network.blocks, look.target
     most = most_depths(network) if len(blocks) == len(network.blocks) else 1
     first = blocks[-most].start
     known = [slice(block.start - first, block.stop - first) for block in blocks[-most:]]
-    head = select_head(features[:, first:], y, fold, known, depths=depths(most), balanced=balanced)
+    head = select_head(look.plain[:, first:], y, fold, known, depths=depths(most), balanced=balanced)
     checked = fold >= 0
     heat = fit_temperature(head.held_out[checked], y[checked], smooth=True)
     if head.chosen.depths > 1:

@@ -8,6 +8,7 @@ A training keeps everything in its work folder:
     last.ckpt        state after the last whole epoch, replaced whole
     best-N.pt        weights after epoch N, of the least validation loss so far
     head/            the same again, of a head that is trained first on the frozen trunk
+    all/             the same again, but for photos and maps, of the training on all photos that may follow
     logs/            curves.csv, and TensorBoard's events
 
 Every batch, augmentation and dropout mask is drawn from seed, epoch and step, so on a processor a resumed
@@ -19,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +34,7 @@ from .. import atomic
 from ..errors import DataError
 from ..run_directory import TRAINING, check_work, holds_training
 from .beginning import Beginning, frozen_beginning
+from .between import best_between, go_between, state_of
 from .classes import TrainingPhotos
 from .keeping import LAST, Epoch, best_of, curves_in, finished, held_in, weights_file
 from .loop import Loop
@@ -40,6 +43,7 @@ from .networks import Network, build, choose_trained
 from .options import TrainingOptions
 
 __all__ = [
+    "ALL",
     "Subject",
     "Trained",
     "TrainingPhotos",
@@ -48,7 +52,9 @@ __all__ = [
     "train_network",
 ]
 
+ALL = "all"
 _HEAD = "head"
+_PIXELS, _MAPS = "photos.npy", "maps.npy"
 _MOST_KEPT = 4 * 2**30  # bytes of maps in a work folder: more is not taken from a disk without being asked
 _NO_OPTIONS = {
     "depths": "a head of other depths",
@@ -100,22 +106,27 @@ class Subject(Protocol):
 
 @dataclass(frozen=True)
 class Trained:
-    """How the training went; the network holds the weights of the best epoch.
+    """How the training went; the network holds the weights of the best epoch, or some on the way to it.
 
     Parameters
     ----------
     curves : tuple of Epoch
         Of the kind that the photos have.
     best : int
-        Number of the epoch with the least validation loss.
+        Number of the epoch with the best score.
     held : float32 ndarray (E, n, ...)
-        Answers for the validation photos after each epoch: logits (E, n, K), or points (E, n, K, 2).
+        Answers for the validation photos after each epoch, and after those by the weights between that were
+        tried: logits (E, n, K), or points (E, n, K, 2).
     resumed : int
         Epochs that were there already.
     logs : mapping of str to bytes
         Files for the run's folder: curves.csv and TensorBoard's events.
-    head_curves : tuple of Epoch
-        Of the head, where that was trained first on the frozen trunk.
+    work : Path
+        Folder that it was kept in, with the photos and maps that it learnt from.
+    share : float
+        So far on the way from its start to that epoch lie the weights; 1: they are the epoch's own.
+    head : Trained or None
+        How the head's own training went, where that came first on the frozen trunk.
     """
 
     curves: tuple[Epoch, ...]
@@ -123,7 +134,9 @@ class Trained:
     held: NDArray[np.float32]
     resumed: int
     logs: Mapping[str, bytes]
-    head_curves: tuple[Epoch, ...] = ()
+    work: Path
+    share: float = 1.0
+    head: Trained | None = None
 
 
 def new_network(
@@ -159,9 +172,13 @@ def train_network(
     pretrained: bool,
     seed: int = 0,
     resume: bool = False,
+    again: Trained | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Trained:
     """Train a network, and leave it with the weights of its best epoch, on the processor, in eval mode.
+
+    Where it started from a head that was fitted to it, weights between that start and the best epoch are
+    tried too, see `between`.
 
     Where a pretrained network has a head other than a linear one, and the photos ask for it (`head_first`),
     the head is trained first, on the frozen trunk's maps: gradients through a random head would only harm the
@@ -183,6 +200,9 @@ def train_network(
     seed : int
     resume : bool
         Continue the training in `work`, if there is one.
+    again : Trained, optional
+        Repeat this training of the same photos with none of them held out: to the epoch that was its best, at
+        the same rates, from the files in its folder.
     progress : callable, optional
         Called as progress(done, total) with photos of all epochs.
 
@@ -199,44 +219,60 @@ def train_network(
     OutputError
         `work` cannot be written.
     """
-    if not photos.validation.any() or photos.validation.all():
+    held = photos.validation
+    if held.all() or not (again or held.any()):
         raise DataError("training needs photos to learn from and others for validation; add photos")
     accelerator, precision = machine(options)
     still = options.keeps_statistics(pretrained=pretrained)
     choose_trained(network, options.train, keep_statistics=still)
     record = {**identity, "seed": seed, "options": options.to_dict()}
+    if again:
+        record["until"] = again.best
+        _make_way(work, record)
     _begin(work, record, resume)
-    head_curves: tuple[Epoch, ...] = ()
+    head: Trained | None = None
     if photos.head_first and pretrained and options.head != "linear" and options.train != "frozen":
-        if not (work / LAST).is_file():
-            train_network(
-                network,
-                photos,
-                replace(options, train="frozen", lr=None),
-                work=work / _HEAD,
-                identity=identity,
-                pretrained=False,  # the head is not
-                seed=seed,
-                resume=True,
-                progress=_part(progress, 0, 2),
-            )
-            choose_trained(network, options.train, keep_statistics=still)
-        head_curves = tuple(curves_in(work / _HEAD / LAST, photos.epoch_kind))
+        head = train_network(
+            network,
+            photos,
+            replace(options, train="frozen", lr=None),
+            work=work / _HEAD,
+            identity=identity,
+            pretrained=False,  # the head is not
+            seed=seed,
+            resume=True,
+            again=again and again.head,
+            progress=_part(progress, 0, 2),
+        )
+        choose_trained(network, options.train, keep_statistics=still)
         progress = _part(progress, 1, 2)
+    until = again.best if again else options.epochs
     with quietly(), torch.random.fork_rng():
         torch.manual_seed(seed)
-        beginning = _beginning(network, len(photos.validation), options)
-        file = _inputs(network, beginning, photos, options, work, seed, accelerator)
+        beginning = _beginning(network, len(held), options)
+        if again:
+            file = _inputs_in(again.work, beginning, options)
+        else:
+            file = _inputs(network, beginning, photos, options, work, seed, accelerator)
         begun = beginning is not None
         module = photos.loop(network, options, file, seed=seed, pretrained=pretrained, begun=begun)
         last = work / LAST
         done = curves_in(last, photos.epoch_kind) if last.is_file() else []
-        if not finished(done, options):
-            module.progress = progress
-            trainer = new_trainer(options, work, accelerator, precision)
+        start = state_of(network)
+        if not finished(done, until, options.patience):
+            module.progress, module.until = progress, until
+            judged = bool(held.any())
+            trainer = new_trainer(options, work, accelerator, precision, until=until, judged=judged)
             with interruptible(), beginning.passed_over() if beginning else contextlib.nullcontext():
                 trainer.fit(module, ckpt_path=last if last.is_file() else None)
-    return _best_of(network, photos, work, len(done), head_curves)
+        trained = _best_of(network, photos, work, len(done), head)
+        if not (options.interpolate and pretrained and photos.head_first and options.train != "frozen"):
+            return trained
+        if again:
+            go_between(network, start, state_of(network), again.share)
+            return replace(trained, share=again.share)
+        share, answers = best_between(module, start, best_of(trained.curves).score, beginning)
+        return replace(trained, share=share, held=np.concatenate([trained.held, answers]))
 
 
 def _part(progress: Callable[[int, int], None] | None, part: int, parts: int) -> Any:
@@ -244,9 +280,7 @@ def _part(progress: Callable[[int, int], None] | None, part: int, parts: int) ->
     return progress and (lambda done, total: progress(part * total + done, parts * total))
 
 
-def _best_of(
-    network: Network, photos: Subject, work: Path, resumed: int, head_curves: tuple[Epoch, ...]
-) -> Trained:
+def _best_of(network: Network, photos: Subject, work: Path, resumed: int, head: Trained | None) -> Trained:
     curves = curves_in(work / LAST, photos.epoch_kind)
     best = best_of(curves)
     state = torch.load(work / weights_file(best), map_location="cpu", weights_only=True)
@@ -254,7 +288,15 @@ def _best_of(
     network.eval()
     kept = [*(work / "logs").glob("curves.csv"), *(work / "logs").glob("events.*")]
     logs = {path.name: path.read_bytes() for path in kept}
-    return Trained(tuple(curves), best.epoch, held_in(work / LAST), resumed, logs, head_curves)
+    return Trained(tuple(curves), best.epoch, held_in(work / LAST), resumed, logs, work, head=head)
+
+
+def _make_way(work: Path, record: Mapping[str, Any]) -> None:
+    """Remove what was learnt from all photos for another number of epochs, or by other options."""
+    path = work / TRAINING
+    if holds_training(work) and json.loads(path.read_text("utf-8")) != json.loads(json.dumps(record)):
+        with atomic.output_errors(work):
+            shutil.rmtree(work)
 
 
 def _begin(work: Path, record: Mapping[str, Any], resume: bool) -> None:
@@ -299,19 +341,24 @@ def _inputs(
     seed: int,
     device: str,
 ) -> Path:
-    """The file that is trained from: pixels, or maps where the trunk or its beginning is frozen."""
-    pixels, maps = work / "photos.npy", work / "maps.npy"
+    """Write the file that is trained from."""
+    pixels, file = work / _PIXELS, _inputs_in(work, beginning, options)
     with atomic.output_errors(work):
         photos.pixels(network, pixels)
-        if options.train != "frozen" and beginning is None:
-            return pixels
+        if file == pixels:
+            return file
         network.to(device)
         try:
             views = _views(options)
-            photos.maps(network, pixels, maps, options, views=views, seed=seed, beginning=beginning)
+            photos.maps(network, pixels, file, options, views=views, seed=seed, beginning=beginning)
         finally:
             network.cpu()
-    return maps
+    return file
+
+
+def _inputs_in(work: Path, beginning: Beginning | None, options: TrainingOptions) -> Path:
+    """The file that is trained from: pixels, or maps where the trunk or its beginning is frozen."""
+    return work / (_MAPS if options.train == "frozen" or beginning else _PIXELS)
 
 
 def _views(options: TrainingOptions) -> int:

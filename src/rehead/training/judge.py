@@ -1,9 +1,12 @@
-"""How good a trained network is, by the photos that also chose its epoch.
+"""How good a trained network is, by the photos that also chose its weights.
 
 The epoch of the least validation loss flatters itself: of twenty, the best on some photos is partly the
 luckiest on them. So what is told, calibrated and compared are other predictions: each half of these photos
-is judged at the epoch that the other half chose (cross-fitting). The weights that are kept are those of the
-epoch that all of them chose, which is at least as well chosen.
+is judged by the weights that the other half chose (cross-fitting). The weights that are kept are those that
+all of them chose, which is at least as well chosen.
+
+Weights are chosen by the loss after the temperature that suits the photos, as the model gets one in the end:
+a network that is trained for long is ever surer, and right more often all the same.
 
 The frozen network's head is chosen and fitted on the training photos alone, and judged as it is. Both get one
 temperature from the same photos, whose small advantage cancels in the difference.
@@ -18,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..calibration import fit_temperature, log_loss, softmax
+from ..calibration import calibrated_loss, fit_temperature, softmax
 from ..datasets import folds
 from ..evaluation import metrics
 from ..evaluation.intervals import Interval, mean_difference, paired_difference
@@ -111,19 +114,19 @@ def clearly_less(difference: Interval) -> bool:
 
 
 def held_out_logits(
-    each_epoch: NDArray[np.float32],
+    candidates: NDArray[np.float32],
     y: NDArray[np.intp],
     group: NDArray[np.intp],
     weight: NDArray[np.float64],
     *,
     seed: int = 0,
 ) -> NDArray[np.float32]:
-    """Logits of each photo at the epoch that photos of the other half chose.
+    """Logits of each photo by the weights that photos of the other half chose.
 
     Parameters
     ----------
-    each_epoch : float32 ndarray (E, n, K)
-        Logits of the validation photos after every epoch.
+    candidates : float32 ndarray (E, n, K)
+        Logits of the validation photos, after every epoch and by weights between.
     y, group : int ndarray (n,)
         Class, and what stays together in a half.
     weight : float64 ndarray (n,)
@@ -137,36 +140,36 @@ def held_out_logits(
     half = folds(y, group, count=2, seed=seed) == 1
 
     def loss(logits: NDArray[np.float32], rows: NDArray[np.bool_]) -> float:
-        return log_loss(logits[rows], y[rows], weight[rows])
+        return calibrated_loss(logits[rows], y[rows], weight[rows])
 
-    return across_halves(each_epoch, half, loss)
+    return across_halves(candidates, half, loss)
 
 
 def across_halves(
-    each_epoch: NDArray[np.float32],
+    candidates: NDArray[np.float32],
     half: NDArray[np.bool_],
     loss: Callable[[NDArray[np.float32], NDArray[np.bool_]], float],
 ) -> NDArray[np.float32]:
-    """Answers for each photo at the epoch that photos of the other half chose.
+    """Answers for each photo by the weights that photos of the other half chose.
 
     Parameters
     ----------
-    each_epoch : float32 ndarray (E, n, ...)
-        Answers for the validation photos after every epoch.
+    candidates : float32 ndarray (E, n, ...)
+        Answers for the validation photos, after every epoch and by weights between.
     half : bool ndarray (n,)
     loss : callable
-        Answers (n, ...) and rows (n,) to the mean loss of those rows; the epoch of the least is chosen.
+        Answers (n, ...) and rows (n,) to the mean loss of those rows; the candidate with the least is chosen.
 
     Returns
     -------
     float32 ndarray (n, ...)
     """
-    answers = np.empty_like(each_epoch[0])
+    answers = np.empty_like(candidates[0])
     for own in (half, ~half):
         other = ~own if not own.all() else own  # too few photos for two halves
         if own.any():
-            losses = [loss(epoch, other) for epoch in each_epoch]
-            answers[own] = each_epoch[int(np.argmin(losses))][own]
+            losses = [loss(one, other) for one in candidates]
+            answers[own] = candidates[int(np.argmin(losses))][own]
     return answers
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import lightning.pytorch as pl
 import numpy as np
@@ -18,7 +19,6 @@ from numpy.typing import NDArray
 
 from .. import atomic
 from ..errors import TrainingError
-from .options import TrainingOptions
 
 __all__ = [
     "LAST",
@@ -46,7 +46,7 @@ class Epoch:
     train_loss : float
         Mean over the epoch's batches, augmented and with dropout, as they were trained on.
     val_loss : float
-        Of the validation photos after the epoch.
+        Of the validation photos after the epoch; not a number where none are held out.
     rate : float
         Largest learning rate at the end.
     seconds : float
@@ -58,21 +58,34 @@ class Epoch:
     rate: float
     seconds: float
 
+    judged_by: ClassVar[str] = "val_loss"
+
+    @classmethod
+    def unjudged(cls) -> dict[str, float]:
+        """What it holds of validation photos where there are none."""
+        return {field.name: math.nan for field in fields(cls) if field.name.startswith("val_")}
+
+    @property
+    def score(self) -> float:
+        """What the best epoch has least of; not a number where no photo is held out."""
+        return float(getattr(self, self.judged_by))
+
 
 OneEpoch = TypeVar("OneEpoch", bound=Epoch)
 
 
 def best_of(curves: Sequence[OneEpoch]) -> OneEpoch:
-    """The epoch with the least validation loss."""
-    return min(curves, key=lambda epoch: epoch.val_loss)
+    """The epoch with the least score; the last one where nothing is held out."""
+    judged = [epoch for epoch in curves if not math.isnan(epoch.score)]
+    return min(judged, key=lambda epoch: epoch.score) if judged else curves[-1]
 
 
-def finished(curves: Sequence[Epoch], options: TrainingOptions) -> bool:
+def finished(curves: Sequence[Epoch], epochs: int, patience: int) -> bool:
     """Whether there is nothing more to do: all epochs, or no better one for too long."""
     if not curves:
         return False
     waited = len(curves) - best_of(curves).epoch
-    return len(curves) >= options.epochs or (options.patience > 0 and waited >= options.patience)
+    return len(curves) >= epochs or (patience > 0 and waited >= patience)
 
 
 def curves_in(checkpoint: Path, kind: type[OneEpoch]) -> list[OneEpoch]:
@@ -120,10 +133,13 @@ class WholeFiles(TorchCheckpointIO):
 
 
 class Keep(Checkpoint):
-    """After each epoch: the best weights, then the whole state, then what is no longer needed."""
+    """After each epoch: the best weights, then the whole state, then what is no longer needed.
 
-    def __init__(self, work: Path, options: TrainingOptions) -> None:
-        self.work, self.options = work, options
+    Ends the training after `epochs`, or when no better one came for `patience` of them, unless that is 0.
+    """
+
+    def __init__(self, work: Path, epochs: int, patience: int) -> None:
+        self.work, self.epochs, self.patience = work, epochs, patience
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Called by Lightning after validation."""
@@ -134,7 +150,7 @@ class Keep(Checkpoint):
             torch.save(module.averaged_state(), buffer)
             atomic.write_bytes(self.work / weights_file(best), buffer.getvalue())
         trainer.save_checkpoint(self.work / LAST)
-        trainer.should_stop = trainer.should_stop or finished(curves, self.options)
+        trainer.should_stop = trainer.should_stop or finished(curves, self.epochs, self.patience)
         if trainer.is_global_zero:
             _write_curves(self.work / "logs" / "curves.csv", curves)
             if trainer.logger:

@@ -38,7 +38,7 @@ class Loop(pl.LightningModule):
     ----------
     network : Network
     validation : bool ndarray (n,)
-        Photos that nothing is learnt from.
+        Photos that nothing is learnt from; there may be none.
     options : TrainingOptions
     file : Path
         Pixels, or maps where the trunk or its beginning is frozen.
@@ -50,6 +50,7 @@ class Loop(pl.LightningModule):
     """
 
     epoch_kind: ClassVar[type[Epoch]]
+    other: ClassVar[str]  # what the curves show beside the loss
 
     def __init__(
         self,
@@ -65,6 +66,7 @@ class Loop(pl.LightningModule):
         self.network, self.validation, self.options = network, validation, options
         self.file, self.seed, self.pretrained = file, seed, pretrained
         self.progress: Callable[[int, int], None] | None = None
+        self.until = options.epochs  # the epoch that is the last, for progress
         self.curves: list[Any] = []
         self.average: dict[str, torch.Tensor] = {}
         self.held: list[torch.Tensor] = []  # answers for the validation photos, after each epoch
@@ -73,15 +75,11 @@ class Loop(pl.LightningModule):
 
     @abstractmethod
     def loss_of(self, batch: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
-        """Loss of a batch, and the other number that the curves show."""
+        """Loss of a batch, and the `other` number."""
 
     @abstractmethod
-    def judged(self, answers: torch.Tensor) -> tuple[float, float]:
-        """Both numbers of the validation photos, by the network's answers."""
-
-    @abstractmethod
-    def epoch_of(self, train: tuple[float, float], val: tuple[float, float], **about: Any) -> Epoch:
-        """The record of an epoch: both numbers in training and validation, `epoch`, `rate`, `seconds`."""
+    def judged(self, answers: torch.Tensor) -> dict[str, float]:
+        """What `epoch_kind` holds of the validation photos, by the network's answers for them."""
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Pixels uint8 (N, 3, S, S), or maps of the frozen trunk or its beginning, to answers (N, ...)."""
@@ -143,6 +141,7 @@ class Loop(pl.LightningModule):
     def _start(self) -> None:
         self.network.train()
         self._sums = torch.zeros(3, device=self.device)  # both numbers and photos
+        self._answers: list[torch.Tensor] = []
         self._began = time.perf_counter()
 
     def training_step(self, batch: Tensors, index: int) -> torch.Tensor:
@@ -156,30 +155,37 @@ class Loop(pl.LightningModule):
         if self.progress:
             photos = int((~self.validation).sum())
             done = min((index + 1) * self.options.batch_size, photos)
-            self.progress(self.current_epoch * photos + done, self.options.epochs * photos)
+            self.progress(self.current_epoch * photos + done, self.until * photos)
         return loss
 
     def on_validation_epoch_start(self) -> None:
         """Called by Lightning."""
         self._swap()
-        self._answers: list[torch.Tensor] = []
+        self._answers = []
 
     def validation_step(self, batch: Tensors, _index: int) -> None:
         """Take note of a batch's answers."""
         self._answers.append(self(batch[0]).float().cpu())
 
+    def answers(self) -> torch.Tensor:
+        """For the validation photos, by the network as it is; both on the processor."""
+        self.network.eval()
+        with torch.inference_mode():
+            return torch.cat([self(batch[0]).float() for batch in self.val_dataloader()])
+
     def on_train_epoch_end(self) -> None:
         """Called by Lightning after validation."""
         loss, other, photos = self._sums.tolist()
-        answers = torch.cat(self._answers)
-        epoch = self.epoch_of(
-            (loss / photos, other / photos),
-            self.judged(answers),
+        answers = torch.cat(self._answers) if self._answers else torch.empty(0)
+        epoch = self.epoch_kind(
+            **{"train_loss": loss / photos, f"train_{self.other}": other / photos},
+            **(self.judged(answers) if self._answers else self.epoch_kind.unjudged()),
             epoch=self.current_epoch + 1,
             rate=max(float(group["lr"]) for group in self.trainer.optimizers[0].param_groups),
             seconds=round(time.perf_counter() - self._began, 3),
         )
-        if not (math.isfinite(epoch.train_loss) and math.isfinite(epoch.val_loss)):
+        losses = [epoch.train_loss, epoch.val_loss] if self._answers else [epoch.train_loss]
+        if not all(map(math.isfinite, losses)):
             raise TrainingError(
                 f"epoch {epoch.epoch}: the loss is not a number; give a lower --lr than {self._rate_given:g}"
                 + ("" if self.trainer.precision == "32-true" else ", or --precision 32")
@@ -189,7 +195,7 @@ class Loop(pl.LightningModule):
 
     @property
     def _rate_given(self) -> float:
-        return self.options.rate(pretrained=self.pretrained, fitted=self.network.fitted and not self.frozen)
+        return self.options.rate(pretrained=self.pretrained)
 
     def configure_optimizers(self) -> Any:
         """Optimizer with a rate for each block, and the schedule of all steps."""

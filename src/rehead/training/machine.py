@@ -37,8 +37,10 @@ def machine(options: TrainingOptions) -> tuple[str, str]:
     return accelerator, precision
 
 
-def new_trainer(options: TrainingOptions, work: Path, accelerator: str, precision: str) -> pl.Trainer:
-    """A Trainer that keeps its state in `work`."""
+def new_trainer(
+    options: TrainingOptions, work: Path, accelerator: str, precision: str, *, until: int, judged: bool
+) -> pl.Trainer:
+    """A Trainer that keeps its state in `work` and stops after epoch `until`, `judged` after each of them."""
     return pl.Trainer(
         accelerator="gpu" if accelerator == "cuda" else accelerator,
         devices=options.devices,
@@ -46,7 +48,8 @@ def new_trainer(options: TrainingOptions, work: Path, accelerator: str, precisio
         precision={"32": "32-true"}.get(precision, precision),
         max_epochs=options.epochs,
         gradient_clip_val=options.clip or None,
-        callbacks=[Keep(work, options)],
+        callbacks=[Keep(work, until, options.patience)],
+        limit_val_batches=None if judged else 0,
         plugins=[WholeFiles()],
         logger=[TensorBoardLogger(work, name="", version="logs")],
         default_root_dir=work,

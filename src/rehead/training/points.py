@@ -211,7 +211,7 @@ class _KeptMaps(Rows):
 class PointLoop(Loop):
     """Mean absolute or squared error of coordinates; points that are missing do not count."""
 
-    epoch_kind = PointEpoch
+    epoch_kind, other = PointEpoch, "error"
 
     def __init__(
         self,
@@ -256,18 +256,13 @@ class PointLoop(Loop):
             return error, error.detach()
         return (off**2).sum() / known.sum().clamp(min=1), error.detach()
 
-    def judged(self, answers: torch.Tensor) -> tuple[float, float]:
+    def judged(self, answers: torch.Tensor) -> dict[str, float]:
         """The loss, and the mean absolute error; what is no number stays none."""
         goal = self.photos.as_used(np.flatnonzero(self.validation))[1]
         away = (answers.numpy() - goal)[~np.isnan(goal)]
         error = float(np.abs(away).mean())
-        return (error if self.photos.loss == "l1" else float((away**2).mean())), error
-
-    def epoch_of(self, train: tuple[float, float], val: tuple[float, float], **about: Any) -> PointEpoch:
-        """The record of an epoch."""
-        return PointEpoch(
-            train_loss=train[0], train_error=train[1], val_loss=val[0], val_error=val[1], **about
-        )
+        loss = error if self.photos.loss == "l1" else float((away**2).mean())
+        return {"val_loss": loss, "val_error": error}
 
 
 def looked_at(network: PointNetwork, photos: PointPhotos, pixels: Path) -> NDArray[np.float32]:
