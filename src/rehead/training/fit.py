@@ -262,6 +262,7 @@ def train_network(
         if not finished(done, until, options.patience):
             module.progress, module.until = progress, until
             judged = bool(held.any())
+            network.to(memory_format=torch.channels_last)  # a third faster, benchmarks/memory_format.py
             trainer = new_trainer(options, work, accelerator, precision, until=until, judged=judged)
             with interruptible(), beginning.passed_over() if beginning else contextlib.nullcontext():
                 trainer.fit(module, ckpt_path=last if last.is_file() else None)
