@@ -231,7 +231,7 @@ def train_network(
         _make_way(work, record)
     _begin(work, record, resume)
     head: Trained | None = None
-    if photos.head_first and pretrained and options.head != "linear" and options.train != "frozen":
+    if _starts_from_head(photos, options, pretrained) and options.head != "linear":
         head = train_network(
             network,
             photos,
@@ -267,13 +267,29 @@ def train_network(
             with interruptible(), beginning.passed_over() if beginning else contextlib.nullcontext():
                 trainer.fit(module, ckpt_path=last if last.is_file() else None)
         trained = _best_of(network, photos, work, len(done), head)
-        if not (options.interpolate and pretrained and photos.head_first and options.train != "frozen"):
-            return trained
-        if again:
-            go_between(network, start, state_of(network), again.share)
-            return replace(trained, share=again.share)
-        share, answers = best_between(module, start, best_of(trained.curves).score, beginning)
-        return replace(trained, share=share, held=np.concatenate([trained.held, answers]))
+        if options.interpolate and _starts_from_head(photos, options, pretrained):
+            return _interpolated(module, start, trained, beginning, again)
+        return trained
+
+
+def _starts_from_head(photos: Subject, options: TrainingOptions, pretrained: bool) -> bool:
+    """Whether a head that fits the frozen network comes first, and its blocks are trained from there."""
+    return photos.head_first and pretrained and options.train != "frozen"
+
+
+def _interpolated(
+    module: Loop,
+    start: Mapping[str, torch.Tensor],
+    trained: Trained,
+    beginning: Beginning | None,
+    again: Trained | None,
+) -> Trained:
+    """The same with the best weights on the way from `start`, or as far on it as those of `again`."""
+    if again:
+        go_between(module.network, start, state_of(module.network), again.share)
+        return replace(trained, share=again.share)
+    share, answers = best_between(module, start, best_of(trained.curves).score, beginning)
+    return replace(trained, share=share, held=np.concatenate([trained.held, answers]))
 
 
 def _part(progress: Callable[[int, int], None] | None, part: int, parts: int) -> Any:
