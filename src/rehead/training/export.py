@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import io
 import json
+import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -166,6 +169,23 @@ def on_the_engine(
     return run
 
 
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Nothing to standard output: where the exporter fails, it prints the whole graph, past `sys.stdout`."""
+    try:
+        own = os.dup(1)
+    except OSError:  # closed: a service without one
+        yield
+        return
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        try:
+            yield
+        finally:
+            os.dup2(own, 1)
+            os.close(own)
+
+
 def _graph_of(network: Network, part: _Part, outputs: Mapping[str, tuple[int, ...]]) -> bytes:
     """ONNX of a part of a network: `image` uint8 (N, S, S, 3) RGB to `outputs`, float32 (N, *shape) each."""
     import onnx
@@ -173,7 +193,7 @@ def _graph_of(network: Network, part: _Part, outputs: Mapping[str, tuple[int, ..
     size = network.preprocess.size
     buffer = io.BytesIO()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _silent():
             # The exporter that traces is deprecated, but needs no package besides torch, writes the core's
             # opset and folds batch norm; parity is checked below, so a wrong trace cannot slip through.
             warnings.simplefilter("ignore")
