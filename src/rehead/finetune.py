@@ -132,7 +132,7 @@ class FineTuned(ImageClassifier):
     def _options(self) -> TrainingOptions:
         from .training.options import TrainingOptions
 
-        return self.options or TrainingOptions()
+        return (self.options or TrainingOptions()).settled(pretrained=self.pretrained)
 
     def _check_options(self) -> None:
         super()._check_options()

@@ -114,7 +114,7 @@ accelerator, devices
     weight_decay: float = 0.01
     layer_decay: float = 0.8
     batch_size: int = 32
-    augment: str = "default"
+    augment: str = "auto"
     views: int = 4
     label_smoothing: float = 0.0
     mixup: float = 0.0

@@ -32,7 +32,7 @@ _AS_KERAS: dict[str, Any] = {
     "optimizer": "adam",
     "lr": 1e-3,
 }
-_KERAS = Plan(**_AS_KERAS, refit=False, interpolate=False)
+_KERAS = Plan(**_AS_KERAS, augment="default", refit=False, interpolate=False)
 
 
 @dataclass(frozen=True)

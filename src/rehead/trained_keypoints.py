@@ -61,8 +61,8 @@ class TrainedKeypoints(KeypointRegressor):
         Backbone of the closed form; by default the same where the core runs it, else EfficientNet-Lite0.
     options : TrainingOptions, optional
         What is trained, and how; `head` is one of `training.point_network.POINT_HEADS`, `augment` one of
-        `training.points.POINT_AUGMENTS`. By default heat maps, all blocks at the same rate of 1e-3, and
-        batches of 16. `batch_norm` "auto" counts statistics anew below a `conv` head.
+        `training.points.POINT_AUGMENTS`, "auto" is "default". By default heat maps, all blocks at the same
+        rate of 1e-3, and batches of 16. `batch_norm` "auto" counts statistics anew below a `conv` head.
     loss : {"l1", "l2"}
         Mean absolute or mean squared error of coordinates.
     side : int
@@ -139,6 +139,8 @@ class TrainedKeypoints(KeypointRegressor):
         from .training.options import TrainingOptions
 
         options = self.options or TrainingOptions(head="heatmap", lr=1e-3, layer_decay=1.0, batch_size=16)
+        if options.augment == "auto":
+            options = replace(options, augment="default")
         if options.head == "conv" and options.batch_norm == "auto":
             # by kept statistics a conv head does not get off the mean shape (benchmarks/RESULTS.md)
             return replace(options, batch_norm="counted")

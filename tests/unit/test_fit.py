@@ -463,6 +463,26 @@ def test_two_processes_share_the_photos(photos: fit.TrainingPhotos, tmp_path: Pa
     assert len(parts[0]) == len(parts[1]) == 6
 
 
+@pytest.mark.parametrize(
+    ("what", "pretrained", "preset"),
+    [
+        ("all", True, "strong"),
+        ("top:1", True, "strong"),
+        ("frozen", True, "default"),
+        ("all", False, "default"),
+    ],
+)
+def test_augmentation_is_strong_where_a_pretrained_network_is_trained(
+    train: Any, what: str, pretrained: bool, preset: str
+) -> None:
+    options = replace(QUICK, epochs=1, train=what, augment="auto")
+    _, trained = train(options, pretrained=pretrained)
+    recorded = json.loads((trained.work / "training.json").read_text("utf-8"))["options"]["augment"]
+    assert recorded == preset
+    _, same = train(replace(options, augment=preset), "same", pretrained=pretrained)
+    assert numbers(trained) == numbers(same)
+
+
 def test_validation_photos_are_never_augmented(photos: fit.TrainingPhotos, tmp_path: Path) -> None:
     file = tmp_path / "photos.npy"
     decode(photos.paths[:6], tiny().preprocess, file)

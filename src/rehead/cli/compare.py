@@ -74,7 +74,7 @@ def compare(
     weight_decay: options.WeightDecay = 0.01,
     layer_decay: options.LayerDecay = 0.8,
     batch_size: options.BatchSize = 32,
-    augment: options.Augment = "default",
+    augment: options.Augment = "auto",
     views: options.Views = 4,
     label_smoothing: options.LabelSmoothing = 0.0,
     mixup: options.Mixup = 0.0,

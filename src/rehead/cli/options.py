@@ -154,7 +154,8 @@ BatchSize = Annotated[
 Augment = Annotated[
     str,
     typer.Option(
-        help="Random changes of the photos: none, flip-rotate, light, default or strong.",
+        help="Random changes of the photos: none, flip-rotate, light, default or strong; auto is strong "
+        "where blocks of a pretrained network are trained.",
         rich_help_panel=NETWORK,
     ),
 ]

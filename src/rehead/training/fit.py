@@ -222,6 +222,7 @@ def train_network(
     held = photos.validation
     if held.all() or not (again or held.any()):
         raise DataError("training needs photos to learn from and others for validation; add photos")
+    options = options.settled(pretrained=pretrained)
     accelerator, precision = machine(options)
     still = options.keeps_statistics(pretrained=pretrained)
     choose_trained(network, options.train, keep_statistics=still)

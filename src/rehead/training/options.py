@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from ..errors import DataError, UnknownNameError
@@ -59,7 +59,8 @@ class TrainingOptions:
     batch_size : int
         2 or more, for each device.
     augment : str
-        Preset of `augment.augmentation`: "none", "light", "default" or "strong".
+        Preset of `augment.augmentation`: "none", "light", "default" or "strong". "auto": strong where blocks
+        of a pretrained network are trained (benchmarks/RESULTS.md), default elsewhere.
     views : int
         Augmented views of each photo whose maps are kept where the trunk or its beginning is frozen; an
         epoch sees a random one of them, or the photo itself. 0: with a frozen trunk the photos as they are,
@@ -104,7 +105,7 @@ class TrainingOptions:
     weight_decay: float = 0.01
     layer_decay: float = 0.8
     batch_size: int = 32
-    augment: str = "default"
+    augment: str = "auto"
     views: int = 4
     label_smoothing: float = 0.0
     mixup: float = 0.0
@@ -140,6 +141,12 @@ class TrainingOptions:
         if self.lr is not None:
             return self.lr
         return (_PRETRAINED if pretrained else _RANDOM) * (_SGD if self.optimizer == "sgd" else 1)
+
+    def settled(self, *, pretrained: bool) -> TrainingOptions:
+        """The same with the augmentation that "auto" comes to."""
+        if self.augment != "auto":
+            return self
+        return replace(self, augment="strong" if pretrained and self.train != "frozen" else "default")
 
     def keeps_statistics(self, *, pretrained: bool) -> bool:
         """Whether batch norm in trained blocks keeps its statistics."""
