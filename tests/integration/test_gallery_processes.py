@@ -51,11 +51,12 @@ def test_two_processes_enrol_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("after", [1, 7, 20])
 def test_whoever_was_acknowledged_survives_a_kill(tmp_path: Path, after: int) -> None:
     path = tmp_path / "people.db"
-    process = enrolling(path, "p", 100_000)
-    assert process.stdout is not None
-    acknowledged = [process.stdout.readline().strip() for _ in range(after)]
-    process.send_signal(signal.SIGKILL)
-    acknowledged += process.communicate(timeout=60)[0].split()
+    with enrolling(path, "p", 100_000) as process:
+        assert process.stdout is not None
+        acknowledged = [process.stdout.readline().strip() for _ in range(after)]
+        process.send_signal(signal.SIGKILL)
+        # not `communicate`, which does not see what `readline` has already taken from the pipe
+        acknowledged += process.stdout.read().split()
     assert process.returncode == -signal.SIGKILL
     with GalleryStore(path, key=KEY) as store:
         people = store.people()
