@@ -17,7 +17,7 @@ import numpy as np
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 
 from rehead import ImageClassifier
-from rehead.datasets import read_dataset
+from rehead.data import read_dataset
 
 
 def main() -> None:

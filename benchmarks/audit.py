@@ -47,14 +47,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
 
-from rehead import ImageClassifier, run, sides, train
-from rehead.auditing import Finding, audit, looks
-from rehead.auditing.bursts import _by_name, _follows, _Likeness, burst_groups
-from rehead.auditing.labels import doubtful_labels, held_out_probabilities, label_quality, last_depths
-from rehead.backbones import load_backbone
-from rehead.datasets import Dataset, folds, near_duplicates, read_dataset
-from rehead.features import extract
-from rehead.heads.span import span_of
+from rehead import ImageClassifier, train
+from rehead.audit import Finding, audit_photos, image_stats
+from rehead.audit.label_issues import doubtful_labels, held_out_probabilities, label_quality, last_depths
+from rehead.backbones.backbone import load_backbone
+from rehead.backbones.features import extract
+from rehead.data import Dataset, folds, near_duplicates, read_dataset, split
+from rehead.data.bursts import _by_name, _follows, _Likeness, burst_groups
+from rehead.heads.pca import span_of
+from rehead.workflows import train as run
 
 Change = Callable[[Image.Image], Image.Image]
 
@@ -119,9 +120,9 @@ class Garden:
     def __init__(self, dataset: Dataset, folder: Path, each: int) -> None:
         rng = np.random.default_rng(0)
         self.folder, self.each = folder, min(each, len(dataset) // GROUPS)
-        sides = np.where(rng.random(len(dataset)) < 0.25, "test", "train").tolist()
+        split = np.where(rng.random(len(dataset)) < 0.25, "test", "train").tolist()
         labels = dataset.labels.tolist()
-        self.rows = {path: (labels[n], sides[n]) for n, path in enumerate(dataset.paths)}
+        self.rows = {path: (labels[n], split[n]) for n, path in enumerate(dataset.paths)}
         self.faults: dict[str, list[tuple[tuple[str, ...], set[str]]]] = {}
         self._order = iter(rng.permutation(len(dataset)).tolist())
         self._paths = dataset.paths
@@ -192,7 +193,7 @@ def plant(garden: Garden, classes: Sequence[str], strangers: Dataset) -> None:
 
 def audit_copies(dataset: Dataset) -> list[Finding]:
     """Copies that are in the folder before anything is planted; printed, to be looked at."""
-    own = audit(dataset.root)
+    own = audit_photos(dataset.root)
     found = [finding for kind in SAME for finding in own.of(kind)]
     for finding in found:
         print(f"there before: {', '.join(finding.photos)}: {finding.detail}")
@@ -203,7 +204,7 @@ def report_planted(dataset: Dataset, strangers: Dataset, each: int) -> None:
     with tempfile.TemporaryDirectory() as work:
         garden = Garden(dataset, Path(work), each)
         plant(garden, dataset.classes, strangers)
-        found = audit(garden.written())
+        found = audit_photos(garden.written())
     there = [set(map(str, (dataset.root / name for name in f.photos))) for f in audit_copies(dataset)]
     print(f"\n{dataset.root}: {len(garden.rows)} photos, planted ones among them")
     print(f"{'planted':20} {'n':>4} {'recall':>8}")
@@ -307,7 +308,7 @@ def _compare(
 def report_limits(dataset: Dataset) -> None:
     network = load_backbone("efficientnet_lite0")
     features = extract(dataset.paths, network)
-    seen = looks.look_at(dataset.paths, features.digests)
+    seen = image_stats.look_at(dataset.paths, features.digests)
     print(f"\n{dataset.root}: least, 1 %, median, 99 %, largest")
     for column in ("light", "contrast", "blur"):
         values = np.percentile(seen[column], (0, 1, 50, 99, 100))
@@ -354,7 +355,7 @@ def print_above(name: str, cosines: NDArray[np.float64]) -> None:
 def report_time(folder: Path) -> None:
     code = (
         "import resource, sys, time; start = time.perf_counter()\n"
-        "import rehead; found = rehead.audit(sys.argv[1])\n"
+        "import rehead; found = rehead.audit_photos(sys.argv[1])\n"
         "memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3\n"
         "seconds = time.perf_counter() - start\n"
         "print(f'{len(found.dataset)} photos: {seconds:.1f} s, {memory:.0f} MB', found.counts)"
@@ -373,8 +374,8 @@ def report_train(folder: Path) -> None:
             spent: dict[str, float] = {}
             with (
                 timed(spent, run, "brief"),
-                timed(spent, sides, "burst_groups"),
-                timed(spent, sides, "clocks"),
+                timed(spent, split, "burst_groups"),
+                timed(spent, split, "clocks"),
             ):
                 start = time.process_time()
                 classifier = ImageClassifier(cache=Path(work) / "cache")

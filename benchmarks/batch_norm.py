@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from rehead.backbones import load_backbone
-from rehead.calibration import fit_temperature
-from rehead.datasets import folds, hold_out, read_dataset
-from rehead.features import duplicate_groups, extract
+from rehead.backbones.backbone import load_backbone
+from rehead.backbones.features import duplicate_groups, extract
+from rehead.data import folds, hold_out, read_dataset
+from rehead.finetune.model import build, choose_trained
 from rehead.heads import select_head
+from rehead.heads.temperature import fit_temperature
 from rehead.images import load_image
-from rehead.training.networks import build, choose_trained
 
 BACKBONES = ("mobilenet_v2", "efficientnet_lite0")
 BATCH = 32

@@ -4,8 +4,8 @@
 
 The floor is the processor time that cannot be saved on this machine with this engine: that of decoding
 all photos, plus that of running the network on all of them, divided by the number of processors. Both
-are measured alone, in the same rounds as `rehead.features.extract` on the same photos, without a cache,
-without mirrored photos. What `extract` does beyond (hashing files, perceptual hashes, handing over,
+are measured alone, in the same rounds as `rehead.backbones.features.extract` on the same photos, without a
+cache, without mirrored photos. What `extract` does beyond (hashing files, perceptual hashes, handing over,
 building the graph and opening the session) is what stands above 1. The floor is taken twice: with one
 thread working at a time, and with one on every processor, as in `extract`, where processors share
 memory, caches and sometimes a core. The target is 1.1. Where other work disturbs the machine, the ratio
@@ -29,10 +29,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rehead.backbones import Backbone, load_backbone
-from rehead.datasets import list_photos
-from rehead.engine import open_session, processors
-from rehead.features import extract
+from rehead.backbones.backbone import Backbone, load_backbone
+from rehead.backbones.features import extract
+from rehead.core.runtime import open_session, processors
+from rehead.data import list_photos
 from rehead.images import load_image
 
 Pixels = NDArray[np.uint8]

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from rehead.faces import Face, FaceDetector, FaceEmbedder, QualityLimits, choose
-from rehead.faces.pairs import PairList, read_pairs
-from rehead.faces.quality import measured
+from rehead.faces.detection.quality import measured
+from rehead.faces.evaluation.lfw import PairList, read_pairs
 from rehead.images import read_image
 
 Pixels = NDArray[np.uint8]

@@ -28,17 +28,19 @@ import spox
 import spox.opset.ai.onnx.v17 as op
 from numpy.typing import NDArray
 
-from rehead.datasets import list_photos
-from rehead.engine import open_session
-from rehead.faces import Face, FaceDetector, FaceEmbedder, choose, templates
-from rehead.faces.matching import Pairs
-from rehead.faces.pairs import evaluate_pairs, read_pairs
-from rehead.geometry import iou
-from rehead.graphs import dlib_resnet, face_embedder, layers, mtcnn
+from rehead.backbones.graphs import dlib_resnet, face_embedder, mtcnn, ops
+from rehead.backbones.weights import faces as face_files
+from rehead.backbones.weights import locate
+from rehead.backbones.weights.dlib_dat import read_layers
+from rehead.backbones.weights.joblib_lz4 import read_arrays
+from rehead.core.geometry import iou
+from rehead.core.runtime import open_session
+from rehead.data import list_photos
+from rehead.faces import Face, FaceDetector, FaceEmbedder, choose
+from rehead.faces.embedding import alignment
+from rehead.faces.evaluation.lfw import evaluate_pairs, read_pairs
+from rehead.faces.verification.pairs import Pairs
 from rehead.images import pyramid, read_image
-from rehead.weights import face_files, resolve
-from rehead.weights.dlibfile import read_layers
-from rehead.weights.joblibfile import read_arrays
 
 Pixels = NDArray[np.uint8]
 
@@ -101,7 +103,7 @@ def mtcnn_times(photos: Sequence[Pixels], side: int) -> None:
 
 def pooling_order() -> None:
     """R-net's first layers, a hundred boxes: as the paper has them, and as `graphs.mtcnn` has them."""
-    arrays = read_arrays(resolve.locate(face_files.get("mtcnn_rnet")))
+    arrays = read_arrays(locate.locate(face_files.get("mtcnn_rnet")))
     image = spox.argument(spox.Tensor(np.uint8, ("N", 24, 24, 3)))
     weight, bias, slope = arrays[:3]
     x = op.transpose(op.cast(image, to=np.float32), perm=[0, 3, 1, 2])
@@ -115,8 +117,8 @@ def pooling_order() -> None:
         "convolution, PReLU, pooling with the places of its maxima": spox.build(
             {"image": image}, {"x": drawn}
         ),
-        "the same without the places": layers.build({"image": image}, {"x": drawn}),
-        "convolution, pooling, PReLU": layers.build({"image": image}, {"x": first}),
+        "the same without the places": ops.build({"image": image}, {"x": drawn}),
+        "convolution, pooling, PReLU": ops.build({"image": image}, {"x": first}),
     }
     boxes = np.random.default_rng(0).integers(0, 256, (100, 24, 24, 3), np.uint8)
     print(f"\n{'R-net, first layers, 100 boxes':60}{'ms':>8}{'processor':>10}")
@@ -177,7 +179,7 @@ def embedder_times(photos: Sequence[Pixels], faces: Sequence[Face]) -> None:
     except ImportError:
         print("dlib-bin is not installed")
     else:
-        path = str(resolve.locate(face_files.get("dlib_resnet")))
+        path = str(locate.locate(face_files.get("dlib_resnet")))
         network, clocks["the same through dlib-bin"] = dlib.face_recognition_model_v1(path), Clock()
         theirs = np.array(
             [
@@ -192,7 +194,7 @@ def embedder_times(photos: Sequence[Pixels], faces: Sequence[Face]) -> None:
 
 
 def unmirrored() -> Any:
-    network = dlib_resnet.embedder(read_layers(resolve.locate(face_files.get("dlib_resnet"))))
+    network = dlib_resnet.embedder(read_layers(locate.locate(face_files.get("dlib_resnet"))))
     return face_embedder.unit_vectors(network, mirrored=False, name="dlib_resnet")
 
 
@@ -209,7 +211,7 @@ def templates_of(photos: Sequence[Pixels], faces: Sequence[Face]) -> None:
         predictor = dlib.shape_predictor(str(model))
         found["dlib"] = [in_chip(dlib, predictor, p, f) for p, f in zip(photos, faces, strict=True)]
     for name, points in found.items():
-        known, _ = templates.NAMED[name]
+        known, _ = alignment.NAMED[name]
         middle = np.median(np.stack(points), axis=0)
         print(f"\ntemplate of {name}, {len(points)} photos: {middle.round(2).tolist()}")
         print(f"  from the one in use: {np.abs(middle - known).max():.2f} pixels at the most")

@@ -24,12 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rehead import ImageClassifier
-from rehead.backbones import load_backbone
-from rehead.datasets import Dataset, folds, read_dataset
+from rehead.backbones.backbone import load_backbone
+from rehead.backbones.features import duplicate_groups, extract
+from rehead.data import Dataset, folds, read_dataset
 from rehead.evaluation.intervals import paired_difference, proportion
-from rehead.features import duplicate_groups, extract
-from rehead.finetune import FineTuned
-from rehead.training.options import TrainingOptions
+from rehead.finetune.classifier import FineTuned
+from rehead.finetune.config import TrainingOptions
 
 
 def hits(model: ImageClassifier, dataset: Dataset, tested: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -18,8 +18,8 @@ from statistics import median
 
 import numpy as np
 
-from rehead.faces.records import NewTemplate
-from rehead.faces.store import GalleryStore
+from rehead.faces.gallery.records import NewTemplate
+from rehead.faces.gallery.store import GalleryStore
 
 TARGET = 0.010  # seconds
 

@@ -33,10 +33,10 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from rehead.backbones import load_backbone
-from rehead.datasets import read_dataset
-from rehead.features import extract
-from rehead.heads import select, select_head
+from rehead.backbones.backbone import load_backbone
+from rehead.backbones.features import extract
+from rehead.data import read_dataset
+from rehead.heads import model_selection, select_head
 
 X32 = NDArray[np.float32]
 Labels = NDArray[np.intp]
@@ -122,7 +122,7 @@ def blas_threads(X: X32, y: Labels, rounds: int) -> None:
         for name in ("BLAS on one, a fold to a processor", "BLAS on all, folds in turn"):
             with contextlib.ExitStack() as stack:
                 if name.startswith("BLAS on all"):
-                    stack.enter_context(mock.patch.object(select, "ThreadPoolExecutor", InTurn))
+                    stack.enter_context(mock.patch.object(model_selection, "ThreadPoolExecutor", InTurn))
                     free = mock.patch(
                         "threadpoolctl.threadpool_limits", lambda *_, **__: contextlib.nullcontext()
                     )

@@ -29,14 +29,14 @@ import threadpoolctl
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 
-from rehead.backbones import load_backbone
-from rehead.calibration import fit_temperature, log_loss
-from rehead.datasets import read_dataset
-from rehead.engine import processors
-from rehead.features import extract
+from rehead.backbones.backbone import load_backbone
+from rehead.backbones.features import extract
+from rehead.core.runtime import processors
+from rehead.data import read_dataset
 from rehead.heads.logistic import fit_logistic
+from rehead.heads.pca import span_of
 from rehead.heads.ridge import ridge_path
-from rehead.heads.span import span_of
+from rehead.heads.temperature import fit_temperature, log_loss
 
 RIDGE = [step / 2 for step in range(-10, 1)]
 LOGISTIC = [step / 2 for step in range(-4, -13, -1)]  # strong to weak, so that starts are near

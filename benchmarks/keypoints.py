@@ -32,11 +32,11 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from rehead import KeypointRegressor
-from rehead.datasets import list_photos
-from rehead.keypoints import Annotations, KeypointPredictor, Placement, read_annotations, ridge, views
-from rehead.keypoints import maps as maps_module
+from rehead.data import list_photos
+from rehead.keypoints import Annotations, KeypointPredictor, Placement, alignment, read_annotations, ridge
+from rehead.keypoints import feature_maps as maps_module
 from rehead.keypoints.formats import CENTRE
-from rehead.keypoints.trust import ellipse_distance
+from rehead.keypoints.uncertainty import ellipse_distance
 
 REPEATS = 100  # photos timed
 
@@ -141,7 +141,7 @@ def constants(train: Annotations, test: Annotations) -> None:
     for side in (160, 224, 256):
         measured(f"side {side} px", train, test, size=side)
     for fill in (0.6, 0.8):
-        with changed(views, "_FILL", fill):
+        with changed(alignment, "_FILL", fill):
             measured(f"shape takes {fill} of the square", train, test)
     for shakes in (2, 3):
         measured(f"{shakes} shaken views", train, test, shakes=shakes)

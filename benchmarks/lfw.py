@@ -1,6 +1,6 @@
 """Accuracy on pairs of faces, and the calibrations that come with rehead.
 
-    python benchmarks/lfw.py LFW [EMBEDDER ...] [--detector mtcnn] [--ship src/rehead/faces/calibrations.json]
+    python benchmarks/lfw.py LFW [EMBEDDER ...] [--detector mtcnn] [--ship src/.../calibrations.json]
 
 LFW is a folder with pairs.txt and one folder a person; EMBEDDER is "dlib" or an ONNX file with its record.
 Targets: 98.5 % with dlib and 99 % with a mobilefacenet, faces that are not found counted as errors. With
@@ -17,13 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
+from rehead.core.text import percent, percent_range
 from rehead.errors import ReheadError
-from rehead.evaluation.wording import percent, percent_range
 from rehead.faces import FaceDetector, FaceEmbedder
-from rehead.faces.assess import assess_pairs
+from rehead.faces.evaluation.evaluate import assess_pairs
+from rehead.faces.gallery.records import space_of
 from rehead.faces.pipeline import FacePipeline
-from rehead.faces.records import space_of
-from rehead.faces.thresholds import Calibration, calibrate
+from rehead.faces.verification.calibration import Calibration, calibrate
 
 TARGETS = {"dlib": 0.985, "mobilefacenet": 0.99}
 

@@ -11,7 +11,7 @@ Memory is the largest resident set of the process as the kernel counts it (ru_ma
 the interpreter, libraries and the weights. The target is 800 MB (800 x 10^6 bytes).
 
 With --coordinates a further table says what it costs to fit on fewer coordinates than there are (see
-`rehead.heads.span`): log loss of held-out photos, nats, and processor time, by the number kept.
+`rehead.heads.pca`): log loss of held-out photos, nats, and processor time, by the number kept.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from unittest import mock
 import numpy as np
 from PIL import Image
 
-from rehead.backbones import load_backbone
-from rehead.calibration import fit_temperature, log_loss
-from rehead.datasets import list_photos, near_duplicates, read_dataset
-from rehead.features import extract
-from rehead.heads import span
+from rehead.backbones.backbone import load_backbone
+from rehead.backbones.features import extract
+from rehead.data import list_photos, near_duplicates, read_dataset
+from rehead.heads import pca
 from rehead.heads.logistic import fit_logistic
 from rehead.heads.ridge import ridge_path
+from rehead.heads.temperature import fit_temperature, log_loss
 
 TARGET = 800e6
 
@@ -124,8 +124,8 @@ def coordinates(photos: Path, cache: Path) -> None:
     y = np.unique(dataset.labels, return_inverse=True)[1]
     fold = np.random.default_rng(0).permutation(len(y)) % 5
     shown, out = fold != 0, fold == 0
-    with mock.patch.object(span, "_MOST", X.shape[1]):
-        whole = span.span_of(X, backbone.blocks).z
+    with mock.patch.object(pca, "_MOST", X.shape[1]):
+        whole = pca.span_of(X, backbone.blocks).z
     energy = np.cumsum((whole**2).sum(axis=0))
     print(f"{'coordinates':>12}{'energy':>8}{'logistic':>10}{'seconds':>9}{'ridge':>8}{'seconds':>9}")
     for most in (512, 1024, 1536, 2048, whole.shape[1]):

@@ -15,7 +15,7 @@ import time
 import torch
 from torch import nn
 
-from rehead.training.networks import Network, build
+from rehead.finetune.model import Network, build
 
 USUAL = ("efficientnet_lite0:128", "mobilenet_v2:128", "small-cnn:160", "inception_v3:96", "resnet50:96")
 PHOTOS, ROUNDS = 16, 7

@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
-from rehead.datasets import MAX_BITS, MIN_COSINE, list_photos, near_duplicates, perceptual_hash
+from rehead.data import MAX_BITS, MIN_COSINE, list_photos, near_duplicates, perceptual_hash
 from rehead.images import PreprocessSpec, load_image, read_image
 
 Pixels = NDArray[np.uint8]

@@ -23,10 +23,10 @@ from pathlib import Path
 
 import numpy as np
 
-from rehead.backbones import load_backbone
-from rehead.datasets import read_dataset
-from rehead.features import duplicate_groups, extract
-from rehead.neighbours import nearest
+from rehead.backbones.backbone import load_backbone
+from rehead.backbones.features import duplicate_groups, extract
+from rehead.backbones.neighbours import nearest
+from rehead.data import read_dataset
 
 _ROUNDS = 15
 

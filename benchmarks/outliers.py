@@ -9,7 +9,7 @@ testing; the head and all statistics come from the other three quarters; a task 
 
 AUROC: chance that an unknown photo scores higher than a known one. FPR95: share of the unknown photos
 that are accepted at the threshold that accepts 95 % of the known ones. Both are means over tasks
-of a kind, for features of the last depth and of all depths, scaled as in `rehead.heads.span`.
+of a kind, for features of the last depth and of all depths, scaled as in `rehead.heads.pca`.
 
     kNN k               cosine distance to the k-th nearest training photo
     Mahalanobis s       to the nearest class mean, with the shared covariance (1 - s) S + s tr(S) / d
@@ -17,7 +17,7 @@ of a kind, for features of the last depth and of all depths, scaled as in `rehea
     energy              -log sum exp of the logits (Liu et al. 2020)
     max. probability    negative
     residual k          squared distance from the space of the k main directions (Wang et al. 2022)
-    as shipped          `rehead.heads.outlier`: rel. Mahalanobis on the main directions, all others as one
+    as shipped          `rehead.heads.mahalanobis`: rel. Mahalanobis on the main directions, all others as one
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from rehead.backbones import Backbone, load_backbone
-from rehead.calibration import softmax
-from rehead.datasets import list_photos, read_dataset
-from rehead.features import extract
+from rehead.backbones.backbone import Backbone, load_backbone
+from rehead.backbones.features import extract
+from rehead.data import list_photos, read_dataset
 from rehead.heads import select_head, span_of
-from rehead.heads.outlier import fit_distance
+from rehead.heads.mahalanobis import fit_distance
+from rehead.heads.temperature import softmax
 
 X32 = NDArray[np.float32]
 Names = NDArray[np.str_]

@@ -91,12 +91,12 @@ def compare(arguments: argparse.Namespace, work: Path) -> dict[str, Row]:
 
 def _weights(work: Path) -> Path:
     """A folder with MobileNetV2's file, so that fetching it is not timed."""
-    from rehead.weights import registry, resolve
+    from rehead.backbones.weights import locate, registry
 
     folder = work / "weights"
     folder.mkdir()
     spec = registry.get("mobilenet_v2")
-    (folder / spec.filename).symlink_to(resolve.locate(spec).resolve())
+    (folder / spec.filename).symlink_to(locate.locate(spec).resolve())
     return folder
 
 

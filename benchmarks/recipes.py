@@ -24,7 +24,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from rehead.recipes import POINT_RECIPES, get
+from rehead.workflows.recipes import POINT_RECIPES, get
 
 NONE = "none"
 RECORD = Path(__file__).parents[1] / "docs" / "recipes.json"

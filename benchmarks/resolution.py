@@ -19,9 +19,9 @@ from typing import Literal
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
-from rehead.backbones import load_backbone
-from rehead.datasets import Dataset, read_dataset
-from rehead.features import extract
+from rehead.backbones.backbone import load_backbone
+from rehead.backbones.features import extract
+from rehead.data import Dataset, read_dataset
 from rehead.heads import select_head
 
 FILTERS: tuple[Literal["bilinear", "bicubic"], ...] = ("bilinear", "bicubic")

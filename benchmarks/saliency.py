@@ -31,9 +31,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import rehead
-from rehead.datasets import read_dataset
+from rehead.classification.saliency import Explainer, Explanation
+from rehead.data import read_dataset
 from rehead.images import load_image
-from rehead.saliency import Explainer, Explanation
 
 _SHARE = 0.2  # of the photo, covered
 _CORNERS = {"top left": (0, 0), "top right": (0, 1), "bottom left": (1, 0), "bottom right": (1, 1)}

@@ -18,9 +18,9 @@ from pathlib import Path
 from statistics import median
 
 import rehead
-from rehead.engine import open_session, processors
+from rehead.core.model_file import read_model_file
+from rehead.core.runtime import open_session, processors
 from rehead.images import PreprocessSpec, load_image
-from rehead.modelfile import read_model_file
 
 TARGETS = {"rehead --help": 0.3, "rehead predict": 1.0, "Predictor.predict, warm": 0.010}
 

@@ -21,7 +21,7 @@ import typer
 from typer.models import ArgumentInfo, OptionInfo
 
 from rehead.cli import app
-from rehead.recipes import EVERY, Recipe
+from rehead.workflows.recipes import EVERY, Recipe
 
 __all__ = ["cli_page", "recipes_page"]
 

@@ -23,11 +23,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from rehead.engine import open_session
+from rehead.core.runtime import open_session
 from rehead.faces import Face, Photo, Quality
+from rehead.faces.gallery.records import space_of
 from rehead.faces.pipeline import FacePipeline
-from rehead.faces.records import space_of
-from rehead.faces.thresholds import Calibration, calibrate
+from rehead.faces.verification.calibration import Calibration, calibrate
 from rehead.images import read_image
 
 _SIDE = 32

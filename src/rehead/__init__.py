@@ -13,23 +13,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import errors
-    from .activations import layer_maps
-    from .auditing import Audit, Finding, audit
-    from .classify import ImageClassifier
-    from .compare import compare_models
+    from .audit import Audit, Finding, audit_photos
+    from .backbones.activations import layer_maps
+    from .backbones.neighbours import similar
+    from .classification.estimator import ImageClassifier
+    from .classification.predictor import UNKNOWN, Prediction, Predictor, load_model
+    from .classification.saliency import Explainer, explain
     from .errors import ReheadError
     from .faces import FaceDetector, FaceEmbedder
     from .faces.classifier import FaceClassifier
-    from .faces.gallery import FaceGallery
+    from .faces.gallery.gallery import FaceGallery
     from .faces.predictor import load_face_model
     from .images import PreprocessSpec
     from .keypoints import KeypointPredictor, KeypointRegressor, load_keypoints, train_keypoints
-    from .neighbours import similar
-    from .plan import Plan
-    from .predict import UNKNOWN, Prediction, Predictor, load_model
-    from .revisit import report
-    from .run import train
-    from .saliency import Explainer, explain
+    from .workflows.compare import compare_models
+    from .workflows.config import Plan
+    from .workflows.report import report
+    from .workflows.train import train
 
     __version__: str
 
@@ -51,7 +51,7 @@ __all__ = [
     "PreprocessSpec",
     "ReheadError",
     "__version__",
-    "audit",
+    "audit_photos",
     "compare_models",
     "errors",
     "explain",
@@ -66,33 +66,33 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Explainer": "saliency",
-    "Audit": "auditing",
+    "Explainer": "classification.saliency",
+    "Audit": "audit",
     "FaceClassifier": "faces.classifier",
     "FaceDetector": "faces",
     "FaceEmbedder": "faces",
-    "FaceGallery": "faces.gallery",
-    "Finding": "auditing",
-    "ImageClassifier": "classify",
+    "FaceGallery": "faces.gallery.gallery",
+    "Finding": "audit",
+    "ImageClassifier": "classification.estimator",
     "KeypointPredictor": "keypoints",
     "KeypointRegressor": "keypoints",
     "load_keypoints": "keypoints",
     "train_keypoints": "keypoints",
-    "Plan": "plan",
-    "Prediction": "predict",
-    "Predictor": "predict",
+    "Plan": "workflows.config",
+    "Prediction": "classification.predictor",
+    "Predictor": "classification.predictor",
     "PreprocessSpec": "images",
     "ReheadError": "errors",
-    "UNKNOWN": "predict",
-    "audit": "auditing",
-    "compare_models": "compare",
-    "explain": "saliency",
-    "layer_maps": "activations",
+    "UNKNOWN": "classification.predictor",
+    "audit_photos": "audit",
+    "compare_models": "workflows.compare",
+    "explain": "classification.saliency",
+    "layer_maps": "backbones.activations",
     "load_face_model": "faces.predictor",
-    "load_model": "predict",
-    "report": "revisit",
-    "similar": "neighbours",
-    "train": "run",
+    "load_model": "classification.predictor",
+    "report": "workflows.report",
+    "similar": "backbones.neighbours",
+    "train": "workflows.train",
 }
 
 

@@ -23,7 +23,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from rehead.recipes import EVERY
+from rehead.workflows.recipes import EVERY
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/adr/*.md")])

@@ -22,7 +22,7 @@ MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(rehead.__path__, "rehead.")
     if module.name != "rehead.__main__"  # importing it runs the program
-    and not module.name.startswith("rehead.training")  # loads torch and Lightning, whose doings are theirs
+    and not module.name.startswith("rehead.finetune")  # loads torch and Lightning, whose doings are theirs
 )
 
 
@@ -110,7 +110,7 @@ result = (run.folder / "report.html").is_file()
 
 def test_named_weights_need_no_torch() -> None:
     loaded, width = loaded_after(
-        "from rehead.backbones import load_backbone\n"
+        "from rehead.backbones.backbone import load_backbone\n"
         "result = load_backbone('efficientnet_lite0').taps[-1].width"
     )
     assert width == 1280
@@ -118,7 +118,7 @@ def test_named_weights_need_no_torch() -> None:
 
 
 def test_every_module_is_known() -> None:
-    assert {"rehead.cli", "rehead.heads.select", "rehead.weights.torchfile"} <= set(MODULES)
+    assert {"rehead.cli", "rehead.heads.ridge", "rehead.backbones.weights.torch_checkpoint"} <= set(MODULES)
 
 
 def test_importing_every_module_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""`rehead audit` and `rehead.audit` on photos with planted faults, from files to findings."""
+"""`rehead audit` and `rehead.audit_photos` on photos with planted faults, from files to findings."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def faulty(photo_folder: PhotoFolder, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="module")
 def found(faulty: Path, tiny_onnx: Path) -> rehead.Audit:
-    return rehead.audit(faulty, backbone=tiny_onnx)
+    return rehead.audit_photos(faulty, backbone=tiny_onnx)
 
 
 def photos_of(found: rehead.Audit, kind: str) -> list[set[str]]:
@@ -157,7 +157,9 @@ def test_photos_in_which_nothing_is_wrong(photo_folder: PhotoFolder, tiny_onnx: 
 def test_a_folder_of_very_few_photos(
     count: int, photo_folder: PhotoFolder, tiny_onnx: Path, tmp_path: Path
 ) -> None:
-    found = rehead.audit(photo_folder(tmp_path / "photos", {"only": count}), backbone=tiny_onnx, cache=False)
+    found = rehead.audit_photos(
+        photo_folder(tmp_path / "photos", {"only": count}), backbone=tiny_onnx, cache=False
+    )
     assert found.counts == {"balance": 1}
     assert found.summary() == [f"A small class: 'only'; {count} different picture{'s' * (count > 1)}."]
 
@@ -166,7 +168,7 @@ def test_a_folder_in_which_nothing_can_be_read(tiny_onnx: Path, tmp_path: Path) 
     for name in ("a", "b"):
         (tmp_path / "photos" / name).mkdir(parents=True)
         (tmp_path / "photos" / name / "x.jpg").write_text("no photo")
-    found = rehead.audit(tmp_path / "photos", backbone=tiny_onnx)
+    found = rehead.audit_photos(tmp_path / "photos", backbone=tiny_onnx)
     assert found.counts == {"unreadable": 2, "balance": 2}
     assert len(found.left_out) == 2
 
@@ -177,16 +179,16 @@ def test_every_photo_the_same(tiny_onnx: Path, tmp_path: Path) -> None:
         (tmp_path / "photos" / name).mkdir(parents=True)
         for n in range(3):
             Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{n}.png")
-    found = rehead.audit(tmp_path / "photos", backbone=tiny_onnx)
+    found = rehead.audit_photos(tmp_path / "photos", backbone=tiny_onnx)
     assert found.counts["contradiction"] == 1
     assert len(found.left_out) == 6
 
 
 def test_bad_input(tmp_path: Path, faulty: Path, tiny_onnx: Path) -> None:
     with pytest.raises(DatasetError, match="does not exist"):
-        rehead.audit(tmp_path / "nothing")
+        rehead.audit_photos(tmp_path / "nothing")
     with pytest.raises(UnknownNameError, match="did you mean"):
-        rehead.audit(faulty, backbone="efficientnet_lite")
+        rehead.audit_photos(faulty, backbone="efficientnet_lite")
     (tmp_path / "file").touch()
     blocked = process("audit", faulty, "--backbone", tiny_onnx, "--out", tmp_path / "file")
     assert blocked.returncode == 2

@@ -17,9 +17,9 @@ from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_predict, cross_val_score
 
 from rehead import ImageClassifier, load_model
-from rehead.datasets import folds
+from rehead.core.model_file import read_model_file
+from rehead.data import folds
 from rehead.errors import DataError, DatasetError, ImageError, UnknownNameError
-from rehead.modelfile import read_model_file
 
 PhotoFolder = Callable[..., Path]
 
@@ -286,7 +286,7 @@ def test_photos_of_a_group_never_stand_on_both_sides_of_a_fold(
         seen.append(folds(*columns, **options))
         return seen[0]
 
-    monkeypatch.setattr("rehead.classify.folds", spy)
+    monkeypatch.setattr("rehead.classification.estimator.folds", spy)
     groups = np.arange(36) // 3
     ImageClassifier(tiny_onnx, mirror=False).fit(paths, labels, groups=groups)
     (fold,) = seen

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from rehead.cli import main
-from rehead.modelfile import read_model_file, write_model_file
+from rehead.core.model_file import read_model_file, write_model_file
 
 PhotoFolder = Callable[..., Path]
 Result = tuple[int, str, str]
@@ -449,7 +449,7 @@ def test_a_bug_keeps_its_traceback(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("rehead.plan.train", broken)
+    monkeypatch.setattr("rehead.workflows.config.train", broken)
     monkeypatch.setattr(sys, "argv", ["rehead", "train", str(photos), "--out", str(tmp_path / "run")])
     with pytest.raises(RuntimeError, match="a bug"):
         main()
@@ -486,7 +486,9 @@ def test_answers_that_go_to_a_full_disk(form: str, model: Path, photos: Path) ->
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
-@pytest.mark.parametrize("moment", ["rehead.features.load_image", "rehead.run.write_splits"])
+@pytest.mark.parametrize(
+    "moment", ["rehead.backbones.features.load_image", "rehead.workflows.train.write_splits"]
+)
 def test_control_c_leaves_nothing_half_written(
     moment: str, tiny_onnx: Path, photos: Path, tmp_path: Path
 ) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from rehead.cli import main
-from rehead.faces import calibrations
 from rehead.faces.pipeline import FacePipeline
-from rehead.faces.thresholds import Calibration, read_calibration
+from rehead.faces.verification import calibration
+from rehead.faces.verification.calibration import Calibration, read_calibration
 
 FacePhoto = Callable[..., Path]
 Cli = Callable[..., tuple[int, str, str]]
@@ -37,7 +37,7 @@ def cli(
                 other_face_pipeline if embedder == "other" else face_pipeline
             ),
         )
-    monkeypatch.setattr(calibrations, "_all", lambda: {face_calibration.contract: face_calibration})
+    monkeypatch.setattr(calibration, "_all", lambda: {face_calibration.contract: face_calibration})
     monkeypatch.delenv("REHEAD_GALLERY_KEY", raising=False)
     monkeypatch.setenv("COLUMNS", "200")
 

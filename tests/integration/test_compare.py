@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from rehead import compare
+from rehead.classification.predictor import load_model
 from rehead.cli import main
-from rehead.compare import combinations, compare_models
+from rehead.core.run_dir import work_folder
 from rehead.errors import DataError, DatasetError, OutputError, TrainingError, UnknownNameError
-from rehead.plan import Plan, carry_out
-from rehead.predict import load_model
-from rehead.run_directory import work_folder
+from rehead.workflows import compare
+from rehead.workflows.compare import combinations, compare_models
+from rehead.workflows.config import Plan, carry_out
 
 PhotoFolder = Callable[..., Path]
 QUICK = Plan(size=32, epochs=2, patience=0, batch_size=8, augment="none", lr=3e-3)
@@ -148,7 +148,7 @@ def test_from_scratch_beside_frozen_and_a_failure_does_not_stop_the_others(
 
 def test_a_training_that_was_killed_is_continued(photos: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    from rehead.sides import Sides
+    from rehead.data.split import Sides
 
     chosen, _ = combinations(["small-cnn"], ["scratch"], QUICK)
     out = tmp_path / "out"

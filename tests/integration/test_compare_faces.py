@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from rehead.compare import combinations, compare_models
 from rehead.errors import DataError, WeightsError
-from rehead.opening import open_model
-from rehead.plan import Plan
+from rehead.workflows.compare import combinations, compare_models
+from rehead.workflows.config import Plan
+from rehead.workflows.loading import open_model
 
 FacePhoto = Callable[..., Path]
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from rehead.cache import cache_root
+from rehead.classification.predictor import load_model
+from rehead.core.cache import cache_root
+from rehead.core.model_file import read_model_file, write_model_file
 from rehead.errors import DatasetError, ImageError, NotAModelFileError
 from rehead.faces.classifier import FaceClassifier
 from rehead.faces.predictor import FacePredictor, load_face_model
-from rehead.modelfile import read_model_file, write_model_file
-from rehead.predict import load_model
-from rehead.run import train
+from rehead.workflows.train import train
 
 FacePhoto = Callable[..., Path]
 PEOPLE = {"Rani": 10, "blå": 60, "Örn's": 120}

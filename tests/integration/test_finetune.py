@@ -18,15 +18,15 @@ pytest.importorskip("lightning")
 
 from sklearn.base import clone  # noqa: E402
 
+from rehead.classification.predictor import load_model  # noqa: E402
+from rehead.classification.saliency import explain  # noqa: E402
 from rehead.cli import app  # noqa: E402
-from rehead.datasets import read_dataset  # noqa: E402
+from rehead.core.model_file import read_model_file  # noqa: E402
+from rehead.data import read_dataset  # noqa: E402
 from rehead.errors import DataError, DatasetError, OutputError, ReheadError  # noqa: E402
-from rehead.finetune import FineTuned  # noqa: E402
-from rehead.modelfile import read_model_file  # noqa: E402
-from rehead.predict import load_model  # noqa: E402
-from rehead.run import train  # noqa: E402
-from rehead.saliency import explain  # noqa: E402
-from rehead.training.options import TrainingOptions  # noqa: E402
+from rehead.finetune.classifier import FineTuned  # noqa: E402
+from rehead.finetune.config import TrainingOptions  # noqa: E402
+from rehead.workflows.train import train  # noqa: E402
 
 QUICK = TrainingOptions(epochs=2, patience=0, batch_size=8, augment="light")
 TOP = replace(QUICK, train="top:1")
@@ -80,7 +80,7 @@ def test_the_file_runs_without_torch_and_agrees_with_the_classifier(folder: Path
         "import json, sys\n"
         "for name in ('torch', 'torchvision', 'timm', 'lightning'):\n"
         "    sys.modules[name] = None\n"
-        "from rehead.predict import load_model\n"
+        "from rehead.classification.predictor import load_model\n"
         f"found = load_model({str(tmp_path / 'model.onnx')!r}).predict_proba({[str(p) for p in photos]!r})\n"
         "print(json.dumps(found.tolist()))\n"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rehead.faces.store import GalleryStore
+from rehead.faces.gallery.store import GalleryStore
 
 KEY = bytes(range(32))
 
@@ -17,8 +17,8 @@ KEY = bytes(range(32))
 ENROLLING = """
 import sys
 import numpy as np
-from rehead.faces.records import NewTemplate
-from rehead.faces.store import GalleryStore
+from rehead.faces.gallery.records import NewTemplate
+from rehead.faces.gallery.store import GalleryStore
 
 path, prefix, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 contract = {"name": "fake", "sha256": "ab", "dimensions": 8, "distance": "cosine"}

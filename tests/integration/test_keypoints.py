@@ -221,6 +221,8 @@ def test_an_unreadable_photo_is_left_out_and_named(
 class Boxes:
     """A detector that knows where faces are."""
 
+    name = "known boxes"
+
     def __init__(self, boxes: list[np.ndarray]) -> None:
         self.boxes = boxes
 

@@ -16,7 +16,7 @@ from rehead.errors import DatasetError, ImageError
 from rehead.faces import Face, Photo, Quality
 from rehead.images import read_image
 from rehead.keypoints import assess_keypoints, place_on_faces, read_annotations, train_keypoints
-from rehead.keypoints.face_frame import NO_FACE, OTHER_FACE, FaceFrame, cut_to_faces, face_of
+from rehead.keypoints.face_crops import NO_FACE, OTHER_FACE, FaceFrame, cut_to_faces, face_of
 
 
 class DrawnFaces(Protocol):

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import rehead.run
+import rehead.workflows.train
 from rehead import ImageClassifier, load_model
-from rehead.datasets import digest, read_dataset
+from rehead.data import digest, read_dataset
 from rehead.errors import DatasetError, ImageError, OutputError
-from rehead.run import Run, train
+from rehead.workflows.train import Run, train
 
 PhotoFolder = Callable[..., Path]
 FILES = ["metrics.json", "model.onnx", "report.html", "run.json", "splits.csv"]
@@ -355,7 +355,7 @@ def test_a_run_that_is_interrupted_leaves_nothing(
     def interrupt(*_: Any, **__: Any) -> NoReturn:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(rehead.run, where, interrupt)
+    monkeypatch.setattr(rehead.workflows.train, where, interrupt)
     with pytest.raises(KeyboardInterrupt):
         train(photos, tmp_path / "run", classifier=ImageClassifier(tiny_onnx))
     assert nothing_left(tmp_path / "run")

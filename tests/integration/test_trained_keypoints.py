@@ -22,16 +22,16 @@ torch = pytest.importorskip("torch")
 
 from rehead import load_keypoints  # noqa: E402
 from rehead.cli import app  # noqa: E402
-from rehead.engine import open_session  # noqa: E402
+from rehead.core.preprocess import PreprocessSpec  # noqa: E402
+from rehead.core.runtime import open_session  # noqa: E402
 from rehead.errors import DataError, OutputError, ReheadError, TrainingError, UnknownNameError  # noqa: E402
+from rehead.finetune.config import TrainingOptions  # noqa: E402
+from rehead.finetune.fit import train_network  # noqa: E402
+from rehead.finetune.keypoint_model import PointNetwork, exported, point_network  # noqa: E402
+from rehead.finetune.keypoint_module import PointPhotos, looked_at  # noqa: E402
+from rehead.finetune.keypoints import TrainedKeypoints  # noqa: E402
 from rehead.keypoints import assess_keypoints, read_annotations, train_keypoints  # noqa: E402
-from rehead.keypoints.views import Spread  # noqa: E402
-from rehead.preprocess import PreprocessSpec  # noqa: E402
-from rehead.trained_keypoints import TrainedKeypoints  # noqa: E402
-from rehead.training.fit import train_network  # noqa: E402
-from rehead.training.options import TrainingOptions  # noqa: E402
-from rehead.training.point_network import PointNetwork, exported, point_network  # noqa: E402
-from rehead.training.points import PointPhotos, looked_at  # noqa: E402
+from rehead.keypoints.alignment import Spread  # noqa: E402
 
 WHOLE = np.broadcast_to(np.array([[1.0, 0, 0], [0, 1, 0]]), (80, 2, 3)).copy()
 QUICK = TrainingOptions(head="conv", epochs=2, lr=1e-3, batch_size=8, layer_decay=1.0)
@@ -115,7 +115,7 @@ def test_the_exported_network_answers_as_torch_does(dots: PointPhotos, tmp_path:
 
 def test_the_points_go_along_with_the_views(dots: PointPhotos) -> None:
     """The red dot is where the moved point says, in shaken and in mirrored squares."""
-    from rehead.training.points import _Squares
+    from rehead.finetune.keypoint_module import _Squares
 
     photos = replace(dots, permutation=(1, 0), spread=Spread(0.15, 0.3, 0.05))
     array = np.stack([np.asarray(Image.open(path)) for path in dots.paths])

@@ -27,7 +27,7 @@ from . import (
     train,
     weights,
 )
-from .grouping import GroupedCommand
+from .help import GroupedCommand
 
 __all__ = ["app", "main"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from ..auditing import Audit
+    from ..audit import Audit
 
 __all__ = ["audit"]
 
@@ -64,11 +64,11 @@ def audit(
     (the same on both sides of the split), label (in doubt), copy, burst, outlier, balance (small classes),
     blank, dark, blurred, tiny and shape (very long or tall).
     """
-    from ..atomic import replacing_folder
-    from ..auditing import audit as look
-    from ..auditing import write_audit
-    from ..auditing import write_csv as write_list
-    from .progress import photo_progress
+    from ..audit import audit_photos as look
+    from ..audit import write_audit
+    from ..audit import write_csv as write_list
+    from ..core.atomic import replacing_folder
+    from .console import photo_progress
 
     kinds = _kinds(fail_on)
     for place in filter(None, (out, write_csv and write_csv.parent)):
@@ -103,7 +103,7 @@ def audit(
 
 def _kinds(text: str | None) -> frozenset[str]:
     """The kinds that --fail-on names."""
-    from ..auditing import KINDS, check_kinds
+    from ..audit import KINDS, check_kinds
 
     names = [name.strip() for name in (text or "").split(",") if name.strip()]
     if text is not None and not names:
@@ -120,8 +120,8 @@ def _show(audit: Audit, wrote: list[Path]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ..auditing import KINDS
-    from ..evaluation.wording import count
+    from ..audit import KINDS
+    from ..core.text import count
 
     console = Console()
     counted = (

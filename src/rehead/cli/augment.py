@@ -26,9 +26,9 @@ def augment(
     """Show what augmentation does to photos: each as it is, then changed views of it."""
     import random
 
-    from ..datasets import list_photos
+    from ..data import list_photos
+    from ..finetune.augment import preview
     from ..images import write_png
-    from ..training.augment import preview
 
     files = list_photos(photos)
     drawn = sorted(random.Random(seed).sample(files, min(rows, len(files))))

@@ -91,8 +91,8 @@ def compare(
     """Train several networks on the same photos, test them on the same others, and say which is better."""
     named = {name: value for name, value in locals().items() if name != "train"}
     plan, given = options.plan_of(named), options.given_in(context)
-    from ..compare import combinations, compare_models
-    from .progress import photo_progress
+    from ..workflows.compare import combinations, compare_models
+    from .console import photo_progress
 
     networks, ways = _list(with_, "--with"), _list(train, "--train")
     chosen, _ = combinations(networks, ways, plan)

@@ -32,9 +32,9 @@ def evaluate(
     ] = None,
 ) -> None:
     """Test a model file on photos whose classes are known."""
-    from ..assess import assess
-    from ..opening import open_model
-    from .progress import photo_progress
+    from ..classification.evaluate import assess
+    from ..workflows.loading import open_model
+    from .console import photo_progress
 
     with photo_progress("Looking at photos") as progress:
         result = assess(
@@ -53,7 +53,7 @@ def evaluate(
     from rich.console import Console
     from rich.text import Text
 
-    from .tables import scores_table
+    from .console import scores_table
 
     console = Console()
     console.print(scores_table(result.evaluation))

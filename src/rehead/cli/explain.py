@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from ..saliency import Explanation
+    from ..classification.saliency import Explanation
 
 __all__ = ["explain"]
 
@@ -56,9 +56,9 @@ def explain(
     ] = None,
 ) -> None:
     """Show where in a photo a model's answer comes from, for its most probable classes."""
+    from ..classification.saliency import Explainer, draw_explanation
     from ..images import write_png
-    from ..saliency import Explainer, draw_explanation
-    from .pictures import check_suffix, read_lines
+    from .console import check_suffix, read_lines
 
     check_suffix(out, ".png")
     names = read_lines(labels) if labels else None

@@ -51,11 +51,11 @@ def layers(
     ] = None,
 ) -> None:
     """Show what a layer of a network sees: many channels of one photo, or one channel across photos."""
-    from ..activations import draw_maps, layer_maps, write_maps
-    from ..datasets import list_photos
+    from ..backbones.activations import draw_maps, layer_maps, write_maps
+    from ..data import list_photos
     from ..errors import DataError
     from ..images import write_png
-    from .pictures import check_suffix
+    from .console import check_suffix
 
     if show:
         _list(backbone, preprocess, weights)
@@ -95,7 +95,7 @@ def _list(backbone: str, preprocess: Path | None, weights: Path | None) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ..activations import list_layers
+    from ..backbones.activations import list_layers
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("layer", overflow="fold")

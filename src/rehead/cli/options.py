@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from ..plan import Plan
+    from ..workflows.config import Plan
 
 __all__ = ["NETWORK", "folder_of", "given_in", "plan_of", "refuse_in_vain"]
 
@@ -235,7 +235,7 @@ def folder_of(out: Path | None, resume: Path | None) -> Path:
 
 def plan_of(values: Mapping[str, Any]) -> Plan:
     """The plan of options by their names; what is no option of a plan is not looked at."""
-    from ..plan import Plan
+    from ..workflows.config import Plan
 
     named = {field.name: values[field.name] for field in fields(Plan) if field.name in values}
     return Plan(**{**named, "depths": _depths(named["depths"]), "mirror": _mirror(named["mirror"])})
@@ -249,7 +249,7 @@ def given_in(context: typer.Context) -> set[str]:
 
 def refuse_in_vain(plan: Plan, given: set[str]) -> None:
     """Refuse options that would silently do nothing."""
-    from ..plan import OF_THE_NETWORK
+    from ..workflows.config import OF_THE_NETWORK
 
     if plan.trains_network:
         return

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from ..classification.predictor import Prediction
     from ..errors import ImageError
-    from ..predict import Prediction
 
 __all__ = ["predict"]
 
@@ -38,9 +38,9 @@ def predict(
     ] = None,
 ) -> None:
     """Name the class of photos, or answer "unknown" and say why."""
-    from ..datasets import list_photos
+    from ..data import list_photos
     from ..errors import DataError, ImageError
-    from ..opening import open_model
+    from ..workflows.loading import open_model
 
     loaded = open_model(model, threads=threads)
     files = [file for photo in photos for file in list_photos(photo)]

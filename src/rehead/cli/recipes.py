@@ -16,7 +16,7 @@ def recipes(
     ] = None,
 ) -> None:
     """List the recipes, the settings of well-known tutorials, or show one in full."""
-    from ..recipes import EVERY, find
+    from ..workflows.recipes import EVERY, find
 
     if name is not None:
         recipe = find(name)

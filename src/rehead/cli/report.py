@@ -42,10 +42,9 @@ def report(
     from rich.console import Console
     from rich.text import Text
 
-    from ..evaluation.wording import percent
-    from ..revisit import report as write_again
-    from .progress import photo_progress
-    from .tables import scores_table
+    from ..core.text import percent
+    from ..workflows.report import report as write_again
+    from .console import photo_progress, scores_table
 
     with photo_progress("Looking at photos") as progress:
         found = write_again(

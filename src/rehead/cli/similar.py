@@ -43,11 +43,10 @@ def similar(
     from rich.table import Table
     from rich.text import Text
 
+    from ..backbones.neighbours import draw_neighbours
+    from ..backbones.neighbours import similar as find
     from ..images import write_png
-    from ..neighbours import draw_neighbours
-    from ..neighbours import similar as find
-    from .pictures import check_suffix
-    from .progress import photo_progress
+    from .console import check_suffix, photo_progress
 
     if out is not None:
         check_suffix(out, ".png")

@@ -12,8 +12,8 @@ import typer
 from . import options
 
 if TYPE_CHECKING:
-    from ..plan import Plan
-    from ..run import Run
+    from ..workflows.config import Plan
+    from ..workflows.train import Run
 
 __all__ = ["show_run", "train"]
 
@@ -72,8 +72,8 @@ def train(
 ) -> None:
     """Train a classifier on photos, test it, and write model file, metrics and report."""
     plan, given = options.plan_of(locals()), options.given_in(context)
-    from ..plan import carry_out
-    from .progress import photo_progress
+    from ..workflows.config import carry_out
+    from .console import photo_progress
 
     folder = options.folder_of(out, resume)
     if {"backbone", "network"} <= given:
@@ -98,7 +98,7 @@ def train(
 
 def _with_recipe(recipe: str, plan: Plan, given: set[str]) -> Plan:
     """The recipe's plan, with the options that were given besides."""
-    from .. import recipes
+    from ..workflows import recipes
 
     settings = recipes.get(recipe).plan
     if given & {"backbone", "network"}:  # the same with another network
@@ -113,7 +113,7 @@ def show_run(result: Run) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from .tables import scores_table
+    from .console import scores_table
 
     console = Console()
     if result.evaluation:

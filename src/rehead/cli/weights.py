@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from ..weights.specs import WeightFile, WeightSpec
+    from ..backbones.weights.spec import WeightFile, WeightSpec
 
 __all__ = ["app"]
 
@@ -30,7 +30,8 @@ def list_(
     ] = False,
 ) -> None:
     """List the pretrained weights and where they are."""
-    from ..weights import face_files, registry
+    from ..backbones.weights import faces as face_files
+    from ..backbones.weights import registry
 
     if faces:
         records = [_file_record(face_files.get(name)) for name in face_files.names()]
@@ -49,15 +50,15 @@ def pull(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Weights, as `list` names them.")],
 ) -> None:
     """Fetch weights, so that they are here when there is no network."""
-    from ..weights import resolve
+    from ..backbones.weights import locate
 
     for spec in [_named(name) for name in names]:
-        if resolve.is_here(spec) is None:
+        if locate.is_here(spec) is None:
             typer.echo(
                 f"fetching {spec.name}" + (f", {spec.size / 1e6:.1f} MB" if spec.size else ""), err=True
             )
-        path = resolve.locate(spec)
-        typer.echo(f"{spec.name}  {resolve.is_here(spec)}  {path}")
+        path = locate.locate(spec)
+        typer.echo(f"{spec.name}  {locate.is_here(spec)}  {path}")
 
 
 @app.command(short_help="Compare the sha256 of weights with the published one.")
@@ -68,15 +69,16 @@ def verify(
     ] = None,
 ) -> None:
     """Compare the sha256 of all weights that are here with the published one."""
+    from ..backbones.weights import faces as face_files
+    from ..backbones.weights import locate, registry
     from ..errors import HashMismatchError
-    from ..weights import face_files, registry, resolve
 
     mismatches = []
     for spec in [_named(name) for name in names or (*registry.every_name(), *face_files.names())]:
-        copies = list(resolve.copies(spec))
+        copies = list(locate.copies(spec))
         for copy in copies:
             try:
-                resolve.check(spec, copy)
+                locate.check(spec, copy)
                 result = "ok" if spec.sha256 else "no digest to compare with"
             except HashMismatchError as error:
                 mismatches.append(str(error))
@@ -90,7 +92,8 @@ def verify(
 
 def _named(name: str) -> WeightFile:
     """Weights of a backbone or of the faces' room."""
-    from ..weights import face_files, registry
+    from ..backbones.weights import faces as face_files
+    from ..backbones.weights import registry
 
     return face_files.get(name) if name in face_files.names() else registry.get(name)
 
@@ -102,10 +105,10 @@ def _record(spec: WeightSpec) -> dict[str, Any]:
 def _file_record(spec: WeightFile) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from ..weights import resolve
+    from ..backbones.weights import locate
 
     sources = [{"kind": type(source).__name__.lower(), **asdict(source)} for source in spec.sources]
-    return {**asdict(spec), "sources": sources, "here": resolve.is_here(spec)}
+    return {**asdict(spec), "sources": sources, "here": locate.is_here(spec)}
 
 
 def _print_faces(records: list[dict[str, Any]]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .account import ClassAccount, Evaluation, evaluate
 from .charts import curves_chart, strength_chart
+from .classification import ClassAccount, Evaluation, evaluate
 from .comparison import Comparison, Contender, Cost, compare_answers, write_comparison
 from .intervals import Interval, mean_interval, proportion
 from .metrics import unanswered

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ..core.text import count, percent
 from .intervals import Interval, wilson
 from .metrics import CoverageCurve, Reliability
-from .wording import count, percent
 
 __all__ = [
     "cost_chart",

@@ -9,20 +9,8 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from ..atomic import write_text
-from ..errors import DataError
-from . import metrics
-from .charts import cost_chart
-from .intervals import (
-    LEVEL,
-    Interval,
-    group_codes,
-    mean_log_loss,
-    paired_difference,
-    proportion,
-)
-from .report import render
-from .wording import (
+from ..core.atomic import write_text
+from ..core.text import (
     count,
     duration,
     file_size,
@@ -36,6 +24,11 @@ from .wording import (
     points_range,
     thousands,
 )
+from ..errors import DataError
+from . import metrics
+from .charts import cost_chart
+from .intervals import LEVEL, Interval, group_codes, mean_log_loss, paired_difference, proportion
+from .report import render
 
 __all__ = ["Comparison", "Contender", "Cost", "compare_answers", "write_comparison"]
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from ..atomic import write_text
+from ..core.atomic import write_text
+from ..core.text import count, number, number_range, percent, percent_range
 from ..errors import ReheadError
-from .account import ClassAccount, Evaluation
 from .charts import coverage_chart, curves_chart, reliability_chart, strength_chart
+from .classification import ClassAccount, Evaluation
 from .mistakes import MOST_MISTAKES, Mistake
-from .wording import count, number, number_range, percent, percent_range
 
 __all__ = ["PhotosFirst", "TakenOut", "render", "write_report"]
 

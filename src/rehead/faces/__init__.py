@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .detect import DETECTORS, FaceDetector
-from .embed import EMBEDDERS, FaceEmbedder
-from .embedder_record import EmbedderRecord
-from .face import Detector, Embedder, Face, Photo, Quality, Rule, choose, same_space
-from .quality import QualityLimits
+from .detection.detector import DETECTORS, FaceDetector
+from .detection.quality import QualityLimits
+from .embedding.embedder import EMBEDDERS, FaceEmbedder
+from .embedding.spec import EmbedderRecord
+from .types import Detector, Embedder, Face, Photo, Quality, Rule, choose, same_space
 
 __all__ = [
     "DETECTORS",

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from ..errors import DataError, ImageError, MissingExtraError
 from ..images import is_image_name, read_image, write_jpeg
 from .crops import CropPlan
-from .detect import FaceDetector
-from .face import Face, choose
-from .quality import QualityLimits
+from .detection.detector import FaceDetector
+from .detection.quality import QualityLimits
+from .types import Face, choose
 
 __all__ = ["Capture", "Moment", "capture", "frames"]
 
@@ -153,7 +153,7 @@ def frames(
     if webcam := _WEBCAM.fullmatch(name):
         yield from _video(int(webcam[1] or 0), name)
     elif Path(name).is_dir() or (Path(name).is_file() and is_image_name(name)):
-        from ..datasets import list_photos
+        from ..data import list_photos
 
         for path in list_photos(name):
             try:
@@ -240,7 +240,7 @@ def _set_apart(done: Capture, folder: Path, val: float) -> None:
     share = round(val * len(done.train))
     if not share:
         return
-    from ..atomic import output_errors
+    from ..core.atomic import output_errors
 
     with output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)

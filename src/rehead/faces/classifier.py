@@ -13,14 +13,15 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backbones import Backbone, Tap
-from ..classify import ImageClassifier
-from ..datasets import perceptual_hash
-from ..engine import open_session, processors
+from ..backbones.backbone import Backbone, Tap
+from ..backbones.features import Features
+from ..classification.estimator import ImageClassifier
+from ..core.progress import Progress
+from ..core.runtime import open_session, processors
+from ..data import perceptual_hash
 from ..errors import ImageError
-from ..features import Features, Progress
 from ..images import PreprocessSpec, load_image, read_bytes, read_image
-from .face import Detector, Embedder, Face, Photo, Rule, choose
+from .types import Detector, Embedder, Face, Photo, Rule, choose
 
 __all__ = ["FaceClassifier", "GraphEmbedder", "the_face"]
 

@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atomic import replacing_folder, write_text
-from ..engine import processors
+from ..core.atomic import replacing_folder, write_text
+from ..core.geometry import similarity
+from ..core.progress import Progress
+from ..core.runtime import processors
 from ..errors import DataError, ImageError, OutputError
-from ..features import Progress
-from ..geometry import similarity
 from ..images import read_image, warped, write_jpeg
-from .detect import FaceDetector
-from .face import Face, Rule, choose
-from .quality import QualityLimits
-from .templates import with_margin
+from .detection.detector import FaceDetector
+from .detection.quality import QualityLimits
+from .embedding.alignment import with_margin
+from .types import Face, Rule, choose
 
 __all__ = ["CropNames", "CropPlan", "PhotoFaces", "check_new", "find_faces", "save_crops"]
 

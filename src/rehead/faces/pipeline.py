@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine import processors
+from ..core.progress import Progress
+from ..core.runtime import processors
 from ..errors import DataError, ImageError
-from ..features import Progress
 from ..images import read_bytes, read_image
-from .detect import FaceDetector
-from .embed import FaceEmbedder
-from .face import Detector, Embedder, Face, Rule, choose
+from .detection.detector import FaceDetector
+from .embedding.embedder import FaceEmbedder
+from .types import Detector, Embedder, Face, Rule, choose
 
 __all__ = ["FacePipeline", "Seen", "default_pipeline"]
 

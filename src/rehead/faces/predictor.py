@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..classification.predictor import Predictor
+from ..core.geometry import Points, similarity
+from ..core.model_file import ModelFile, read_model_file
 from ..errors import DataError, ImageError, NotAModelFileError
-from ..geometry import Points, similarity
 from ..images import read_image, warped
-from ..modelfile import ModelFile, read_model_file
-from ..predict import Predictor
 from .classifier import FaceClassifier, the_face
-from .detect import FaceDetector
-from .face import Detector, Rule
+from .detection.detector import FaceDetector
+from .types import Detector, Rule
 
 __all__ = ["FacePredictor", "load_face_model"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .select import PathPoint, Selection, select_head
-from .span import Block, Span, span_of
+from .model_selection import PathPoint, Selection, select_head
+from .pca import Block, Span, span_of
 
 __all__ = ["Block", "PathPoint", "Selection", "Span", "select_head", "span_of"]

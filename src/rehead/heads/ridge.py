@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..calibration import fit_temperature, log_loss
-from .span import parts_of
+from .pca import parts_of
+from .temperature import fit_temperature, log_loss
 
 __all__ = ["HeldOut", "fit_ridge", "ridge_path"]
 

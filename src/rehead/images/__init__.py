@@ -6,8 +6,8 @@ photo looks the same to all of them: upright, 8 bits, RGB, over white.
 
 from __future__ import annotations
 
-from ..preprocess import PreprocessSpec
-from .headers import Header, read_header
+from ..core.preprocess import PreprocessSpec
+from .exif import Header, read_header
 from .reading import (
     IMAGE_SUFFIXES,
     MAX_PIXELS,

@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
+from ..core.preprocess import PreprocessSpec
 from ..errors import DataError, ImageError
-from ..preprocess import PreprocessSpec
 
 __all__ = [
     "IMAGE_SUFFIXES",

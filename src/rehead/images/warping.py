@@ -1,6 +1,6 @@
 """Pixels move: a photo at several sizes, parts of it, or a turned part brought upright.
 
-Coordinates are those of `rehead.geometry`: the upper left pixel reaches from (0, 0) to (1, 1).
+Coordinates are those of `rehead.core.geometry`: the upper left pixel reaches from (0, 0) to (1, 1).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..core.geometry import Boxes, Matrix, Points, invert, transformed
 from ..errors import DataError
-from ..geometry import Boxes, Matrix, Points, invert, transformed
 
 __all__ = ["patches", "pyramid", "warped"]
 

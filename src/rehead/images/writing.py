@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..atomic import write_bytes
+from ..core.atomic import write_bytes
 
 __all__ = ["jpeg", "write_jpeg", "write_png"]
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from .account import Account, account_of
 from .annotations import Annotations, read_annotations
-from .face_frame import NamedDetector
-from .on_faces import place_on_faces
-from .predict import KeypointPredictor, Placement, load_keypoints
-from .regress import KeypointRegressor
+from .estimator import KeypointRegressor
+from .evaluation import Account, account_of
+from .face_crops import FaceFinder, place_on_faces
+from .predictor import KeypointPredictor, Placement, load_keypoints
 from .run import KeypointRun, assess_keypoints, train_keypoints
 
 __all__ = [
     "Account",
     "Annotations",
+    "FaceFinder",
     "KeypointPredictor",
     "KeypointRegressor",
     "KeypointRun",
-    "NamedDetector",
     "Placement",
     "account_of",
     "assess_keypoints",

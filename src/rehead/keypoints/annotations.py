@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine import processors
+from ..core.runtime import processors
 from ..errors import DatasetError, ImageError
 from ..images import image_size, read_bytes, read_image
 from .formats import Table, read_table

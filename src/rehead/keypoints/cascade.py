@@ -14,13 +14,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backbones import Backbone
-from ..features import Progress
-from .maps import candidate_sites, extract_maps
+from ..backbones.backbone import Backbone
+from ..core.progress import Progress
+from .alignment import IDENTITY, Alignment, align_to, misalignment, photo_points, shaken, view_points
+from .feature_maps import candidate_sites, extract_maps
+from .flip import mirrored
 from .ridge import PathPoint, Stage, fit_stage, held_out_path, make_design
-from .symmetry import mirrored
-from .trust import Trust, fit_trust
-from .views import IDENTITY, Alignment, align_to, misalignment, photo_points, shaken, view_points
+from .uncertainty import Trust, fit_trust
 
 __all__ = ["Cascade", "Options", "Step", "fit_cascade", "spread_in_photos"]
 

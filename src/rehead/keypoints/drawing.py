@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .trust import CHI2_95
+from .uncertainty import CHI2_95
 
 __all__ = ["drawn"]
 

@@ -1,6 +1,6 @@
 """Files that say where the points of photos are: CSV, COCO keypoints JSON, iBUG .pts.
 
-Each has its own idea of the plane. Here all become that of `rehead.geometry`, in which the upper left
+Each has its own idea of the plane. Here all become that of `rehead.core.geometry`, in which the upper left
 pixel reaches from (0, 0) to (1, 1): a CSV and COCO count pixels from 0 (dlib, OpenCV), so half a pixel is
 added; .pts files count them from 1 (Matlab), so half a pixel is taken away.
 """

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atomic import write_text
+from ..core.atomic import write_text
 from ..errors import ReheadError
 from ..evaluation import curves_chart, render, strength_chart
 from ..images import thumbnail
-from .account import Account, Score
 from .annotations import Annotations
 from .cascade import Step
-from .trust import CHI2_95
+from .evaluation import Account, Score
+from .uncertainty import CHI2_95
 
 __all__ = ["write_keypoint_report"]
 

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine import processors
-from .maps import Maps, Site
+from ..core.runtime import processors
+from .feature_maps import Maps, Site
 
 __all__ = ["STRENGTHS", "Design", "PathPoint", "Stage", "fit_stage", "held_out_path", "make_design"]
 

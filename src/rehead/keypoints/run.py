@@ -24,19 +24,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import atomic
-from ..datasets import digest, folds
+from ..core import atomic
+from ..core.progress import Progress
+from ..core.run_dir import Clock, check_place, versions, write_json
+from ..data import digest, folds
 from ..errors import DatasetError, ImageError
-from ..features import Progress
 from ..images import read_bytes
-from ..run_directory import Clock, check_place, versions, write_json
-from .account import Account, account_of
 from .annotations import Annotations, read_annotations
-from .face_frame import NO_FACE, OTHER_FACE, FaceFrame, NamedDetector, cut_to_faces, face_of
+from .estimator import KeypointRegressor
+from .evaluation import Account, account_of
+from .face_crops import NO_FACE, OTHER_FACE, FaceFinder, FaceFrame, cut_to_faces, face_of, place_on_faces
 from .formats import CENTRE, written_csv
-from .on_faces import place_on_faces
-from .predict import KeypointPredictor, Placement
-from .regress import KeypointRegressor
+from .predictor import KeypointPredictor, Placement
 from .report import write_keypoint_report
 
 __all__ = ["KeypointRun", "assess_keypoints", "train_keypoints"]
@@ -87,7 +86,7 @@ def train_keypoints(
     regressor: KeypointRegressor | None = None,
     group: str = "auto",
     strict: bool = False,
-    detector: NamedDetector | None = None,
+    detector: FaceFinder | None = None,
     overwrite: bool = False,
     command: Sequence[str] = (),
 ) -> KeypointRun:
@@ -104,7 +103,7 @@ def train_keypoints(
         The run directory to write.
     regressor : KeypointRegressor, optional
         What to fit, with its options.
-    detector : NamedDetector, optional
+    detector : FaceFinder, optional
         Finds faces, which are cut out first; photos without one are left out and listed.
     overwrite : bool
         Whether to replace an earlier run at `out`.
@@ -131,7 +130,7 @@ def train_keypoints(
 
 @contextlib.contextmanager
 def _faces_of(
-    rows: Annotations, detector: NamedDetector | None, model: KeypointRegressor
+    rows: Annotations, detector: FaceFinder | None, model: KeypointRegressor
 ) -> Iterator[tuple[Annotations, FaceFrame | None]]:
     """The photos as they are, or squares around the faces in them, as long as the context is open."""
     if detector is None:
@@ -262,7 +261,7 @@ def assess_keypoints(
     group: str = "auto",
     out: str | os.PathLike[str] | None = None,
     strict: bool = False,
-    detector: NamedDetector | None = None,
+    detector: FaceFinder | None = None,
     progress: Progress | None = None,
     command: Sequence[str] = (),
 ) -> KeypointRun:
@@ -320,7 +319,7 @@ def _answers(
     model: KeypointPredictor,
     rows: Annotations,
     strict: bool,
-    detector: NamedDetector | None,
+    detector: FaceFinder | None,
     progress: Progress | None,
 ) -> tuple[list[Placement | ImageError], list[tuple[str, str]]]:
     answers: list[Placement | ImageError] = []
@@ -342,7 +341,7 @@ def _answers(
 
 
 def _on_faces(
-    model: KeypointPredictor, rows: Annotations, detector: NamedDetector
+    model: KeypointPredictor, rows: Annotations, detector: FaceFinder
 ) -> Iterator[Placement | ImageError]:
     """Points on the face of each photo that is annotated."""
     for n, found in enumerate(place_on_faces(model, detector, rows.paths)):
@@ -357,7 +356,7 @@ def _on_faces(
             yield ImageError(rows.paths[n], OTHER_FACE if faces else NO_FACE)
 
 
-def _whole_photos(model: KeypointPredictor, detector: NamedDetector | None) -> list[str]:
+def _whole_photos(model: KeypointPredictor, detector: FaceFinder | None) -> list[str]:
     """Say it where the model knows faces that were cut out, and none were."""
     if detector is not None or "faces" not in model.manifest:
         return []

@@ -48,11 +48,11 @@ def cluster(
     """Group the faces of people whom nobody has named."""
     import json
 
-    from ... import atomic
-    from ...datasets import list_photos
-    from ...evaluation.wording import count
-    from ...faces.grouping import group_photos
-    from ..progress import photo_progress
+    from ...core import atomic
+    from ...core.text import count
+    from ...data import list_photos
+    from ...faces.clustering import group_photos
+    from ..console import photo_progress
 
     files = [file for photo in photos for file in list_photos(photo)]
     pipeline = load_pipeline(detector, embedder, threads, commercial_safe=commercial_safe)
@@ -88,6 +88,6 @@ def cluster(
 
 
 def _face(path: str, face: Any) -> dict[str, Any]:
-    from ...faces.gallery import face_record
+    from ...faces.gallery.gallery import face_record
 
     return {"photo": path, **face_record(face)}

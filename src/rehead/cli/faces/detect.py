@@ -65,10 +65,10 @@ def detect(
     ] = None,
 ) -> None:
     """Find the faces of photos: boxes, five points, quality; and cut them out, aligned by their points."""
-    from ...datasets import list_photos
+    from ...data import list_photos
     from ...faces import FaceDetector
     from ...faces.crops import CropPlan, check_new, find_faces, save_crops
-    from ..progress import photo_progress
+    from ..console import photo_progress
 
     plan = CropPlan(size, margin)
     if out is not None:

@@ -21,7 +21,7 @@ from .options import (
 
 if TYPE_CHECKING:
     from ...faces import Rule
-    from ...faces.gallery import Enrolment, FaceGallery
+    from ...faces.gallery.gallery import Enrolment, FaceGallery
 
 __all__ = ["enroll"]
 
@@ -65,9 +65,9 @@ def enroll(
     threads: Threads = None,
 ) -> None:
     """Enrol people into a gallery, which is made where there is none; each is on the disk once printed."""
-    from ...datasets import list_photos
+    from ...data import list_photos
     from ...errors import DataError
-    from ...faces.gallery import FaceGallery
+    from ...faces.gallery.gallery import FaceGallery
 
     key = _key(gallery, key_file, no_encryption)
     pipeline = load_pipeline(detector, embedder, threads, commercial_safe=commercial_safe)
@@ -92,7 +92,7 @@ def enroll(
 
 def _key(gallery: Path, key_file: Path | None, no_encryption: bool) -> bytes | None:
     """The key; a new gallery gets one, unless it is asked to do without."""
-    from ...faces.vault import KEY_VARIABLE, find_key, write_key_file
+    from ...faces.gallery.encryption import KEY_VARIABLE, find_key, write_key_file
 
     new = not gallery.is_file() or not gallery.stat().st_size
     if no_encryption:

@@ -20,9 +20,9 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ...faces.assess import PairAssessment, PeopleAssessment
-    from ...faces.openset import OpenSetPoint
-    from ...faces.pairs import Operating
+    from ...faces.evaluation.evaluate import PairAssessment, PeopleAssessment
+    from ...faces.evaluation.identification import OpenSetPoint
+    from ...faces.evaluation.lfw import Operating
 
 __all__ = ["evaluate"]
 
@@ -64,8 +64,8 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
 ) -> None:
     """Test recognition: pairs in folds as LFW has them, or people among strangers and wrong enrolments."""
-    from ...faces.assess import assess_pairs, assess_people
-    from ..progress import photo_progress
+    from ...faces.evaluation.evaluate import assess_pairs, assess_people
+    from ..console import photo_progress
 
     pipeline = load_pipeline(detector, embedder, threads, commercial_safe=commercial_safe)
     command = ["rehead", *sys.argv[1:]]
@@ -108,7 +108,7 @@ def evaluate(
 
 
 def _tell(found: PairAssessment | PeopleAssessment) -> None:
-    from ...faces.assess import PairAssessment
+    from ...faces.evaluation.evaluate import PairAssessment
 
     typer.echo(found.sentence)
     if isinstance(found, PairAssessment):
@@ -145,8 +145,8 @@ def _rates(left: str, right: str, points: tuple[Operating, ...] | tuple[OpenSetP
     from rich.console import Console
     from rich.table import Table
 
-    from ...evaluation.wording import percent, percent_range
-    from ...faces.pairs import Operating
+    from ...core.text import percent, percent_range
+    from ...faces.evaluation.lfw import Operating
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("aimed at", justify="right")

@@ -22,8 +22,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command("list")
 def list_(gallery: File, key_file: KeyFile = None, as_json: AsJson = False) -> None:
     """List the people, with their photos, consent and last day."""
-    from ...faces.store import GalleryStore
-    from ...faces.vault import find_key
+    from ...faces.gallery.encryption import find_key
+    from ...faces.gallery.store import GalleryStore
 
     with GalleryStore(gallery, key=find_key(key_file)) as store:
         people, contract, encrypted = store.people(), store.contract, store.encrypted
@@ -62,8 +62,8 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show what is kept of a person: photos, faces, quality, dates."""
-    from ...faces.store import GalleryStore
-    from ...faces.vault import find_key
+    from ...faces.gallery.encryption import find_key
+    from ...faces.gallery.store import GalleryStore
 
     with GalleryStore(gallery, key=find_key(key_file)) as store:
         person, photos = store.person(name), store.photos(name)
@@ -95,8 +95,8 @@ def remove(
     as_json: AsJson = False,
 ) -> None:
     """Remove people, with all that is kept of them, and destroy their keys."""
-    from ...faces.store import GalleryStore
-    from ...faces.vault import find_key
+    from ...faces.gallery.encryption import find_key
+    from ...faces.gallery.store import GalleryStore
 
     if not names and not expired:
         raise typer.BadParameter("give names, or --expired", param_hint="NAME")
@@ -134,9 +134,9 @@ def export(
     key_file: KeyFile = None,
 ) -> None:
     """Write all that is kept, of one person or of everybody, as JSON."""
-    from ... import atomic
-    from ...faces.exporting import export_gallery
-    from ...faces.vault import find_key
+    from ...core import atomic
+    from ...faces.gallery.encryption import find_key
+    from ...faces.gallery.maintenance import export_gallery
 
     record = export_gallery(gallery, key=find_key(key_file), person=person, templates=templates)
     atomic.write_text(out, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
@@ -162,9 +162,9 @@ def rebuild(
     threads: Threads = None,
 ) -> None:
     """Embed all photos anew, for another embedder; names, consent and days are kept."""
-    from ...faces.rebuild import rebuild as run
-    from ...faces.vault import find_key
-    from ..progress import photo_progress
+    from ...faces.gallery.encryption import find_key
+    from ...faces.gallery.maintenance import rebuild as run
+    from ..console import photo_progress
 
     pipeline = load_pipeline(detector, embedder, threads, commercial_safe=commercial_safe)
     with photo_progress("Looking at photos") as progress:

@@ -28,7 +28,7 @@ from .options import (
 
 if TYPE_CHECKING:
     from ...errors import ImageError
-    from ...faces.gallery import Identification
+    from ...faces.gallery.gallery import Identification
 
 __all__ = ["identify"]
 
@@ -69,10 +69,10 @@ def identify(
     threads: Threads = None,
 ) -> None:
     """Say who is in photos, or "unknown" and why."""
-    from ...datasets import list_photos
+    from ...data import list_photos
     from ...errors import DataError, ImageError
-    from ...faces.gallery import FaceGallery
-    from ...faces.vault import find_key
+    from ...faces.gallery.encryption import find_key
+    from ...faces.gallery.gallery import FaceGallery
 
     files = [file for photo in photos for file in list_photos(photo)]
     failed: list[ImageError] = []

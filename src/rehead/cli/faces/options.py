@@ -12,7 +12,7 @@ from .detect import DetectorChoice
 
 if TYPE_CHECKING:
     from ...faces.pipeline import FacePipeline
-    from ...faces.thresholds import Calibration
+    from ...faces.verification.calibration import Calibration
 
 __all__ = [
     "CalibrationFile",
@@ -96,6 +96,6 @@ def read_calibration_file(path: Path | None) -> Calibration | None:
     """The calibration in a file, None where none was named."""
     if path is None:
         return None
-    from ...faces.thresholds import read_calibration
+    from ...faces.verification.calibration import read_calibration
 
     return read_calibration(path)

@@ -64,8 +64,8 @@ def train(
 ) -> None:
     """Train a classifier of a closed circle of people on their faces, test it, and write a run directory."""
     from ...faces.classifier import FaceClassifier
-    from ...run import train as run
-    from ..progress import photo_progress
+    from ...workflows.train import train as run
+    from ..console import photo_progress
     from ..train import show_run
 
     with photo_progress("Looking at photos", quiet=quiet) as progress:

@@ -21,7 +21,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ...faces.verify import Verification
+    from ...faces.verification.verify import Verification
 
 __all__ = ["verify"]
 
@@ -46,7 +46,7 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say whether two photos show one person: probability, score, threshold and its rate of false matches."""
-    from ...faces.verify import verify as compare
+    from ...faces.verification.verify import verify as compare
 
     found = compare(
         first,
@@ -66,7 +66,7 @@ def verify(
 
 
 def _record(found: Verification) -> dict[str, Any]:
-    from ...faces.gallery import face_record
+    from ...faces.gallery.gallery import face_record
 
     return {
         "same": found.same,
@@ -80,7 +80,7 @@ def _record(found: Verification) -> dict[str, Any]:
 
 
 def _lines(found: Verification, photos: tuple[Path, Path]) -> list[str]:
-    from ...evaluation.wording import percent, percent_range
+    from ...core.text import percent, percent_range
 
     point, calibration = found.point, found.calibration
     relation = "at or above" if found.same else "below"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ..grouping import GroupedCommand
+from ..help import GroupedCommand
 from . import evaluate, predict, train
 
 __all__ = ["app"]

@@ -45,7 +45,7 @@ def evaluate(
 ) -> None:
     """Test a model file on photos whose points are known."""
     from ...keypoints import assess_keypoints, load_keypoints
-    from ..progress import photo_progress
+    from ..console import photo_progress
 
     loaded = load_keypoints(model, threads=threads)
     with photo_progress("Looking at photos") as progress:

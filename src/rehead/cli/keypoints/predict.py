@@ -57,7 +57,7 @@ def predict(
     ] = None,
 ) -> None:
     """Place points on photos: pixels, the centre of the upper left one being (0, 0)."""
-    from ...datasets import list_photos
+    from ...data import list_photos
     from ...errors import DataError, ImageError
     from ...keypoints import load_keypoints
 

@@ -15,7 +15,7 @@ from ..faces.detect import DetectorChoice
 from .runs import GROUP, IMAGES, POINTS, finder, say, show_run
 
 if TYPE_CHECKING:
-    from ...point_plan import PointPlan
+    from ...workflows.config import PointPlan
 
 __all__ = ["train"]
 
@@ -167,8 +167,8 @@ def train(
     if recipe is not None:
         plan = _with_recipe(recipe, plan, given)
     _refuse_in_vain(plan, given)
-    from ...point_plan import carry_out_points
-    from ..progress import photo_progress
+    from ...workflows.config import carry_out_points
+    from ..console import photo_progress
 
     doing = "Training" if plan.trains_network else "Looking at photos"
     with photo_progress(doing, quiet=quiet) as progress:
@@ -192,7 +192,7 @@ def train(
 
 def _plan_of(values: dict[str, Any]) -> PointPlan:
     """The plan of options by their names."""
-    from ...point_plan import PointPlan
+    from ...workflows.config import PointPlan
 
     named = {field.name: values[field.name] for field in fields(PointPlan)}
     named = {name: value.value if isinstance(value, StrEnum) else value for name, value in named.items()}
@@ -202,7 +202,7 @@ def _plan_of(values: dict[str, Any]) -> PointPlan:
 
 def _with_recipe(recipe: str, plan: PointPlan, given: set[str]) -> PointPlan:
     """The recipe's plan, with the options that were given besides."""
-    from ...recipes import get_points
+    from ...workflows.recipes import get_points
 
     own = {name: getattr(plan, name) for name in given if hasattr(plan, name)}
     return replace(get_points(recipe).plan, **own)
@@ -210,7 +210,7 @@ def _with_recipe(recipe: str, plan: PointPlan, given: set[str]) -> PointPlan:
 
 def _refuse_in_vain(plan: PointPlan, given: set[str]) -> None:
     """Refuse options that would silently do nothing."""
-    from ...plan import OF_THE_NETWORK
+    from ...workflows.config import OF_THE_NETWORK
 
     if plan.trains_network:
         return

@@ -1,0 +1,101 @@
+"""Pictures that are there more than once, told apart by where their copies stand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.text import listed
+from ..data import Dataset
+from ..data.duplicates import members
+from .issues import Finding
+
+__all__ = ["burst_findings", "copy_findings", "leak_findings", "nearness", "sides_of"]
+
+
+def sides_of(dataset: Dataset) -> NDArray[np.str_]:
+    """The side of the split that each photo stands on, as `train` takes it; all "" where none is given."""
+    if not np.any(dataset.splits != ""):
+        return dataset.splits
+    return np.where(dataset.splits == "", "train", dataset.splits)
+
+
+def copy_findings(
+    dataset: Dataset, group: NDArray[np.intp], digests: Sequence[str], features: NDArray[np.float32]
+) -> list[Finding]:
+    """Contradictions, leaks and plain copies among groups (n,) of copies of one picture.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    group : intp ndarray (n,)
+        As of `same_pictures`; -1 for photos that cannot be read.
+    digests : sequence of str (n,)
+    features : float32 ndarray (n, d)
+
+    Returns
+    -------
+    list of Finding
+        Scored by how near the copies are: 1 for equal bytes, else the least cosine by which one of them
+        is joined to another.
+    """
+    sides = sides_of(dataset)
+    found = []
+    for rows in members(group):
+        labels = tuple(sorted(set(dataset.labels[rows].tolist())))
+        parts = sorted(set(sides[rows].tolist()))
+        same = len({digests[row] for row in rows}) == 1
+        score = 1.0 if same else nearness(features[rows])
+        how = "the same bytes" if same else f"the same picture, likeness {score:.2f}"
+
+        def add(
+            kind: str, detail: str, rows: NDArray[Any] = rows, labels: Any = labels, score: Any = score
+        ) -> None:
+            photos = tuple(dataset.ids[row] for row in rows)
+            found.append(Finding(kind, photos, detail, score, labels))
+
+        if len(labels) > 1:
+            add("contradiction", f"{how}, filed under {listed(labels)}")
+        if len(parts) > 1:
+            add("leak", f"{how}, in {listed(parts)}")
+        if len(labels) == len(parts) == 1:
+            add("copy", how)
+    return found
+
+
+def leak_findings(
+    dataset: Dataset, group: NDArray[np.intp], known: NDArray[np.intp], how: str
+) -> list[Finding]:
+    """Groups (n,) that stand on both sides of the split, but for those whose copies (`known`) do already."""
+    sides = sides_of(dataset)
+    found = []
+    for rows in members(group):
+        parts = sorted(set(sides[rows].tolist()))
+        if len(parts) > 1 and len(set(known[rows].tolist())) > 1:
+            photos = tuple(dataset.ids[row] for row in rows)
+            labels = tuple(sorted(set(dataset.labels[rows].tolist())))
+            found.append(Finding("leak", photos, f"{how}, in {listed(parts)}", 0.0, labels))
+    return found
+
+
+def nearness(features: NDArray[np.float32]) -> float:
+    """The least, over rows of features (n, d), of the cosine with the nearest other row."""
+    norms = np.linalg.norm(features, axis=1, keepdims=True)
+    rows = features / np.maximum(norms, np.finfo(np.float32).tiny)
+    cosine = rows @ rows.T
+    np.fill_diagonal(cosine, -1)
+    return float(cosine.max(axis=1).min().clip(0, 1))
+
+
+def burst_findings(dataset: Dataset, bursts: NDArray[np.intp], known: NDArray[np.intp]) -> list[Finding]:
+    """Bursts (n,), but for those whose photos share a group (`known`, (n,)) that was told already."""
+    found = []
+    for rows in members(bursts):
+        if len(set(known[rows].tolist())) > 1:
+            labels = tuple(sorted(set(dataset.labels[rows].tolist())))
+            photos = tuple(dataset.ids[row] for row in rows)
+            found.append(Finding("burst", photos, f"{len(rows)} photos", float(len(rows)), labels))
+    return found

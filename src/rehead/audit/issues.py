@@ -1,0 +1,258 @@
+"""What an audit can find, and what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.text import count, listed
+from ..data import Dataset
+from ..errors import UnknownNameError
+
+__all__ = ["KINDS", "Audit", "Finding", "Kind", "check_kinds", "in_order"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of finding.
+
+    Parameters
+    ----------
+    title : str
+        Heading of its list.
+    meaning : str
+        What it is and what to do about it, in plain sentences.
+    """
+
+    title: str
+    meaning: str
+
+
+KINDS: Mapping[str, Kind] = {
+    "unreadable": Kind(
+        "Files that cannot be read",
+        "Training leaves them out. Copy them again from their source, or remove them.",
+    ),
+    "contradiction": Kind(
+        "One picture, two classes",
+        "The same picture is filed under more than one class: at most one of the labels is right.",
+    ),
+    "leak": Kind(
+        "On both sides of the split",
+        "Pictures that are trained on and tested on: the test then measures memory, not skill.",
+    ),
+    "label": Kind(
+        "Labels in doubt",
+        "A model that did not see the photo says that it looks like another class. Some of these labels are "
+        "wrong, others belong to hard photos: look, and do not relabel unseen.",
+    ),
+    "copy": Kind(
+        "Copies within a class",
+        "The same picture more than once: saved again, resized, trimmed, mirrored, or shot again at once. "
+        "Copies do no harm as long as a split keeps them together, as rehead's does.",
+    ),
+    "burst": Kind(
+        "Bursts",
+        "Photos of one scene, taken right after each other. A random split would put nearly the same photo "
+        "on both sides; `rehead train` keeps each on one.",
+    ),
+    "outlier": Kind(
+        "Unlike all others",
+        "Photos that resemble no class: strays, drawings, screenshots, or rare and precious ones. Two or so "
+        "are named even where nothing is amiss.",
+    ),
+    "balance": Kind(
+        "Classes that are small",
+        "Few photos to learn from, or few beside the other classes, and fewer still to test with.",
+    ),
+    "blank": Kind("Blank photos", "Of one colour, or nearly: nothing can be learned from them."),
+    "dark": Kind("Dark photos", "Hardly anything in them is brighter than a dark grey."),
+    "blurred": Kind(
+        "Blurred photos", "Much less sharp than the others, even at the small size that a network sees."
+    ),
+    "tiny": Kind("Tiny photos", "They are enlarged many times before a network sees them."),
+    "shape": Kind(
+        "Very long or very tall photos", "A network sees squares: these are squashed out of recognition."
+    ),
+}
+"""Every kind by its name, gravest first."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was found.
+
+    Parameters
+    ----------
+    kind : str
+        A name of `KINDS`.
+    photos : tuple of str
+        Ids of the photos it is about; () where it is about a class or about most photos.
+    detail : str
+        What is the matter with them, as a phrase.
+    score : float
+        How grave beside others of its kind, higher first; what it measures, `detail` says.
+    labels : tuple of str
+        The classes they are filed under, or that it is about.
+    suggested : str
+        The class that the photo looks like, "" where none is suggested.
+    beside : tuple of str
+        Ids of photos to compare with: the nearest of the suggested class, then the nearest of its own.
+    """
+
+    kind: str
+    photos: tuple[str, ...]
+    detail: str
+    score: float = 0.0
+    labels: tuple[str, ...] = ()
+    suggested: str = ""
+    beside: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able record, without what is empty."""
+        record: dict[str, Any] = {"kind": self.kind, "photos": list(self.photos), "detail": self.detail}
+        record["score"] = round(self.score, 6)
+        if self.labels:
+            record["labels"] = list(self.labels)
+        if self.suggested:
+            record["suggested"] = self.suggested
+        if self.beside:
+            record["beside"] = list(self.beside)
+        return record
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """What was found in some photos, before anything is trained.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The photos that were looked at.
+    findings : tuple of Finding
+        In the order of `KINDS`, gravest first within each.
+    groups : ndarray of intp (n,)
+        Photos of one picture, one burst or one given group share a number.
+    left_out : mapping of str to str
+        Id and reason of each photo that is better left out of training.
+    """
+
+    dataset: Dataset
+    findings: tuple[Finding, ...]
+    groups: NDArray[np.intp]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Findings of each kind that has any, in the order of `KINDS`."""
+        return {kind: len(found) for kind in KINDS if (found := self.of(kind))}
+
+    def of(self, kind: str) -> list[Finding]:
+        """The findings of one kind; UnknownNameError where there is no such kind."""
+        check_kinds([kind])
+        return [finding for finding in self.findings if finding.kind == kind]
+
+    def summary(self) -> list[str]:
+        """Say in a plain sentence for each kind what was found; empty where nothing was."""
+        return [_SENTENCES[kind](self.of(kind)) for kind in self.counts]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able record."""
+        return {
+            "photos": len(self.dataset),
+            "classes": list(self.dataset.classes),
+            "counts": self.counts,
+            "summary": self.summary(),
+            "findings": [finding.to_dict() for finding in self.findings],
+            "left_out": dict(self.left_out),
+        }
+
+
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Findings in the order of `KINDS`, gravest first within each."""
+    place = {kind: n for n, kind in enumerate(KINDS)}
+    return tuple(sorted(findings, key=lambda finding: (place[finding.kind], -finding.score)))
+
+
+def check_kinds(names: Iterable[str]) -> None:
+    """Refuse a name that is no kind of finding; UnknownNameError."""
+    for name in names:
+        if name not in KINDS:
+            raise UnknownNameError("kind of finding", name, KINDS)
+
+
+# sentences
+
+
+def _photos(found: list[Finding]) -> int:
+    return len({photo for finding in found for photo in finding.photos})
+
+
+def _of_all(found: list[Finding], what: str) -> str:
+    """Say how many photos have a property; a finding without photos says itself that most have it."""
+    if whole := [finding for finding in found if not finding.photos]:
+        return f"{whole[0].detail[0].upper()}{whole[0].detail[1:]}."
+    return f"{count(len(found), 'photo')} {'is' if len(found) == 1 else 'are'} {what}."
+
+
+def _unreadable(found: list[Finding]) -> str:
+    return f"{count(len(found), 'file')} cannot be read, first {listed([found[0].photos[0]])}."
+
+
+def _contradiction(found: list[Finding]) -> str:
+    pictures = count(len(found), "picture")
+    verb = "is" if len(found) == 1 else "are"
+    return f"{pictures} {verb} filed under more than one class, as {count(_photos(found), 'photo')}."
+
+
+def _leak(found: list[Finding]) -> str:
+    where = "pictures, bursts or groups stand" if len(found) > 1 else "picture, burst or group stands"
+    return (
+        f"{len(found)} {where} on both sides of the split, as {count(_photos(found), 'photo')}; "
+        "a test on them measures memory."
+    )
+
+
+def _label(found: list[Finding]) -> str:
+    if len(found) == 1:
+        return "1 photo looks like another class than its own; its label may be wrong."
+    return f"{count(len(found), 'photo')} look like another class than their own; some labels may be wrong."
+
+
+def _copy(found: list[Finding]) -> str:
+    verb = "is" if len(found) == 1 else "are"
+    return f"{count(len(found), 'picture')} {verb} there more than once, as {count(_photos(found), 'photo')}."
+
+
+def _burst(found: list[Finding]) -> str:
+    come = "comes" if len(found) == 1 else "come"
+    return (
+        f"{count(_photos(found), 'photo')} {come} from {count(len(found), 'burst')}, scenes taken right "
+        "after each other; each belongs on one side of a split."
+    )
+
+
+def _balance(found: list[Finding]) -> str:
+    names = listed([finding.labels[0] for finding in found], 5)
+    return f"{'A small class' if len(found) == 1 else 'Small classes'}: {names}; {found[0].detail}."
+
+
+_SENTENCES: Mapping[str, Callable[[list[Finding]], str]] = {
+    "unreadable": _unreadable,
+    "contradiction": _contradiction,
+    "leak": _leak,
+    "label": _label,
+    "copy": _copy,
+    "burst": _burst,
+    "outlier": lambda found: _of_all(found, "unlike all others"),
+    "balance": _balance,
+    "blank": lambda found: _of_all(found, "blank"),
+    "dark": lambda found: _of_all(found, "very dark"),
+    "blurred": lambda found: _of_all(found, "blurred"),
+    "tiny": lambda found: _of_all(found, "tiny"),
+    "shape": lambda found: _of_all(found, "very long or very tall"),
+}

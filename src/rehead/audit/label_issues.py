@@ -1,0 +1,277 @@
+"""Photos that look like another class than the one they are filed under.
+
+Confident learning (Northcutt, Jiang and Chuang 2021, "Confident learning: estimating uncertainty in
+dataset labels", JAIR 70): a photo's probabilities come from a head that did not see it. A class's
+threshold is the mean probability that photos filed under it have for it. A photo counts as of the
+most probable class whose threshold it reaches; where that is not its own, its label is in doubt.
+
+The head is ridge regression on the last two depths, in closed form: 10,000 photos take seconds, and
+wrong labels rank as high as with the head that `train` searches for minutes (benchmarks/audit.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.runtime import processors
+from ..data import Dataset
+from ..heads.mahalanobis import held_out_scores
+from ..heads.pca import Block
+from ..heads.ridge import ridge_path
+from ..heads.temperature import fit_temperature, softmax
+from .issues import Finding
+
+__all__ = [
+    "DEPTHS",
+    "Doubt",
+    "balance_findings",
+    "calibrated",
+    "doubtful_labels",
+    "held_out_probabilities",
+    "label_findings",
+    "label_quality",
+    "last_depths",
+    "outlier_findings",
+]
+
+
+DEPTHS = 2
+"""How many of the last depths are looked at; benchmarks/audit.py."""
+
+_STRENGTHS = tuple(10.0**step for step in (-4, -3.5, -3, -2.5, -2, -1.5, -1))
+# the best of 18 noisy label sets lay at 3e-5 to 1e-2; the two ends cost next to nothing
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A photo whose label is in doubt.
+
+    Parameters
+    ----------
+    row : int
+    suggested : int
+        The class that it looks like.
+    score : float
+        0 to 1, higher for more doubtful: 1 less `label_quality`.
+    """
+
+    row: int
+    suggested: int
+    score: float
+
+
+def last_depths(
+    X: NDArray[np.float32], blocks: Sequence[Block], depths: int = DEPTHS
+) -> tuple[NDArray[np.float32], list[Block]]:
+    """The columns of the last depths, a view, and the block of each in it."""
+    chosen = blocks[-depths:]
+    start = chosen[0].start
+    return X[:, start:], [slice(block.start - start, block.stop - start) for block in chosen]
+
+
+def held_out_probabilities(
+    z: NDArray[np.float32], y: NDArray[np.intp], fold: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Calibrated probabilities of each photo from folds that did not see it.
+
+    Parameters
+    ----------
+    z : float32 ndarray of shape (n, r)
+        Coordinates, as of `span_of`.
+    y : int ndarray of shape (n,)
+        Class of each photo, 0..K-1.
+    fold : int ndarray of shape (n,)
+        As of `datasets.folds`, with two folds or more.
+
+    Returns
+    -------
+    float64 ndarray of shape (n, K)
+        NaN where `fold` is -1.
+    """
+    import threadpoolctl
+
+    with threadpoolctl.threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(processors()) as pool:
+        path = ridge_path(z, y, fold, np.ones(len(y)), _STRENGTHS, photos=len(y), each_fold=pool.map)
+    logits = min(path.values(), key=lambda held: held.loss).logits
+    return calibrated(logits, y)
+
+
+def calibrated(logits: NDArray[np.float64], y: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Probabilities (n, K) of held-out logits (n, K), after one temperature; rows of NaN stay NaN."""
+    judged = ~np.isnan(logits[:, 0])
+    probabilities = np.full(logits.shape, np.nan)
+    temperature = fit_temperature(logits[judged], y[judged], smooth=True)
+    probabilities[judged] = softmax(logits[judged] / temperature)
+    return probabilities
+
+
+def label_quality(probabilities: NDArray[np.float64], y: NDArray[np.intp]) -> NDArray[np.float64]:
+    """How well each label fits its photo, 0 to 1: the "normalized margin" of confident learning.
+
+    (p_y - max_{k != y} p_k + 1) / 2, float64 (n,); NaN where the probabilities are.
+    """
+    rows = np.arange(len(y))
+    others = probabilities.copy()
+    others[rows, y] = -1
+    quality: NDArray[np.float64] = (probabilities[rows, y] - others.max(axis=1) + 1) / 2
+    return quality
+
+
+def doubtful_labels(probabilities: NDArray[np.float64], y: NDArray[np.intp]) -> list[Doubt]:
+    """The photos off the diagonal of the confident joint, most doubtful first.
+
+    Parameters
+    ----------
+    probabilities : float64 ndarray of shape (n, K)
+        Of photos that the head did not see; rows of NaN are left alone.
+    y : int ndarray of shape (n,)
+        Class that each photo is filed under, 0..K-1.
+    """
+    judged = np.flatnonzero(~np.isnan(probabilities[:, 0]))
+    p, given = probabilities[judged], y[judged]
+    threshold = np.full(p.shape[1], np.inf)  # a class that no judged photo has is never suggested
+    for k in np.unique(given):
+        threshold[k] = p[given == k, k].mean()
+    reached = np.where(p >= threshold, p, -1.0)
+    looks_like = reached.argmax(axis=1)
+    doubtful = (reached.max(axis=1) >= 0) & (looks_like != given)
+    score = 1 - label_quality(p, given)
+    order = np.flatnonzero(doubtful)[np.argsort(-score[doubtful], kind="stable")]
+    return [Doubt(int(judged[n]), int(looks_like[n]), float(score[n])) for n in order]
+
+
+_SMALL = 10  # pictures below which `train` warns too
+_RATIO = 9.0  # a larger class has more than that many times as many: "highly imbalanced" in Fernandez et al.
+# 2008, Fuzzy Sets and Systems 159, where it is the border between the two groups of data sets
+_TAIL = 0.1  # share of the scores, the highest, whose excess falls off exponentially (Pickands 1975, at its
+# simplest); the fences of a box plot take a skewed tail for strangers, 45 of 1,000 faces
+_BY_CHANCE = (
+    2.0  # photos beyond the limit if nothing is unusual: of 15 strangers among those faces 11 are found
+)
+# with 1 photo besides; at 0.5, 7 and 0, at 8, 15 and 4 (benchmarks/audit.py)
+_FEWEST = 20  # photos below which nothing can be said to be unusual
+_COORDINATES = 512  # of the span, that vary most: strangers rank as high as with all, in a third of the
+# time (benchmarks/audit.py)
+_NEAR = 256  # the same, where only the nearest photo is looked for
+
+
+def label_findings(
+    dataset: Dataset,
+    z: NDArray[np.float32],
+    groups: NDArray[np.intp],
+    probabilities: NDArray[np.float64],
+    target: NDArray[np.intp],
+) -> list[Finding]:
+    """Labels in doubt, each with the photos to compare it with.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        n readable photos.
+    z : float32 ndarray (n, r)
+        Coordinates of their features.
+    groups : intp ndarray (n,)
+        Photos of a group are not compared with each other.
+    probabilities : float64 ndarray (n, K)
+        From folds that did not see the photo; NaN where there are none.
+    target : intp ndarray (n,)
+        0..K-1, in the order of the dataset's classes.
+    """
+    near = _Nearest(z, groups)
+    classes = dataset.classes
+    rows = [np.flatnonzero(target == k) for k in range(len(classes))]
+    return [
+        _doubt(dataset.ids, classes, doubt, target[doubt.row], rows, near)
+        for doubt in doubtful_labels(probabilities, target)
+    ]
+
+
+def _doubt(
+    ids: Sequence[str],
+    classes: Sequence[str],
+    doubt: Doubt,
+    label: int,
+    rows: Sequence[NDArray[np.intp]],
+    near: _Nearest,
+) -> Finding:
+    own, suggested = classes[label], classes[doubt.suggested]
+    compared = (near.to(doubt.row, rows[k]) for k in (doubt.suggested, label))
+    return Finding(
+        "label",
+        (ids[doubt.row],),
+        f"filed under '{own}', looks like '{suggested}', score {doubt.score:.2f}",
+        doubt.score,
+        (own,),
+        suggested,
+        tuple(ids[row] for row in compared if row is not None),
+    )
+
+
+class _Nearest:
+    """Finds the photo nearest to another, by the cosine of their main coordinates."""
+
+    def __init__(self, z: NDArray[np.float32], groups: NDArray[np.intp]) -> None:
+        rows = z[:, :_NEAR]
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+        self._rows = rows / np.maximum(lengths, np.finfo(np.float32).tiny)
+        self._groups = groups
+
+    def to(self, row: int, among: NDArray[np.intp]) -> int | None:
+        """The nearest of the rows `among` that is of another group; None where there is none."""
+        others = among[self._groups[among] != self._groups[row]]
+        if not len(others):
+            return None
+        return int(others[(self._rows[others] @ self._rows[row]).argmax()])
+
+
+def outlier_findings(
+    dataset: Dataset, z: NDArray[np.float32], target: NDArray[np.intp], fold: NDArray[np.intp]
+) -> list[Finding]:
+    """Photos whose distance from all classes is far beyond the others'; arguments as of `label_findings`."""
+    if len(dataset) < _FEWEST or z.shape[1] < 2:
+        return []
+    main = np.ascontiguousarray(z[:, :_COORDINATES])
+    scores = held_out_scores(main, target, [slice(0, main.shape[1])], fold)
+    limit = _far_out(scores[~np.isnan(scores)])
+    rows = np.flatnonzero(np.nan_to_num(scores, nan=-np.inf) > limit)
+    found = []
+    for row in rows:
+        score = float(scores[row])
+        detail = f"outlier score {score:.2f}, where {limit:.2f} is far out"
+        found.append(Finding("outlier", (dataset.ids[row],), detail, score, (str(dataset.labels[row]),)))
+    return found
+
+
+def _far_out(scores: NDArray[np.floating]) -> float:
+    """The score that `_BY_CHANCE` photos would exceed if the tail went on as it begins."""
+    if not len(scores):
+        return np.inf
+    start = float(np.quantile(scores, 1 - _TAIL))
+    excess = scores[scores > start] - start
+    scale = (
+        float(np.median(excess)) / np.log(2) if len(excess) else 0.0
+    )  # the median: strangers do not move it
+    return start + scale * max(0.0, float(np.log(_TAIL * len(scores) / _BY_CHANCE)))
+
+
+def balance_findings(
+    dataset: Dataset, groups: NDArray[np.intp], readable: NDArray[np.bool_]
+) -> list[Finding]:
+    """Classes with few pictures, copies counted once, and classes far smaller than the largest."""
+    found = []
+    pictures = {
+        label: len(np.unique(groups[readable & (dataset.labels == label)])) for label in dataset.classes
+    }
+    most = max(pictures.values(), default=0)
+    for label, number in pictures.items():
+        if number >= _SMALL and most <= _RATIO * number:
+            continue
+        few = f"{number} different picture{'s' * (number != 1)}"
+        beside = f", the largest class has {most}" if most > _RATIO * number else ""
+        found.append(Finding("balance", (), few + beside, most / max(number, 1), (label,)))
+    return found

@@ -1,0 +1,205 @@
+"""The audit as one HTML file with pictures side by side: no script, no font, no network."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from .. import evaluation
+from ..core.atomic import write_text
+from ..core.runtime import processors
+from ..core.text import count
+from ..errors import ReheadError
+from ..images import thumbnail
+from .issues import KINDS, Audit, Finding, Kind
+
+__all__ = ["write_audit", "write_page"]
+
+_MOST_PICTURES = 60  # of each kind: 5 kB each, so that the file has 4 MB at the most
+_MOST_ABREAST = 6
+_MOST_ROWS = 100  # of findings without pictures
+_SIDE, _QUALITY = 140, 72  # px
+_PLAIN = frozenset(("unreadable", "balance"))  # kinds that have nothing to show
+_ALONE = frozenset(("outlier", "blank", "dark", "blurred", "tiny", "shape"))  # one photo each
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A photo of the page: what is said of it, its id, its class and its thumbnail in base64."""
+
+    said: str
+    name: str
+    label: str
+    data: str | None
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A finding on the page, with the number of its pictures that are not shown."""
+
+    finding: Finding
+    pictures: tuple[_Picture, ...]
+    more: int
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A kind of finding on the page, with the number of findings that are not shown."""
+
+    name: str
+    kind: Kind
+    cases: tuple[_Case, ...]
+    more: int
+    alone: bool
+
+
+def write_audit(audit: Audit, folder: str | os.PathLike[str], *, command: Sequence[str] = ()) -> list[Path]:
+    """Write audit.json and audit.html into a folder, each whole or not at all; return their paths.
+
+    Raises
+    ------
+    OutputError
+        Where they cannot be written.
+    """
+    made = {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": list(command),
+    }
+    places = [Path(folder) / "audit.json", Path(folder) / "audit.html"]
+    text = json.dumps({**made, **audit.to_dict()}, indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(places[0], text + "\n")
+    write_page(audit, places[1], run=made)
+    return places
+
+
+def write_page(
+    audit: Audit, path: str | os.PathLike[str], *, title: str = "", run: Mapping[str, Any] | None = None
+) -> None:
+    """Write the page, whole or not at all.
+
+    Parameters
+    ----------
+    audit : Audit
+    path : path
+        Of the HTML file.
+    title : str
+        By default the name of the photos' folder.
+    run : mapping, optional
+        "date" and "command", both optional.
+
+    Raises
+    ------
+    OutputError
+        Where the file cannot be written.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+    )
+    environment.filters.update(count=count, quoted=_curly)
+    here = files(__package__)
+    html = environment.from_string(here.joinpath("audit.html.j2").read_text("utf-8")).render(
+        css=files(evaluation).joinpath("report.css").read_text("utf-8")
+        + here.joinpath("audit.css").read_text("utf-8"),
+        title=title or audit.dataset.root.resolve().name or "photos",
+        audit=audit,
+        summary=audit.summary(),
+        facts=_facts(audit),
+        parts=_parts(audit),
+        run=run or {},
+    )
+    write_text(path, html)
+
+
+def _curly(text: str) -> str:
+    """Set names in curly quotes: the findings' sentences are plain text for terminals."""
+    return re.sub(r"(?<!\w)'(.+?)'(?!\w)", "‘\\1’", text)
+
+
+def _facts(audit: Audit) -> dict[str, int]:
+    dataset = audit.dataset
+    concerned = {photo for finding in audit.findings for photo in finding.photos}
+    return {
+        "Photos": len(dataset),
+        "Classes": len(dataset.classes),
+        "Findings": len(audit.findings),
+        "Photos concerned": len(concerned),
+        "Better left out": len(audit.left_out),
+    }
+
+
+def _parts(audit: Audit) -> list[_Part]:
+    shown = {kind: _shown(kind, audit.of(kind)) for kind in audit.counts}
+    names = {
+        name
+        for kind, findings in shown.items()
+        if kind not in _PLAIN
+        for finding in findings
+        for name in (*finding.photos[:_MOST_ABREAST], *finding.beside)
+    }
+    pictures = _thumbnails(audit, sorted(names))
+    row = {name: n for n, name in enumerate(audit.dataset.ids)}
+    labels = audit.dataset.labels.tolist()
+
+    def picture(name: str, said: str = "") -> _Picture:
+        return _Picture(said, name, labels[row[name]], pictures.get(name))
+
+    def case(finding: Finding) -> _Case:
+        if finding.kind in _PLAIN:
+            return _Case(finding, (), 0)
+        asked = finding.photos[:_MOST_ABREAST]
+        beside = zip((f"nearest ‘{finding.suggested}’", "nearest of its own"), finding.beside, strict=False)
+        own = [picture(name) for name in asked]
+        return _Case(
+            finding,
+            (*own, *(picture(name, said) for said, name in beside)),
+            len(finding.photos) - len(asked),
+        )
+
+    return [
+        _Part(
+            kind,
+            KINDS[kind],
+            tuple(case(finding) for finding in findings),
+            audit.counts[kind] - len(findings),
+            kind in _ALONE,
+        )
+        for kind, findings in shown.items()
+    ]
+
+
+def _shown(kind: str, findings: Sequence[Finding]) -> list[Finding]:
+    """The first findings, as many as there is room for."""
+    if kind in _PLAIN:
+        return list(findings[:_MOST_ROWS])
+    room, taken = _MOST_PICTURES, []
+    for finding in findings:
+        room -= len(finding.photos[:_MOST_ABREAST]) + len(finding.beside)
+        if room < 0:
+            break
+        taken.append(finding)
+    return taken
+
+
+def _thumbnails(audit: Audit, names: Sequence[str]) -> dict[str, str | None]:
+    """Thumbnails in base64 by id; None for photos that can no longer be read."""
+    path = dict(zip(audit.dataset.ids, audit.dataset.paths, strict=True))
+
+    def made(name: str) -> str | None:
+        try:
+            return base64.b64encode(thumbnail(path[name], _SIDE, quality=_QUALITY)).decode("ascii")
+        except (ReheadError, OSError):
+            return None
+
+    with ThreadPoolExecutor(processors()) as pool:
+        return dict(zip(names, pool.map(made, names), strict=True))

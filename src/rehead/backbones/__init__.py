@@ -1,0 +1,1 @@
+"""Pretrained networks: their weights, their graphs, and the features of photos."""

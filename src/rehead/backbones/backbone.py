@@ -1,0 +1,241 @@
+"""Backbones: a pretrained network without its classifier, as pixels in and features out.
+
+A backbone is known by name (`weights.names()`) or is any ONNX file with a record of its
+preprocessing beside it (`net.onnx` and `net.json`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import Any
+
+from ..core.cache import kept_graph
+from ..core.model_file import ModelFile, read_model_file
+from ..errors import DataError, ModelFileError, NotAModelFileError, UnknownNameError, WeightsError
+from ..images import PreprocessSpec
+from . import graphs
+from .graphs import inspect
+from .weights import locate, registry
+from .weights.spec import WeightSpec
+
+__all__ = ["Backbone", "Tap", "load_backbone"]
+
+_GRAPH_VERSION = 1  # raised when `graphs` builds another graph from the same weights
+
+
+@dataclass(frozen=True)
+class Tap:
+    """A depth that features are taken from: the name of its map, and its channels."""
+
+    name: str
+    width: int
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network and all that its features depend on.
+
+    Parameters
+    ----------
+    name : str
+        Registered name, or the file's name.
+    preprocess : PreprocessSpec
+        How photos become `image`.
+    taps : tuple of Tap
+        Depths, first to last.
+    weights : mapping
+        Name, sha256 and licences of the weights, as they go into the model file.
+    trunk : bytes
+        Serialised ONNX: `image` uint8 (N, S, S, 3) RGB to a float32 output for each tap.
+    """
+
+    name: str
+    preprocess: PreprocessSpec
+    taps: tuple[Tap, ...]
+    weights: Mapping[str, Any]
+    trunk: bytes = field(repr=False)
+
+    @property
+    def blocks(self) -> list[slice]:
+        """Columns of each tap in the features of all taps side by side."""
+        ends = accumulate((tap.width for tap in self.taps), initial=0)
+        return [slice(start, stop) for start, stop in pairwise(ends)]
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """What a row of features depends on besides the photo and its view; the cache's key."""
+        return {
+            "graph": _GRAPH_VERSION,
+            "preprocess": self.preprocess.to_dict(),
+            "taps": [tap.name for tap in self.taps],
+            "weights": self.weights["sha256"],
+        }
+
+    def features_graph(self) -> bytes:
+        """Serialised ONNX: `image` to `features`, float32 (N, D), all taps pooled, side by side."""
+        import onnx
+
+        model = graphs.pooled_taps(onnx.load_from_string(self.trunk), [tap.name for tap in self.taps])
+        serialised: bytes = model.SerializeToString(deterministic=True)
+        return serialised
+
+
+def load_backbone(
+    name: str | os.PathLike[str],
+    *,
+    preprocess: PreprocessSpec | str | os.PathLike[str] | None = None,
+    weights: str | os.PathLike[str] | None = None,
+) -> Backbone:
+    """Make a backbone ready.
+
+    Parameters
+    ----------
+    name : str or path
+        A registered name such as "efficientnet_lite0", an ONNX file, or a model file, whose head is left out.
+    preprocess : PreprocessSpec or path, optional
+        Instead of the registered record; for an ONNX file, instead of the JSON file of its name. A model
+        file has its own.
+    weights : path, optional
+        Take the registered weights from this file.
+
+    Returns
+    -------
+    Backbone
+
+    Raises
+    ------
+    UnknownNameError, WeightsError, ModelFileError, DataError
+    """
+    if isinstance(preprocess, str | os.PathLike):
+        preprocess = read_preprocess(preprocess)
+    if os.fspath(name).lower().endswith(".onnx"):
+        return _from_file(Path(name), preprocess)
+    spec = registry.get(os.fspath(name))
+    if spec.needs_torch:
+        raise DataError(
+            f"{spec.name} is built by torch: pip install 'rehead[torch]', then `rehead train --backbone "
+            f"{spec.name}` or rehead.finetune.FineTuned; the core runs {', '.join(registry.names())}"
+        )
+    preprocess = preprocess or spec.preprocess
+    trunk = _built(spec, preprocess, locate.locate(spec, file=weights))
+    licences = {"code": spec.code_licence, "weights": spec.weights_licence, "data": spec.data_licence}
+    record = {"name": spec.name, "sha256": spec.sha256, "licences": licences}
+    return _backbone(spec.name, preprocess, record, trunk)
+
+
+def read_preprocess(path: str | os.PathLike[str]) -> PreprocessSpec:
+    """Read a record of preprocessing from a JSON file; DataError names what is wrong in it."""
+    try:
+        record = json.loads(Path(path).read_text("utf-8"))
+    except OSError as error:
+        raise DataError(f"{os.fspath(path)}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise DataError(f"{os.fspath(path)}: not JSON ({error})") from error
+    try:
+        return PreprocessSpec.from_dict(record)
+    except (DataError, UnknownNameError) as error:
+        raise DataError(f"{os.fspath(path)}: {error}") from error
+
+
+def _backbone(name: str, preprocess: PreprocessSpec, weights: Mapping[str, Any], trunk: bytes) -> Backbone:
+    import onnx
+
+    outputs = onnx.load_from_string(trunk).graph.output
+    taps = tuple(Tap(o.name, o.type.tensor_type.shape.dim[1].dim_value) for o in outputs)
+    return Backbone(name, preprocess, taps, weights, trunk)
+
+
+def _built(spec: WeightSpec, preprocess: PreprocessSpec, path: Path) -> bytes:
+    """Trunk of registered weights, built once and kept in the cache."""
+    record = {
+        "graph": _GRAPH_VERSION,
+        "architecture": spec.architecture,
+        "weights": spec.sha256,
+        "preprocess": preprocess.to_dict(),
+    }
+
+    def build() -> bytes:
+        from .weights.torch_checkpoint import read_state_dict
+
+        model = graphs.build_trunk(spec.architecture, read_state_dict(path), preprocess)
+        return bytes(model.SerializeToString(deterministic=True))
+
+    return kept_graph(record, build)
+
+
+def _from_file(path: Path, preprocess: PreprocessSpec | None) -> Backbone:
+    """A model file, or a user's own network."""
+    try:
+        file = read_model_file(path)
+    except NotAModelFileError:
+        return _from_onnx(path, preprocess)
+    except ModelFileError as error:
+        if path.is_file():
+            raise
+        raise WeightsError(f"{path}: cannot be read (No such file or directory)") from error
+    if preprocess is not None:
+        raise DataError(
+            f"{path}: a model file brings its own record of preprocessing; leave out --preprocess"
+        )
+    return _from_model_file(file)
+
+
+def _from_onnx(path: Path, preprocess: PreprocessSpec | None) -> Backbone:
+    """A user's own network: every output becomes a tap, maps and vectors alike."""
+    import onnx
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error
+    if preprocess is None:
+        record = path.with_suffix(".json")
+        if not record.is_file():
+            raise DataError(
+                f"{path}: how photos are prepared for this network is not known; give --preprocess or write "
+                f"{record.name} beside it, such as "
+                '{"size": 224, "mean": [123.7, 116.3, 103.5], "std": [58.4, 57.1, 57.4]}'
+            )
+        preprocess = read_preprocess(record)
+    try:
+        model = onnx.load_from_string(data)
+        onnx.checker.check_model(model)
+    except Exception as error:  # protobuf and the checker raise what they like
+        raise WeightsError(f"{path}: not a valid ONNX file ({str(error).splitlines()[0]})") from error
+    trunk = graphs.wrap(model, preprocess, str(path)).SerializeToString(deterministic=True)
+    record_ = {
+        "name": path.name,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "licences": {"code": "not stated", "weights": "not stated", "data": "not stated"},
+    }
+    return _backbone(path.stem, preprocess, record_, trunk)
+
+
+def _from_model_file(file: ModelFile) -> Backbone:
+    """The network inside a model file, without its head; its features are those the head was fitted on."""
+    import onnx
+    import onnx.shape_inference
+    import onnx.utils
+
+    model = onnx.shape_inference.infer_shapes(onnx.load_from_string(file.graph))
+    names = list(file.manifest["depths"])
+    tensors = inspect.taps_of(model)
+    if len(names) != len(tensors):
+        raise NotAModelFileError(
+            f"{file.path}: {len(tensors)} depths in its graph, {len(names)} in its manifest; train it again"
+        )
+    trunk = onnx.utils.Extractor(model).extract_model(["image"], tensors)
+    del trunk.metadata_props[:]
+    for name, output in zip(names, trunk.graph.output, strict=True):
+        trunk.graph.node.append(onnx.helper.make_node("Identity", [output.name], [name]))
+        output.name = name
+    weights = dict(file.manifest["backbone"])
+    name = weights.pop("name")
+    preprocess = PreprocessSpec.from_dict(file.manifest["preprocess"])
+    return _backbone(name, preprocess, weights, trunk.SerializeToString(deterministic=True))

@@ -1,0 +1,260 @@
+"""Features of many photos: decode, run the network, keep what was computed.
+
+Each processor takes a few photos at a time, decodes them and runs the network on one thread: the
+decoding of one overlaps the network of another, and a photo at a time keeps the activations in the
+processor's own cache, which is faster than larger batches (benchmarks/extraction.py). Only rows
+of features are kept, so memory does not grow with the size of the photos.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.cache import RowCache
+from ..core.progress import Progress
+from ..core.runtime import give_back_memory, open_session, processors
+from ..data import near_duplicates, perceptual_hash
+from ..data.bursts import burst_groups, clocks
+from ..data.dataset import Dataset
+from ..errors import ImageError, OutputError
+from ..images import load_image, read_bytes
+from .backbone import Backbone
+
+__all__ = ["Features", "duplicate_groups", "extract", "photo_groups"]
+
+_PHOTOS = 8  # photos a worker takes at a time: of 4, 8 and 16 the best compromise between the processor's
+# cache, which likes to do one thing for long, and evenly spread work (benchmarks/extraction.py)
+_SHARD = 256  # rows kept at a time, about a second's work: what a killed run may lose
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of photos, one row a photo, in the order asked for.
+
+    Parameters
+    ----------
+    plain : float32 ndarray (n, D)
+        All taps pooled, side by side. Rows of unreadable photos are NaN.
+    mirrored : float32 ndarray (n, D) or None
+        Of the photo mirrored left to right, where asked for.
+    digests : tuple of str
+        Sha256 of each file, "" where it could not be read.
+    hashes : uint64 ndarray (n,)
+        Perceptual hash of each photo.
+    errors : tuple of (int, ImageError)
+        Row and reason of each unreadable photo.
+    computed : int
+        Rows that were not in the cache.
+    """
+
+    plain: NDArray[np.float32]
+    mirrored: NDArray[np.float32] | None
+    digests: tuple[str, ...]
+    hashes: NDArray[np.uint64]
+    errors: tuple[tuple[int, ImageError], ...]
+    computed: int
+
+    @property
+    def readable(self) -> NDArray[np.bool_]:
+        """Which rows hold features, bool (n,)."""
+        ok = np.ones(len(self.digests), dtype=bool)
+        ok[[row for row, _ in self.errors]] = False
+        return ok
+
+
+def _views(image: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+    """The photo (S, S, 3), and its mirror image."""
+    yield image
+    yield np.ascontiguousarray(image[:, ::-1])
+
+
+def _digest(path: Path) -> str | ImageError:
+    try:
+        return hashlib.sha256(read_bytes(path)).hexdigest()
+    except ImageError as error:
+        return error
+
+
+def extract(
+    paths: Sequence[str | PathLike[str]],
+    backbone: Backbone,
+    *,
+    mirror: bool = False,
+    cache: bool = True,
+    cache_root: Path | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Features:
+    """Features of photos.
+
+    Parameters
+    ----------
+    paths : sequence of path
+    backbone : Backbone
+    mirror : bool
+        Whether to take the mirrored photos' features too.
+    cache : bool
+        Whether to look in the cache, and to keep there what is computed.
+    cache_root : Path, optional
+    threads : int, optional
+        All processors by default.
+    progress : callable, optional
+        Called from this thread as `progress(done, total)`, first with what the cache holds.
+
+    Returns
+    -------
+    Features
+        Unreadable photos are listed in it; none is dropped.
+    """
+    files = [Path(path) for path in paths]
+    views = 2 if mirror else 1
+    width = sum(tap.width for tap in backbone.taps)
+    row = np.dtype([("hash", "<u8"), ("features", "<f4", (width,))])
+    stores = [
+        RowCache({**backbone.context, "view": view}, row, cache_root)
+        for view in ("plain", "mirrored")[:views]
+        if cache
+    ]
+    with ThreadPoolExecutor(threads or processors()) as pool:
+        digests = list(pool.map(_digest, files, chunksize=32))
+        errors = {n: error for n, error in enumerate(digests) if isinstance(error, ImageError)}
+        keys = ["" if isinstance(digest, ImageError) else digest for digest in digests]
+        rows = [np.empty(len(files), row) for _ in range(views)]
+        for view in rows:
+            view["features"] = np.nan
+            view["hash"] = 0
+        found = [store.fetch(keys, view) for store, view in zip(stores, rows, strict=False)]
+        missing = [~known for known in found] or [np.ones(len(files), dtype=bool)] * views
+        todo = [n for n in np.flatnonzero(np.logical_or.reduce(missing)).tolist() if n not in errors]
+        job = _Job(files, backbone, rows, missing, stores, keys)
+        errors |= job.run(todo, pool, progress)
+    if todo:
+        del job
+        give_back_memory()
+    return Features(
+        rows[0]["features"],
+        rows[1]["features"] if mirror else None,
+        tuple(keys),
+        rows[0]["hash"].copy(),
+        tuple(sorted(errors.items())),
+        len(todo),
+    )
+
+
+@dataclass
+class _Job:
+    files: list[Path]
+    backbone: Backbone
+    rows: list[NDArray[Any]]
+    missing: list[NDArray[np.bool_]]
+    stores: list[RowCache]
+    keys: list[str]
+
+    def run(
+        self, todo: list[int], pool: ThreadPoolExecutor, progress: Progress | None
+    ) -> dict[int, ImageError]:
+        """Compute the rows `todo`; the photos that turn out unreadable."""
+        if not todo:
+            return {}
+        self.session = open_session(self.backbone.features_graph(), threads=1)
+        errors: dict[int, ImageError] = {}
+        fresh: list[int] = []
+        try:
+            told = len(self.files) - len(todo)
+            if progress:
+                progress(told, len(self.files))
+            for done, failed in _in_order(pool, self._chunk, _chunks(todo)):
+                fresh += done
+                errors |= failed
+                told += len(done) + len(failed)
+                if progress:
+                    progress(told, len(self.files))
+                if len(fresh) >= _SHARD:
+                    self._keep(fresh)
+        finally:
+            self._keep(fresh)
+        return errors
+
+    def _chunk(self, photos: list[int]) -> tuple[list[int], dict[int, ImageError]]:
+        images, failed = {}, {}
+        for n in photos:  # decoded before the network runs: each then keeps the processor's cache to itself
+            try:
+                images[n] = load_image(self.files[n], self.backbone.preprocess)
+            except ImageError as error:
+                failed[n] = error
+        for n, image in images.items():
+            code = perceptual_hash(image)
+            for rows, missing, pixels in zip(self.rows, self.missing, _views(image), strict=False):
+                if missing[n]:
+                    rows["features"][n] = self.session.run(None, {"image": pixels[None]})[0][0]
+                    rows["hash"][n] = code
+        return list(images), failed
+
+    def _keep(self, fresh: list[int]) -> None:
+        """Put fresh rows into the cache; a disk that is full only means that they are computed again."""
+        for store, rows, missing in zip(self.stores, self.rows, self.missing, strict=False):
+            new = [n for n in fresh if missing[n]]
+            try:
+                store.put([self.keys[n] for n in new], rows[new])
+            except OutputError:
+                self.stores = []
+                break
+        fresh.clear()
+
+
+def _chunks(todo: list[int]) -> list[list[int]]:
+    """Some photos at a time, and single ones at the end, so that all processors finish together."""
+    whole = max(0, len(todo) // _PHOTOS - processors()) * _PHOTOS
+    return [todo[i : i + _PHOTOS] for i in range(0, whole, _PHOTOS)] + [[n] for n in todo[whole:]]
+
+
+def _in_order(pool: ThreadPoolExecutor, work: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:
+    """Like `pool.map`, but with only a few items under way, so that Ctrl-C is quick and memory flat."""
+    pending = iter(items)
+    running = [pool.submit(work, item) for item in islice(pending, 4 * processors())]
+    try:
+        while running:
+            result = running.pop(0).result()
+            running += [pool.submit(work, item) for item in islice(pending, 1)]
+            yield result
+    finally:
+        for future in running:
+            future.cancel()
+
+
+def duplicate_groups(features: Features, network: Backbone) -> NDArray[np.intp]:
+    """Group number of each photo, (n,): copies and near-copies of one picture share one."""
+    last = network.blocks[-1]
+    rows = features.readable
+    groups = np.arange(len(rows)) + len(rows)
+    groups[rows] = near_duplicates(
+        [digest for digest, ok in zip(features.digests, rows, strict=True) if ok],
+        features.hashes[rows],
+        features.plain[:, last][rows],
+    )
+    return groups
+
+
+def photo_groups(
+    dataset: Dataset, features: Features, network: Backbone, *, threads: int | None = None
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Near-duplicates and bursts among a dataset's photos, as their features by `network` show them.
+
+    Returns
+    -------
+    copies, bursts : intp ndarray (n,)
+        As of `duplicate_groups` and `data.bursts.burst_groups`.
+    """
+    last = features.plain[:, network.blocks[-1]]
+    bursts = burst_groups(dataset, last, *clocks(dataset.paths, threads=threads))
+    return duplicate_groups(features, network), bursts

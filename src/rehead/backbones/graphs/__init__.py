@@ -1,0 +1,208 @@
+"""Networks as ONNX graphs: uint8 pixels in, maps and pooled features out, normalisation inside.
+
+onnx and spox are imported only when a graph is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import WeightsError
+from ...images import PreprocessSpec
+
+__all__ = ["ARCHITECTURES", "build_trunk", "count_parameters", "linear_model", "pooled_taps", "wrap"]
+
+ARCHITECTURES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "mobilenet_v2")
+"""Networks that can be built from a state dict without torch."""
+
+
+class OutlierArrays(Protocol):
+    """What the outlier score is computed from, as `heads.outlier.RelativeDistance` says."""
+
+    @property
+    def mean(self) -> NDArray[np.float32]: ...
+    @property
+    def scale(self) -> NDArray[np.float32]: ...
+    @property
+    def basis(self) -> NDArray[np.float32]: ...
+    @property
+    def within(self) -> NDArray[np.float32]: ...
+    @property
+    def total(self) -> NDArray[np.float32]: ...
+    @property
+    def centres(self) -> NDArray[np.float32]: ...
+    @property
+    def outside(self) -> float: ...
+
+
+def build_trunk(architecture: str, arrays: Mapping[str, NDArray[Any]], preprocess: PreprocessSpec) -> Any:
+    """Build a network, without its classifier, as an ONNX model.
+
+    Parameters
+    ----------
+    architecture : str
+        One of `ARCHITECTURES`.
+    arrays : mapping of str to ndarray
+        Its state dict, as `weights.torchfile.read_state_dict` gives it.
+    preprocess : PreprocessSpec
+        Side of the input and normalisation.
+
+    Returns
+    -------
+    onnx.ModelProto
+        Input `image`, uint8 (N, S, S, 3) RGB. Outputs, all float32: the map of every tap by its name,
+        (N, C, h, w), in the order of the network.
+
+    Raises
+    ------
+    WeightsError
+        Where the state dict is of another network.
+    """
+    import spox
+
+    from . import efficientnet_lite, mobilenet_v2
+    from .ops import State, image_input, normalised
+
+    image = image_input(preprocess.size)
+    state = State(arrays, architecture)
+    x = normalised(image, preprocess)
+    if architecture == "mobilenet_v2":
+        taps = mobilenet_v2.trunk(x, state)
+    else:
+        taps = efficientnet_lite.trunk(x, state, architecture)
+    return spox.build({"image": image}, taps)
+
+
+def wrap(model: Any, preprocess: PreprocessSpec, name: str, *, prewhitened: bool = False) -> Any:
+    """A user's ONNX model with `image` uint8 (N, S, S, 3) RGB as its input and the preprocessing inside.
+
+    With `prewhitened` every photo is brought to mean 0 and standard deviation 1 by its own pixels.
+    Outputs that are float maps (N, C, h, w) or vectors (N, C) stay, under their own names. Raises
+    WeightsError, naming `name`, where the model does not take one float image or has no such output.
+    """
+    import onnx.shape_inference
+    import onnx.version_converter
+    import spox
+
+    from .ops import OPSET, image_input, normalised, whitened
+
+    versions = {i.domain: i.version for i in model.opset_import}
+    if (version := versions.get("", OPSET)) < OPSET:
+        try:
+            model = onnx.version_converter.convert_version(model, OPSET)
+        except Exception as error:  # the converter raises what it likes
+            raise WeightsError(
+                f"{name}: written with opset {version}, which cannot be brought up to {OPSET} "
+                f"({str(error).splitlines()[0]}); export it again with opset {OPSET} or later"
+            ) from error
+    _image_input_of(model, preprocess, name).type.tensor_type.shape.dim[0].dim_param = "N"
+    for output in model.graph.output:
+        if output.type.tensor_type.shape.dim:
+            output.type.tensor_type.shape.dim[0].dim_param = "N"
+    model = onnx.shape_inference.infer_shapes(model)
+    image = image_input(preprocess.size)
+    x = whitened(image, preprocess) if prewhitened else normalised(image, preprocess)
+    outputs = spox.inline(model)(x)
+    shapes = {
+        o.name: [d.dim_value for d in o.type.tensor_type.shape.dim]
+        for o in model.graph.output
+        if o.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    }
+    taps = {n: outputs[n] for n, s in shapes.items() if len(s) in (2, 4) and s[1] > 0}
+    if not taps:
+        raise WeightsError(
+            f"{name}: expected an output of float vectors [N, C] or maps [N, C, h, w], "
+            f"found {shapes or 'none'}"
+        )
+    return spox.build({"image": image}, taps)
+
+
+def _image_input_of(model: Any, preprocess: PreprocessSpec, name: str) -> Any:
+    """The one input of a user's model; WeightsError where it is not a float image of the record's size."""
+    import onnx
+
+    given = {i.name for i in model.graph.initializer}
+    inputs = [i for i in model.graph.input if i.name not in given]
+    kinds = [i.type.tensor_type.elem_type for i in inputs]
+    fits = kinds == [onnx.TensorProto.FLOAT]
+    shape = [d.dim_value for d in inputs[0].type.tensor_type.shape.dim] if fits else []
+    size = preprocess.size
+    wanted = [3, size, size] if preprocess.layout == "NCHW" else [size, size, 3]
+    if len(shape) != 4 or any(have not in (0, want) for have, want in zip(shape[1:], wanted, strict=True)):
+        found = "; ".join(
+            f"{i.name} {onnx.TensorProto.DataType.Name(kind).lower()} "
+            f"{[d.dim_value or '?' for d in i.type.tensor_type.shape.dim]}"
+            for i, kind in zip(inputs, kinds, strict=True)
+        )
+        raise WeightsError(
+            f"{name}: expected one float input of shape [N, {', '.join(map(str, wanted))}], found {found}"
+        )
+    return inputs[0]
+
+
+def pooled_taps(trunk: Any, taps: Sequence[str]) -> Any:
+    """`image` to `features`, float32 (N, D): the taps' maps averaged over their pixels, side by side."""
+    import spox
+
+    from .ops import features_of
+
+    image, features = features_of(trunk, taps)
+    return spox.build({"image": image}, {"features": features})
+
+
+def linear_model(
+    trunk: Any,
+    taps: Sequence[str],
+    *,
+    first: int,
+    weight: NDArray[np.float32],
+    bias: NDArray[np.float32],
+    outlier: OutlierArrays,
+) -> Any:
+    """The whole classifier: `image` to `probabilities`, `features` and `outlier_score`.
+
+    With features x (N, D), logits are x[:, first:] @ weight + bias; the outlier score is that of
+    `heads.outlier.RelativeDistance`.
+    """
+    import spox
+    import spox.opset.ai.onnx.v17 as op
+
+    from .ops import features_of
+
+    image, x = features_of(trunk, taps)
+    used = op.slice(x, op.const([first]), op.const([np.iinfo(np.int64).max]), op.const([1])) if first else x
+    probabilities = op.softmax(op.add(op.matmul(used, op.const(weight)), op.const(bias)), axis=1)
+
+    def square(v: Any) -> Any:
+        return op.reduce_sum(op.mul(v, v), op.const([1]), keepdims=0)
+
+    z = op.mul(op.sub(x, op.const(outlier.mean)), op.const(outlier.scale))
+    u = op.matmul(z, op.const(outlier.basis))
+    v = op.matmul(u, op.const(outlier.within))
+    norms = op.const((outlier.centres**2).sum(axis=1))
+    apart = op.sub(norms, op.matmul(v, op.const(2 * outlier.centres.T)))
+    near = op.add(square(v), op.reduce_min(apart, axes=[1], keepdims=0))
+    rest = op.mul(op.sub(square(z), square(u)), op.const(np.float32(outlier.outside)))
+    score = op.add(op.sub(near, square(op.matmul(u, op.const(outlier.total)))), rest)
+    return spox.build(
+        {"image": image}, {"probabilities": probabilities, "features": x, "outlier_score": score}
+    )
+
+
+def count_parameters(graph: bytes) -> int:
+    """How many numbers a serialised ONNX model has learned: weights and biases, batch norm folded into them.
+
+    Tensors of up to three numbers are not counted: mean and deviation of three colours, limits, axes.
+    """
+    import onnx
+
+    model = onnx.load_from_string(graph)
+    tensors = list(model.graph.initializer)
+    tensors += [a.t for node in model.graph.node if node.op_type == "Constant" for a in node.attribute]
+    floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
+    sizes = [int(np.prod(t.dims, dtype=np.int64)) for t in tensors if t.data_type in floats]
+    return sum(size for size in sizes if size > 3)

@@ -1,0 +1,264 @@
+"""How a network's answer follows from averaged maps (class activation maps, Zhou et al. 2016).
+
+Where a network averages its last maps over their pixels and only linear steps follow, the answer is
+linear in every pixel of those maps: with maps m (P pixels, C), mean_p(m) @ A + b = mean_p(m @ A) + b.
+`linear_in_maps` finds m, A and b by walking the graph from its answer back to the averages; it knows
+nothing of who wrote the graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import DataError
+
+__all__ = ["LinearInMaps", "NotLinearError", "Piece", "added", "linear_in_maps", "shares"]
+
+_SAME = ("Identity", "Dropout", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Cast")
+
+
+class NotLinearError(DataError):
+    """The answer is not linear in any maps; `str` says what is in the way."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Maps that are averaged, and what one unit of each channel's average adds to each class.
+
+    Parameters
+    ----------
+    tensor : str
+        Name of the maps in the graph.
+    channels_last : bool
+        (N, h, w, C) instead of (N, C, h, w).
+    weight : float64 ndarray (C, K)
+    """
+
+    tensor: str
+    channels_last: bool
+    weight: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LinearInMaps:
+    """logits = bias + sum over pieces of mean over pixels of maps @ weight.
+
+    Parameters
+    ----------
+    pieces : tuple of Piece
+        One for each depth that is used, first to last.
+    bias : float64 ndarray (K,)
+    """
+
+    pieces: tuple[Piece, ...]
+    bias: NDArray[np.float64]
+
+
+def linear_in_maps(model: Any, answer: str = "probabilities") -> LinearInMaps:
+    """How an answer (N, K) follows from averaged maps.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+    answer : str
+        The output: logits, or probabilities whose softmax is left out.
+
+    Raises
+    ------
+    NotLinearError
+        Something else than linear steps stands between the averages and the answer.
+    """
+    walk = _Walk(model)
+    tensor = walk.origin(answer)
+    node = walk.maker.get(tensor)
+    if node is not None and node.op_type == "Softmax":
+        tensor = node.input[0]
+    classes = walk.width(tensor)
+    if not classes:
+        raise NotLinearError(f"the graph does not say how many numbers {answer} has")
+    walk.back(tensor, np.eye(classes))
+    return LinearInMaps(tuple(reversed(walk.pieces)), np.asarray(walk.bias, np.float64) + np.zeros(classes))
+
+
+@dataclass
+class _Walk:
+    """From an answer back to averaged maps: y = x @ A + bias, x ever earlier."""
+
+    model: Any
+    pieces: list[Piece] = field(default_factory=list)
+    bias: Any = 0.0
+
+    def __post_init__(self) -> None:
+        import onnx.shape_inference
+
+        self.graph = onnx.shape_inference.infer_shapes(self.model).graph
+        self.maker = {name: node for node in self.graph.node for name in node.output}
+        self.given = {array.name: array for array in self.graph.initializer}
+        values = (*self.graph.value_info, *self.graph.output)
+        self.shapes = {v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim) for v in values}
+
+    def origin(self, tensor: str) -> str:
+        """The tensor that an output is a mere name for."""
+        while (node := self.maker.get(tensor)) is not None and node.op_type == "Identity":
+            tensor = node.input[0]
+        return tensor
+
+    def width(self, tensor: str) -> int:
+        """Numbers a row of (N, D) or (N, D, 1, 1); 0 where the graph leaves it open."""
+        shape = self.shapes.get(tensor, ())
+        return int(np.prod(shape[1:])) if len(shape) >= 2 else 0
+
+    def constant(self, tensor: str) -> NDArray[Any] | None:
+        """Value of a tensor that is part of the graph; None of one that is computed."""
+        import onnx.numpy_helper
+
+        if tensor in self.given:
+            return np.asarray(onnx.numpy_helper.to_array(self.given[tensor]))
+        node = self.maker.get(tensor)
+        if node is None or node.op_type not in ("Constant", "Identity"):
+            return None
+        if node.op_type == "Identity":
+            return self.constant(node.input[0])
+        values = [a for a in node.attribute if a.name == "value"]
+        return np.asarray(onnx.numpy_helper.to_array(values[0].t)) if values else None
+
+    def back(self, tensor: str, A: NDArray[np.float64]) -> None:
+        """Add what `tensor` (N, D) @ A consists of to `pieces` and `bias`."""
+        while True:
+            node: Any = self.maker.get(tensor)
+            kind = node.op_type if node is not None else ""
+            if self._is_average(node):
+                return self._average(node, A)
+            if kind in _SAME:
+                tensor = node.input[0]
+            elif kind == "Concat":
+                return self._concat(node, A)
+            elif kind == "Slice":
+                tensor, A = self._slice(node, A)
+            elif kind in ("Gemm", "MatMul"):
+                tensor, A = self._matrix(node, A)
+            elif kind in ("Add", "Sub", "Mul", "Div"):
+                tensor, A = self._elementwise(node, A)
+            else:
+                raise self._stopped(node)
+
+    def _stopped(self, node: Any) -> NotLinearError:
+        what = f"a step {node.op_type!r}" if node is not None else "its input"
+        return NotLinearError(f"{what} stands where averaged maps were expected")
+
+    def _is_average(self, node: Any) -> bool:
+        match node.op_type if node is not None else "":
+            case "GlobalAveragePool":
+                return True
+            case "ReduceMean":
+                return self._axes(node) in ({2, 3}, {1, 2})
+            case "AveragePool":  # of all pixels at once
+                options = {a.name: list(a.ints) for a in node.attribute}
+                return options["kernel_shape"] == list(self.shapes.get(node.input[0], ())[2:]) and not any(
+                    options.get("pads", [])
+                )
+        return False
+
+    def _axes(self, node: Any) -> set[int]:
+        import onnx.helper
+
+        axes: Any = [onnx.helper.get_attribute_value(a) for a in node.attribute if a.name == "axes"]
+        listed = axes[0] if axes else self.constant(node.input[1]) if len(node.input) > 1 else None
+        rank = len(self.shapes.get(node.input[0], ()))
+        return {int(axis) % rank for axis in listed} if listed is not None and rank == 4 else set()
+
+    def _average(self, node: Any, A: NDArray[np.float64]) -> None:
+        last = node.op_type == "ReduceMean" and self._axes(node) == {1, 2}
+        channels = self.shapes.get(node.input[0], (0, 0, 0, 0))[3 if last else 1]
+        if channels not in (0, len(A)):
+            raise NotLinearError(f"{channels} averaged maps where {len(A)} were expected")
+        if A.any():
+            self.pieces.append(Piece(node.input[0], last, A))
+
+    def _concat(self, node: Any, A: NDArray[np.float64]) -> None:
+        widths = [self.width(name) for name in node.input]
+        if sum(widths) != len(A) or 0 in widths:
+            raise NotLinearError(f"{widths} numbers stand side by side where {len(A)} were expected")
+        ends = np.cumsum(widths)
+        for name, stop, width in reversed(list(zip(node.input, ends, widths, strict=True))):
+            if (share := A[stop - width : stop]).any():
+                self.back(name, share)
+
+    def _slice(self, node: Any, A: NDArray[np.float64]) -> tuple[str, NDArray[np.float64]]:
+        starts, axes = self.constant(node.input[1]), self.constant(node.input[3])
+        whole = self.width(node.input[0])
+        if starts is None or axes is None or axes.tolist() != [1] or starts[0] + len(A) != whole:
+            raise self._stopped(node)
+        return node.input[0], np.vstack([np.zeros((whole - len(A), A.shape[1])), A])
+
+    def _matrix(self, node: Any, A: NDArray[np.float64]) -> tuple[str, NDArray[np.float64]]:
+        options = {a.name: (a.f if a.type == 1 else a.i) for a in node.attribute}
+        weight = self.constant(node.input[1])
+        if weight is None or weight.ndim != 2 or options.get("transA"):
+            raise self._stopped(node)
+        matrix = (weight.T if options.get("transB") else weight).astype(np.float64) * options.get(
+            "alpha", 1.0
+        )
+        if node.op_type == "Gemm" and len(node.input) > 2:
+            bias = self.constant(node.input[2])
+            if bias is None:
+                raise self._stopped(node)
+            self._shift(bias.astype(np.float64) * options.get("beta", 1.0), A)
+        return node.input[0], matrix @ A
+
+    def _elementwise(self, node: Any, A: NDArray[np.float64]) -> tuple[str, NDArray[np.float64]]:
+        values = [self.constant(name) for name in node.input]
+        if (values[0] is None) == (values[1] is None) or (values[0] is not None and node.op_type == "Div"):
+            raise self._stopped(node)
+        at = 0 if values[0] is None else 1
+        number = np.asarray(values[1 - at], np.float64)
+        if node.op_type == "Mul":
+            A = np.broadcast_to(number.reshape(-1, 1), A.shape) * A
+        elif node.op_type == "Div":
+            A = A / np.broadcast_to(number.reshape(-1, 1), A.shape)
+        elif node.op_type == "Add":
+            self._shift(number, A)
+        else:  # x - c, or c - x
+            self._shift(-number if at == 0 else number, A)
+            A = A if at == 0 else -A
+        return node.input[at], A
+
+    def _shift(self, number: NDArray[np.float64], A: NDArray[np.float64]) -> None:
+        if number.size not in (1, len(A)):
+            raise NotLinearError(f"{number.size} numbers are added where {len(A)} were expected")
+        self.bias = self.bias + np.broadcast_to(number.reshape(-1), len(A)) @ A
+
+
+def shares(linear: LinearInMaps, maps: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float64]]:
+    """What each pixel adds to each class, (K, h, w) for each piece, from its maps (C, h, w) or (h, w, C).
+
+    A class's logit is its bias and the means of its maps over their pixels, added.
+    """
+    return [
+        np.einsum("hwc,ck->khw" if piece.channels_last else "chw,ck->khw", m.astype(np.float64), piece.weight)
+        for piece, m in zip(linear.pieces, maps, strict=True)
+    ]
+
+
+def added(shares: Sequence[NDArray[np.float64]], classes: int) -> NDArray[np.float64]:
+    """Shares (K, h, w) of several depths, brought to the finest resolution and added; means are kept."""
+    if not shares:
+        return np.zeros((classes, 1, 1))
+    height, width = (max(share.shape[axis] for share in shares) for axis in (1, 2))
+    total: NDArray[np.float64] = np.zeros((classes, height, width))
+    for share in shares:
+        fine = _between(height, share.shape[1]) @ share @ _between(width, share.shape[2]).T
+        total += fine + (share.mean(axis=(1, 2)) - fine.mean(axis=(1, 2)))[:, None, None]
+    return total
+
+
+def _between(fine: int, coarse: int) -> NDArray[np.float64]:
+    """Linear interpolation from `coarse` pixels to `fine` ones, as a matrix; their centres evenly spread."""
+    at = ((np.arange(fine) + 0.5) * coarse / fine - 0.5).clip(0, coarse - 1)
+    weights: NDArray[np.float64] = np.maximum(0.0, 1 - np.abs(at[:, None] - np.arange(coarse)[None, :]))
+    return weights

@@ -1,0 +1,194 @@
+"""The few layers that mobile networks are made of, as ONNX nodes.
+
+Weights come as a state dict of numpy arrays. Batch norm at inference is an affine map of each
+channel, so it is folded into the convolution before it (Jacob et al. 2018, section 3.2):
+w' = w * gamma / sqrt(var + eps), b' = beta - mean * gamma / sqrt(var + eps).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+import onnx.utils
+import spox
+import spox.opset.ai.onnx.v17 as op
+from numpy.typing import NDArray
+
+from ...errors import WeightsError
+from ...images import PreprocessSpec
+
+__all__ = [
+    "OPSET",
+    "State",
+    "Var",
+    "add",
+    "build",
+    "conv_bn",
+    "features_of",
+    "image_input",
+    "normalised",
+    "relu6",
+    "whitened",
+]
+
+OPSET = 17
+"""Opset of every graph: the newest that ONNX Runtime 1.13 and later all run."""
+
+Var = Any
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass
+class State:
+    """A state dict that knows which of its tensors were used.
+
+    Parameters
+    ----------
+    arrays : mapping of str to ndarray
+        The tensors by name.
+    name : str
+        What the errors call it: "efficientnet_lite0".
+    """
+
+    arrays: Arrays
+    name: str
+
+    def __post_init__(self) -> None:
+        self._used: set[str] = set()
+
+    def take(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Tensor of that name as float32; WeightsError where it is missing or of another shape."""
+        if name not in self.arrays:
+            raise WeightsError(
+                f"{self.name}: the weight file has no tensor {name!r}; it is of another network"
+            )
+        if (found := self.arrays[name].shape) != shape:
+            raise WeightsError(
+                f"{self.name}: tensor {name!r} of the weight file has shape {found}, expected {shape}; "
+                "it is of another network"
+            )
+        self._used.add(name)
+        return np.asarray(self.arrays[name], dtype=np.float32)
+
+    def finish(self, unused: tuple[str, ...]) -> None:
+        """Check that every tensor was used, but for those whose names end in one of `unused`."""
+        left = [n for n in self.arrays if n not in self._used and not n.endswith(unused)]
+        if left:
+            raise WeightsError(
+                f"{self.name}: {len(left)} tensors of the weight file have no place in the network, "
+                f"the first {left[0]!r}; it is of another network"
+            )
+
+
+def build(inputs: Mapping[str, Var], outputs: Mapping[str, Var]) -> Any:
+    """The ONNX model, without the places of the maxima that max pooling gives and nothing here looks at.
+
+    Where a node has them, ONNX Runtime takes twice the time for a convolution and its pooling
+    (benchmarks/faces.py).
+    """
+    model = spox.build(dict(inputs), dict(outputs))
+    used = {name for node in model.graph.node for name in node.input}
+    for node in model.graph.node:
+        if node.op_type == "MaxPool" and not used.intersection(node.output[1:]):
+            del node.output[1:]
+    return model
+
+
+def image_input(size: int) -> Var:
+    """The graph's input: uint8 (N, S, S, 3) RGB."""
+    return spox.argument(spox.Tensor(np.uint8, ("N", size, size, 3)))
+
+
+def normalised(image: Var, preprocess: PreprocessSpec) -> Var:
+    """uint8 (N, S, S, 3) RGB as the raw network takes it: float32, centred, scaled, in its own layout."""
+    if preprocess.channels == "BGR":
+        image = op.gather(image, op.const(np.array([2, 1, 0])), axis=3)
+    if preprocess.layout == "NCHW":
+        image = op.transpose(image, perm=[0, 3, 1, 2])
+    shape = (1, 3, 1, 1) if preprocess.layout == "NCHW" else (1, 1, 1, 3)
+    mean = np.array(preprocess.mean, np.float32).reshape(shape)
+    factor = (1 / np.array(preprocess.std, np.float64)).astype(np.float32).reshape(shape)
+    return op.mul(op.sub(op.cast(image, to=np.float32), op.const(mean)), op.const(factor))
+
+
+def whitened(image: Var, preprocess: PreprocessSpec) -> Var:
+    """uint8 (N, S, S, 3) RGB, each with mean 0 and standard deviation 1: FaceNet's `prewhiten`.
+
+    The deviation is not less than that of one pixel value among all, 1 / sqrt(3 S S).
+    """
+    x = normalised(image, replace(preprocess, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)))
+    axes = [1, 2, 3]
+    x = op.sub(x, op.reduce_mean(x, axes=axes, keepdims=1))
+    deviation = op.sqrt(op.reduce_mean(op.mul(x, x), axes=axes, keepdims=1))
+    least = np.float32(1 / np.sqrt(3 * preprocess.size**2))
+    return op.div(x, op.max([deviation, op.const(least)]))
+
+
+def conv_bn(
+    x: Var,
+    state: State,
+    conv: str,
+    norm: str,
+    *,
+    outputs: int,
+    kernel: int | tuple[int, int] = 1,
+    eps: float,
+    stride: int = 1,
+    depthwise: bool = False,
+    padding: Literal["same", "symmetric", "none"] = "same",
+) -> Var:
+    """Convolution with the batch norm after it folded in.
+
+    Parameters
+    ----------
+    x : Var, float32 (N, C, H, W)
+    state : State
+        Holds `conv`.weight (O, I, k, k) and `norm`.weight, .bias, .running_mean, .running_var (O,).
+    outputs : int
+        O.
+    kernel : int or (int, int)
+        k, or height and width.
+    padding : str
+        "same" pads as TensorFlow does, the odd pixel at the end; "symmetric" pads k // 2 all round.
+    """
+    height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
+    inputs = 1 if depthwise else x.unwrap_tensor().shape[1]
+    weight = state.take(f"{conv}.weight", (outputs, inputs, height, width)).astype(np.float64)
+    gamma, beta, mean, var = (
+        state.take(f"{norm}.{part}", (outputs,)).astype(np.float64)
+        for part in ("weight", "bias", "running_mean", "running_var")
+    )
+    scale = gamma / np.sqrt(var + eps)
+    folded = op.const((weight * scale[:, None, None, None]).astype(np.float32))
+    bias = op.const((beta - mean * scale).astype(np.float32))
+    group = outputs if depthwise else 1
+    if padding == "same":
+        return op.conv(x, folded, bias, strides=[stride] * 2, group=group, auto_pad="SAME_UPPER")
+    pads = [height // 2, width // 2] * 2 if padding == "symmetric" else [0] * 4
+    return op.conv(x, folded, bias, strides=[stride] * 2, group=group, pads=pads)
+
+
+def relu6(x: Var) -> Var:
+    """Minimum of 6 and maximum of 0 and x."""
+    return op.clip(x, op.const(np.float32(0)), op.const(np.float32(6)))
+
+
+def add(x: Var, y: Var) -> Var:
+    """Sum, the shortcut of a residual block."""
+    return op.add(x, y)
+
+
+def features_of(trunk: Any, taps: Sequence[str]) -> tuple[Var, Var]:
+    """Input of a copy of `trunk`, and its taps averaged over their pixels, side by side: (N, D)."""
+    shape = trunk.graph.input[0].type.tensor_type.shape.dim
+    image = image_input(shape[1].dim_value)
+    maps = spox.inline(onnx.utils.Extractor(trunk).extract_model(["image"], list(taps)))(image=image)
+    flat = [
+        m if len(m.unwrap_tensor().shape) == 2 else op.flatten(op.global_average_pool(m))
+        for m in map(maps.get, taps)
+    ]
+    return image, op.concat(flat, axis=1) if len(flat) > 1 else flat[0]

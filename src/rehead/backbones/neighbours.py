@@ -1,0 +1,214 @@
+"""The photos that look most alike to a network: the plainest explanation of a decision.
+
+The distance of two photos is one minus the cosine of their features, averaged over the last two depths.
+It depends on these two photos alone: 0 is the same picture, 1 nothing in common. Of one depth, two,
+three, six and all, centred, scaled or as they are, none was better on every kind of photo, and two as they
+are never far behind: the nearest photo was of the same class for 94.8, 83.2 and 72.0 % of three folders,
+with one depth for 94.5, 83.1 and 66.1 %.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.progress import Progress
+from ..data import list_photos
+from ..errors import DatasetError, ImageError
+from ..images import PreprocessSpec, read_image
+from ..images.contact_sheet import Tile, draw_sheet, fitted
+from .backbone import Backbone, load_backbone
+from .features import extract
+
+__all__ = ["Neighbour", "Neighbours", "draw_neighbours", "nearest", "similar"]
+
+_DEPTHS = 2  # see above
+_TILE = 1024  # rows compared at a time, so that memory stays flat
+_COLUMNS = 6
+_SIDE = 150  # px
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A photo, and how far it is from the one that was asked about.
+
+    Parameters
+    ----------
+    photo : Path
+    distance : float
+        0, the same picture, to 2.
+    same_file : bool
+        Whether it is a copy, byte for byte.
+    """
+
+    photo: Path
+    distance: float
+    same_file: bool = False
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The nearest photos.
+
+    Parameters
+    ----------
+    photo : Path
+        The one that was asked about.
+    nearest : tuple of Neighbour
+        Nearest first.
+    compared : int
+        Photos that were compared.
+    features : str
+        What they were compared by, in words.
+    unreadable : tuple of ImageError
+        Photos that could not be compared.
+    """
+
+    photo: Path
+    nearest: tuple[Neighbour, ...]
+    compared: int
+    features: str
+    unreadable: tuple[ImageError, ...]
+
+
+def unit_features(features: NDArray[np.float32], blocks: Sequence[slice]) -> NDArray[np.float32]:
+    """Features (n, D) of the last depths, so scaled that their products are the mean cosine."""
+    used = list(blocks[-_DEPTHS:])
+    parts = []
+    for block in used:
+        rows = features[:, block]
+        length = np.linalg.norm(rows, axis=1, keepdims=True)
+        parts.append(rows / np.maximum(length, np.finfo(np.float32).tiny))
+    scaled: NDArray[np.float32] = np.concatenate(parts, axis=1) * np.float32(len(used) ** -0.5)
+    return scaled
+
+
+def nearest(
+    queries: NDArray[np.float32], rows: NDArray[np.float32], blocks: Sequence[slice], count: int
+) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """The nearest rows to each query.
+
+    Parameters
+    ----------
+    queries, rows : float32 ndarray (m, D), (n, D)
+        Features of all depths.
+    blocks : sequence of slice
+        Columns of each depth.
+    count : int
+
+    Returns
+    -------
+    indices : int ndarray (m, min(count, n))
+        Nearest first; of equally near ones the first.
+    distances : float32 ndarray of that shape
+        0 to 2.
+    """
+    asked = unit_features(queries, blocks)
+    distance = np.empty((len(queries), len(rows)), np.float32)
+    for start in range(0, len(rows), _TILE):
+        part = slice(start, start + _TILE)
+        distance[:, part] = 1 - asked @ unit_features(rows[part], blocks).T
+    order = np.argsort(distance, axis=1, kind="stable")[:, :count]
+    return order, np.take_along_axis(distance, order, axis=1).clip(0, 2)
+
+
+def similar(
+    photos: str | os.PathLike[str],
+    to: str | os.PathLike[str],
+    *,
+    count: int = 12,
+    backbone: str | os.PathLike[str] = "efficientnet_lite0",
+    preprocess: PreprocessSpec | str | os.PathLike[str] | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    cache: bool | str | os.PathLike[str] = True,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Neighbours:
+    """Find the photos of a folder that look most like one photo.
+
+    Parameters
+    ----------
+    photos : path
+        A folder, searched at any depth. Where `to` lies in it, it is not compared with itself.
+    to : path
+        The photo.
+    count : int
+        How many to find.
+    backbone : str or path
+        A name of `rehead weights list`, an ONNX file, or a model file, whose own features then decide.
+    preprocess, weights, cache, threads, progress
+        As in `ImageClassifier`.
+
+    Returns
+    -------
+    Neighbours
+
+    Raises
+    ------
+    ImageError
+        `to` cannot be read.
+    DatasetError
+        There is no other photo, or none that can be read.
+    """
+    asked = Path(to)
+    listed = list_photos(photos)
+    files = [file for file in listed if file.resolve() != asked.resolve()]
+    if not files:
+        raise DatasetError(
+            f"{os.fspath(photos)}: holds no other photo to compare with; give a folder with more photos"
+        )
+    network = load_backbone(backbone, preprocess=preprocess, weights=weights)
+    found = extract(
+        [asked, *files],
+        network,
+        cache=cache is not False,
+        cache_root=None if isinstance(cache, bool) else Path(cache),
+        threads=threads,
+        progress=progress,
+    )
+    failed = dict(found.errors)
+    if 0 in failed:
+        raise failed[0]
+    rows = np.flatnonzero(found.readable)[1:]
+    if not len(rows):
+        raise DatasetError(f"{os.fspath(photos)}: none of {len(files)} photos can be read; {failed[1]}")
+    order, distance = nearest(found.plain[:1], found.plain[rows], network.blocks, count)
+    return Neighbours(
+        asked,
+        tuple(
+            Neighbour(files[rows[n] - 1], float(d), found.digests[rows[n]] == found.digests[0])
+            for n, d in zip(order[0].tolist(), distance[0].tolist(), strict=True)
+        ),
+        len(rows),
+        _words(network),
+        tuple(failed.values()),
+    )
+
+
+def _words(network: Backbone) -> str:
+    names = [tap.name for tap in network.taps[-_DEPTHS:]]
+    return f"{network.name}, {' and '.join(names)}"
+
+
+def draw_neighbours(found: Neighbours) -> NDArray[np.uint8]:
+    """A picture of the photo and its nearest ones with their distances, uint8 (height, width, 3)."""
+    tiles = [
+        Tile(_small(one.photo, _SIDE), (f"{one.distance:.3f}", f"{one.photo.parent.name}/{one.photo.name}"))
+        for one in found.nearest
+    ]
+    return draw_sheet(
+        tiles,
+        columns=_COLUMNS,
+        lead=Tile(_small(found.photo, 2 * _SIDE), (found.photo.name,)),
+        title=f"The {len(tiles)} nearest of {found.compared:,} photos",
+        note=f"Distance: one minus the mean cosine of features ({found.features}); 0 is the same picture.",
+    )
+
+
+def _small(photo: Path, side: int) -> NDArray[np.uint8]:
+    return fitted(read_image(photo, at_least=(side, side)), side)

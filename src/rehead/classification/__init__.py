@@ -1,0 +1,1 @@
+"""Classes of photos: a linear head on a frozen network, its model file, and answers from it."""

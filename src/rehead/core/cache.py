@@ -1,0 +1,152 @@
+"""Rows on disk, named by what they were computed from.
+
+A context is everything but the photo that a row depends on: view, preprocess, weights, layers,
+dtype and format version. Its digest names a folder; in it lie shards of rows beside the sha256 of
+the photos' bytes. A shard is written whole or not at all and never changed, so a killed run loses
+at most the rows since its last shard, two processes may write at once, and moving the photos
+costs nothing. A damaged shard is found by its checksums and forgotten.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import struct
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import OutputError
+from . import atomic
+
+__all__ = ["FORMAT_VERSION", "RowCache", "cache_root", "digest_of", "kept_graph"]
+
+FORMAT_VERSION = 1
+"""Raised when what a row holds changes, so that an old row is never returned for a new question."""
+
+_KEY = 64  # bytes of a sha256 in hex
+_HEAD = struct.Struct("<III")  # how many rows, crc32 of the keys, crc32 of the rows; then keys, then rows
+
+
+def cache_root() -> Path:
+    """Folder of everything that can be computed again: `REHEAD_CACHE`, or the user's cache folder."""
+    if named := os.environ.get("REHEAD_CACHE"):
+        return Path(named).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("rehead"))
+
+
+def digest_of(record: Mapping[str, Any]) -> str:
+    """Sha256 of a JSON-able record, in hex; the order of its keys does not matter."""
+    text = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def kept_graph(record: Mapping[str, Any], build: Callable[[], bytes]) -> bytes:
+    """A graph that is built once and kept, named by all that it depends on (JSON-able)."""
+    kept = cache_root() / "graphs" / f"{digest_of(record)}.onnx"
+    digest = kept.with_suffix(".sha256")
+    if kept.is_file() and digest.is_file():
+        graph = kept.read_bytes()
+        if hashlib.sha256(graph).hexdigest().encode() == digest.read_bytes():
+            return graph
+    graph = build()
+    with contextlib.suppress(OutputError):  # then it is built again the next time
+        atomic.write_bytes(kept, graph)
+        atomic.write_text(digest, hashlib.sha256(graph).hexdigest())
+    return graph
+
+
+class _Shard(NamedTuple):
+    path: Path
+    start: int  # of the rows, bytes
+    checksum: int  # of the rows
+
+
+class RowCache:
+    """Rows of one context, by the sha256 (hex) of the photo they belong to.
+
+    Parameters
+    ----------
+    context : mapping
+        JSON-able record of all that a row depends on besides the photo's bytes.
+    row : dtype
+        What a row is: a structured type, its byte order stated.
+    root : path, optional
+        Folder of the cache, `cache_root()` by default. Nothing is made until the first `put`.
+    """
+
+    def __init__(self, context: Mapping[str, Any], row: np.dtype[Any], root: Path | None = None) -> None:
+        self.row = row
+        self._record = {**context, "dtype": str(np.lib.format.dtype_to_descr(row)), "format": FORMAT_VERSION}
+        self.folder = (root or cache_root()) / "features" / digest_of(self._record)
+        self._places: dict[str, tuple[_Shard, int]] = {}
+        if self.folder.is_dir():
+            for path in sorted(self.folder.glob("*.rows")):
+                self._open(path)
+
+    def _open(self, path: Path) -> None:
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            count, of_keys, of_rows = _HEAD.unpack(file.read(_HEAD.size).ljust(_HEAD.size, b"\0"))
+            whole = size == _HEAD.size + count * (_KEY + self.row.itemsize)
+            keys = file.read(count * _KEY) if whole else b""
+            if not whole or zlib.crc32(keys) != of_keys:
+                return self._forget(path)
+            shard = _Shard(path, file.tell(), of_rows)
+            names = (keys[at : at + _KEY].decode("ascii") for at in range(0, len(keys), _KEY))
+            self._places.update((name, (shard, n)) for n, name in enumerate(names))
+        return None
+
+    def _forget(self, path: Path) -> None:
+        """Drop a damaged shard: it only costs the time to compute its rows again."""
+        self._places = {key: place for key, place in self._places.items() if place[0].path != path}
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+    def __contains__(self, photo: str) -> bool:
+        return photo in self._places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def fetch(self, photos: Sequence[str], out: NDArray[Any]) -> NDArray[np.bool_]:
+        """Fill `out` (n, of dtype `row`) where a row is known; return which rows are, bool (n,)."""
+        found = np.zeros(len(photos), dtype=bool)
+        wanted: dict[_Shard, list[tuple[int, int]]] = {}
+        for n, photo in enumerate(photos):
+            if place := self._places.get(photo):
+                wanted.setdefault(place[0], []).append((n, place[1]))
+        for shard, pairs in wanted.items():
+            data = b""
+            with contextlib.suppress(OSError), shard.path.open("rb") as file:
+                file.seek(shard.start)
+                data = file.read()
+            if not data or zlib.crc32(data) != shard.checksum:
+                self._forget(shard.path)
+                continue
+            here, there = (np.array(side) for side in zip(*pairs, strict=True))
+            out[here] = np.frombuffer(data, self.row)[there]
+            found[here] = True
+        return found
+
+    def put(self, photos: Sequence[str], rows: NDArray[Any]) -> None:
+        """Keep `rows` for `photos` (sha256 in hex), as one shard."""
+        if not photos:
+            return
+        if not self._places:
+            note = json.dumps(self._record, indent=2, sort_keys=True)
+            atomic.write_text(self.folder / "context.json", note)
+        name = hashlib.sha256("".join(photos).encode()).hexdigest()[:32]
+        path = self.folder / f"{name}.rows"
+        keys, data = "".join(photos).encode("ascii"), np.asarray(rows, dtype=self.row).tobytes()
+        head = _HEAD.pack(len(photos), zlib.crc32(keys), zlib.crc32(data))
+        atomic.write_bytes(path, head + keys + data)
+        self._open(path)

@@ -1,0 +1,205 @@
+"""The model file: one ONNX, with all that is needed to use it inside.
+
+The manifest, JSON, and a sha256 over graph and manifest are the last two entries of the ONNX
+model's own metadata, so any ONNX runtime opens the file and any protobuf reader finds them.
+rehead checks them before a runtime sees the graph, and needs neither onnx nor protobuf for it:
+the file's top level is a list of fields, and those after the graph are the metadata.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ..errors import AlteredModelFileError, DataError, ModelFileError, NewerProtocolError, NotAModelFileError
+from . import atomic
+
+__all__ = ["PROTOCOL", "ModelFile", "read_model_file", "write_model_file"]
+
+PROTOCOL = 2
+"""Raised when an older rehead could not use the file; readers of all earlier protocols are kept."""
+
+_MANIFEST, _DIGEST = "rehead.manifest", "rehead.sha256"
+_METADATA = 14  # ModelProto.metadata_props in onnx.proto
+_REQUIRED = {
+    "classifier": ("labels", "operating_point", "preprocess"),
+    "keypoints": ("operating_point", "points", "preprocess"),
+}
+_SINCE = {"classifier": 1, "keypoints": 2}
+"""Protocol that each kind is written with: the earliest that knows it, so that older readers that can, do."""
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model that was read and checked.
+
+    Parameters
+    ----------
+    path : Path
+    manifest : mapping
+    graph : bytes
+        The whole file, as an ONNX runtime takes it.
+    """
+
+    path: Path
+    manifest: Mapping[str, Any]
+    graph: bytes = field(repr=False)
+
+
+def write_model_file(path: str | os.PathLike[str], graph: bytes, manifest: Mapping[str, Any]) -> None:
+    """Write a serialised ONNX model and its manifest as one file, whole or not at all.
+
+    Protocol, time and the version of rehead are added to the manifest. Raises OutputError where the file
+    cannot be written.
+    """
+    added = {
+        "rehead": version("rehead"),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+    text = json.dumps(
+        {**added, **manifest, "protocol": _SINCE.get(str(manifest.get("kind")), PROTOCOL)},
+        sort_keys=True,
+        ensure_ascii=False,
+        separators=(",", ":"),
+    ).encode("utf-8")
+    atomic.write_bytes(path, graph + _sealed(graph, text))
+
+
+def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
+    """Read a model file and check that it is ours, not too new, and unchanged.
+
+    Raises
+    ------
+    ModelFileError
+        A missing file or folder, NotAModelFileError, NewerProtocolError, AlteredModelFileError.
+    """
+    file = Path(path)
+    if file.is_dir():
+        inside = file / "model.onnx"
+        hint = f"; did you mean {inside}?" if inside.is_file() else ""
+        raise NotAModelFileError(f"{file}: a folder; expected a model file such as model.onnx{hint}")
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise ModelFileError(f"{file}: the model file cannot be read ({error.strerror})") from error
+    return ModelFile(file, _checked(file, data), data)
+
+
+def _checked(file: Path, data: bytes) -> dict[str, Any]:
+    entries, body = _metadata(data)
+    if _MANIFEST not in entries:
+        raise NotAModelFileError(
+            f"{file}: not a rehead model file, or one cut short; expected one that `rehead train` "
+            "or ImageClassifier.save wrote"
+        )
+    altered = AlteredModelFileError(
+        f"{file}: changed or damaged after it was written; copy it again from where it came"
+    )
+    try:
+        manifest: dict[str, Any] = json.loads(entries[_MANIFEST])
+        protocol = int(manifest["protocol"])
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise altered from error
+    if protocol > PROTOCOL:
+        raise NewerProtocolError(
+            f"{file}: written by rehead {manifest.get('rehead', '?')} with protocol {protocol}, this rehead "
+            f"reads up to {PROTOCOL}; run `pip install --upgrade rehead`"
+        )
+    if data[body:] != _sealed(data[:body], entries[_MANIFEST]):
+        raise altered
+    needed = ("kind", *_REQUIRED.get(str(manifest.get("kind")), ("preprocess",)))
+    if lacking := [name for name in needed if name not in manifest]:
+        raise NotAModelFileError(f"{file}: its manifest lacks {', '.join(lacking)}")
+    return manifest
+
+
+def _sealed(graph: bytes, manifest: bytes) -> bytes:
+    """The end of the file: manifest, and digest of graph and manifest."""
+    digest = hashlib.sha256(hashlib.sha256(graph).digest() + manifest).hexdigest().encode()
+    return _entry(_MANIFEST, manifest) + _entry(_DIGEST, digest)
+
+
+# Protobuf's wire format, https://protobuf.dev/programming-guides/encoding
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 127:
+        out.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*out, number])
+
+
+def _field(number: int, value: bytes) -> bytes:
+    return _varint(number << 3 | 2) + _varint(len(value)) + value
+
+
+def _entry(key: str, value: bytes) -> bytes:
+    return _field(_METADATA, _field(1, key.encode()) + _field(2, value))
+
+
+def _read_varint(data: bytes, at: int) -> tuple[int, int]:
+    number = shift = 0
+    while True:
+        if at >= len(data) or shift > 63:
+            raise DataError("not protobuf")
+        byte = data[at]
+        number |= (byte & 127) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 128:
+            return number, at
+
+
+def _fields(data: bytes) -> list[tuple[int, int, bytes | int]]:
+    """Number, place and value of each top-level field."""
+    found: list[tuple[int, int, bytes | int]] = []
+    at = 0
+    while at < len(data):
+        start = at
+        tag, at = _read_varint(data, at)
+        size: int
+        match tag & 7:
+            case 0:
+                number, at = _read_varint(data, at)
+                found.append((tag >> 3, start, number))
+                continue
+            case 1:
+                size = 8
+            case 2:
+                size, at = _read_varint(data, at)
+            case 5:
+                size = 4
+            case _:
+                raise DataError("not protobuf")
+        if at + size > len(data):
+            raise DataError("not protobuf")
+        found.append((tag >> 3, start, data[at : at + size]))
+        at += size
+    return found
+
+
+def _metadata(data: bytes) -> tuple[dict[str, bytes], int]:
+    """The metadata of a serialised ONNX model, and where that of ours begins; nothing where it is none."""
+    entries: dict[str, bytes] = {}
+    body = len(data)
+    try:
+        for number, start, value in _fields(data):
+            if number != _METADATA or not isinstance(value, bytes):
+                continue
+            pair = {n: v for n, _, v in _fields(value)}
+            key, text = pair.get(1, b""), pair.get(2, b"")
+            if isinstance(key, bytes) and isinstance(text, bytes):
+                name = key.decode("utf-8", "replace")
+                entries[name] = text
+                if name == _MANIFEST:
+                    body = start
+    except DataError:
+        return {}, len(data)
+    return entries, body

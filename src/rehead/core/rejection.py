@@ -1,0 +1,110 @@
+"""When to answer, and when to say "unknown"."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError
+
+__all__ = ["UNKNOWN", "OperatingPoint", "choose_operating_point"]
+
+UNKNOWN = "unknown"
+"""What a photo is called that the model should not name; no class may be called so."""
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """Thresholds, and the share of known photos that they were set to accept.
+
+    Parameters
+    ----------
+    coverage : float
+        Share of photos of known classes that are answered, 0..1, as it was asked for.
+    probability : float
+        An answer needs a calibrated probability of at least this.
+    outlier_score : float
+        A photo whose score is above this is unlike the training photos.
+    photos : int
+        Held-out photos that the thresholds were set on.
+    """
+
+    coverage: float
+    probability: float
+    outlier_score: float
+    photos: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as it goes into a model file."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> OperatingPoint:
+        """The operating point of a record of `to_dict`."""
+        return cls(**record)
+
+    def accept(
+        self, probabilities: NDArray[np.floating], outlier_scores: NDArray[np.floating]
+    ) -> NDArray[np.bool_]:
+        """Which photos are answered, bool (n,), of probabilities (n, K) and outlier scores (n,)."""
+        sure = probabilities.max(axis=1) >= self.probability
+        accepted: NDArray[np.bool_] = sure & (outlier_scores <= self.outlier_score)
+        return accepted
+
+    def reason(self, probability: float, outlier_score: float) -> str:
+        """Why a photo is not answered, as a phrase; "" where it is."""
+        if outlier_score > self.outlier_score:
+            score, limit = _told_apart(outlier_score, self.outlier_score)
+            return f"unlike the training photos (outlier score {score}, limit {limit})"
+        if probability < self.probability:
+            found, needed = _told_apart(probability, self.probability)
+            return f"not sure enough (probability {found}, needs {needed})"
+        return ""
+
+
+def choose_operating_point(
+    probabilities: NDArray[np.floating], outlier_scores: NDArray[np.floating], *, coverage: float = 0.95
+) -> OperatingPoint:
+    """Set both thresholds on held-out photos of known classes.
+
+    Half of the photos that may be refused are the most unlike the others, the other half, of what
+    remains, the least sure. Each threshold is the order statistic of rank ceil((n + 1) * share), as in
+    split conformal prediction (Vovk et al. 2005), so that a new photo of a known class is accepted
+    with at least the stated probability.
+
+    Parameters
+    ----------
+    probabilities : ndarray (n, K)
+        Calibrated, of photos that the head did not see.
+    outlier_scores : ndarray (n,)
+        Of the same photos, from folds that did not see them.
+    coverage : float
+        Above 0, at most 1; 1 refuses nothing that is like the held-out photos.
+
+    Returns
+    -------
+    OperatingPoint
+    """
+    if not 0 < coverage <= 1:
+        raise DataError(f"coverage is {coverage}; expected more than 0 and at most 1")
+    share = (1 + coverage) / 2
+    limit = _rank(outlier_scores, share)
+    kept = probabilities[outlier_scores <= limit].max(axis=1)
+    sure = -_rank(-kept, coverage / share)
+    return OperatingPoint(coverage, float(sure), float(limit), len(probabilities))
+
+
+def _told_apart(value: float, limit: float) -> tuple[str, str]:
+    """Both as text, with as many decimals, two or more, as it takes to see that they differ."""
+    digits = next((n for n in range(2, 17) if f"{value:.{n}f}" != f"{limit:.{n}f}"), 17)
+    return f"{value:.{digits}f}", f"{limit:.{digits}f}"
+
+
+def _rank(values: NDArray[np.floating], share: float) -> float:
+    ordered = np.sort(values)
+    return float(ordered[min(math.ceil((len(ordered) + 1) * share), len(ordered)) - 1])

@@ -1,0 +1,147 @@
+"""The run directory: where a run may write, and the files that every kind of run leaves in it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from ..errors import DataError, OutputError
+from . import atomic
+
+__all__ = [
+    "TRAINING",
+    "Clock",
+    "check_place",
+    "check_work",
+    "holds_training",
+    "make_way",
+    "versions",
+    "work_folder",
+    "work_or_temporary",
+    "write_json",
+]
+
+TRAINING = "training.json"
+"""In a work folder: what is trained on what."""
+
+_PACKAGES = ("rehead", "numpy", "scipy", "scikit-learn", "pillow", "onnxruntime", "onnx", "spox")
+
+
+class Clock:
+    """Seconds of each step of a run, wall clock."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """Count the time since the last lap to the step `name`."""
+        now = time.perf_counter()
+        self.seconds[name] = round(now - self._last, 3)
+        self._last = now
+
+
+def check_place(folder: Path, overwrite: bool) -> None:
+    """Refuse a place that cannot or must not be written, before the work is done and not after.
+
+    Raises
+    ------
+    OutputError
+        The folder holds other files, or an earlier run and `overwrite` is false; it cannot be written.
+    """
+    with atomic.output_errors(folder):
+        in_use = folder.is_dir() and any(folder.iterdir())
+    if in_use:
+        if not (folder / "run.json").is_file():
+            raise OutputError(
+                f"{folder}: the folder holds other files; choose an empty or a new one for --out"
+            )
+        if not overwrite:
+            raise OutputError(
+                f"{folder}: holds an earlier run; choose another --out, or give --overwrite to replace it"
+            )
+    with atomic.replacing_folder(folder, keep=False):
+        pass
+
+
+def work_folder(out: Path) -> Path:
+    """Where the training of the network of run directory `out` keeps its state."""
+    return out.with_name(out.name + ".work")
+
+
+def holds_training(work: Path) -> bool:
+    """Whether a training was begun in that folder."""
+    return (work / TRAINING).is_file()
+
+
+def check_work(work: str | os.PathLike[str] | None, *, resume: bool) -> None:
+    """Refuse a work folder that does not go with `resume`.
+
+    Raises
+    ------
+    DataError
+        None is named where a training is to be continued.
+    OutputError
+        It holds an unfinished training that is not to be continued.
+    """
+    if resume and work is None:
+        raise DataError("resume needs the work folder of the training that is to be continued")
+    if work is not None and not resume and holds_training(Path(work)):
+        raise OutputError(
+            f"{os.fspath(work)}: holds a training that was not finished; continue it with --resume, or "
+            "remove the folder"
+        )
+
+
+@contextlib.contextmanager
+def work_or_temporary(work: str | os.PathLike[str] | None) -> Iterator[Path]:
+    """That work folder, which stays; where none is named, one that is gone afterwards."""
+    if work is not None:
+        yield Path(work)
+        return
+    with tempfile.TemporaryDirectory(prefix="rehead-") as folder:
+        yield Path(folder)
+
+
+def make_way(out: Path, *, resume: bool, overwrite: bool) -> None:
+    """Make way for a training of run directory `out`: remove an unfinished one that is to be replaced.
+
+    Raises
+    ------
+    DataError
+        There is none to continue.
+    OutputError
+        There is an unfinished one, and nobody said what shall become of it.
+    """
+    work = work_folder(out)
+    if resume and not holds_training(work):
+        raise DataError(f"there is no training to continue: no {work}; leave out --resume")
+    if not resume and holds_training(work):
+        if not overwrite:
+            raise OutputError(
+                f"{work}: holds a training that was not finished; continue it with --resume {out} instead of "
+                "--out, or start anew with --overwrite"
+            )
+        shutil.rmtree(work)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, the platform, rehead and what its numbers depend on."""
+    found = {"python": platform.python_version(), "platform": platform.platform(terse=True)}
+    for package in _PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def write_json(path: Path, record: object) -> None:
+    """Write JSON, indented; numbers that are not finite are a defect of the caller."""
+    atomic.write_text(path, json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

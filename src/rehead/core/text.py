@@ -1,0 +1,119 @@
+"""How numbers read: "96.9 %" with a narrow no-break space, British plain words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Protocol
+
+__all__ = [
+    "count",
+    "duration",
+    "file_size",
+    "latency",
+    "listed",
+    "number",
+    "number_range",
+    "percent",
+    "percent_range",
+    "points",
+    "points_range",
+    "thousands",
+]
+
+
+class Ends(Protocol):
+    """Whatever has two ends, such as `evaluation.Interval`."""
+
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+
+
+_SPACE = "\N{NARROW NO-BREAK SPACE}"
+_NONE = "\N{EN DASH}"
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """Write a share of 0 to 1 as a percentage; "100 %" and "0 %" only where exact, "–" for nan."""
+    return _NONE if math.isnan(share) else f"{_hundredths(share, digits)}{_SPACE}%"
+
+
+def percent_range(interval: Ends, digits: int = 1) -> str:
+    """Write the ends of an interval of shares, "89.5 to 99.2 %"."""
+    if math.isnan(interval.low):
+        return _NONE
+    return f"{_hundredths(interval.low, digits)} to {_hundredths(interval.high, digits)}{_SPACE}%"
+
+
+def number(value: float) -> str:
+    """Write a score that is not a share with three digits, "–" for nan."""
+    return _NONE if math.isnan(value) else f"{value:.3f}"
+
+
+def number_range(interval: Ends) -> str:
+    """Write the ends of an interval, "0.080 to 0.383"."""
+    return _NONE if math.isnan(interval.low) else f"{interval.low:.3f} to {interval.high:.3f}"
+
+
+def count(n: int, singular: str, plural: str | None = None) -> str:
+    """Write a number of things, "1 photo", "1,240 photos"."""
+    return f"{n:,} {singular if n == 1 else plural or singular + 's'}"
+
+
+def points(difference: float, *, sign: bool = False) -> str:
+    """Write a difference of shares in percentage points, "1.5 points"; with `sign` "+1.5 points"."""
+    if math.isnan(difference):
+        return _NONE
+    return f"{_signed(difference, always=sign)} points"
+
+
+def points_range(interval: Ends) -> str:
+    """Write the ends of an interval of differences, "−2.1 to 5.3"."""
+    return _NONE if math.isnan(interval.low) else f"{_signed(interval.low)} to {_signed(interval.high)}"
+
+
+def duration(seconds: float) -> str:
+    """Write how long something took, "7.0 s", "2 min 53 s", "3 h 5 min"."""
+    if seconds < 60:
+        return f"{seconds:.1f}{_SPACE}s"
+    whole, (big, small) = (seconds, ("min", "s")) if seconds < 3600 else (seconds / 60, ("h", "min"))
+    high, low = divmod(round(whole), 60)
+    return f"{high}{_SPACE}{big} {low}{_SPACE}{small}"
+
+
+def latency(seconds: float) -> str:
+    """Write how long one answer takes, "8.3 ms"."""
+    return _NONE if math.isnan(seconds) else f"{1000 * seconds:.1f}{_SPACE}ms"
+
+
+def file_size(size: int) -> str:
+    """Write the size of a file in bytes, "13.5 MB", "370 kB"."""
+    return f"{size / 1e6:.1f}{_SPACE}MB" if size >= 1e6 else f"{size / 1e3:.0f}{_SPACE}kB"
+
+
+def thousands(n: int) -> str:
+    """Write a count of parameters, "3.4 million", "93,893"."""
+    return f"{n / 1e6:.1f} million" if n >= 1_000_000 else f"{n:,}"
+
+
+def listed(names: Sequence[str], most: int = 8) -> str:
+    """Write names in quotes, the first `most` of them: "'a', 'b' and 3 more"."""
+    quoted = [f"'{name}'" for name in names]
+    if len(quoted) > most:
+        return f"{', '.join(quoted[:most])} and {len(quoted) - most} more"
+    return " and ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)
+
+
+def _signed(difference: float, *, always: bool = False) -> str:
+    text = f"{100 * difference:+.1f}" if always else f"{100 * difference:.1f}"
+    return "0" if not float(text) else text.replace("-", "\N{MINUS SIGN}")
+
+
+def _hundredths(share: float, digits: int = 1) -> str:
+    if share in (0.0, 1.0):
+        return f"{100 * share:.0f}"
+    # 0.9996 is not 100.0 %: rounding must not turn "nearly" into "all"
+    step = 10.0**-digits
+    return f"{min(max(100 * share, step), 100 - step):.{digits}f}"

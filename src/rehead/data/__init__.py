@@ -1,0 +1,25 @@
+"""Photos and what is known of them: where they lie, which belong together, where a split puts them."""
+
+from __future__ import annotations
+
+from .dataset import Dataset, check_labels, check_trainable, list_photos, read_dataset
+from .duplicates import MAX_BITS, MAX_BITS_ALONE, MIN_COSINE, merge_groups, near_duplicates, perceptual_hash
+from .partition import assign, digest, folds, hold_out
+
+__all__ = [
+    "MAX_BITS",
+    "MAX_BITS_ALONE",
+    "MIN_COSINE",
+    "Dataset",
+    "assign",
+    "check_labels",
+    "check_trainable",
+    "digest",
+    "folds",
+    "hold_out",
+    "list_photos",
+    "merge_groups",
+    "near_duplicates",
+    "perceptual_hash",
+    "read_dataset",
+]

@@ -1,0 +1,171 @@
+"""Which photos a run trains on, and which it tests on."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core import atomic
+from ..core.text import count
+from . import Dataset, check_labels, check_trainable, digest, hold_out, merge_groups
+from .inputs import check_names
+
+__all__ = ["Sides", "check_classes", "divide", "write_splits"]
+
+
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """Photos, n in all, divided once; every run that is given them tests on the same ones.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    part : ndarray of str (n,)
+        "train", "test", "unreadable", or "left out" of training because of a near-duplicate in the test.
+    copies, bursts : int ndarray (n,)
+        Near-duplicates share a number in the one, photos of one burst in the other.
+    group : int ndarray (n,)
+        What stays on one side: near-duplicates, photos of one given group and, unless they were to be torn
+        apart, those of one burst share a number.
+    notes : tuple of str
+        What to say of the division, plain sentences.
+    """
+
+    dataset: Dataset
+    part: NDArray[np.str_]
+    copies: NDArray[np.intp]
+    bursts: NDArray[np.intp]
+    group: NDArray[np.intp]
+    notes: tuple[str, ...]
+
+    @property
+    def keeps_bursts(self) -> bool:
+        """Whether no burst is torn apart."""
+        return len(np.unique(self.group)) == len(np.unique(merge_groups(self.group, self.bursts)))
+
+    @property
+    def tested(self) -> NDArray[np.intp]:
+        """Rows of the test photos."""
+        return np.flatnonzero(self.part == "test")
+
+    @property
+    def digest(self) -> str:
+        """The division's name, by its content."""
+        return digest(self.dataset.ids, self.dataset.labels, self.part)
+
+
+def check_classes(dataset: Dataset) -> None:
+    """Refuse what can be seen before any photo is opened; `divide` looks again at those that are readable."""
+    tested = dataset.splits == ("test" if "test" in dataset.splits.tolist() else "val")
+    check_names(dataset.labels)
+    check_trainable(dataset.take(~tested))
+    check_labels(dataset.take(~tested).classes, dataset.take(tested))
+
+
+def divide(
+    dataset: Dataset,
+    copies: NDArray[np.intp],
+    bursts: NDArray[np.intp],
+    readable: NDArray[np.bool_],
+    *,
+    share: float,
+    seed: int,
+    keep_bursts: bool = True,
+) -> Sides:
+    """Hold out test photos: those that the dataset says, else a stratified share.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    copies, bursts : int ndarray (n,)
+        Near-duplicates share a number in the one, photos of one burst in the other, as of
+        `backbones.features.photo_groups`.
+    readable : bool ndarray (n,)
+    share : float
+        Of the photos to hold out, where none are given for testing.
+    seed : int
+    keep_bursts : bool
+        Whether photos of one burst stay on one side, as near-duplicates do.
+
+    Returns
+    -------
+    Sides
+
+    Raises
+    ------
+    DatasetError
+        Too few classes or photos to train on; a class that is only tested on.
+    """
+    group = merge_groups(copies, dataset.groups, *([bursts] if keep_bursts else []))
+    notes: list[str] = []
+    part = np.full(len(dataset), "train", dtype="<U10")
+    sides = set(dataset.splits.tolist())
+    given = bool(sides & {"train", "val", "test"})
+    if given:
+        tested = "test" if "test" in sides else "val"
+        part[dataset.splits == tested] = "test"
+        if tested == "val":
+            notes.append(
+                "No test photos were given; the validation photos serve as such and are not trained on."
+            )
+        if "" in sides:
+            notes.append("Photos without a split are trained on.")
+    else:
+        part[readable] = np.where(
+            hold_out(dataset.labels[readable], group[readable], fraction=share, seed=seed), "test", "train"
+        )
+    part[~readable] = "unreadable"
+    _leave_out_leaks(dataset, part, group, notes)
+    if not keep_bursts and (torn := _on_both_sides(bursts, part)):
+        notes.append(
+            f"{torn} {'burst stands' if torn == 1 else 'bursts stand'} on both sides of the split, as was "
+            "asked for: the test may be too kind."
+        )
+    labels = {side: set(dataset.labels[part == side].tolist()) for side in ("train", "test")}
+    if untested := sorted(labels["train"] - labels["test"]):
+        names = ", ".join(repr(name) for name in untested[:5]) + (" and others" if len(untested) > 5 else "")
+        too_few = "Too few different photos to hold any out for testing"
+        notes.append(f"{'No test photos were given of' if given else too_few}: {names}.")
+    return Sides(dataset, part, copies, bursts, group, tuple(notes))
+
+
+def _leave_out_leaks(
+    dataset: Dataset, part: NDArray[np.str_], group: NDArray[np.intp], notes: list[str]
+) -> None:
+    """Take photos that belong together with a test photo out of training; change `part` and `notes`."""
+    _check_parts(dataset, part)
+    leaked = np.isin(group, group[part == "test"]) & (part == "train")
+    if leaked.any():
+        part[leaked] = "left out"
+        n = int(leaked.sum())
+        notes.append(
+            f"{count(n, 'photo')} {'was' if n == 1 else 'were'} left out of training, being near-duplicates "
+            "of test photos or of one burst or group with one, so that the test stays honest."
+        )
+        _check_parts(dataset, part)
+
+
+def _on_both_sides(group: NDArray[np.intp], part: NDArray[np.str_]) -> int:
+    """How many groups have photos that are trained on and photos that are tested on."""
+    return len(np.intersect1d(group[part == "train"], group[part == "test"]))
+
+
+def _check_parts(dataset: Dataset, part: NDArray[np.str_]) -> None:
+    trained, tested = part == "train", part == "test"
+    check_trainable(dataset.take(trained))
+    if tested.any():
+        check_labels(set(dataset.labels[trained].tolist()), dataset.take(tested))
+
+
+def write_splits(path: Path, dataset: Dataset, part: NDArray[np.str_], group: NDArray[np.intp]) -> None:
+    """Write which photo stood on which side, `part` (n,), and in which group (n,), as CSV."""
+    with atomic.replacing(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["path", "label", "split", "group"])
+        writer.writerows(
+            zip(dataset.ids, dataset.labels.tolist(), part.tolist(), group.tolist(), strict=True)
+        )

@@ -1,0 +1,312 @@
+"""The honest account of how good a model is: every number with its interval, and what it cannot tell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..core.text import count, listed, number, number_range, percent, percent_range
+from ..errors import DataError
+from . import metrics
+from .intervals import LEVEL, Interval, ScoreIntervals, f1_interval, group_codes, proportion, score_intervals
+
+__all__ = ["ClassAccount", "Evaluation", "evaluate"]
+
+# 5 right of 5 still leaves an interval from 57 % (Wilson): below that a class's row says nothing
+_FEW = 5
+# an interval of 10 points to either side; 93 photos have a narrower one at any accuracy (Wilson)
+_WIDE, _ENOUGH = 0.2, 100
+# half of one bin of the reliability diagram and more: seen with the bare eye
+_MISCALIBRATED = 0.05
+# fewer, and the design effect is mostly noise (simulated as in tests/unit/test_intervals.py)
+_FEW_GROUPS = 10
+_CURVE_POINTS = 101
+
+
+@dataclass(frozen=True)
+class ClassAccount:
+    """One class of the test set.
+
+    Parameters
+    ----------
+    name : str
+    support : int
+        Photos whose true class it is.
+    predicted : int
+        Photos that were called it.
+    precision, recall, f1 : Interval
+        All nan where not defined: precision of a class never predicted, recall and F1 of one without photos.
+    """
+
+    name: str
+    support: int
+    predicted: int
+    precision: Interval
+    recall: Interval
+    f1: Interval
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a test set says about a model. Made by `evaluate`.
+
+    Parameters
+    ----------
+    classes : tuple of str, length K
+    photos, groups : int
+        Test photos, and the groups of near-duplicates or of the user they fall into.
+    scores : ScoreIntervals
+    per_class : tuple of ClassAccount, length K
+    confusion : int (K, K)
+        Row the true class, column the predicted one.
+    reliability : Reliability
+    curve : CoverageCurve
+    baseline_class : str
+        The commonest class of the test set.
+    baseline : float
+        The accuracy of always answering it.
+    coverage, accepted_accuracy : Interval or None
+        Share of photos that the operating point answers, and how many of those are right.
+    """
+
+    classes: tuple[str, ...]
+    photos: int
+    groups: int
+    scores: ScoreIntervals
+    per_class: tuple[ClassAccount, ...]
+    confusion: NDArray[np.int64]
+    reliability: metrics.Reliability
+    curve: metrics.CoverageCurve
+    baseline_class: str
+    baseline: float
+    coverage: Interval | None = None
+    accepted_accuracy: Interval | None = None
+
+    @property
+    def sentence(self) -> str:
+        """The result in one sentence."""
+        accuracy = self.scores.accuracy
+        verb = "was" if self.photos == 1 else "were"
+        return (
+            f"{percent(accuracy.value)} of {count(self.photos, 'test photo')} {verb} named correctly "
+            f"({percent(LEVEL, 0)} interval {percent_range(accuracy)}); "
+            f"always answering '{self.baseline_class}' would get {percent(self.baseline)}."
+        )
+
+    @property
+    def cautions(self) -> list[str]:
+        """What the numbers cannot tell, a plain sentence each; empty where there is nothing to add."""
+        return [*self._about_size(), *self._about_classes(), *self._about_calibration()]
+
+    def _about_size(self) -> list[str]:
+        accuracy, said = self.scores.accuracy, []
+        always = f"always answering '{self.baseline_class}'"
+        if accuracy.value <= self.baseline:
+            said.append(f"The model is no better than {always}, which gets {percent(self.baseline)}.")
+        elif accuracy.low <= self.baseline:
+            said.append(
+                f"The test set is too small to tell whether the model is better than {always}: that gets "
+                f"{percent(self.baseline)}, and the accuracy may be as low as {percent(accuracy.low)}."
+            )
+        if accuracy.high - accuracy.low > _WIDE:
+            said.append(
+                "The test set is too small to tell how good the model is: the accuracy may lie anywhere from "
+                f"{percent_range(accuracy)}. {_ENOUGH} photos, no two alike, would tell to within 10 points."
+            )
+        if self.groups < min(self.photos, _FEW_GROUPS):
+            said.append(
+                f"The {count(self.photos, 'test photo')} fall into only {count(self.groups, 'group')} "
+                "of photos that belong together, so the intervals are rough."
+            )
+        return said
+
+    def _about_classes(self) -> list[str]:
+        absent = [row.name for row in self.per_class if row.support == 0]
+        few = [row.name for row in self.per_class if 0 < row.support < _FEW]
+        said = []
+        if absent:
+            said.append(
+                f"No test photos of {listed(absent)}: how well they are recognised is unknown, and averages "
+                "over classes leave them out."
+            )
+        if few:
+            said.append(f"Fewer than {_FEW} test photos of {listed(few)}: their rows say little.")
+        return said
+
+    def _about_calibration(self) -> list[str]:
+        error, bars = self.scores.expected_calibration_error, self.reliability
+        if error.low <= _MISCALIBRATED:
+            return []
+        confidence = float(np.nansum(bars.confidence * bars.count)) / self.photos
+        lean = "too sure" if confidence > self.scores.accuracy.value else "not sure enough"
+        return [
+            f"The probabilities are poorly calibrated: they miss the share that is right by "
+            f"{percent(error.value)} on average (interval {percent_range(error)}), and the model is {lean}."
+        ]
+
+    def named_scores(self) -> list[tuple[str, Interval, bool]]:
+        """Return every score as (name, interval, whether it is a share of 0 to 1), in reading order."""
+        scores = self.scores
+        rows = [
+            ("Accuracy", scores.accuracy, True),
+            ("Balanced accuracy", scores.balanced_accuracy, True),
+            ("Macro F1", scores.macro_f1, True),
+            ("Calibration error", scores.expected_calibration_error, True),
+            ("Log loss", scores.log_loss, False),
+            ("Brier score", scores.brier, False),
+        ]
+        if self.coverage and self.accepted_accuracy:
+            rows.insert(1, ("Answered, not 'unknown'", self.coverage, True))
+            rows.insert(2, ("Accuracy when answered", self.accepted_accuracy, True))
+        return rows
+
+    def table(self) -> list[tuple[str, str, str]]:
+        """Return rows for a person to read: name, value, 95 % interval (empty for the baseline)."""
+        rows = [
+            (name, percent(i.value), percent_range(i)) if share else (name, number(i.value), number_range(i))
+            for name, i, share in self.named_scores()
+        ]
+        baseline = (f"Always answering '{self.baseline_class}'", percent(self.baseline), "")
+        return [rows[0], baseline, *rows[1:]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON-able values: numbers rounded to 6 digits, null where not defined.
+
+        The confusion matrix is the list of its cells that are not 0; the curve has at most 101 points.
+        """
+        bars, curve = self.reliability, self.curve
+        points = np.unique(np.linspace(0, len(curve.coverage) - 1, _CURVE_POINTS).round().astype(int))
+        return {
+            "sentence": self.sentence,
+            "cautions": self.cautions,
+            "photos": self.photos,
+            "groups": self.groups,
+            "level": LEVEL,
+            **{name: interval.to_dict() for name, interval in vars(self.scores).items()},
+            "baseline": {"class": self.baseline_class, "accuracy": _rounded(self.baseline)},
+            "coverage": self.coverage and self.coverage.to_dict(),
+            "accepted_accuracy": self.accepted_accuracy and self.accepted_accuracy.to_dict(),
+            "per_class": [_class_dict(row) for row in self.per_class],
+            "confusion": [
+                {"true": self.classes[i], "predicted": self.classes[j], "photos": int(self.confusion[i, j])}
+                for i, j in np.argwhere(self.confusion)
+            ],
+            "reliability": _records(
+                {
+                    "above": bars.edges[:-1],
+                    "up_to": bars.edges[1:],
+                    "photos": bars.count,
+                    "confidence": bars.confidence,
+                    "accuracy": bars.accuracy,
+                }
+            ),
+            "coverage_accuracy": _records(
+                {
+                    "coverage": curve.coverage[points],
+                    "accuracy": curve.accuracy[points],
+                    "threshold": curve.threshold[points],
+                }
+            ),
+        }
+
+
+def evaluate(
+    y_true: ArrayLike,
+    probabilities: ArrayLike,
+    classes: Sequence[str],
+    *,
+    groups: ArrayLike | None = None,
+    accepted: ArrayLike | None = None,
+    seed: int = 0,
+) -> Evaluation:
+    """Give the account of a model from its answers to the test set.
+
+    Parameters
+    ----------
+    y_true : int (n,)
+        Index of the true class.
+    probabilities : float (n, K)
+        Rows sum to one.
+    classes : sequence of str, length K
+    groups : int (n,), optional
+        Photos that are not independent of each other share one: near-duplicates, one person, one recording.
+    accepted : bool (n,), optional
+        Whether the operating point answers the photo; False is "unknown".
+    seed : int
+        Of the bootstrap; equal inputs and seeds give equal accounts.
+
+    Raises
+    ------
+    DataError
+        Where nothing is to be evaluated, or shapes and values do not fit each other.
+    """
+    y, p = metrics.check(y_true, probabilities)
+    if len(classes) != p.shape[1]:
+        raise DataError(
+            f"{len(classes)} classes for {p.shape[1]} columns of probabilities; one each expected"
+        )
+    codes = group_codes(groups, len(y))
+    called = p.argmax(axis=1)
+    coverage = accepted_accuracy = None
+    if accepted is not None:
+        taken = np.asarray(accepted, dtype=bool)
+        if taken.shape != y.shape:
+            raise DataError(f"accepted has shape {taken.shape}; expected one entry a photo, {y.shape}")
+        coverage = proportion(taken, codes)
+        accepted_accuracy = proportion((called == y)[taken], codes[taken])
+    baseline_class, baseline = metrics.majority_baseline(y)
+    return Evaluation(
+        classes=tuple(classes),
+        photos=len(y),
+        groups=int(codes.max()) + 1,
+        scores=score_intervals(y, p, codes, seed=seed),
+        per_class=tuple(_class_account(i, name, y, called, codes) for i, name in enumerate(classes)),
+        confusion=metrics.confusion_matrix(y, p),
+        reliability=metrics.reliability(y, p),
+        curve=metrics.coverage_accuracy(y, p),
+        baseline_class=classes[baseline_class],
+        baseline=baseline,
+        coverage=coverage,
+        accepted_accuracy=accepted_accuracy,
+    )
+
+
+def _class_account(
+    index: int, name: str, y: NDArray[np.int64], called: NDArray[np.int64], codes: NDArray[np.int64]
+) -> ClassAccount:
+    is_class, called_class = y == index, called == index
+    return ClassAccount(
+        name=name,
+        support=int(is_class.sum()),
+        predicted=int(called_class.sum()),
+        precision=proportion(is_class[called_class], codes[called_class]),
+        recall=proportion(called_class[is_class], codes[is_class]),
+        f1=f1_interval(is_class, called_class, codes),
+    )
+
+
+def _class_dict(row: ClassAccount) -> dict[str, Any]:
+    return {
+        "class": row.name,
+        "photos": row.support,
+        "predicted": row.predicted,
+        "precision": row.precision.to_dict(),
+        "recall": row.recall.to_dict(),
+        "f1": row.f1.to_dict(),
+    }
+
+
+def _records(columns: dict[str, NDArray[Any]]) -> list[dict[str, float | int | None]]:
+    return [
+        dict(zip(columns, map(_rounded, row), strict=True))
+        for row in zip(*(column.tolist() for column in columns.values()), strict=True)
+    ]
+
+
+def _rounded(x: float) -> float | int | None:
+    return None if math.isnan(x) else round(x, 6)

@@ -1,0 +1,180 @@
+"""MTCNN: three networks, each surer and slower than the one before (Zhang et al. 2016).
+
+P-net proposes boxes in the photo at many sizes, R-net looks at each of them, O-net looks again and finds
+five points. After every network overlapping boxes are thinned and the others shifted as it says.
+Thresholds, steps and overlaps are those of the authors' `demo.m`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...backbones.weights import faces, locate
+from ...core.cache import kept_graph
+from ...core.geometry import Boxes, Points, area
+from ...core.runtime import open_session
+from ...images import patches, pyramid
+
+__all__ = ["Found", "Mtcnn"]
+
+_GRAPH_VERSION = 2  # raised when `graphs.mtcnn` builds other graphs from the same weights
+_CELL, _STRIDE = 12, 2  # pixels that P-net sees at once, and from one place to the next
+_STEP = 0.709  # from one size of the photo to the next
+# Probabilities above which P-net, R-net and O-net are believed. The authors take 0.7 for O-net as well; of
+# the 807 people that LFW's first pairs portray the least sure has 0.991 (benchmarks/faces.py).
+_LIKELY = (0.6, 0.7, 0.9)
+_BATCH = 512  # boxes at once; a crowd then needs 30 MB at most
+
+
+class Found(NamedTuple):
+    """Faces of one photo."""
+
+    boxes: Boxes  # (N, 4)
+    points: Points  # (N, 5, 2)
+    scores: NDArray[np.float64]  # (N,), 0..1
+
+
+class Mtcnn:
+    """The cascade.
+
+    Parameters
+    ----------
+    threads : int
+        Processors that one photo may use.
+    """
+
+    def __init__(self, *, threads: int) -> None:
+        self._proposal, self._refinement, self._output = (_session(letter, threads) for letter in "pro")
+
+    def find(self, pixels: NDArray[np.uint8], *, smallest: float) -> Found:
+        """Faces whose shorter side has `smallest` pixels or more.
+
+        Parameters
+        ----------
+        pixels : uint8 array of shape (H, W, 3), RGB
+        smallest : float
+            Less than 12 looks at the photo enlarged.
+        """
+        boxes = self._proposed(pixels, smallest)
+        scores, shifts = self._run(self._refinement, pixels, boxes, 24, "face", "shift")
+        likely = scores > _LIKELY[1]
+        boxes, scores, shifts = boxes[likely], scores[likely], shifts[likely]
+        kept = _thinned(boxes, scores, 0.7)
+        found = self._looked(pixels, _shifted(boxes[kept], shifts[kept]))
+        boxes, points, scores = (part[found.scores > _LIKELY[2]] for part in found)
+        kept = _thinned(boxes, scores, 0.7, of_smaller=True)
+        return Found(boxes[kept], points[kept], scores[kept])
+
+    def judged(self, pixels: NDArray[np.uint8], boxes: Boxes) -> Found:
+        """Points and scores of faces that another detector found, at its boxes (N, 4), in their order.
+
+        O-net looks twice: its first look moves the box to where it expects one, only for the second.
+        """
+        moved = self._looked(pixels, boxes).boxes
+        _, points, scores = self._looked(pixels, moved)
+        return Found(boxes, points, scores)
+
+    def _looked(self, pixels: NDArray[np.uint8], boxes: Boxes) -> Found:
+        """What O-net says about each of `boxes` (N, 4), in their order."""
+        boxes = _squares(boxes)
+        scores, shifts, flat = self._run(self._output, pixels, boxes, 48, "face", "shift", "points")
+        sides = (boxes[:, 2:] - boxes[:, :2])[:, None]
+        points = boxes[:, None, :2] + sides * flat.reshape(-1, 2, 5).transpose(0, 2, 1)
+        return Found(_shifted(boxes, shifts), points, scores)
+
+    def _proposed(self, pixels: NDArray[np.uint8], smallest: float) -> Boxes:
+        height, width = pixels.shape[:2]
+        sizes = list(_sizes(width, height, smallest))
+        all_boxes, all_scores = [np.empty((0, 4))], [np.empty(0)]
+        for size, photo in zip(sizes, pyramid(pixels, sizes), strict=True):
+            face, shift = self._proposal.run(["face", "shift"], {"image": photo[None]})
+            rows, columns = np.nonzero(face[0] >= _LIKELY[0])
+            scale = np.array([width / size[0], height / size[1]] * 2)
+            corner = np.stack([columns, rows], -1) * _STRIDE
+            boxes = np.concatenate([corner, corner + _CELL], -1) * scale
+            scores = face[0][rows, columns].astype(np.float64)
+            kept = _thinned(boxes, scores, 0.5)
+            shifts = shift[0][:, rows[kept], columns[kept]].T.astype(np.float64)
+            # the shift is undone before the second thinning, which is among boxes as proposed
+            all_boxes.append(np.concatenate([boxes[kept], shifts], -1))
+            all_scores.append(scores[kept])
+        both = np.concatenate([boxes.reshape(-1, 8) for boxes in all_boxes])
+        kept = _thinned(both[:, :4], np.concatenate(all_scores), 0.7)
+        return _squares(_shifted(both[kept, :4], both[kept, 4:]))
+
+    @staticmethod
+    def _run(
+        session: Any, pixels: NDArray[np.uint8], boxes: Boxes, side: int, *outputs: str
+    ) -> list[NDArray[np.float64]]:
+        """The outputs of a network for every box, cut out of the photo."""
+        parts = [
+            session.run(outputs, {"image": patches(pixels, boxes[start : start + _BATCH], side)})
+            for start in range(0, max(1, len(boxes)), _BATCH)
+        ]
+        return [np.concatenate(part).astype(np.float64) for part in zip(*parts, strict=True)]
+
+
+def _session(letter: str, threads: int) -> Any:
+    file = faces.get(f"mtcnn_{letter}net")
+    path = locate.locate(file)
+
+    def build() -> bytes:
+        from ...backbones.graphs import mtcnn
+        from ...backbones.weights.joblib_lz4 import read_arrays
+
+        networks = {
+            "p": mtcnn.proposal_network,
+            "r": mtcnn.refinement_network,
+            "o": mtcnn.output_network,
+        }
+        return bytes(networks[letter](read_arrays(path)).SerializeToString(deterministic=True))
+
+    graph = kept_graph({"graph": _GRAPH_VERSION, "weights": file.sha256}, build)
+    return open_session(graph, threads=threads)
+
+
+def _sizes(width: int, height: int, smallest: float) -> Iterator[tuple[int, int]]:
+    """Widths and heights at which P-net looks at the photo."""
+    scale = _CELL / smallest
+    while min(width, height) * scale >= _CELL:
+        yield round(width * scale), round(height * scale)
+        scale *= _STEP
+
+
+def _thinned(
+    boxes: Boxes, scores: NDArray[np.float64], overlap: float, *, of_smaller: bool = False
+) -> NDArray[np.intp]:
+    """Boxes that no surer one overlaps by more than `overlap`, the surest first, as indices.
+
+    The overlap is intersection over union or, with `of_smaller`, over the smaller of both areas.
+    """
+    order = np.argsort(-scores, kind="stable")
+    areas = area(boxes)
+    kept = []
+    while order.size:
+        best, order = order[0], order[1:]
+        kept.append(best)
+        low = np.maximum(boxes[best, :2], boxes[order, :2])
+        high = np.minimum(boxes[best, 2:], boxes[order, 2:])
+        common = (high - low).clip(0).prod(axis=1)
+        both = areas[best], areas[order]
+        whole = np.minimum(*both) if of_smaller else sum(both) - common
+        order = order[common <= overlap * whole]
+    return np.array(kept, np.intp)
+
+
+def _shifted(boxes: Boxes, shifts: NDArray[np.float64]) -> Boxes:
+    """Boxes whose corners are moved by `shifts`, in units of their sides."""
+    sides = boxes[:, 2:] - boxes[:, :2]
+    return np.asarray(boxes + shifts * np.concatenate([sides, sides], axis=1))
+
+
+def _squares(boxes: Boxes) -> Boxes:
+    """Squares of the longer side about the same centres, of a pixel at least."""
+    middle = (boxes[:, :2] + boxes[:, 2:]) / 2
+    half = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True, initial=1) / 2
+    return np.concatenate([middle - half, middle + half], axis=1)

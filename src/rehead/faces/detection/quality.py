@@ -1,0 +1,114 @@
+"""Size, sharpness and pose of a face: what can be said about its use without a network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.geometry import Boxes, Points, similarity
+from ...images import warped
+from ..embedding.alignment import ARCFACE, ARCFACE_SIZE, DLIB
+from ..types import Quality
+
+__all__ = ["QualityLimits", "measured"]
+
+# A face in front of the camera, in millimetres: x to the right in the photo, y down, z towards the camera.
+# In the plane it is the median face of `templates.DLIB`, so that the median photo of LFW counts as straight
+# ahead, at 63 mm between the pupils (Dodgson 2004, the adult mean). The tip of the nose stands 27 mm before
+# the eyes, as in the model of six points that head pose tutorials share.
+_PUPILS = 63.0
+_NOSE = 27.0
+
+
+def _model() -> NDArray[np.float64]:
+    flat = (DLIB - DLIB.mean(axis=0)) * (_PUPILS / np.linalg.norm(DLIB[1] - DLIB[0]))
+    depth = np.array([0, 0, _NOSE, 0, 0])
+    return np.column_stack([flat, depth - depth.mean()])
+
+
+def measured(pixels: NDArray[np.uint8], box: Boxes, points: Points) -> Quality:
+    """The quality of one face.
+
+    Parameters
+    ----------
+    pixels : uint8 array of shape (H, W, 3), RGB
+    box : float64 array of shape (4,)
+    points : float64 array of shape (5, 2)
+    """
+    sides = box[2:] - box[:2]
+    yaw, pitch, roll = _pose(points)
+    return Quality(float(sides.min()), _sharpness(pixels, points), yaw, pitch, roll)
+
+
+def _sharpness(pixels: NDArray[np.uint8], points: Points) -> float:
+    """Standard deviation of the Laplacian (Pech-Pacheco et al. 2000) of the aligned face in grey."""
+    face = warped(pixels, similarity(points, ARCFACE), ARCFACE_SIZE).astype(np.float64)
+    grey = face @ [0.299, 0.587, 0.114]  # ITU-R BT.601
+    middle = grey[1:-1, 1:-1]
+    laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * middle
+    return float(laplacian.std())
+
+
+def _pose(points: Points) -> tuple[float, float, float]:
+    """Yaw, pitch and roll in degrees: the turn of the model that shows these points.
+
+    The points are taken as a scaled orthographic picture of the model (DeMenthon and Davis 1995), whose
+    two rows are found by least squares.
+    """
+    centred = points - points.mean(axis=0)
+    rows = np.linalg.lstsq(_model(), centred, rcond=None)[0].T
+    left, _, right = np.linalg.svd(rows, full_matrices=False)
+    across, down = left @ right  # the nearest rows of a rotation
+    towards = np.cross(across, down)
+    roll = np.arctan2(down[0], across[0])
+    # the direction in which the face looks, in the photo turned back by its roll
+    right_of = np.cos(roll) * across[2] + np.sin(roll) * down[2]
+    below = np.cos(roll) * down[2] - np.sin(roll) * across[2]
+    yaw = np.arctan2(right_of, towards[2])
+    pitch = np.arcsin(np.clip(-below, -1, 1))
+    return float(np.degrees(yaw)), float(np.degrees(pitch)), float(np.degrees(roll))
+
+
+@dataclass(frozen=True)
+class QualityLimits:
+    """Below or beyond which a face is of low quality; benchmarks/face_quality.py measured the defaults.
+
+    Parameters
+    ----------
+    side : float
+        Least shorter side of the box, pixels.
+    sharpness : float
+        Least sharpness.
+    yaw, pitch : float
+        Largest turn to a side, and up or down, degrees.
+    """
+
+    side: float = 32.0
+    sharpness: float = 4.0
+    yaw: float = 50.0
+    pitch: float = 40.0
+
+    def complaints(self, quality: Quality) -> tuple[str, ...]:
+        """What is wrong with a face, as phrases; none where it is good enough."""
+        return tuple(phrase for _, phrase in self._said(quality))
+
+    def kinds(self, quality: Quality) -> tuple[str, ...]:
+        """The same in a word or two each, to be counted: "too small", "blurred", "turned away"."""
+        return tuple(kind for kind, _ in self._said(quality))
+
+    def _said(self, quality: Quality) -> list[tuple[str, str]]:
+        said = []
+        if quality.side < self.side:
+            said.append(("too small", f"{quality.side:.0f} pixels wide, less than {self.side:.0f}"))
+        if quality.sharpness < self.sharpness:
+            said.append(
+                ("blurred", f"blurred: sharpness {quality.sharpness:.1f}, less than {self.sharpness:g}")
+            )
+        turns = (("aside", quality.yaw, self.yaw), ("up or down", quality.pitch, self.pitch))
+        for way, angle, most in turns:
+            if abs(angle) > most:
+                phrase = f"turned {way} by {abs(angle):.0f} degrees, more than {most:.0f}"
+                said.append(("turned away", phrase))
+        return said

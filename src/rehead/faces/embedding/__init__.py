@@ -1,0 +1,1 @@
+"""A face becomes a vector of length 1."""

@@ -1,0 +1,54 @@
+"""Where an embedder expects the five points, in pixels of its square (`rehead.core.geometry`)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...core.geometry import Points
+
+__all__ = ["ARCFACE", "ARCFACE_SIZE", "DLIB", "DLIB_SIZE", "FACENET", "FACENET_SIZE", "NAMED", "with_margin"]
+
+ARCFACE_SIZE = 112
+# insightface, python-package/insightface/utils/face_align.py: arcface_dst
+ARCFACE = np.array([
+    [38.2946, 51.6963],
+    [73.5318, 51.5014],
+    [56.0252, 71.7366],
+    [41.5493, 92.3655],
+    [70.7299, 92.2041],
+])  # fmt: skip
+
+DLIB_SIZE = 150
+# Median of MTCNN's points in the squares that dlib cuts by its own five (the corners of the eyes and the
+# lower end of the nose, padding 0.25), over the 807 photos of LFW's first 600 pairs: benchmarks/faces.py.
+DLIB = np.array([
+    [47.94, 45.94],
+    [101.62, 45.91],
+    [74.72, 78.63],
+    [51.26, 105.02],
+    [97.81, 105.03],
+])  # fmt: skip
+
+FACENET_SIZE = 160
+# Median of MTCNN's points in the squares that FaceNet is evaluated on, over the same photos: MTCNN's box with
+# 16 pixels more on every side, brought to 160 x 160 (davidsandberg/facenet, `align_dataset_mtcnn.py`).
+FACENET = np.array([
+    [55.37, 67.09],
+    [109.73, 65.98],
+    [83.29, 92.15],
+    [59.75, 113.55],
+    [107.90, 112.76],
+])  # fmt: skip
+
+NAMED = {
+    "arcface": (ARCFACE, ARCFACE_SIZE),
+    "dlib": (DLIB, DLIB_SIZE),
+    "facenet": (FACENET, FACENET_SIZE),
+}
+"""Templates by name, with the side of the square they are for."""
+
+
+def with_margin(name: str, size: int, margin: float) -> Points:
+    """A named template in a square of `size` pixels, with `margin` times its own square added all round."""
+    points, side = NAMED[name]
+    return np.asarray((points / side + margin) * (size / (1 + 2 * margin)))

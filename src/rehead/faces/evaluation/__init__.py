@@ -1,0 +1,1 @@
+"""How good face recognition is, on pairs and on open sets."""

@@ -1,0 +1,1 @@
+"""People who come and go: enrolled faces in an encrypted database."""

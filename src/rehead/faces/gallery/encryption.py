@@ -1,0 +1,107 @@
+"""Keys: what makes templates unreadable to whoever finds the file.
+
+A gallery has one master key, which never is in the file. Each person has a data key of their own, wrapped by
+the master key: removing a person destroys it, and with it whatever copy of the templates is left in a journal
+or on the disk. All is AES-256-GCM (NIST SP 800-38D) with random nonces of 96 bits, and what is sealed is
+bound to its place, so rows cannot be exchanged unnoticed.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ...errors import MissingExtraError, OutputError, WrongKeyError
+
+__all__ = ["KEY_BYTES", "KEY_VARIABLE", "find_key", "open_sealed", "read_key_file", "seal", "write_key_file"]
+
+KEY_BYTES = 32  # AES-256
+KEY_VARIABLE = "REHEAD_GALLERY_KEY"
+"""Environment variable that may hold the key, as hexadecimal digits or base64."""
+
+_NONCE_BYTES = 12  # NIST SP 800-38D, 5.2.1.1
+_EXPECTED = f"expected {KEY_BYTES} bytes as {2 * KEY_BYTES} hexadecimal digits or in base64"
+
+
+def find_key(
+    key_file: str | os.PathLike[str] | None = None, *, environ: Mapping[str, str] = os.environ
+) -> bytes | None:
+    """The master key, of a file or else of the environment; None where neither is given."""
+    if key_file is not None:
+        return read_key_file(key_file)
+    text = environ.get(KEY_VARIABLE)
+    return _decoded(text, KEY_VARIABLE) if text else None
+
+
+def read_key_file(path: str | os.PathLike[str]) -> bytes:
+    """The key in a file, as `write_key_file` wrote it; WrongKeyError says what is wrong."""
+    try:
+        text = Path(path).read_text("ascii")
+    except OSError as error:
+        raise WrongKeyError(f"{os.fspath(path)}: the key cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise WrongKeyError(f"{os.fspath(path)}: not a key; {_EXPECTED}") from error
+    return _decoded(text, os.fspath(path))
+
+
+def write_key_file(path: str | os.PathLike[str]) -> bytes:
+    """Make a new random key and write it to a file that only its owner may read; it is never overwritten."""
+    key = secrets.token_bytes(KEY_BYTES)
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(
+            os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii"
+        ) as f:
+            f.write(key.hex() + "\n")
+            f.flush()
+            os.fsync(f.fileno())
+    except FileExistsError as error:
+        raise OutputError(f"{os.fspath(path)}: is there already; a key is never overwritten") from error
+    except OSError as error:
+        raise OutputError(f"{os.fspath(path)}: cannot be written ({error.strerror})") from error
+    return key
+
+
+def _decoded(text: str, where: str) -> bytes:
+    words = text.strip()
+    try:
+        key = bytes.fromhex(words) if len(words) == 2 * KEY_BYTES else base64.b64decode(words, validate=True)
+    except (ValueError, binascii.Error):
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise WrongKeyError(f"{where}: not a key; {_EXPECTED}")
+    return key
+
+
+def seal(key: bytes, data: bytes, place: str) -> bytes:
+    """Encrypt `data` for one place: nonce, ciphertext and tag."""
+    nonce = secrets.token_bytes(_NONCE_BYTES)
+    sealed: bytes = _aes_gcm()(key).encrypt(nonce, data, place.encode())
+    return nonce + sealed
+
+
+def open_sealed(key: bytes, sealed: bytes, place: str) -> bytes | None:
+    """What was sealed; None where the key or the place is another, or a bit was changed."""
+    from cryptography.exceptions import InvalidTag
+
+    try:
+        data: bytes = _aes_gcm()(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], place.encode())
+    except (InvalidTag, ValueError):
+        return None
+    return data
+
+
+def _aes_gcm() -> Any:
+    try:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    except ImportError as error:
+        raise MissingExtraError(
+            "encrypting a gallery needs cryptography: pip install 'rehead[faces]'; "
+            "--no-encryption does without"
+        ) from error
+    return AESGCM

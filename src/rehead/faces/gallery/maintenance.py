@@ -1,0 +1,151 @@
+"""A gallery for another embedder: the same people and photos, embedded anew."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ...core.progress import Progress
+from ...data import list_photos
+from ...errors import DataError, GalleryError, ImageError
+from ...images import read_bytes
+from ..pipeline import FacePipeline
+from ..types import Rule
+from .gallery import Rebuilt, face_record
+from .records import PhotoRecord
+from .store import GalleryStore
+
+__all__ = ["export_gallery", "rebuild"]
+
+
+def rebuild(
+    path: str | os.PathLike[str],
+    pipeline: FacePipeline,
+    *,
+    key: bytes | None = None,
+    photos: Sequence[str | os.PathLike[str]] = (),
+    drop_missing: bool = False,
+    rule: Rule = "centre",
+    progress: Progress | None = None,
+) -> Rebuilt:
+    """Exchange all templates of a gallery for those of another embedder; names, consent and days are kept.
+
+    Photos are found where they were when they were enrolled, or by their content in the given folders.
+
+    Parameters
+    ----------
+    path : path
+    pipeline : FacePipeline
+        With the new embedder.
+    key : bytes, optional
+    photos : sequence of path
+        Folders to look in for photos that have been moved.
+    drop_missing : bool
+        Whether to forget photos that are not found or in which no face is.
+    rule : {"largest", "centre"}
+    progress : callable, optional
+
+    Raises
+    ------
+    GalleryError
+        Photos are missing, and `drop_missing` is not set: then nothing is changed.
+    """
+    with GalleryStore(path, key=key) as store:
+        records = store.photos()
+        places, lost = _places(records, photos)
+        here = [record for record in records if record.row in places]
+        fresh = []
+        looked = pipeline.look_each([places[record.row] for record in here], rule, progress=progress)
+        for record, seen in zip(here, looked, strict=True):
+            if isinstance(seen, ImageError) or not seen.faces:
+                lost.append(
+                    (record.path, seen.reason if isinstance(seen, ImageError) else "no face was found")
+                )
+            else:
+                fresh.append((record.row, seen.vectors[0], face_record(seen.faces[0])))
+        if lost and not drop_missing:
+            first, reason = lost[0]
+            raise GalleryError(
+                f"{store.path}: {len(lost)} of {len(records)} photos cannot be embedded anew, such as "
+                f"{first} ({reason}); name the folder they are in with --photos, or give --drop-missing "
+                "to forget them"
+            )
+        if records and not fresh:
+            raise GalleryError(
+                f"{store.path}: none of the {len(records)} photos is left; nothing was changed"
+            )
+        store.replace_templates(pipeline.embedder.contract, fresh)
+    return Rebuilt(len(fresh), lost)
+
+
+def _places(
+    records: list[PhotoRecord], folders: Sequence[str | os.PathLike[str]]
+) -> tuple[dict[int, Path], list[tuple[str, str]]]:
+    """Where each photo is now, by the record's row, and those that are nowhere."""
+    moved: dict[str, Path] = {}
+    for folder in folders:
+        for file in list_photos(folder):
+            digest = _digest(file)
+            if digest:
+                moved.setdefault(digest, file)
+    places, lost = {}, []
+    for record in records:
+        file = Path(record.path)
+        if _digest(file) == record.sha256:
+            places[record.row] = file
+        elif record.sha256 in moved:
+            places[record.row] = moved[record.sha256]
+        else:
+            lost.append((record.path, "the photo is not there, or was changed"))
+    return places, lost
+
+
+def _digest(file: Path) -> str:
+    try:
+        return hashlib.sha256(read_bytes(file)).hexdigest()
+    except (ImageError, DataError):
+        return ""
+
+
+def export_gallery(
+    path: str | os.PathLike[str],
+    *,
+    key: bytes | None = None,
+    person: str | None = None,
+    templates: bool = False,
+) -> dict[str, Any]:
+    """What is kept of one person, or of everybody.
+
+    Parameters
+    ----------
+    path : path
+    key : bytes, optional
+    person : str, optional
+    templates : bool
+        Whether embeddings are written too, unencrypted. Those of people who have expired are not read.
+
+    Returns
+    -------
+    dict
+        JSON-able: "embedder", and "people" with their "photos".
+    """
+    with GalleryStore(path, key=key) as store:
+        people = [store.person(person)] if person is not None else store.people()
+        vectors: dict[str, list[list[float]]] = {}
+        if templates:
+            held = store.templates()
+            for number, name in enumerate(held.names):
+                vectors[name] = held.vectors[held.people == number].astype(float).round(7).tolist()
+        records = []
+        for each in people:
+            photos: list[dict[str, Any]] = [
+                {"path": p.path, "sha256": p.sha256, "added": p.added, "face": dict(p.face)}
+                for p in store.photos(each.name)
+            ]
+            for photo, vector in zip(photos, vectors.get(each.name, []), strict=False):
+                photo["embedding"] = vector
+            records.append({**vars(each), "expired": each.expired, "photos": photos})
+        return {"embedder": store.contract, "encrypted": store.encrypted, "people": records}

@@ -1,0 +1,123 @@
+"""Rates of false matches: how sure they are, and how low they can be said to be.
+
+**The rule of three.** With no false match among n impostor pairs the rate may still be 3 / n (Hanley and
+Lippman-Hand 1983; ISO/IEC 19795-1). n counts pairs of people, not of photos: twenty photos of two people are
+one pair.
+
+**Intervals.** Pairs that share a person are not independent. The variance of a rate of false matches sums
+over pairs with a person in common (Bickel's estimator in Wayman 2000; Aronow, Samii and Assenova 2015), and
+Wilson's interval is taken at the number of independent pairs that has the same variance.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import DataError
+from ...evaluation.intervals import Interval, wilson
+from .pairs import Pairs
+
+__all__ = ["Impostors", "supported_rate", "threshold_at"]
+
+_RULE_OF_THREE = 3
+
+
+def supported_rate(pairs: int) -> float:
+    """The lowest rate that `pairs` independent pairs can support, by the rule of three; 1 where too few."""
+    return min(1.0, _RULE_OF_THREE / pairs) if pairs else 1.0
+
+
+def threshold_at(impostors: NDArray[np.float64], rate: float) -> float:
+    """The lowest score that at most `rate` of the scores (m,) reach, and on average of new ones too.
+
+    The order statistic of split conformal prediction: of m + 1 equally likely ranks.
+    """
+    ordered = np.sort(impostors)[::-1]
+    allowed = math.floor((len(ordered) + 1) * rate + 1e-9) - 1  # scores that may reach it
+    if allowed < 0:
+        raise DataError(
+            f"{len(ordered)} pairs of different people support no false-match rate of {rate:g}; "
+            f"add people, or ask for {supported_rate(len(ordered)):.2g} or more"
+        )
+    return float(np.nextafter(ordered[min(allowed, len(ordered) - 1)], math.inf))
+
+
+@dataclass(frozen=True)
+class Impostors:
+    """Pairs of different people.
+
+    Parameters
+    ----------
+    score : float64 ndarray (m,)
+    first, second : int ndarray (m,)
+        The people of each pair, as codes 0 .. people - 1.
+    pair : int ndarray (m,)
+        The two people together, as a code 0 .. different - 1.
+    people, different : int
+        How many people, and pairs of people, there are.
+    """
+
+    score: NDArray[np.float64]
+    first: NDArray[np.intp]
+    second: NDArray[np.intp]
+    pair: NDArray[np.intp]
+    people: int
+    different: int
+
+    @classmethod
+    def of(cls, pairs: Pairs) -> Impostors:
+        """Those among some pairs."""
+        apart = ~pairs.same
+        score, first, second = pairs.score[apart], pairs.first[apart], pairs.second[apart]
+        names, codes = np.unique(np.concatenate([first, second]), return_inverse=True)
+        first, second = np.split(codes, 2)
+        both = np.minimum(first, second) * len(names) + np.maximum(first, second)
+        kinds, pair = np.unique(both, return_inverse=True)
+        return cls(score, first, second, pair, len(names), len(kinds))
+
+    def rate(self, threshold: float) -> Interval:
+        """Share that reaches a threshold, with its interval; nan where there are no pairs."""
+        hits = self.score >= threshold
+        m = len(hits)
+        if m == 0:
+            return wilson(0, 0)
+        p = float(hits.mean())
+        if p in (0.0, 1.0):
+            return wilson(p * self.different, self.different)
+        residual = hits - p
+        by_person = np.bincount(self.first, residual, self.people)
+        by_person += np.bincount(self.second, residual, self.people)
+        of_pair = np.bincount(self.pair, residual)
+        # products over pairs with a person in common: those with both in common are in two of the squares
+        variance = (float(by_person @ by_person) - float(of_pair @ of_pair)) / m**2
+        n = p * (1 - p) / variance if variance > 0 else math.inf
+        least = min(self.people / 2, self.different)  # pairs that share nobody
+        n = min(max(n, least), self.different)
+        return wilson(p * n, n)
+
+    def threshold(self, rate: float) -> float:
+        """The lowest threshold at which the upper end of the interval is no higher than `rate`.
+
+        Raises
+        ------
+        DataError
+            The rate is lower than the pairs support.
+        """
+        if rate < supported_rate(self.different) * (1 - 1e-9):
+            raise DataError(
+                f"{self.different:,} pairs of different people support no false-match rate of {rate:g}; "
+                f"add people, or ask for {supported_rate(self.different):.2g} or more"
+            )
+        above = np.nextafter(np.unique(self.score), math.inf)  # just above each score, ascending
+        low, high = 0, len(above) - 1  # the highest lets none match, which the rule of three supports
+        while low < high:
+            middle = (low + high) // 2
+            if self.rate(float(above[middle])).high <= rate:
+                high = middle
+            else:
+                low = middle + 1
+        return float(above[low])

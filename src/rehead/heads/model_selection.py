@@ -1,0 +1,273 @@
+"""Choosing a head: how many depths, mirrored photos or not, which loss, how strong a penalty.
+
+1. Candidates (how many of the last depths; with or without mirrored photos) are screened by ridge
+   regression in closed form over a wide path of strengths.
+2. The short list, at most two, is fitted as logistic regression, at steps of a decade and then of
+   half a decade up and down until both neighbours are worse.
+3. The ridge or logistic head with the least log loss on held-out folds, each after one temperature,
+   is fitted on all rows.
+
+Everything is judged on folds that near-duplicates and the user's groups never straddle. Mirrored
+photos are trained on, in the fold of their photo, and never judged on. Means, scales and the span
+come from all training rows, without their labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.runtime import processors
+from .logistic import fit_logistic
+from .pca import Block, Span, span_of
+from .ridge import HeldOut, Map, fit_ridge, ridge_path
+from .temperature import fit_temperature, log_loss
+
+__all__ = ["PathPoint", "Selection", "balanced_weights", "select_head"]
+
+Loss = Literal["logistic", "ridge", "network"]
+
+# All measured by benchmarks/head_candidates.py, on strengths that mean the same for every backbone (see span)
+_RIDGE_STEPS = (-9, -7, -5, -3, -1)  # half decades: 3e-5 to 0.3, then the two halves beside the best
+_LOGISTIC_START = -8  # half decades: 1e-4; the best were 1e-3 to 1e-6, so the search goes both ways
+_LOGISTIC_STEPS = (-14, -2)
+_SHORT_LIST = (
+    1.1  # screened losses within 10 % of the best may change places once fitted as logistic regression
+)
+_HOPELESS = 1.5  # a logistic head this much worse than ridge at the start never beat it later; at 1.1 one did
+
+
+@dataclass(frozen=True)
+class PathPoint:
+    """One point of the path that was searched.
+
+    Parameters
+    ----------
+    depths : int
+        How many of the last depths were used.
+    mirrored : bool
+        Whether mirrored photos were trained on too.
+    loss : {"logistic", "ridge", "network"}
+        What was minimised; "network" where the head was trained together with a network.
+    strength : float
+        Of the L2 penalty, per unit of mean loss and of mean squared row norm; a network's weight decay.
+    log_loss : float
+        On held-out folds, a network's on its validation photos, after one temperature, nats.
+    """
+
+    depths: int
+    mirrored: bool
+    loss: Loss
+    strength: float
+    log_loss: float
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The head that was chosen, and how.
+
+    Parameters
+    ----------
+    weight, bias : float32 ndarray (d, K), (K,)
+        Logits are x @ weight + bias for features x of the last `depths` depths.
+    chosen : PathPoint
+    path : tuple of PathPoint
+        All that was fitted, `chosen` among it.
+    held_out : float64 ndarray (n, K)
+        Logits of every photo from the fold that did not see it; NaN where `fold` is -1.
+        Not yet calibrated.
+    """
+
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    chosen: PathPoint
+    path: tuple[PathPoint, ...]
+    held_out: NDArray[np.float64]
+
+
+@dataclass
+class _Candidate:
+    depths: int
+    mirrored: bool
+    span: Span
+    y: NDArray[np.intp]
+    fold: NDArray[np.intp]
+    weight: NDArray[np.float64]
+    photos: int
+    each_fold: Map
+    ridge: dict[int, HeldOut] = field(default_factory=dict)
+    logistic: dict[int, HeldOut] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.classes = int(self.y.max()) + 1
+        self._starts: dict[int, NDArray[np.float64]] = {}
+        self._screen(_RIDGE_STEPS)
+        best = _best(self.ridge)
+        self._screen((best - 1, best + 1))
+
+    @property
+    def screened(self) -> float:
+        return min(point.loss for point in self.ridge.values())
+
+    def _screen(self, steps: Sequence[int]) -> None:
+        path = ridge_path(
+            self.span.z,
+            self.y,
+            self.fold,
+            self.weight,
+            [_strength(step) for step in steps],
+            photos=self.photos,
+            each_fold=self.each_fold,
+        )
+        self.ridge.update(zip(steps, path.values(), strict=True))
+
+    def _try_logistic(self, step: int) -> None:
+        if step in self.logistic or not _LOGISTIC_STEPS[0] <= step <= _LOGISTIC_STEPS[1]:
+            return
+        logits = np.full((self.photos, self.classes), np.nan)
+
+        def run(number: int) -> None:
+            rows = self.fold != number
+            out = np.flatnonzero(~rows[: self.photos])
+            self._starts[number] = theta = fit_logistic(
+                self.span.z[rows],
+                self.y[rows],
+                self.weight[rows],
+                self.classes,
+                _strength(step),
+                self._starts.get(number),
+            )
+            logits[out] = self.span.z[out] @ theta[:-1] + theta[-1]
+
+        list(self.each_fold(run, range(int(self.fold.max()) + 1)))
+        judged = self.fold[: self.photos] >= 0
+        truth, mass = self.y[: self.photos][judged], self.weight[: self.photos][judged]
+        calibrated = logits[judged] / fit_temperature(logits[judged], truth, mass)
+        self.logistic[step] = HeldOut(logits, log_loss(calibrated, truth, mass))
+
+    def fit_path(self) -> None:
+        """Climb to the best strength of the logistic loss, unless ridge is out of reach."""
+        self._try_logistic(_LOGISTIC_START)
+        if self.logistic[_LOGISTIC_START].loss > _HOPELESS * self.screened:
+            return
+        for stride in (2, 1):
+            centre = None
+            while centre != (centre := _best(self.logistic)):
+                self._try_logistic(centre + stride)
+                self._try_logistic(centre - stride)
+
+    def points(self) -> list[tuple[PathPoint, HeldOut]]:
+        paths: tuple[tuple[Loss, dict[int, HeldOut]], ...] = (
+            ("logistic", self.logistic),
+            ("ridge", self.ridge),
+        )
+        return [
+            (PathPoint(self.depths, self.mirrored, loss, _strength(step), held.loss), held)
+            for loss, path in paths
+            for step, held in sorted(path.items())
+        ]
+
+    def fit(self, chosen: PathPoint) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Fit the chosen point on all rows."""
+        z, y, weight = self.span.z, self.y, self.weight
+        if chosen.loss == "ridge":
+            theta = fit_ridge(z, y, weight, chosen.strength)
+        else:
+            # in the order of the folds: in that of the threads, the sum's last bit would vary between runs
+            start = np.mean([self._starts[number] for number in sorted(self._starts)], axis=0)
+            theta = fit_logistic(z, y, weight, self.classes, chosen.strength, start)
+        return self.span.weights(theta[:-1], theta[-1])
+
+
+def _strength(step: int) -> float:
+    return float(10.0 ** (step / 2))
+
+
+def _best(path: dict[int, HeldOut]) -> int:
+    return min(path, key=lambda step: path[step].loss)
+
+
+def balanced_weights(y: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Weight n / (K n_c) of each row, so that every class weighs the same."""
+    counts = np.bincount(y)
+    weights: NDArray[np.float64] = (len(y) / (len(counts) * counts))[y]
+    return weights
+
+
+def select_head(
+    X: NDArray[np.float32],
+    y: NDArray[np.intp],
+    fold: NDArray[np.intp],
+    blocks: Sequence[Block],
+    *,
+    mirrored: NDArray[np.float32] | None = None,
+    depths: Sequence[int] = (1,),
+    balanced: bool = False,
+) -> Selection:
+    """Choose and fit a linear head.
+
+    Parameters
+    ----------
+    X : float32 ndarray of shape (n, D)
+        Features of all depths, side by side, first depth first.
+    y : int ndarray of shape (n,)
+        Class of each photo, 0..K-1, each class there.
+    fold : int ndarray of shape (n,)
+        Fold that each photo is held out in; -1 for photos that are always trained on.
+    blocks : sequence of slice
+        Columns of each depth, in order.
+    mirrored : float32 ndarray of shape (n, D), optional
+        Features of the mirrored photos; tried, and kept where they help.
+    depths : sequence of int
+        How many of the last depths to try.
+    balanced : bool
+        Whether every class weighs the same.
+
+    Returns
+    -------
+    Selection
+    """
+    import threadpoolctl
+
+    # The matrices are small and the folds independent: a fold to a processor, and BLAS on one, was 2 to
+    # 100 times faster than BLAS on all of them (benchmarks/head.py), whose threads wait for each other.
+    with threadpoolctl.threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(processors()) as pool:
+
+        def candidate(depth: int, copies: int) -> _Candidate:
+            chosen = blocks[-depth:]
+            start = chosen[0].start
+            rows = X[:, start:]
+            if copies == 2 and mirrored is not None:
+                rows = np.concatenate([rows, mirrored[:, start:]])
+            weight = balanced_weights(y) if balanced else np.ones(len(y))
+            span = span_of(rows, [slice(b.start - start, b.stop - start) for b in chosen])
+            return _Candidate(
+                depth,
+                copies == 2,
+                span,
+                np.tile(y, copies),
+                np.tile(fold, copies),
+                np.tile(weight, copies),
+                len(y),
+                pool.map,
+            )
+
+        ranked: list[_Candidate] = []
+        for depth in depths:
+            ranked = sorted([*ranked, candidate(depth, 1)], key=lambda c: c.screened)[:2]
+        if mirrored is not None:
+            ranked = sorted([*ranked, candidate(ranked[0].depths, 2)], key=lambda c: c.screened)[:2]
+        short = [c for c in ranked if c.screened <= ranked[0].screened * _SHORT_LIST]
+        for each in short:
+            each.fit_path()
+        found = [(each, point, held) for each in short for point, held in each.points()]
+        # where all is right at every strength the losses differ by rounding only: then the strongest
+        best, chosen, held = min(found, key=lambda f: (round(f[1].log_loss, 6), -f[1].strength))
+        weight, bias = best.fit(chosen)
+    path = tuple(point for _, point, _ in found)
+    return Selection(weight, bias, chosen, path, held.logits)

@@ -1,0 +1,1 @@
+"""Whole commands: a training, its report, a comparison."""

@@ -1,0 +1,330 @@
+"""Several networks on the same photos and the same split: which is better, and can that be told at all.
+
+    NETWORK-TRAINED/   a run directory for each model, as `rehead train` writes it
+    compare.md         one table
+    compare.html       the same for people, with the plots, one file
+    compare.json       all numbers
+
+What is finished there is not done again, so that a comparison that was killed continues.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import re
+import shutil
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..backbones.features import photo_groups
+from ..classification.estimator import ImageClassifier
+from ..core import atomic
+from ..core.progress import Progress
+from ..core.run_dir import holds_training, versions, work_folder, write_json
+from ..core.runtime import processors
+from ..data import read_dataset
+from ..data.split import Sides, check_classes, divide
+from ..errors import DataError, DatasetError, OutputError, TrainingError
+from ..evaluation import Comparison, write_comparison
+from .config import Plan, carry_out, from_scratch_only, is_of_faces
+from .measure import measured
+from .train import options_record
+
+__all__ = ["Combination", "combinations", "compare_models"]
+
+SCRATCH = "scratch"
+"""What is trained, of a network that starts from random numbers: all of it."""
+
+_RECORD = "compare.json"
+_NOT_OF_THE_MODEL = {"work", "resume", "cache", "threads"}  # options that do not change what is fitted
+
+Watch = Callable[[str], AbstractContextManager[Progress | None]]
+
+
+@dataclass(frozen=True)
+class Combination:
+    """A network and what is trained of it.
+
+    Parameters
+    ----------
+    name : str
+        For people: "mobilenet_v2, top:4".
+    folder : str
+        Of its run directory.
+    plan : Plan
+    """
+
+    name: str
+    folder: str
+    plan: Plan
+
+
+def combinations(
+    networks: Sequence[str], train: Sequence[str], plan: Plan
+) -> tuple[list[Combination], list[str]]:
+    """Every network with every way to train it, as far as that makes sense.
+
+    Parameters
+    ----------
+    networks : sequence of str
+        Names of `rehead weights list`, of timm or of the small networks, ONNX files, and "faces" or
+        "faces:FILE.onnx": their embeddings.
+    train : sequence of str
+        "frozen", "top:N", "from:LAYER", "all"; "scratch": all, from random numbers.
+    plan : Plan
+        All other options.
+
+    Returns
+    -------
+    chosen : list of Combination
+        In the order of `networks`, then of `train`.
+    notes : list of str
+        A sentence for each that makes none.
+
+    Raises
+    ------
+    DataError
+        Nothing is left to compare.
+    """
+    chosen: dict[tuple[str, str], Combination] = {}
+    notes: list[str] = []
+    for network in dict.fromkeys(networks):
+        ways, note = _ways(network, list(dict.fromkeys(train)))
+        notes += [note] if note else []
+        for what in ways:
+            folder = _folder(network, what, {combination.folder for combination in chosen.values()})
+            name = f"{Path(network).name}, {'from scratch' if what == SCRATCH else what}"
+            chosen[network, what] = Combination(name, folder, _planned(plan, network, what))
+    if not chosen:
+        raise DataError(" ".join(notes) or "nothing to compare; name networks, and what is trained of them")
+    return list(chosen.values()), notes
+
+
+def _ways(network: str, train: list[str]) -> tuple[list[str], str]:
+    """Those ways to train a network that make sense, and a sentence about the others."""
+    if is_of_faces(network) or network.lower().endswith(".onnx"):
+        others = [what for what in train if what != "frozen"]
+        what = "a face embedder" if is_of_faces(network) else "an ONNX file"
+        note = f"'{network}' with {' and '.join(others)} is left out: {what} can only be used frozen."
+        return [what for what in train if what == "frozen"], note if others else ""
+    others = [what for what in train if what != SCRATCH]
+    if others and from_scratch_only(network):
+        asked = " and ".join(others)
+        return [
+            SCRATCH
+        ], f"'{network}' has no pretrained weights: it is trained from scratch, not as {asked}."
+    return train, ""
+
+
+def _planned(plan: Plan, network: str, mode: str) -> Plan:
+    # each pays for its own features, or the times would not compare
+    if mode == SCRATCH:
+        return replace(plan, network=network, train=None, cache=False)
+    return replace(plan, backbone=network, train=mode, cache=False)
+
+
+def _folder(network: str, mode: str, taken: Collection[str]) -> str:
+    """Name of the run directory, unlike those that are taken."""
+    plain = name = re.sub(r"[^\w.-]+", "-", f"{Path(network).stem}-{mode}")
+    number = 2
+    while name in taken:
+        name, number = f"{plain}-{number}", number + 1
+    return name
+
+
+def compare_models(
+    photos: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    networks: Sequence[str],
+    *,
+    train: Sequence[str] = ("frozen",),
+    plan: Plan | None = None,
+    overwrite: bool = False,
+    command: Sequence[str] = (),
+    watch: Watch | None = None,
+) -> Comparison:
+    """Train every network in every way on the same photos, test all on the same others, and compare.
+
+    Parameters
+    ----------
+    photos : path
+        In any form that `run.train` takes.
+    out : path
+        Folder to write; models that are finished there are not trained again, an unfinished training is
+        continued.
+    networks, train : sequence of str
+        As in `combinations`.
+    plan : Plan, optional
+        All other options.
+    overwrite : bool
+        Train all anew.
+    command : sequence of str
+        How the comparison was started, for the records.
+    watch : callable, optional
+        Called with what is done next, a phrase; gives a context manager that yields a `Progress` or None.
+
+    Returns
+    -------
+    Comparison
+        The first combination is the one that the others are compared with.
+
+    Raises
+    ------
+    ReheadError
+        Options, weights or photos that do not fit are refused before anything is trained. A training
+        that fails is noted, and the others go on.
+    """
+    folder, plan, watch = Path(out), plan or Plan(), watch or (lambda _: nullcontext())
+    chosen, notes = combinations(networks, train, plan)
+    for combination in chosen:
+        combination.plan.classifier().network()
+    with watch("Looking at photos") as progress:
+        sides = _divide(photos, plan, progress)
+    _check_place(folder, sides, chosen, overwrite=overwrite, command=command)
+    done: list[Combination] = []
+    for place, combination in enumerate(chosen, 1):
+        at = folder / combination.folder
+        if not _finished(at, combination, sides):
+            with watch(f"{place} of {len(chosen)}: {combination.name}") as progress:
+                try:
+                    _train(at, combination, sides, command, progress)
+                except (TrainingError, DatasetError) as error:
+                    if len(chosen) == 1:
+                        raise
+                    notes.append(f"'{combination.name}' is left out, its training failed: {error}.")
+                    continue
+        done.append(combination)
+    if not done:
+        raise TrainingError(f"{folder}: nothing to compare. {' '.join(notes)}")
+    with watch("Measuring") as progress:
+        runs = [(c.name, folder / c.folder) for c in done]
+        comparison = measured(
+            runs, sides, notes=[*notes, *sides.notes], seed=plan.seed, threads=plan.threads, progress=progress
+        )
+    _write(folder, comparison, sides, command)
+    return comparison
+
+
+def _divide(photos: str | os.PathLike[str], plan: Plan, progress: Progress | None) -> Sides:
+    """The split, made once, with near-duplicates as the default network sees them."""
+    dataset = read_dataset(photos)
+    check_classes(dataset)
+    looking = ImageClassifier(cache=plan.cache, threads=plan.threads, progress=progress)
+    network = looking.network()
+    features = looking.extract(dataset.paths, network)
+    if plan.strict and features.errors:
+        raise features.errors[0][1]
+    sides = divide(
+        dataset,
+        *photo_groups(dataset, features, network, threads=plan.threads),
+        features.readable,
+        share=plan.test_share,
+        seed=plan.seed,
+        keep_bursts=plan.bursts,
+    )
+    if not len(sides.tested):
+        raise DatasetError(
+            f"{dataset.root}: too few different photos to hold any out for testing; add photos"
+        )
+    return sides
+
+
+# the folder
+
+
+def _check_place(
+    folder: Path, sides: Sides, chosen: Sequence[Combination], *, overwrite: bool, command: Sequence[str]
+) -> None:
+    """Refuse a folder of something else; make it ready, and say in it what is compared."""
+    record = folder / _RECORD
+    with atomic.output_errors(folder):
+        in_use = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    known = _read(record) if record.is_file() else {}
+    if in_use and "split" not in known:
+        raise OutputError(f"{folder}: holds other files; choose an empty or a new folder for --out")
+    if overwrite:
+        for combination in chosen:
+            for old in (folder / combination.folder, work_folder(folder / combination.folder)):
+                if old.exists():
+                    with atomic.output_errors(old):
+                        shutil.rmtree(old)
+    elif in_use and known["split"] != sides.digest:
+        raise OutputError(
+            f"{folder}: holds a comparison on other photos or another split of them; choose another --out, "
+            "or give --overwrite to replace it"
+        )
+    if not in_use or known["split"] != sides.digest:
+        write_json(record, {"split": sides.digest, "command": list(command), "models": []})
+
+
+def _finished(at: Path, combination: Combination, sides: Sides) -> bool:
+    """Whether the run is there already; OutputError where it is of another model or another split."""
+    record = at / "run.json"
+    if not record.is_file():
+        return False
+    found = _read(record)
+    before = _flat(found.get("options", {}))
+    now = _flat(json.loads(json.dumps(options_record(combination.plan.classifier()))))
+    names = sorted({*before, *now} - _NOT_OF_THE_MODEL)
+    different = [name for name in names if before.get(name) != now.get(name)]
+    if found.get("split") != sides.digest:
+        different.append("split")
+    if different:
+        raise OutputError(
+            f"{at}: holds a run with other options ({', '.join(different)}); choose another --out, or give "
+            "--overwrite to train all anew"
+        )
+    return True
+
+
+def _flat(options: dict[str, Any]) -> dict[str, Any]:
+    """Options of a classifier and of its training side by side."""
+    return {**options, **(options.get("options") or {}), "options": None}
+
+
+def _read(record: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(record.read_text("utf-8"))
+        if isinstance(found, dict):
+            return found
+    except (OSError, ValueError) as error:
+        reason = f": {error}"
+    else:
+        reason = ""
+    raise OutputError(
+        f"{record}: not a record of rehead{reason}; remove {record.parent}, or choose another --out"
+    )
+
+
+def _train(
+    at: Path, combination: Combination, sides: Sides, command: Sequence[str], progress: Progress | None
+) -> None:
+    plan = combination.plan
+    resume = plan.trains_network and holds_training(work_folder(at))
+    carry_out(plan, sides, at, resume=resume, command=command, progress=progress)
+
+
+# what is written
+
+
+def _write(folder: Path, comparison: Comparison, sides: Sides, command: Sequence[str]) -> None:
+    record = {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": " ".join(command),
+        "photos": str(sides.dataset.root),
+        "split": sides.digest,
+        "processors": processors(),
+        "machine": platform.machine(),
+        **versions(),
+    }
+    title = sides.dataset.root.resolve().name or "photos"
+    atomic.write_text(folder / "compare.md", comparison.to_markdown(title))
+    write_comparison(folder / "compare.html", title=title, comparison=comparison, run=record)
+    named = {"source": record.pop("photos"), **record}
+    write_json(folder / _RECORD, {**named, **comparison.to_dict()})

@@ -1,0 +1,265 @@
+"""The settings of well-known tutorials, each as one value: what `--recipe NAME` does.
+
+Those of classifiers are for `rehead train`, those of keypoints for `rehead keypoints train`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from ..errors import DataError, UnknownNameError
+from .config import Plan, PointPlan
+
+__all__ = ["EVERY", "POINT_RECIPES", "RECIPES", "Recipe", "find", "get", "get_points"]
+
+AnyPlan = TypeVar("AnyPlan", Plan, PointPlan)
+
+_NONE = Path("none")
+# as Keras trains unless it is told otherwise: a constant rate, the same for all layers
+_AS_KERAS: dict[str, Any] = {
+    "keep": "always",
+    "schedule": "constant",
+    "warm_up": 0.0,
+    "weight_decay": 0.0,
+    "layer_decay": 1.0,
+    "clip": 0.0,
+    "average": 0.0,
+    "batch_norm": "counted",
+    "patience": 0,
+    "optimizer": "adam",
+    "lr": 1e-3,
+}
+_KERAS = Plan(**_AS_KERAS, augment="default", refit=False, interpolate=False)
+
+
+@dataclass(frozen=True)
+class Recipe(Generic[AnyPlan]):
+    """A tutorial's settings.
+
+    Parameters
+    ----------
+    name : str
+        What a user types.
+    summary : str
+        One line.
+    data : str
+        The photos that the tutorial trains on.
+    reported : str
+        The accuracy, or error, that the tutorial reports on its own validation photos; "" where it is not
+        known here.
+    plan : Plan or PointPlan
+        The settings.
+    differs : str
+        What rehead does otherwise than the tutorial; "" where it is nothing but the framework.
+    """
+
+    name: str
+    summary: str
+    data: str
+    reported: str
+    plan: AnyPlan
+    differs: str = ""
+
+    @property
+    def command(self) -> str:
+        """What runs it, without its options."""
+        verb = "keypoints train POINTS" if isinstance(self.plan, PointPlan) else "train PHOTOS"
+        return f"rehead {verb} --out RUN"
+
+
+_COOKBOOK = "male and female faces at 300 px, as in the Neural Networks with Keras Cookbook (Ayyadevara 2019)"
+_SIDE = "weights that were trained at 224 px, where Keras has others for 160 px"
+_CELEBRITIES = "5 Celebrity Faces: 93 portraits to train on, 25 to validate (Kaggle)"
+_ALPACA = "327 photos of alpacas and others (DeepLearning.AI, Convolutional Neural Networks, week 2)"
+
+
+def _gender_cnn(variant: str, what: str, reported: str) -> Recipe[Plan]:
+    return Recipe(
+        f"gender-cnn-{variant}",
+        f"four convolutions from scratch, {what}",
+        _COOKBOOK,
+        reported,
+        replace(_KERAS, network=f"cnn4-{variant}", epochs=10, augment="none"),
+    )
+
+
+def _gender_pretrained(name: str, backbone: str, title: str, reported: str) -> Recipe[Plan]:
+    return Recipe(
+        f"gender-{name}",
+        f"{title} frozen, with a convolution and a dense layer on its maps",
+        _COOKBOOK,
+        reported,
+        replace(
+            _KERAS,
+            backbone=backbone,
+            train="frozen",
+            head="conv",
+            size=300,
+            epochs=10,
+            augment="none",
+        ),
+    )
+
+
+def _celebrities_resnet(name: str, what: str, weights: Path | None, reported: str) -> Recipe[Plan]:
+    return Recipe(
+        name,
+        f"ResNet50, all of it trained, {what}",
+        _CELEBRITIES,
+        reported,
+        replace(
+            _KERAS,
+            backbone="resnet50",
+            weights=weights,
+            train="all",
+            lr=1e-4 if weights is None else 1e-3,
+            epochs=20,
+            augment="none",
+        ),
+        "begins with a fitted head (LP-FT) where there are weights" if weights is None else "",
+    )
+
+
+RECIPES = (
+    Recipe(
+        "monkeys-mobilenet",
+        "MobileNet, its top 4 blocks trained, dense head, early stopping",
+        "10 species of monkeys (Kaggle)",
+        "",
+        replace(
+            _KERAS,
+            backbone="mobilenet",
+            train="top:4",
+            head="mlp:1024",
+            size=224,
+            optimizer="rmsprop",
+            epochs=20,
+            patience=3,
+        ),
+        "one hidden layer of 1024 for the tutorial's 1024, 1024 and 512",
+    ),
+    _gender_cnn("300", "300 px", "51 %"),
+    _gender_cnn("50", "50 px", "76 %"),
+    _gender_cnn("300-pool3", "300 px with 3 x 3 pooling", "70 %"),
+    _gender_pretrained("vgg16", "vgg16", "VGG16", "89 %"),
+    _gender_pretrained("vgg19", "vgg19", "VGG19", "89 %"),
+    _gender_pretrained("inception", "inception_v3", "Inception v3", "90 %"),
+    _gender_pretrained("resnet50", "resnet50", "ResNet50", "92 %"),
+    Recipe(
+        "cats-dogs-mobilenetv2",
+        "MobileNetV2 frozen at 160 px, dense layer of 32, RMSprop at 1e-4",
+        "photos of cats and dogs",
+        "76 %",
+        replace(
+            _KERAS,
+            backbone="mobilenet_v2",
+            train="frozen",
+            head="mlp:32",
+            size=160,
+            optimizer="rmsprop",
+            lr=1e-4,
+            epochs=10,
+            augment="none",
+        ),
+        f"dropout of 0.5 after the dense layer; {_SIDE}",
+    ),
+    Recipe(
+        "alpaca-mobilenetv2",
+        "MobileNetV2 frozen at 160 px, dropout, Adam, photos flipped and rotated",
+        _ALPACA,
+        "95 %, 97 % augmented",
+        replace(
+            _KERAS,
+            backbone="mobilenet_v2",
+            train="frozen",
+            size=160,
+            dropout=0.2,
+            epochs=20,
+            augment="flip-rotate",
+        ),
+        f"begins with a fitted head (LP-FT); 4 augmented views of each photo; {_SIDE}",
+    ),
+    Recipe(
+        "celebrities-cnn",
+        "three convolutions from scratch at 160 px, global average pooling",
+        _CELEBRITIES,
+        "60 %",
+        replace(_KERAS, network="small-cnn", epochs=50, augment="default"),
+    ),
+    _celebrities_resnet("celebrities-resnet50", "from ImageNet weights", None, "56 %"),
+    _celebrities_resnet("celebrities-resnet50-scratch", "from random numbers", _NONE, "60 %"),
+)
+"""Those of classifiers."""
+
+POINT_RECIPES = (
+    Recipe(
+        "keypoints-vgg16",
+        "VGG16 frozen on whole photos at 224 px, with a convolution and a dense layer, mean absolute error",
+        "frames of YouTube Faces with 68 points, as Udacity's course on computer vision has them",
+        "",
+        PointPlan(
+            **_AS_KERAS,
+            backbone="vgg16",
+            cascade=False,
+            head="conv",
+            train="frozen",
+            loss="l1",
+            side=224,
+            batch_size=32,
+            epochs=10,
+            augment="none",
+        ),
+    ),
+)
+"""Those of keypoints."""
+
+EVERY: tuple[Recipe[Plan] | Recipe[PointPlan], ...] = (*RECIPES, *POINT_RECIPES)
+
+
+def find(name: str) -> Recipe[Plan] | Recipe[PointPlan]:
+    """The recipe of that name, of classifiers or keypoints.
+
+    Raises
+    ------
+    UnknownNameError
+        There is none; the message says which is near.
+    """
+    for recipe in EVERY:
+        if recipe.name == name:
+            return recipe
+    raise UnknownNameError("recipe", name, (recipe.name for recipe in EVERY))
+
+
+def get(name: str) -> Recipe[Plan]:
+    """The recipe of that name for `rehead train`.
+
+    Raises
+    ------
+    UnknownNameError, DataError
+        There is none; it is one of keypoints.
+    """
+    for recipe in RECIPES:
+        if recipe.name == name:
+            return recipe
+    raise _elsewhere(name)
+
+
+def get_points(name: str) -> Recipe[PointPlan]:
+    """The recipe of that name for `rehead keypoints train`.
+
+    Raises
+    ------
+    UnknownNameError, DataError
+        There is none; it is one of classifiers.
+    """
+    for recipe in POINT_RECIPES:
+        if recipe.name == name:
+            return recipe
+    raise _elsewhere(name)
+
+
+def _elsewhere(name: str) -> DataError:
+    """Why the recipe cannot be had here; UnknownNameError where there is none at all."""
+    return DataError(f"the recipe {name} is for another command: {find(name).command} --recipe {name}")

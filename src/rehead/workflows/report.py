@@ -1,0 +1,330 @@
+"""The report of a run, written again: after photos were relabelled, or with more photos.
+
+The model stays what it is. It answers the test photos anew, and its answers are held against the labels
+as they are now. No photo that it was trained on is ever tested on: the model file knows them by their
+content, so renaming them or moving them to another class changes nothing.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..backbones.backbone import Backbone, load_backbone
+from ..backbones.features import Features, extract, photo_groups
+from ..classification.predictor import Prediction, Predictor, load_model
+from ..core.progress import Progress
+from ..core.run_dir import versions, write_json
+from ..data import Dataset, check_labels, digest, merge_groups, read_dataset
+from ..errors import DataError, DatasetError
+from ..evaluation import Evaluation, Mistake, confident_mistakes, evaluate
+from .run_report import NEAR_TEST, run_report, with_maps, with_neighbours
+
+__all__ = ["Revisited", "report"]
+
+_MARK = 12  # letters of a photo's sha256 by which the model file knows it
+_NEAR_TRAINED = (
+    "Not tested on, because they are near-duplicates of training photos, or of one burst or group with one"
+)
+
+Look = Callable[[Sequence[Path]], Features]
+
+
+@dataclass(frozen=True)
+class Revisited:
+    """What the report now says.
+
+    Parameters
+    ----------
+    path : Path
+        The report.
+    evaluation : Evaluation
+    before : float or None
+        The accuracy that the run stated until now.
+    notes : list of str
+        What is different from the run, in plain sentences.
+    """
+
+    path: Path
+    evaluation: Evaluation
+    before: float | None
+    notes: list[str]
+
+
+def report(
+    run: str | os.PathLike[str],
+    photos: str | os.PathLike[str] | None = None,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    cache: bool | str | os.PathLike[str] = True,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    command: Sequence[str] = (),
+) -> Revisited:
+    """Write a run's report again.
+
+    Parameters
+    ----------
+    run : path
+        A run directory.
+    photos : path, optional
+        A folder or CSV in any form that `train` takes: its photos that were not trained on are tested on,
+        with the labels they have there. By default the run's test photos, with the labels that its
+        splits.csv has now.
+    out : path, optional
+        Folder for report.html and metrics.json; the run directory by default.
+    cache, threads, progress
+        As in `ImageClassifier`.
+    command : sequence of str
+        How this was started, for the report.
+
+    Returns
+    -------
+    Revisited
+
+    Raises
+    ------
+    DataError
+        Not a run directory; a label that the model does not know; no photo to test on.
+    ModelFileError, OutputError
+    """
+    folder = Path(run)
+    record, metrics = _read_json(folder, "run.json"), _read_json(folder, "metrics.json")
+    model = load_model(folder / "model.onnx", threads=threads)
+    network = load_backbone(folder / "model.onnx")
+    look = partial(
+        extract,
+        backbone=network,
+        cache=cache is not False,
+        cache_root=None if isinstance(cache, bool) else Path(cache),
+        threads=threads,
+        progress=progress,
+    )
+    seen = set(model.manifest.get("seen", "").split())
+    if photos is None:
+        found = _as_divided(folder, record, look, seen)
+    else:
+        found = _not_seen(read_dataset(photos), network, look, seen)
+    found.notes.extend(_relabelled(found, model.manifest))
+    if not found.tested.any():
+        raise DatasetError(
+            f"{found.dataset.root}: none of its readable photos is one that the model was not trained on; "
+            "give photos to test on with --photos"
+        )
+    evaluation, mistakes = _test(model, network, found, record["seed"])
+    place = Path(out) if out is not None else folder
+    now = _record_now(record, found, command, drawn=photos is None)
+    run_report(
+        place / "report.html",
+        title=found.dataset.root.resolve().name or "photos",
+        record=now,
+        evaluation=evaluation,
+        mistakes=with_maps(mistakes, folder / "model.onnx", threads=threads),
+        head=metrics.get("head", {}),
+        operating_point=model.operating_point.to_dict(),
+        facts={
+            "Classes": len(model.labels),
+            "Trained on": sum(model.manifest.get("photos", {}).values()),
+            "Tested on": int(found.tested.sum()),
+            "Unreadable": len(found.features.errors),
+        },
+        notes=found.notes,
+        left_out={found.why: [found.dataset.ids[n] for n in np.flatnonzero(found.part == "left out")]},
+    )
+    written = {**metrics, "test": evaluation.to_dict(), "cautions": found.notes + evaluation.cautions}
+    write_json(place / "metrics.json", written)
+    before = ((metrics.get("test") or {}).get("accuracy") or {}).get("value")
+    return Revisited(place / "report.html", evaluation, before, found.notes)
+
+
+# which photos
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Photos as they are now, n of them.
+
+    `part` (n,) is "train", "test", "left out", "unreadable" or "not used"; `group` (n,) numbers those that
+    belong together; `why` says for what reason photos are left out; `notes` what is different from the run.
+    """
+
+    dataset: Dataset
+    features: Features
+    part: NDArray[np.str_]
+    group: NDArray[np.intp]
+    why: str
+    notes: list[str]
+
+    @property
+    def tested(self) -> NDArray[np.bool_]:
+        return np.asarray(self.part == "test")
+
+
+def _as_divided(folder: Path, record: Mapping[str, Any], look: Look, seen: set[str]) -> _Found:
+    """The run's own photos, on the sides and with the labels that splits.csv says now."""
+    dataset, part = _read_splits(folder / "splits.csv", Path(record["photos"]["folder"]))
+    notes = []
+    if digest(dataset.ids, dataset.labels, part) != record["split"]:
+        notes.append(
+            "splits.csv was changed after the model was trained; the test goes by what it says now, the "
+            "model still rests on what it said then."
+        )
+    features = look(dataset.paths)
+    readable = features.readable
+    if not readable.any():
+        raise DatasetError(
+            f"{dataset.root}: none of the run's {len(dataset)} photos can be read "
+            f"({features.errors[0][1].reason}); where have they gone? Say it with --photos"
+        )
+    part[~readable] = "unreadable"
+    known = _trained_on(features, seen)
+    if (wrong := known & (part == "test")).any():
+        notes.append(
+            f"{int(wrong.sum())} photos that were trained on are not tested on, whatever splits.csv says."
+        )
+    part[known] = "train"
+    return _Found(dataset, features, part, merge_groups(dataset.groups), NEAR_TEST, notes)
+
+
+def _not_seen(dataset: Dataset, network: Backbone, look: Look, seen: set[str]) -> _Found:
+    """All photos of a dataset that were not trained on, or of these its test photos where it has such."""
+    notes = []
+    features = look(dataset.paths)
+    group = merge_groups(*photo_groups(dataset, features, network), dataset.groups)
+    known = _trained_on(features, seen)
+    part = np.full(len(dataset), "test", dtype="<U10")
+    if "test" in dataset.splits:
+        notes.append("Only the photos of the test split were used.")
+        part[dataset.splits != "test"] = "not used"
+    part[np.isin(group, group[known]) & (part == "test")] = "left out"
+    part[~features.readable] = "unreadable"
+    part[known] = "train"
+    notes.append(
+        f"Tested on the photos of {dataset.root} that the model was not trained on: {int(known.sum())} of "
+        f"{len(dataset)} were."
+    )
+    return _Found(dataset, features, part, group, _NEAR_TRAINED, notes)
+
+
+def _trained_on(features: Features, seen: set[str]) -> NDArray[np.bool_]:
+    return np.array([mark[:_MARK] in seen for mark in features.digests], dtype=bool)
+
+
+def _relabelled(found: _Found, manifest: Mapping[str, Any]) -> list[str]:
+    """Say it where training photos have other classes than the model learned."""
+    now, then = Counter(found.dataset.labels[found.part == "train"].tolist()), manifest.get("photos", {})
+    if now.total() != sum(then.values()) or now == Counter(then):
+        return []
+    changed = [
+        f"{name!r} {then.get(name, 0)} then, {now[name]} now"
+        for name in sorted({*now, *then})
+        if now[name] != then.get(name, 0)
+    ]
+    return [
+        "Photos that were trained on have other classes now "
+        f"({'; '.join(changed[:5])}{'; ...' if len(changed) > 5 else ''}); train again to use that."
+    ]
+
+
+# what a run directory holds
+
+
+def _read_json(folder: Path, name: str) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads((folder / name).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"not JSON: {error}"
+        raise DataError(
+            f"{folder}: not a run directory, or a damaged one; {name} cannot be read ({reason}); "
+            "expected what `rehead train --out` wrote"
+        ) from error
+    return record
+
+
+def _read_splits(path: Path, root: Path) -> tuple[Dataset, NDArray[np.str_]]:
+    """The photos of splits.csv, relative to `root`, and their sides."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as CSV ({error})") from error
+    columns = ("path", "label", "split", "group")
+    for number, line in enumerate(lines, 2):
+        if lacking := [name for name in columns if not line.get(name)]:
+            raise DataError(
+                f"{path}, line {number}: {' and '.join(lacking)} missing; expected {','.join(columns)}"
+            )
+    if not lines:
+        raise DataError(f"{path}: no photo is listed in it; expected {','.join(columns)} and a line for each")
+    lines.sort(key=lambda line: line["path"])
+    labels, splits, groups = (np.array([line[name] for line in lines], dtype=np.str_) for name in columns[1:])
+    ids = tuple(line["path"] for line in lines)
+    dataset = Dataset(root, ids, tuple(root / name for name in ids), labels, splits, groups)
+    return dataset, splits.astype("<U10")
+
+
+# what is tested, and said
+
+
+def _test(model: Predictor, network: Backbone, found: _Found, seed: int) -> tuple[Evaluation, list[Mistake]]:
+    """How good the model is on the test photos, and its surest mistakes with their neighbours."""
+    rows = np.flatnonzero(found.tested)
+    tested, trained = found.dataset.take(rows), found.dataset.take(found.part == "train")
+    check_labels(model.labels, tested)
+    answers = []
+    for answer in model.predict_each(tested.paths):
+        if not isinstance(answer, Prediction):
+            raise answer  # it could be read a moment ago
+        answers.append(answer)
+    probabilities = np.stack([answer.probabilities for answer in answers]).astype(np.float64)
+    accepted = np.array([not answer.reason for answer in answers])
+    truth = np.array([model.labels.index(label) for label in tested.labels.tolist()])
+    classes = list(model.labels)
+    evaluation = evaluate(
+        truth, probabilities, classes, groups=found.group[rows], accepted=accepted, seed=seed
+    )
+    photos = list(zip(tested.paths, tested.ids, strict=True))
+    mistakes = confident_mistakes(truth, probabilities, classes, photos, accepted=accepted)
+    plain = found.features.plain
+    return evaluation, with_neighbours(
+        mistakes,
+        plain[rows],
+        plain[found.part == "train"],
+        network.blocks,
+        trained.paths,
+        trained.labels.tolist(),
+    )
+
+
+def _record_now(
+    record: Mapping[str, Any], found: _Found, command: Sequence[str], *, drawn: bool
+) -> dict[str, Any]:
+    """What run.json says, with what is different now."""
+    dataset = found.dataset
+    names, counts = np.unique(found.part, return_counts=True)
+    return {
+        **record,
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": list(command),
+        "trained": {"date": record["date"], "command": record["command"], "versions": record["versions"]},
+        "photos": {"folder": str(dataset.root), **dict(zip(names.tolist(), counts.tolist(), strict=True))},
+        "test_photos": record.get("test_photos") if drawn else "unseen",
+        "split": digest(dataset.ids, dataset.labels, found.part),
+        "unreadable": [
+            {"photo": dataset.ids[row], "reason": error.reason} for row, error in found.features.errors
+        ],
+        "skipped": list(dataset.skipped) or (record.get("skipped", []) if drawn else []),
+        "left_out": list(dataset.left_out) or (record.get("left_out", []) if drawn else []),
+        "versions": versions(),
+    }

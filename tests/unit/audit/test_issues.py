@@ -1,0 +1,264 @@
+"""Copies by where they stand, bursts by clock and name, small classes, and the list of what to leave out."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from rehead.audit import KINDS, Audit, Finding, brief, brief_cautions, check_kinds, write_csv
+from rehead.audit.clean_csv import left_out
+from rehead.audit.duplicates import copy_findings, leak_findings
+from rehead.audit.label_issues import balance_findings
+from rehead.data import Dataset, read_dataset
+from rehead.data.bursts import burst_groups
+from rehead.data.duplicates import members
+from rehead.errors import UnknownNameError
+
+
+def made(
+    labels: Sequence[str],
+    splits: Sequence[str] | None = None,
+    groups: Sequence[str] | None = None,
+    root: Path = Path("photos"),
+) -> Dataset:
+    ids = tuple(f"{label}/{n}.jpg" for n, label in enumerate(labels))
+    blank = [""] * len(labels)
+    return Dataset(
+        root,
+        ids,
+        tuple(root / name for name in ids),
+        np.array(labels),
+        np.array(splits or blank),
+        np.array(groups or blank),
+    )
+
+
+FEATURES = np.eye(6, 8, dtype=np.float32)
+
+
+def kinds(findings: Sequence[Finding]) -> list[tuple[str, tuple[str, ...]]]:
+    return [(finding.kind, finding.photos) for finding in findings]
+
+
+def test_copies_are_told_apart_by_where_they_stand() -> None:
+    dataset = made(["a", "a", "a", "b", "b", "b"], ["train", "train", "test", "train", "test", ""])
+    features = FEATURES.copy()
+    features[1] = features[0]
+    group = np.array([0, 0, 1, 1, 2, 2])
+    found = copy_findings(dataset, group, ["x", "x", "p", "q", "r", "s"], features)
+    assert kinds(found) == [
+        ("copy", ("a/0.jpg", "a/1.jpg")),
+        ("contradiction", ("a/2.jpg", "b/3.jpg")),
+        ("leak", ("a/2.jpg", "b/3.jpg")),
+        ("leak", ("b/4.jpg", "b/5.jpg")),  # a photo without a split is trained on
+    ]
+    assert found[0].detail == "the same bytes"
+    assert found[0].score == 1
+    assert found[1].labels == ("a", "b")
+    assert "likeness 0.00" in found[1].detail
+
+
+def test_photos_that_cannot_be_read_are_no_copies_of_each_other() -> None:
+    assert copy_findings(made(["a", "a"]), np.array([-1, -1]), ["", ""], FEATURES[:2]) == []
+
+
+def test_leaks_of_bursts_are_told_once() -> None:
+    dataset = made(["a"] * 4, ["train", "test", "train", "test"])
+    burst = np.array([0, 0, 1, 1])
+    (leak,) = leak_findings(dataset, burst, np.array([0, 0, 1, 2]), "one burst")
+    assert leak.photos == ("a/2.jpg", "a/3.jpg")
+
+
+@given(st.lists(st.integers(-1, 4), max_size=30))
+@settings(max_examples=30, deadline=None)
+def test_members_are_the_groups_of_two_or_more(group: list[int]) -> None:
+    found = [rows.tolist() for rows in members(np.array(group, dtype=np.intp))]
+    assert found == sorted(found)
+    expected = {g: [n for n, other in enumerate(group) if other == g] for g in set(group) - {-1}}
+    assert sorted(found) == sorted(rows for rows in expected.values() if len(rows) > 1)
+
+
+# bursts
+
+
+def named(names: Sequence[str], labels: Sequence[str] | None = None) -> Dataset:
+    blank = np.array([""] * len(names))
+    return Dataset(
+        Path("photos"),
+        tuple(names),
+        tuple(Path("photos", name) for name in names),
+        np.array(labels or ["a"] * len(names)),
+        blank,
+        blank,
+    )
+
+
+def alike(*scenes: int, common: float = 0.0) -> np.ndarray:
+    """Features in which photos of one scene are nearly the same, and those of a class have much in common."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(max(scenes) + 1, 64))[list(scenes)]
+    rows += common * rng.normal(size=64)
+    return (rows + 0.1 * rng.normal(size=rows.shape)).astype(np.float32)
+
+
+OTHERS = list(range(20, 50))  # scenes of one photo each, under names without a number
+OTHER_NAMES = [f"b/{chr(97 + n // 26)}{chr(97 + n % 26)}.jpg" for n in range(len(OTHERS))]
+
+
+def test_bursts_by_name_need_a_number_and_a_scene() -> None:
+    names = [
+        "a/IMG_1.jpg",
+        "a/IMG_2.jpg",
+        "a/IMG_4.jpg",
+        "a/IMG_9.jpg",
+        "b/IMG_3.jpg",
+        "a/IMG_10.jpg",
+        "a/x.jpg",
+    ]
+    group = burst_groups(named(names + OTHER_NAMES), alike(0, 0, 0, 0, 0, 1, 0, *OTHERS))
+    assert group[0] == group[1] == group[2]
+    assert len(set(group.tolist())) == 5 + len(OTHERS)
+
+
+def test_numbers_say_nothing_where_all_photos_of_a_class_are_alike() -> None:
+    n = 40
+    names = [f"{label}/{number:04d}.jpg" for label in "ab" for number in range(n)]
+    labels = [name[0] for name in names]
+    scenes = alike(*range(n), common=5.0), alike(*range(n), common=-5.0)
+    features = np.concatenate(scenes)
+    dataset = named(names, labels)
+    assert len(set(burst_groups(dataset, features).tolist())) > 70
+    each = np.concatenate([features[:n].repeat(2, axis=0)[:n], features[n:].repeat(2, axis=0)[:n]])
+    pairs = burst_groups(dataset, each + np.float32(0.01) * features)
+    assert all(
+        pairs[row] == pairs[row + 1] for row in range(0, 2 * n, 2)
+    )  # here the numbers follow the scenes
+
+
+def test_bursts_by_clock_need_one_camera_and_a_scene() -> None:
+    names = [f"{letter}.jpg" for letter in "pqrstu"]
+    taken = np.array([100.0, 101.0, 101.5, 200.0, 201.0, np.nan])
+    camera = np.array([1, 1, 2, 1, 1, 1], dtype=np.uint64)
+    taken, camera = np.append(taken, np.full(len(OTHERS), np.nan)), np.append(camera, [1] * len(OTHERS))
+    group = burst_groups(named(names + OTHER_NAMES), alike(0, 0, 0, 1, 2, 0, *OTHERS), taken, camera)
+    assert group[0] == group[1]
+    assert len(set(group.tolist())) == 5 + len(OTHERS)
+
+
+def test_a_photo_that_cannot_be_read_breaks_no_burst() -> None:
+    features = alike(0, 0)
+    features[1] = np.nan
+    assert len(set(burst_groups(named(["1.jpg", "2.jpg"]), features).tolist())) == 2
+    assert burst_groups(named([]), np.zeros((0, 4), np.float32)).tolist() == []
+
+
+# classes
+
+
+def test_copies_do_not_make_a_class_larger() -> None:
+    dataset = made(["big"] * 120 + ["small"] * 12 + ["fine"] * 14)
+    groups = np.arange(len(dataset))
+    groups[120:124] = 120
+    (small,) = balance_findings(dataset, groups, np.ones(len(dataset), dtype=bool))
+    assert small.labels == ("small",)
+    assert small.detail == "9 different pictures, the largest class has 120"
+
+
+# the whole
+
+
+def test_kinds_are_checked_with_a_hint() -> None:
+    check_kinds(KINDS)
+    with pytest.raises(UnknownNameError, match="unknown kind of finding 'leaks'; did you mean 'leak'"):
+        check_kinds(["label", "leaks"])
+
+
+def test_the_summary_speaks_plainly() -> None:
+    dataset = made(["a", "b"])
+    found = (
+        Finding("unreadable", ("a/0.jpg",), "the file is empty"),
+        Finding("dark", (), "9 of 12 photos are very dark"),
+        Finding("tiny", ("a/0.jpg",), "8 x 8 pixels"),
+    )
+    audit = Audit(dataset, found, np.arange(2))
+    assert audit.counts == {"unreadable": 1, "dark": 1, "tiny": 1}
+    assert audit.summary() == [
+        "1 file cannot be read, first 'a/0.jpg'.",
+        "9 of 12 photos are very dark.",
+        "1 photo is tiny.",
+    ]
+    assert Audit(dataset, (), np.arange(2)).summary() == []
+
+
+def test_in_short_it_says_what_training_knows_already(tmp_path: Path) -> None:
+    dataset = made(["a"] * 10 + ["b"] * 10, root=tmp_path)
+    shades = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
+    for n, pixels in ((0, shades), (11, shades[:, ::-1]), (12, shades.T)):
+        dataset.paths[n].parent.mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(dataset.paths[n], quality=95)
+    logits = np.zeros((20, 2))
+    logits[:10, 0] = logits[10:, 1] = 4
+    logits[3] = logits[3, ::-1]
+    group = np.arange(20)
+    group[[11, 12]] = 0  # the last of them only resembles the others
+    trained = np.ones(20, dtype=bool)
+    found = brief(dataset, group, np.arange(20), trained=trained, held_out=logits)
+    assert found.counts == {"contradiction": 1, "label": 1}
+    assert found.of("contradiction")[0].photos == ("a/0.jpg", "b/11.jpg")
+    assert found.of("label")[0].photos == ("a/3.jpg",)
+    assert brief_cautions(found)[-1].endswith("`rehead audit` shows which.")
+    given_group = made(["a"] * 10 + ["b"] * 10, groups=["person 1"] * 20)
+    nothing = brief(
+        given_group, np.arange(20), np.arange(20), trained=trained, held_out=np.full((20, 2), np.nan)
+    )
+    assert nothing.counts == {}
+    assert brief_cautions(nothing) == []
+
+
+# what to leave out
+
+
+def test_what_is_left_out_and_why() -> None:
+    dataset = made(["a", "a", "a", "b", "b", "a"], ["train", "train", "test", "train", "train", "test"])
+    found = [
+        Finding("unreadable", ("b/4.jpg",), "the file is empty"),
+        Finding("leak", ("a/0.jpg", "a/2.jpg"), "the same picture"),
+        Finding("label", ("b/3.jpg",), "", suggested="a"),
+        Finding("copy", ("a/0.jpg", "a/1.jpg"), "the same bytes"),
+    ]
+    why = left_out(dataset, found, ["x", "x", "y", "z", "", "x"])
+    assert why == {
+        "b/4.jpg": "the file is empty",
+        "a/0.jpg": "what is nearly the same stands in 'test'",
+        "a/1.jpg": "the same bytes as a/0.jpg",
+    }
+
+
+def test_the_list_can_be_read_as_a_dataset(tmp_path: Path) -> None:
+    root = tmp_path / "my photos"
+    dataset = made(["größe, 1"] * 3 + ["b"] * 3, groups=["", "same-1", "", "", "", ""], root=root)
+    for path in dataset.paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    found = (Finding("label", ("b/3.jpg",), "", suggested="größe, 1"),)
+    audit = Audit(dataset, found, np.array([0, 1, 1, 2, 3, 3]), {"b/5.jpg": "blank"})
+    for place in (tmp_path / "clean.csv", tmp_path / "out" / "clean.csv"):
+        write_csv(audit, place)
+        again = read_dataset(place)
+        assert sorted(path.resolve() for path in again.paths) == sorted(
+            path.resolve() for path in dataset.paths[:-1]
+        )
+        assert len(again.left_out) == 1
+        by_name = dict(zip((path.name for path in again.paths), again.groups.tolist(), strict=True))
+        assert by_name == {"0.jpg": "", "1.jpg": "same-1", "2.jpg": "same-1", "3.jpg": "", "4.jpg": "same-2"}
+    rows = list(csv.DictReader((tmp_path / "clean.csv").read_text("utf-8").splitlines()))
+    assert [row["suggested"] for row in rows] == ["", "", "", "größe, 1", "", ""]
+    assert [row["keep"] for row in rows] == ["yes"] * 5 + ["no"]
+    assert rows[0]["path"] == "my photos/größe, 1/0.jpg"

@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rehead.errors import DataError, GalleryError, ImageError, OtherEmbedderError
+from rehead.faces.gallery.audit import Limits, audit
+from rehead.faces.gallery.gallery import FaceGallery, people_in
+from rehead.faces.gallery.maintenance import rebuild
+from rehead.faces.gallery.store import GalleryStore
+from rehead.faces.pipeline import FacePipeline
+from rehead.faces.verification.calibration import Calibration
+from rehead.faces.verification.verify import verify
+
+FacePhoto = Callable[..., Path]
+KEY = bytes(range(32))
+NAMES = {"Rani": 1, "blå, [b]": 2, "Örn's": 3}
+
+
+@pytest.fixture(scope="module")
+def folder(face_photo: FacePhoto, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("people")
+    for name, person in NAMES.items():
+        for variant in range(4):
+            face_photo(root / name / f"{variant}.png", person, variant=variant)
+    return root
+
+
+@pytest.fixture
+def gallery(
+    tmp_path: Path, folder: Path, face_pipeline: FacePipeline, face_calibration: Calibration
+) -> Iterator[FaceGallery]:
+    with FaceGallery(
+        tmp_path / "people.db", face_pipeline, key=KEY, create=True, calibration=face_calibration
+    ) as made:
+        assert [e.enrolled and e.enrolled.added for e in made.enroll_folder(folder)] == [4, 4, 4]
+        yield made
+
+
+def test_everybody_in_a_group_photo(gallery: FaceGallery, face_photo: FacePhoto, tmp_path: Path) -> None:
+    group = face_photo(tmp_path / "group.png", 3, 77, 1, variant=9)
+    told = gallery.identify(group)
+    assert [each.name for each in told] == ["Örn's", "unknown", "Rani"]
+    stranger = told[1]
+    assert stranger.nearest in NAMES
+    assert stranger.score < stranger.threshold
+    assert "nobody is like it enough" in stranger.reason
+    assert stranger.probability < 0.5 < told[0].probability
+    assert told[0].margin > 0.1
+    assert told[0].reason == ""
+    assert [each.face.box[0] for each in told] == [0, 24, 48]
+
+
+def test_nobody_in_a_photo_is_an_empty_list(
+    gallery: FaceGallery, face_photo: FacePhoto, tmp_path: Path
+) -> None:
+    assert gallery.identify(face_photo(tmp_path / "scene.png")) == []
+
+
+def test_an_empty_gallery_knows_nobody(
+    face_photo: FacePhoto, tmp_path: Path, face_pipeline: FacePipeline, face_calibration: Calibration
+) -> None:
+    photo = face_photo(tmp_path / "a.png", 1)
+    with FaceGallery(
+        tmp_path / "p.db", face_pipeline, key=KEY, create=True, calibration=face_calibration
+    ) as empty:
+        (told,) = empty.identify(photo)
+    assert (told.name, told.nearest, told.reason) == ("unknown", "", "the gallery is empty")
+    assert math.isnan(told.score)
+
+
+def test_a_batch_goes_on_after_a_bad_photo(
+    gallery: FaceGallery, face_photo: FacePhoto, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"no photo")
+    good = face_photo(tmp_path / "good.png", 2, variant=8)
+    first, second = gallery.identify_each([bad, good])
+    assert isinstance(first, ImageError)
+    assert not isinstance(second, ImageError)
+    assert [each.name for each in second] == ["blå, [b]"]
+
+
+def test_enrolling_lists_what_it_leaves_out(
+    gallery: FaceGallery, face_photo: FacePhoto, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "torn.jpg").write_bytes(b"\xff\xd8\xff\xe0 torn")
+    photos = [
+        tmp_path / "torn.jpg",
+        face_photo(tmp_path / "scene.png"),
+        folder / "Rani/0.png",
+        face_photo(tmp_path / "two.png", 9, 10),
+        face_photo(tmp_path / "one.png", 9, variant=1),
+    ]
+    done = gallery.enroll("new", photos, rule="largest")
+    assert done.enrolled is not None
+    assert done.enrolled.added == 2
+    reasons = {Path(path).name: reason for path, reason in done.skipped}
+    assert reasons["scene.png"] == "no face was found"
+    assert reasons["0.png"] == "the same photo is enrolled as 'Rani'"
+    assert reasons["torn.jpg"].startswith("truncated")
+    assert [(Path(path).name, words) for path, words in done.notes] == [
+        ("two.png", "2 faces; one was taken, by the rule 'largest'")
+    ]
+    again = gallery.enroll("new", photos[-1:])
+    assert again.enrolled is not None
+    assert (again.enrolled.added, again.enrolled.known) == (0, 1)
+    nobody = gallery.enroll("nobody", photos[:2])
+    assert nobody.enrolled is None
+    assert "nobody" not in [person.name for person in gallery.people()]
+
+
+def test_several_faces_can_be_refused(gallery: FaceGallery, face_photo: FacePhoto, tmp_path: Path) -> None:
+    two = face_photo(tmp_path / "two.png", 9, 10)
+    done = gallery.enroll("new", [two], rule="error")
+    assert "2 faces, expected one" in done.skipped[0][1]
+
+
+def test_the_threshold_follows_the_gallery(
+    gallery: FaceGallery, face_photo: FacePhoto, tmp_path: Path
+) -> None:
+    before = gallery.threshold()
+    assert before.templates == 12
+    for person in range(20, 40):
+        gallery.enroll(str(person), [face_photo(tmp_path / f"{person}.png", person)])
+    after = gallery.threshold()
+    assert (after.templates, after.aimed) == (32, 0.01)
+    assert after.point.threshold > before.point.threshold
+    assert "cannot be promised" in after.sentence
+    assert after.promised == pytest.approx(32 * after.calibration.least)
+
+
+def test_strangers_stay_unknown(gallery: FaceGallery, face_photo: FacePhoto, tmp_path: Path) -> None:
+    photos = [face_photo(tmp_path / f"{n}.png", n) for n in range(60, 200)]
+    named = [each for told in gallery.identify_each(photos) if isinstance(told, list) for each in told]
+    assert sum(each.name != "unknown" for each in named) <= 3
+    assert len(named) == 140
+
+
+def test_a_gallery_calibrates_itself_where_nothing_else_does(
+    tmp_path: Path, face_photo: FacePhoto, face_pipeline: FacePipeline
+) -> None:
+    probe = face_photo(tmp_path / "probe.png", 5, variant=100)
+    with FaceGallery(tmp_path / "p.db", face_pipeline, key=KEY, create=True, rate=0.5) as gallery:
+        gallery.enroll("5", [face_photo(tmp_path / f"5/{v}.png", 5, variant=v) for v in range(3)])
+        with pytest.raises(DataError, match="what scores of blocks mean is not known; measure it with"):
+            gallery.identify(probe)
+        for person in range(6, 46):
+            photos = [face_photo(tmp_path / f"{person}/{v}.png", person, variant=v) for v in range(3)]
+            gallery.enroll(str(person), photos)
+        limit = gallery.threshold()
+        assert limit.calibration.source == "this gallery"
+        assert limit.calibration.people == 41
+        assert [each.name for each in gallery.identify(probe)] == ["5"]
+
+
+def test_a_calibration_of_another_embedder_is_refused(
+    gallery: FaceGallery, face_calibration: Calibration, folder: Path
+) -> None:
+    other = replace(face_calibration, contract="other")
+    photo = folder / "Rani/0.png"
+    with pytest.raises(DataError, match="of another embedder than blocks"):
+        verify(photo, photo, gallery.pipeline, calibration=other)
+
+
+def test_the_audit_finds_what_was_put_in(gallery: FaceGallery, face_photo: FacePhoto, tmp_path: Path) -> None:
+    wrong = face_photo(tmp_path / "wrong.png", 2, variant=50)
+    gallery.enroll("Rani", [wrong, face_photo(tmp_path / "odd.png", 90)])
+    gallery.enroll("Rani again", [face_photo(tmp_path / f"{v}.png", 1, variant=v) for v in range(60, 64)])
+    found = {(doubt.kind, doubt.person, doubt.other, Path(path).name) for doubt, path in gallery.audit()}
+    assert ("mislabelled", "Rani", "blå, [b]", "wrong.png") in found
+    assert ("odd", "Rani", "", "odd.png") in found
+    assert ("duplicate", "Rani", "Rani again", "") in found
+    assert not any("Örn's" in entry for entry in found)
+
+
+def test_the_audit_of_many_people_who_are_all_different_names_few_of_them(
+    face_calibration: Calibration,
+) -> None:
+    rng = np.random.default_rng(5)
+    people = np.repeat(np.arange(300), 2)
+    rows = rng.normal(size=(300, 32))[people] + 0.35 * rng.normal(size=(600, 32))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    limits = Limits.of(face_calibration, 300)
+    assert limits.by_chance == pytest.approx(face_calibration.least * 300 * 299 / 2)
+    assert limits.own < limits.other
+    found = audit(rows, people, [str(n) for n in range(300)], limits)
+    assert len([doubt for doubt in found if doubt.row is None]) <= limits.by_chance
+    few = Limits.of(face_calibration, 3)
+    assert few.other == few.own
+    assert few.by_chance < 0.05
+
+
+def test_rebuilding_for_another_embedder(
+    gallery: FaceGallery,
+    folder: Path,
+    face_photo: FacePhoto,
+    other_face_pipeline: FacePipeline,
+    face_calibration: Calibration,
+    tmp_path: Path,
+) -> None:
+    path = gallery.store.path
+    moved = face_photo(tmp_path / "moved.png", 1, variant=30)
+    gallery.enroll("Rani", [moved])
+    gallery.close()
+    with pytest.raises(OtherEmbedderError, match="gallery rebuild"):
+        FaceGallery(path, other_face_pipeline, key=KEY)
+    (tmp_path / "elsewhere").mkdir()
+    moved.rename(tmp_path / "elsewhere/other name.png")
+    with pytest.raises(GalleryError, match=r"1 of 13 photos cannot be embedded anew, such as .*moved\.png"):
+        rebuild(path, other_face_pipeline, key=KEY)
+    done = rebuild(path, other_face_pipeline, key=KEY, photos=[tmp_path / "elsewhere"])
+    assert (done.photos, done.lost) == (13, [])
+    with GalleryStore(path, key=KEY, contract=other_face_pipeline.embedder.contract) as again:
+        assert [(p.name, p.photos) for p in again.people()] == [("Rani", 5), ("blå, [b]", 4), ("Örn's", 4)]
+        expected = other_face_pipeline.look(folder / "Rani/0.png", "largest").vectors[0]
+        np.testing.assert_array_equal(again.templates().vectors[0], expected)
+    (tmp_path / "elsewhere/other name.png").unlink()
+    done = rebuild(path, other_face_pipeline, key=KEY, drop_missing=True)
+    assert (done.photos, len(done.lost)) == (12, 1)
+
+
+def test_verify(
+    face_photo: FacePhoto, face_pipeline: FacePipeline, face_calibration: Calibration, tmp_path: Path
+) -> None:
+    a, b = (face_photo(tmp_path / f"{v}.png", 4, variant=v) for v in (1, 2))
+    other = face_photo(tmp_path / "other.png", 5)
+    same = verify(a, b, face_pipeline, calibration=face_calibration)
+    assert same.same
+    assert same.probability > 0.9
+    assert same.point.target == 0.001
+    assert same.point.false_matches.low <= same.point.false_matches.value <= same.point.false_matches.high
+    different = verify(a, other.read_bytes(), face_pipeline, calibration=face_calibration, rate=0.01)
+    assert not different.same
+    assert different.score < different.point.threshold < same.point.threshold
+    assert different.found == (1, 1)
+    with pytest.raises(DataError, match="support no better than"):
+        verify(a, b, face_pipeline, calibration=face_calibration, rate=1e-9)
+    scene = face_photo(tmp_path / "scene.png")
+    with pytest.raises(ImageError, match=r"scene\.png: no face was found"):
+        verify(a, scene, face_pipeline, calibration=face_calibration)
+
+
+def test_photos_of_all_kinds_give_the_same_face(face_pipeline: FacePipeline, tmp_path: Path) -> None:
+    pixels = np.full((24, 24, 3), 7, np.uint8)
+    alpha = np.concatenate([pixels, np.full((24, 24, 1), 255, np.uint8)], axis=2)
+    Image.fromarray(alpha).save(tmp_path / "alpha.jpg", "PNG")
+    Image.fromarray(pixels[..., 0]).save(tmp_path / "grey.png")
+    Image.fromarray(pixels[..., 0].astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    vectors, failed = face_pipeline.one_face_each(
+        [tmp_path / name for name in ("alpha.jpg", "grey.png", "deep.png", "none.png")], "largest"
+    )
+    assert np.isfinite(vectors[:3]).all()
+    assert [(row, reason) for row, reason in failed] == [(3, "there is no such file")]
+    np.testing.assert_array_equal(vectors[0], vectors[1])
+    np.testing.assert_array_equal(vectors[0], vectors[2])
+
+
+def test_people_in_a_folder(tmp_path: Path, face_photo: FacePhoto) -> None:
+    with pytest.raises(DataError, match="no such folder"):
+        people_in(tmp_path / "none")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="nobody is in it; expected one folder a person"):
+        people_in(tmp_path)
+    face_photo(tmp_path / "Rani/deep/0.png", 1)
+    assert [(name, [p.name for p in photos]) for name, photos in people_in(tmp_path)] == [("Rani", ["0.png"])]

@@ -1,0 +1,119 @@
+"""A head that sees several depths of a network which is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("lightning")
+
+from rehead.backbones.backbone import load_backbone  # noqa: E402
+from rehead.backbones.features import extract  # noqa: E402
+from rehead.classification.training_data import Look  # noqa: E402
+from rehead.core.runtime import open_session  # noqa: E402
+from rehead.data import folds, read_dataset  # noqa: E402
+from rehead.finetune.export import export_trunk, torch_features, trained_backbone  # noqa: E402
+from rehead.finetune.frozen_prefix import frozen_beginning  # noqa: E402
+from rehead.finetune.linear_probe import most_depths, see_depths, start_fitted  # noqa: E402
+from rehead.finetune.model import Network, build, choose_trained  # noqa: E402
+from rehead.heads import select_head  # noqa: E402
+from rehead.heads.temperature import fit_temperature  # noqa: E402
+from rehead.images import load_image  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def network(train: str, depths: int = 1) -> Network:
+    torch.manual_seed(0)
+    made = build("mobilenet_v2", classes=3, size=64, weights="none")
+    choose_trained(made, train, keep_statistics=True)
+    if depths > 1:
+        see_depths(made, depths)
+    made.eval()
+    return made
+
+
+def photos(count: int) -> np.ndarray:
+    return np.random.default_rng(count).integers(0, 256, (count, 64, 64, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(("train", "most"), [("frozen", 1), ("top:1", 3), ("top:4", 6), ("all", 18)])
+def test_the_depths_are_those_that_are_trained_and_the_one_before(train: str, most: int) -> None:
+    assert most_depths(network(train)) == most
+
+
+@pytest.mark.parametrize(("train", "depths"), [("top:4", 2), ("top:4", 3), ("top:4", 6), ("all", 18)])
+def test_every_depth_is_what_its_block_gives(train: str, depths: int) -> None:
+    made = network(train, depths)
+    given: list[Any] = []
+    flat = [block for stage in made.trunk.model.blocks for block in stage]
+    for block in flat[len(flat) - (depths - 1) :]:
+        block.register_forward_hook(lambda *call: given.append(call[-1].mean((2, 3))))
+    x = made.normalised(torch.from_numpy(photos(2).transpose(0, 3, 1, 2).copy()))
+    with torch.no_grad():
+        vectors = made.vectors(x)
+        expected = [*given, made.neck(made.trunk(x))]
+    assert made.widths == tuple(vector.shape[1] for vector in vectors)
+    for one, other in zip(vectors, expected, strict=True):
+        torch.testing.assert_close(one, other)
+    assert made.linear.in_features == sum(made.widths)
+    assert not made(x).any()  # the new last layer is there to be started
+
+
+def test_they_are_there_where_the_frozen_beginning_is_passed_over() -> None:
+    for train, depths in (("top:4", 6), ("top:2", 4), ("from:blocks.5.0", 2)):
+        made = network(train, depths)
+        beginning = frozen_beginning(made)
+        assert beginning is not None
+        x = made.normalised(torch.from_numpy(photos(3).transpose(0, 3, 1, 2).copy()))
+        with torch.no_grad():
+            expected, maps = made.features(x), beginning.maps(x)
+            with beginning.passed_over():
+                found = made.features(maps)
+        torch.testing.assert_close(found, expected)
+
+
+def test_depths_before_the_trained_ones_keep_it_from_being_passed_over() -> None:
+    assert frozen_beginning(network("top:1", 6)) is None
+
+
+def test_the_exported_network_has_them_as_its_depths() -> None:
+    made = network("top:4", 4)
+    found = open_session(export_trunk(made), threads=1).run(None, {"image": photos(5)})
+    np.testing.assert_allclose(np.concatenate(found, 1), torch_features(made, photos(5)), atol=1e-4)
+    backbone = trained_backbone(made, made.record)
+    assert [tap.name for tap in backbone.taps] == ["blocks.5.1", "blocks.5.2", "blocks.6", "trained"]
+    assert tuple(tap.width for tap in backbone.taps) == made.widths
+
+
+def test_training_starts_from_the_head_that_the_frozen_network_has(photo_folder: Any, tmp_path: Path) -> None:
+    dataset = read_dataset(photo_folder(tmp_path / "fish", {"red fish": 12, "blue": 12}))
+    y = np.unique(dataset.labels, return_inverse=True)[1]
+    backbone = load_backbone("efficientnet_lite0")
+    backbone = load_backbone("efficientnet_lite0", preprocess=replace(backbone.preprocess, size=64))
+    features = extract(dataset.paths, backbone, cache=False).plain
+    fold = folds(y, np.arange(len(y)), count=3, seed=0)
+    made = build("efficientnet_lite0", classes=2, size=64)
+    choose_trained(made, "top:3")
+    look = Look(backbone, features, None, y, np.arange(len(y)), np.ones(len(y), bool))
+    start_fitted(made, look, fold, depths=lambda most: [most], balanced=False)
+    assert made.depths == 5
+    pixels = np.stack([load_image(path, made.preprocess) for path in dataset.paths])
+    with torch.no_grad():
+        logits = made.linear(torch.from_numpy(torch_features(made, pixels))).numpy()
+    head = select_head(features, y, fold, backbone.blocks, depths=[5])
+    heat = fit_temperature(head.held_out, y, smooth=True)
+    expected = (features[:, -len(head.weight) :] @ head.weight + head.bias) / heat
+    np.testing.assert_allclose(logits, expected, atol=1e-3)
