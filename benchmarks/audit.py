@@ -48,7 +48,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
 
 from rehead import ImageClassifier, train
-from rehead.audit import Finding, audit_photos, image_stats
+from rehead.audit import Issue, audit_photos, image_stats
 from rehead.audit.label_issues import doubtful_labels, held_out_probabilities, label_quality, last_depths
 from rehead.backbones.backbone import load_backbone
 from rehead.backbones.features import extract
@@ -191,7 +191,7 @@ def plant(garden: Garden, classes: Sequence[str], strangers: Dataset) -> None:
         garden.note("stranger", "outlier", garden.put(opened(strangers.paths[n]), label, "train"))
 
 
-def audit_copies(dataset: Dataset) -> list[Finding]:
+def audit_copies(dataset: Dataset) -> list[Issue]:
     """Copies that are in the folder before anything is planted; printed, to be looked at."""
     own = audit_photos(dataset.root)
     found = [finding for kind in SAME for finding in own.of(kind)]
@@ -241,7 +241,7 @@ def report_labels(dataset: Dataset, cleanlab: str | None) -> None:
         y = truth.copy()
         y[changed] = (y[changed] + rng.integers(1, K, len(changed))) % K
         fold = folds(y, group, count=5)
-        for depths in (1, 2, len(network.taps)):
+        for depths in (1, 2, len(network.feature_levels)):
             start = time.perf_counter()
             z = span_of(*last_depths(features.plain, network.blocks, depths)).z
             p = held_out_probabilities(z, y, fold)

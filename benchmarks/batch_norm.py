@@ -19,8 +19,8 @@ from torch.nn.functional import cross_entropy
 
 from rehead.backbones.backbone import load_backbone
 from rehead.backbones.features import duplicate_groups, extract
-from rehead.data import folds, hold_out, read_dataset
-from rehead.finetune.model import build, choose_trained
+from rehead.data import folds, holdout_mask, read_dataset
+from rehead.finetune.model import build, set_trainable
 from rehead.heads import select_head
 from rehead.heads.temperature import fit_temperature
 from rehead.images import load_image
@@ -37,7 +37,7 @@ def measure(folder: Path, name: str, train: str, seed: int) -> None:
     found = extract(dataset.paths, backbone)
     group = duplicate_groups(found, backbone)
     last = found.plain[:, backbone.blocks[-1]]
-    held = hold_out(target, group, seed=seed)
+    held = holdout_mask(target, group, seed=seed)
     fold = folds(target[~held], group[~held], count=5, seed=seed)
     head = select_head(last[~held], target[~held], fold, [slice(0, last.shape[1])])
     checked = fold >= 0
@@ -49,7 +49,7 @@ def measure(folder: Path, name: str, train: str, seed: int) -> None:
     inputs = network.normalised(torch.from_numpy(photos.transpose(0, 3, 1, 2).copy()))
     truth = torch.from_numpy(target[held])
     for kept in (True, False):
-        choose_trained(network, train, keep_statistics=kept)
+        set_trainable(network, train, keep_statistics=kept)
         network.train()
         with torch.no_grad():
             logits = torch.cat([network(batch) for batch in inputs.split(BATCH)])

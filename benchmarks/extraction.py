@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from rehead.backbones.backbone import Backbone, load_backbone
 from rehead.backbones.features import extract
-from rehead.core.runtime import open_session, processors
+from rehead.core.runtime import cpu_count, open_session
 from rehead.data import list_photos
 from rehead.images import load_image
 
@@ -47,7 +47,7 @@ def processor_seconds(work: Callable[[Any], object], items: Sequence[Any], threa
 
 
 def against_floor(files: Sequence[Path], backbone: Backbone, pixels: Pixels, rounds: int) -> None:
-    cores = processors()
+    cores = cpu_count()
     session = open_session(backbone.features_graph(), threads=1)
     rows: dict[str, list[float]] = {}
 
@@ -86,7 +86,7 @@ def against_floor(files: Sequence[Path], backbone: Backbone, pixels: Pixels, rou
 
 
 def throughput(backbone: Backbone, pixels: Pixels, rounds: int) -> None:
-    cores = processors()
+    cores = cpu_count()
     graph = backbone.features_graph()
     found: dict[tuple[int, str], list[float]] = {}
     sessions = {
@@ -120,7 +120,7 @@ def in_turns(files: Sequence[Path], backbone: Backbone, rounds: int) -> None:
     for _ in range(rounds):
         for count in (1, 4, 8, 16):
             turns = [files[i : i + count] for i in range(0, len(files), count)]
-            found.setdefault(count, []).append(processor_seconds(turn, turns, processors()))
+            found.setdefault(count, []).append(processor_seconds(turn, turns, cpu_count()))
     print(f"\n{'decode n, then run n: n':36}{'1':>8}{'4':>8}{'8':>8}{'16':>8}")
     rates = "".join(f"{median(found[count]) / len(files) * 1e3:8.2f}" for count in found)
     print(f"{'processor time of a photo':36}{rates} ms")

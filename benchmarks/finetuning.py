@@ -6,7 +6,8 @@
 FOLDER has a folder for each class. Each of five folds is held out for testing once; near-duplicates stay
 together. All classifiers get the other photos. "last" is the frozen network with a new head on its last
 layer, what is usually meant by a frozen network; "frozen" the best that `ImageClassifier` finds, several
-depths among it; "trained" the network as `FineTuned` trains it; "kept" what it would have kept of the two.
+depths among it; "trained" the network as `FineTunedClassifier` trains it; "kept" what it would have kept of
+the two.
 Intervals are of the pooled test photos.
 
 Targets: 0.97 for the alpacas of Open Images; two points above the frozen network for the faces of UTKFace.
@@ -28,8 +29,8 @@ from rehead.backbones.backbone import load_backbone
 from rehead.backbones.features import duplicate_groups, extract
 from rehead.data import Dataset, folds, read_dataset
 from rehead.evaluation.intervals import paired_difference, proportion
-from rehead.finetune.classifier import FineTuned
-from rehead.finetune.config import TrainingOptions
+from rehead.finetune.classifier import FineTunedClassifier
+from rehead.finetune.config import FineTuneConfig
 
 
 def hits(model: ImageClassifier, dataset: Dataset, tested: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -48,7 +49,7 @@ def main() -> None:
     parser.add_argument("--folds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--refit", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--interpolate", action=argparse.BooleanOptionalAction, default=True)
-    defaults = TrainingOptions(train="top:6")
+    defaults = FineTuneConfig(train="top:6")
     for name in (
         "train",
         "epochs",
@@ -72,7 +73,7 @@ def main() -> None:
     if folder is None:
         print("finetuning: skipped, no folder of photos was given")
         return
-    measure(folder, backbone, size, tested, TrainingOptions(**given), refit=refit)
+    measure(folder, backbone, size, tested, FineTuneConfig(**given), refit=refit)
 
 
 def measure(
@@ -80,7 +81,7 @@ def measure(
     backbone: str,
     size: int | None,
     numbers: list[int],
-    options: TrainingOptions,
+    options: FineTuneConfig,
     *,
     refit: bool,
 ) -> None:
@@ -88,7 +89,7 @@ def measure(
     look = load_backbone("efficientnet_lite0")
     group = duplicate_groups(extract(dataset.paths, look), look)
     fold = folds(np.unique(dataset.labels, return_inverse=True)[1], group, count=5, seed=0)
-    plain = TrainingOptions().to_dict()
+    plain = FineTuneConfig().to_dict()
     given = {name: value for name, value in options.to_dict().items() if value != plain[name]}
     print(f"{folder.name}, {len(dataset)} photos, {backbone}, {given}")
     print(
@@ -102,7 +103,7 @@ def measure(
         began = time.perf_counter()
         frozen = ImageClassifier(backbone).fit_split(train, groups)
         middle = time.perf_counter()
-        tuned = FineTuned(backbone, options=options, size=size, keep="always", refit=refit)
+        tuned = FineTunedClassifier(backbone, options=options, size=size, keep="always", refit=refit)
         tuned.fit_split(train, groups)
         ended = time.perf_counter()
         told = tuned.training_ or {}

@@ -31,7 +31,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from rehead.backbones.backbone import load_backbone
 from rehead.backbones.features import extract
-from rehead.core.runtime import processors
+from rehead.core.runtime import cpu_count
 from rehead.data import read_dataset
 from rehead.heads.logistic import fit_logistic
 from rehead.heads.pca import span_of
@@ -84,7 +84,7 @@ def candidate(
     n, classes = len(y), int(y.max()) + 1
     z = span_of(X, blocks).z
     tiled, folds, weight = np.tile(y, copies), np.tile(fold, copies), np.ones(n * copies)
-    with ThreadPoolExecutor(processors()) as pool:
+    with ThreadPoolExecutor(cpu_count()) as pool:
         strengths = [10.0**power for power in RIDGE]
         held = ridge_path(z, tiled, folds, weight, strengths, photos=n, each_fold=pool.map)
         ridge = [judge(held[10.0**power].logits, y, power) for power in RIDGE]

@@ -33,7 +33,14 @@ from sklearn.metrics import roc_auc_score
 
 from rehead import KeypointRegressor
 from rehead.data import list_photos
-from rehead.keypoints import Annotations, KeypointPredictor, Placement, alignment, read_annotations, ridge
+from rehead.keypoints import (
+    Annotations,
+    KeypointPrediction,
+    KeypointPredictor,
+    alignment,
+    read_annotations,
+    ridge,
+)
 from rehead.keypoints import feature_maps as maps_module
 from rehead.keypoints.formats import CENTRE
 from rehead.keypoints.uncertainty import ellipse_distance
@@ -52,7 +59,7 @@ def changed(module: Any, name: str, value: Any) -> Iterator[None]:
         setattr(module, name, before)
 
 
-def error(answers: list[Placement], rows: Annotations) -> NDArray[np.float64]:
+def error(answers: list[KeypointPrediction], rows: Annotations) -> NDArray[np.float64]:
     """Of each photo, as a share of its side."""
     placed = np.stack([answer.points for answer in answers]) + CENTRE
     return np.asarray(np.nanmean(np.abs(placed / rows.sizes[:, None] - rows.units), axis=(1, 2)))
@@ -80,14 +87,14 @@ def steps(train: Annotations, test: Annotations) -> KeypointPredictor:
     print("step | test | held out | wall | processor time | file")
     mean = np.nanmean(train.units, axis=0)
     print(f"{'mean shape':42} | {100 * float(np.nanmean(np.abs(test.units - mean))):.2f} %")
-    plain: Callable[..., list[tuple[maps_module.Site, ...]]]
+    plain: Callable[..., list[tuple[maps_module.FeatureMap, ...]]]
     plain = lambda network: [maps_module.candidate_sites(network)[-1][-1:]]  # noqa: E731
     from rehead.keypoints import cascade
 
     with changed(cascade, "candidate_sites", plain):
         measured("one map, one view", train, test, cascade=False, mirror=False)
     measured("maps of several depths, mirrored photos", train, test, cascade=False)
-    measured("second look without shaken views", train, test, shakes=0)
+    measured("second look without shaken views", train, test, n_jitter=0)
     return measured("second look (what train does)", train, test)
 
 
@@ -123,7 +130,7 @@ def latency(model: KeypointPredictor, test: Annotations) -> None:
 def strangers(model: KeypointPredictor, test: Annotations, folder: Path) -> None:
     """Photos without what is looked for."""
     own = model.predict([str(path) for path in test.paths])
-    others = [a for a in model.predict_each(list_photos(folder)) if isinstance(a, Placement)]
+    others = [a for a in model.predict_each(list_photos(folder)) if isinstance(a, KeypointPrediction)]
     truth = [0] * len(own) + [1] * len(others)
     score = roc_auc_score(truth, [a.outlier_score for a in [*own, *others]])
     confidence = roc_auc_score(truth, [-a.confidence for a in [*own, *others]])
@@ -143,8 +150,8 @@ def constants(train: Annotations, test: Annotations) -> None:
     for fill in (0.6, 0.8):
         with changed(alignment, "_FILL", fill):
             measured(f"shape takes {fill} of the square", train, test)
-    for shakes in (2, 3):
-        measured(f"{shakes} shaken views", train, test, shakes=shakes)
+    for n_jitter in (2, 3):
+        measured(f"{n_jitter} shaken views", train, test, n_jitter=n_jitter)
     for floor in (0.0, 0.3):
         with changed(ridge, "_FLOOR", floor):
             measured(f"floor of the deviation {floor}", train, test)

@@ -21,7 +21,7 @@ from rehead.core.text import percent, percent_range
 from rehead.errors import ReheadError
 from rehead.faces import FaceDetector, FaceEmbedder
 from rehead.faces.evaluation.evaluate import assess_pairs
-from rehead.faces.gallery.records import space_of
+from rehead.faces.gallery.records import spec_fingerprint
 from rehead.faces.pipeline import FacePipeline
 from rehead.faces.verification.calibration import Calibration, calibrate
 
@@ -51,7 +51,7 @@ def test(folder: Path, detector: str, embedder: str) -> Calibration:
     made = calibrate(
         found.vectors[there],
         found.listed.people[there],
-        contract=space_of(pipeline.embedder.contract),
+        contract=spec_fingerprint(pipeline.embedder.contract),
         source="LFW",
     )
     print(

@@ -117,8 +117,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         run = arguments.out or Path(temporary) / "run"
         points = arguments.recipe in {recipe.name for recipe in POINT_RECIPES}
-        carry_out = carried_out_points if points else carried_out
-        row = carry_out(arguments.folder, arguments.recipe, run, words[cut + 1 :])
+        run_training = carried_out_points if points else carried_out
+        row = run_training(arguments.folder, arguments.recipe, run, words[cut + 1 :])
     rows = json.loads(RECORD.read_text("utf-8"))
     if arguments.recipe == NONE:
         rows["by_itself"] = [r for r in rows["by_itself"] if r["folder"] != row["folder"]] + [row]

@@ -43,7 +43,7 @@ def measure(
     busy = (time.process_time() - busy) / len(dataset)
     keep = features.readable
     X, y = features.plain[keep], np.unique(dataset.labels[keep], return_inverse=True)[1]
-    depths = sorted({1, min(2, len(network.taps)), len(network.taps)})
+    depths = sorted({1, min(2, len(network.feature_levels)), len(network.feature_levels)})
     right, loss, used = [], [], []
     for seed in seeds:
         fold = np.zeros(len(y), dtype=np.intp)

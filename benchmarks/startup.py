@@ -19,7 +19,7 @@ from statistics import median
 
 import rehead
 from rehead.core.model_file import read_model_file
-from rehead.core.runtime import open_session, processors
+from rehead.core.runtime import cpu_count, open_session
 from rehead.images import PreprocessSpec, load_image
 
 TARGETS = {"rehead --help": 0.3, "rehead predict": 1.0, "Predictor.predict, warm": 0.010}
@@ -38,9 +38,7 @@ def spinning(model: Path, photo: Path, times: dict[str, list[tuple[float, float]
     """The network alone, its threads looking for more work before they sleep; in turns."""
     file = read_model_file(model)
     preprocess = PreprocessSpec.from_dict(file.manifest["preprocess"])
-    sessions = {
-        spin: open_session(file.graph, threads=processors(), spin=spin) for spin in (0, 20, 100, 1000)
-    }
+    sessions = {spin: open_session(file.graph, threads=cpu_count(), spin=spin) for spin in (0, 20, 100, 1000)}
     for _ in range(120):
         for spin, session in sessions.items():
             image = {"image": load_image(photo, preprocess)[None]}

@@ -25,7 +25,7 @@ from PIL import Image, ImageDraw
 
 from rehead.core.runtime import open_session
 from rehead.faces import Face, Photo, Quality
-from rehead.faces.gallery.records import space_of
+from rehead.faces.gallery.records import spec_fingerprint
 from rehead.faces.pipeline import FacePipeline
 from rehead.faces.verification.calibration import Calibration, calibrate
 from rehead.images import read_image
@@ -247,7 +247,9 @@ def face_calibration(face_pipeline: FacePipeline) -> Calibration:
     people = np.repeat(np.arange(200), 2)
     rows = rng.normal(size=(200, _WIDTH))[people] + 0.5 * rng.normal(size=(400, _WIDTH))
     rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-    return calibrate(rows, people, contract=space_of(face_pipeline.embedder.contract), source="made up")
+    return calibrate(
+        rows, people, contract=spec_fingerprint(face_pipeline.embedder.contract), source="made up"
+    )
 
 
 class DrawnFaces(Protocol):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import errors
-    from .audit import Audit, Finding, audit_photos
+    from .audit import Audit, Issue, audit_photos
     from .backbones.activations import layer_maps
     from .backbones.neighbours import similar
     from .classification.estimator import ImageClassifier
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .images import PreprocessSpec
     from .keypoints import KeypointPredictor, KeypointRegressor, load_keypoints, train_keypoints
     from .workflows.compare import compare_models
-    from .workflows.config import Plan
+    from .workflows.config import TrainConfig
     from .workflows.report import report
     from .workflows.train import train
 
@@ -41,15 +41,15 @@ __all__ = [
     "FaceDetector",
     "FaceEmbedder",
     "FaceGallery",
-    "Finding",
     "ImageClassifier",
+    "Issue",
     "KeypointPredictor",
     "KeypointRegressor",
-    "Plan",
     "Prediction",
     "Predictor",
     "PreprocessSpec",
     "ReheadError",
+    "TrainConfig",
     "__version__",
     "audit_photos",
     "compare_models",
@@ -72,13 +72,13 @@ _HOMES = {
     "FaceDetector": "faces",
     "FaceEmbedder": "faces",
     "FaceGallery": "faces.gallery.gallery",
-    "Finding": "audit",
+    "Issue": "audit",
     "ImageClassifier": "classification.estimator",
     "KeypointPredictor": "keypoints",
     "KeypointRegressor": "keypoints",
     "load_keypoints": "keypoints",
     "train_keypoints": "keypoints",
-    "Plan": "workflows.config",
+    "TrainConfig": "workflows.config",
     "Prediction": "classification.predictor",
     "Predictor": "classification.predictor",
     "PreprocessSpec": "images",

@@ -15,7 +15,7 @@ from PIL import Image
 from rehead.cli import main
 from rehead.cli.faces.preview import picture_of, ppm
 from rehead.faces import FaceDetector
-from rehead.faces.capture import Moment
+from rehead.faces.capture import CapturedFrame
 
 data = pytest.importorskip("skimage.data", reason="the photo comes from scikit-image")
 Cli = Callable[..., tuple[int, str, str]]
@@ -110,11 +110,11 @@ def test_the_preview_draws_the_box() -> None:
     frame = np.ascontiguousarray(data.astronaut())
     face = FaceDetector(smallest=60, threads=1).detect(frame)[0]
     left, top, _, _ = face.box.round().astype(int)
-    green, yellow = (picture_of(Moment(frame, face, note, 1))[top, left] for note in ("", "blurred"))
+    green, yellow = (picture_of(CapturedFrame(frame, face, note, 1))[top, left] for note in ("", "blurred"))
     assert green[1] > green[0]
     assert yellow[0] > yellow[2]
     assert not (frame[top, left] == green).all()
-    wide = picture_of(Moment(np.zeros((10, 2000, 3), np.uint8), None, "no face", 0))
+    wide = picture_of(CapturedFrame(np.zeros((10, 2000, 3), np.uint8), None, "no face", 0))
     assert wide.shape == (3, 640, 3)
     assert ppm(wide).startswith(b"P6 640 3 255 ")
     assert len(ppm(wide)) == len(b"P6 640 3 255 ") + wide.size

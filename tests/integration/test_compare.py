@@ -17,10 +17,10 @@ from rehead.core.run_dir import work_folder
 from rehead.errors import DataError, DatasetError, OutputError, TrainingError, UnknownNameError
 from rehead.workflows import compare
 from rehead.workflows.compare import combinations, compare_models
-from rehead.workflows.config import Plan, carry_out
+from rehead.workflows.config import TrainConfig, run_training
 
 PhotoFolder = Callable[..., Path]
-QUICK = Plan(size=32, epochs=2, patience=0, batch_size=8, augment="none", lr=3e-3)
+QUICK = TrainConfig(size=32, epochs=2, patience=0, batch_size=8, augment="none", lr=3e-3)
 
 
 @pytest.fixture(scope="module")
@@ -74,16 +74,16 @@ def test_all_are_tested_on_the_same_photos_and_the_runs_are_whole(
 def test_a_comparison_that_was_killed_continues_and_one_that_is_finished_is_not_done_again(
     photos: Path, two_onnx: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, done = carry_out, list[str]()
+    real, done = run_training, list[str]()
 
-    def killed(plan: Plan, photos: Any, out: Path, **more: Any) -> Any:
+    def killed(plan: TrainConfig, photos: Any, out: Path, **more: Any) -> Any:
         if out.name == "tiny-frozen-2" and len(done) < 2:
             done.append("killed")
             raise KeyboardInterrupt
         done.append(out.name)
         return real(plan, photos, out, **more)
 
-    monkeypatch.setattr(compare, "carry_out", killed)
+    monkeypatch.setattr(compare, "run_training", killed)
     with pytest.raises(KeyboardInterrupt):
         compare_models(photos, tmp_path / "out", two_onnx)
     assert record(tmp_path / "out" / "compare.json")["models"] == []
@@ -102,9 +102,9 @@ def test_what_lies_there_must_be_the_same(
     out = tmp_path / "out"
     compare_models(photos, out, [str(tiny_onnx)])
     with pytest.raises(OutputError, match=r"another split of them.*--overwrite"):
-        compare_models(photos, out, [str(tiny_onnx)], plan=Plan(seed=1))
+        compare_models(photos, out, [str(tiny_onnx)], plan=TrainConfig(seed=1))
     with pytest.raises(OutputError, match=r"other options \(coverage\).*--overwrite"):
-        compare_models(photos, out, [str(tiny_onnx)], plan=Plan(coverage=0.8))
+        compare_models(photos, out, [str(tiny_onnx)], plan=TrainConfig(coverage=0.8))
     (out / "tiny-frozen" / "run.json").write_text("{", "utf-8")
     with pytest.raises(OutputError, match=r"run\.json: not a record of rehead"):
         compare_models(photos, out, [str(tiny_onnx)])
@@ -120,20 +120,20 @@ def test_from_scratch_beside_frozen_and_a_failure_does_not_stop_the_others(
     photos: Path, tiny_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("torch")
-    chosen, _ = combinations([str(tiny_onnx)], ["frozen"], Plan())
+    chosen, _ = combinations([str(tiny_onnx)], ["frozen"], TrainConfig())
     assert chosen[0].plan.cache is False
     nets = ["cnn4-50", "small-cnn", "small-cnn"]
     started: list[str] = []
-    real = carry_out
+    real = run_training
 
-    def failing(plan: Plan, photos: Any, out: Path, **more: Any) -> Any:
+    def failing(plan: TrainConfig, photos: Any, out: Path, **more: Any) -> Any:
         started.append(out.name)
         if out.name == "cnn4-50-scratch":
             raise TrainingError("the loss is not a number")
         return real(plan, photos, out, **more)
 
-    monkeypatch.setattr(compare, "carry_out", failing)
-    quick = Plan(**{**vars(QUICK), "size": 64})
+    monkeypatch.setattr(compare, "run_training", failing)
+    quick = TrainConfig(**{**vars(QUICK), "size": 64})
     told = compare_models(photos, tmp_path / "out", nets, train=["frozen", "top:4"], plan=quick)
     assert started == ["cnn4-50-scratch", "small-cnn-scratch"]
     assert [c.name for c in told.contenders] == ["small-cnn, from scratch"]
@@ -148,18 +148,18 @@ def test_from_scratch_beside_frozen_and_a_failure_does_not_stop_the_others(
 
 def test_a_training_that_was_killed_is_continued(photos: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    from rehead.data.split import Sides
+    from rehead.data.split import Split
 
     chosen, _ = combinations(["small-cnn"], ["scratch"], QUICK)
     out = tmp_path / "out"
-    sides: list[Sides] = []
+    sides: list[Split] = []
     real = compare._train
 
-    def killed(at: Path, combination: Any, given: Sides, *more: Any) -> None:
+    def killed(at: Path, combination: Any, given: Split, *more: Any) -> None:
         sides.append(given)
         work = work_folder(at)
         trained = given.dataset.take(given.part == "train")
-        one = Plan(**{**vars(combination.plan), "epochs": 1})
+        one = TrainConfig(**{**vars(combination.plan), "epochs": 1})
         one.classifier(work=work).fit_split(trained, given.group[given.part == "train"])
         raise KeyboardInterrupt
 
@@ -174,7 +174,9 @@ def test_a_training_that_was_killed_is_continued(photos: Path, tmp_path: Path) -
 
 
 def test_what_makes_no_sense_is_said(tiny_onnx: Path) -> None:
-    chosen, notes = combinations([str(tiny_onnx), "mobilenet_v2"], ["frozen", "top:4", "scratch"], Plan())
+    chosen, notes = combinations(
+        [str(tiny_onnx), "mobilenet_v2"], ["frozen", "top:4", "scratch"], TrainConfig()
+    )
     assert [c.name for c in chosen] == [
         "tiny.onnx, frozen", "mobilenet_v2, frozen", "mobilenet_v2, top:4", "mobilenet_v2, from scratch",
     ]  # fmt: skip
@@ -182,9 +184,9 @@ def test_what_makes_no_sense_is_said(tiny_onnx: Path) -> None:
     (note,) = notes
     assert "with top:4 and scratch is left out: an ONNX file can only be used frozen" in note
     with pytest.raises(DataError, match="only be used frozen"):
-        combinations([str(tiny_onnx)], ["all"], Plan())
+        combinations([str(tiny_onnx)], ["all"], TrainConfig())
     with pytest.raises(DataError, match="nothing to compare"):
-        combinations([], ["all"], Plan())
+        combinations([], ["all"], TrainConfig())
 
 
 def test_mistakes_are_refused_before_anything_is_trained(

@@ -11,7 +11,7 @@ import pytest
 
 from rehead.errors import DataError, WeightsError
 from rehead.workflows.compare import combinations, compare_models
-from rehead.workflows.config import Plan
+from rehead.workflows.config import TrainConfig
 from rehead.workflows.loading import open_model
 
 FacePhoto = Callable[..., Path]
@@ -35,7 +35,7 @@ def people(tmp_path: Path, face_photo: FacePhoto, face_parts: Any, monkeypatch: 
 def test_faces_are_compared_with_other_networks_on_the_same_photos(
     people: Path, tiny_onnx: Path, tmp_path: Path
 ) -> None:
-    plan = Plan(mirror=False)
+    plan = TrainConfig(mirror=False)
     told = compare_models(people, tmp_path / "out", [str(tiny_onnx), "faces"], plan=plan)
     assert [c.folder for c in told.contenders] == ["tiny-frozen", "faces-frozen"]
     runs = [tmp_path / "out" / c.folder for c in told.contenders]
@@ -52,7 +52,7 @@ def test_a_face_that_is_not_found_counts_as_wrong(
 ) -> None:
     face_photo(people / "val" / "Rani" / "scene.png")
     face_photo(people / "train" / "Rani" / "other scene.png")
-    told = compare_models(people, tmp_path / "out", [str(tiny_onnx), "faces"], plan=Plan(mirror=False))
+    told = compare_models(people, tmp_path / "out", [str(tiny_onnx), "faces"], plan=TrainConfig(mirror=False))
     tested = sum(1 for _ in (people / "val").rglob("*.png"))
     assert told.contenders[1].accuracy.value == pytest.approx((tested - 1) / tested)
     assert told.contenders[1].note == "1 test photo without a face that was found counts as wrong."
@@ -62,10 +62,10 @@ def test_a_face_that_is_not_found_counts_as_wrong(
 
 
 def test_faces_are_used_as_they_are() -> None:
-    _, notes = combinations(["faces", "efficientnet_lite0"], ["frozen", "all"], Plan())
+    _, notes = combinations(["faces", "efficientnet_lite0"], ["frozen", "all"], TrainConfig())
     assert notes == ["'faces' with all is left out: a face embedder can only be used frozen."]
     for options in ({"size": 96}, {"depths": 2}, {"train": "all"}, {"head": "mlp:8"}, {"weights": Path("w")}):
         with pytest.raises(DataError, match="faces: a face embedder is used frozen"):
-            Plan(backbone="faces", **options).classifier()
+            TrainConfig(backbone="faces", **options).classifier()
     with pytest.raises(WeightsError, match="cannot be read"):
-        Plan(backbone="faces:none.onnx").classifier().network()
+        TrainConfig(backbone="faces:none.onnx").classifier().network()

@@ -24,11 +24,11 @@ from rehead.cli import app  # noqa: E402
 from rehead.core.model_file import read_model_file  # noqa: E402
 from rehead.data import read_dataset  # noqa: E402
 from rehead.errors import DataError, DatasetError, OutputError, ReheadError  # noqa: E402
-from rehead.finetune.classifier import FineTuned  # noqa: E402
-from rehead.finetune.config import TrainingOptions  # noqa: E402
+from rehead.finetune.classifier import FineTunedClassifier  # noqa: E402
+from rehead.finetune.config import FineTuneConfig  # noqa: E402
 from rehead.workflows.train import train  # noqa: E402
 
-QUICK = TrainingOptions(epochs=2, patience=0, batch_size=8, augment="light")
+QUICK = FineTuneConfig(epochs=2, patience=0, batch_size=8, augment="light")
 TOP = replace(QUICK, train="top:1")
 
 
@@ -47,17 +47,17 @@ def folder(photo_folder: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def pretrained(**more: Any) -> FineTuned:
-    return FineTuned("efficientnet_lite0", **{"size": 64, "options": TOP, "keep": "always", **more})
+def pretrained(**more: Any) -> FineTunedClassifier:
+    return FineTunedClassifier("efficientnet_lite0", **{"size": 64, "options": TOP, "keep": "always", **more})
 
 
-def account(model: FineTuned) -> dict[str, Any]:
+def account(model: FineTunedClassifier) -> dict[str, Any]:
     assert model.training_ is not None
     return model.training_
 
 
 def test_a_network_from_random_numbers_ends_in_a_run_like_any_other(folder: Path, tmp_path: Path) -> None:
-    model = FineTuned("small-cnn", size=32, options=replace(QUICK, epochs=10, lr=3e-3))
+    model = FineTunedClassifier("small-cnn", size=32, options=replace(QUICK, epochs=10, lr=3e-3))
     run = train(folder, tmp_path / "run", classifier=model)
     assert run.evaluation is not None
     assert run.evaluation.scores.accuracy.value >= 0.8
@@ -159,7 +159,7 @@ def test_the_head_starts_from_the_probe(folder: Path) -> None:
 def test_a_run_is_resumed_on_the_same_split_and_refused_on_another(folder: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
     options = replace(QUICK, epochs=1)
-    model = FineTuned("small-cnn", size=32, options=options, work=work).fit(folder)
+    model = FineTunedClassifier("small-cnn", size=32, options=options, work=work).fit(folder)
     with pytest.raises(OutputError, match="continue it with --resume"):
         clone(model).fit(folder)
     longer = clone(model).set_params(options=replace(options, epochs=3), resume=True).fit(folder)
@@ -201,9 +201,9 @@ def test_a_network_that_is_not_kept_is_not_trained_once_more(folder: Path, tmp_p
 
 def test_mistakes_of_the_user_are_named(folder: Path) -> None:
     with pytest.raises(DataError, match="starts from random numbers, so all of it has to be trained"):
-        FineTuned("small-cnn", options=TOP).fit(folder)
+        FineTunedClassifier("small-cnn", options=TOP).fit(folder)
     with pytest.raises(DataError, match="keep is 'best'"):
-        FineTuned(keep="best").fit(folder)  # type: ignore[arg-type]
+        FineTunedClassifier(keep="best").fit(folder)  # type: ignore[arg-type]
     dataset = read_dataset(folder)
     with pytest.raises(DatasetError, match="all photos of 'blå' are validation photos"):
         pretrained().fit(dataset.paths, dataset.labels, validation=dataset.labels == "blå")
@@ -251,7 +251,7 @@ def test_a_recipe_runs_and_options_given_besides_override_it(folder: Path, tmp_p
 
 
 def test_a_frozen_network_gets_a_head_by_gradient_steps_where_that_is_asked_for(folder: Path) -> None:
-    options = TrainingOptions(train="frozen", dropout=0.2, epochs=1, patience=0, batch_size=8, augment="none")
+    options = FineTuneConfig(train="frozen", dropout=0.2, epochs=1, patience=0, batch_size=8, augment="none")
     model = pretrained(options=options, keep="always").fit(folder)
     assert account(model)["kept"] == "network"
     assert model.parameters_["trained"] == 2 * 1280 + 2 < model.parameters_["total"]
@@ -292,13 +292,13 @@ def test_an_unfinished_run_says_how_it_goes_on(
 @pytest.mark.parametrize("depths", [1, 3])
 def test_a_head_of_several_depths_stays_as_it_was_fitted(folder: Path, tmp_path: Path, depths: int) -> None:
     model = pretrained(depths=depths).fit(folder)
-    assert model.selection_.chosen.depths == model.n_taps_ == depths
+    assert model.selection_.chosen.depths == model.n_levels_ == depths
     model.save(tmp_path / "model.onnx")
     manifest = read_model_file(tmp_path / "model.onnx").manifest
     assert manifest["depths"] == ["blocks.5.3", "blocks.6", "trained"][3 - depths :]
     photo = read_dataset(folder).paths[0]
     assert explain(tmp_path / "model.onnx", photo, method="cam").method == "cam"
-    before = FineTuned(
+    before = FineTunedClassifier(
         "efficientnet_lite0", size=64, options=replace(TOP, lr=1e-9), keep="always", depths=depths
     )
     np.testing.assert_array_equal(model.selection_.weight, before.fit(folder).selection_.weight)

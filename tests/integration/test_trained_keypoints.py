@@ -25,16 +25,16 @@ from rehead.cli import app  # noqa: E402
 from rehead.core.preprocess import PreprocessSpec  # noqa: E402
 from rehead.core.runtime import open_session  # noqa: E402
 from rehead.errors import DataError, OutputError, ReheadError, TrainingError, UnknownNameError  # noqa: E402
-from rehead.finetune.config import TrainingOptions  # noqa: E402
+from rehead.finetune.config import FineTuneConfig  # noqa: E402
 from rehead.finetune.fit import train_network  # noqa: E402
 from rehead.finetune.keypoint_model import PointNetwork, exported, point_network  # noqa: E402
 from rehead.finetune.keypoint_module import PointPhotos, looked_at  # noqa: E402
-from rehead.finetune.keypoints import TrainedKeypoints  # noqa: E402
+from rehead.finetune.keypoints import FineTunedKeypoints  # noqa: E402
 from rehead.keypoints import assess_keypoints, read_annotations, train_keypoints  # noqa: E402
-from rehead.keypoints.alignment import Spread  # noqa: E402
+from rehead.keypoints.alignment import JitterStd  # noqa: E402
 
 WHOLE = np.broadcast_to(np.array([[1.0, 0, 0], [0, 1, 0]]), (80, 2, 3)).copy()
-QUICK = TrainingOptions(head="conv", epochs=2, lr=1e-3, batch_size=8, layer_decay=1.0)
+QUICK = FineTuneConfig(head="conv", epochs=2, lr=1e-3, batch_size=8, layer_decay=1.0)
 
 
 class DrawnFaces(Protocol):
@@ -67,7 +67,7 @@ def dots(tmp_path_factory: pytest.TempPathFactory) -> PointPhotos:
     points[:5, 1] = np.nan  # what is missing is neither learnt nor judged
     plain = PreprocessSpec(32, (0, 0, 0), (255, 255, 255))
     return PointPhotos(
-        paths, points, WHOLE, WHOLE, Spread(0.05, 0.05, 0.02), None, np.arange(80) % 5 == 0, plain
+        paths, points, WHOLE, WHOLE, JitterStd(0.05, 0.05, 0.02), None, np.arange(80) % 5 == 0, plain
     )
 
 
@@ -78,7 +78,7 @@ def small(head: str = "conv") -> PointNetwork:
     return network
 
 
-def learnt(photos: PointPhotos, work: Path, options: TrainingOptions, **more: Any) -> Any:
+def learnt(photos: PointPhotos, work: Path, options: FineTuneConfig, **more: Any) -> Any:
     model = small(options.head)
     return model, train_network(model, photos, options, work=work, identity={}, pretrained=False, **more)
 
@@ -87,7 +87,7 @@ def learnt(photos: PointPhotos, work: Path, options: TrainingOptions, **more: An
 def test_a_network_learns_where_dots_are(
     dots: PointPhotos, tmp_path: Path, head: str, epochs: int, error: float
 ) -> None:
-    options = TrainingOptions(
+    options = FineTuneConfig(
         head=head, epochs=epochs, patience=0, lr=1e-3, layer_decay=1.0, batch_size=4, average=0.8
     )
     model, trained = learnt(dots, tmp_path / "a", options)
@@ -117,7 +117,7 @@ def test_the_points_go_along_with_the_views(dots: PointPhotos) -> None:
     """The red dot is where the moved point says, in shaken and in mirrored squares."""
     from rehead.finetune.keypoint_module import _Squares
 
-    photos = replace(dots, permutation=(1, 0), spread=Spread(0.15, 0.3, 0.05))
+    photos = replace(dots, permutation=(1, 0), spread=JitterStd(0.15, 0.3, 0.05))
     array = np.stack([np.asarray(Image.open(path)) for path in dots.paths])
     rows = list(range(5, 60))
     for augment in ("none", "light", "default", "strong"):
@@ -141,7 +141,7 @@ def test_the_points_go_along_with_the_views(dots: PointPhotos) -> None:
 
 
 def test_a_frozen_trunk_is_run_once_for_each_view(dots: PointPhotos, tmp_path: Path) -> None:
-    options = TrainingOptions(head="conv", train="frozen", epochs=3, views=2, lr=1e-3, batch_size=8)
+    options = FineTuneConfig(head="conv", train="frozen", epochs=3, views=2, lr=1e-3, batch_size=8)
     model, trained = learnt(dots, tmp_path / "work", options)
     maps = np.load(tmp_path / "work" / "maps.npy")
     assert maps.shape[:2] == (3, 80)
@@ -153,7 +153,7 @@ def test_a_frozen_trunk_is_run_once_for_each_view(dots: PointPhotos, tmp_path: P
 
 
 def test_it_stops_early_and_keeps_the_best(dots: PointPhotos, tmp_path: Path) -> None:
-    options = TrainingOptions(head="conv", epochs=9, patience=1, lr=0.3, schedule="constant", average=0.0)
+    options = FineTuneConfig(head="conv", epochs=9, patience=1, lr=0.3, schedule="constant", average=0.0)
     _, trained = learnt(dots, tmp_path / "work", options)
     assert len(trained.curves) < 9
     assert trained.best == len(trained.curves) - 1
@@ -201,9 +201,9 @@ def test_killed_it_continues_to_the_same_end(dots: PointPhotos, tmp_path: Path) 
         assert torch.equal(value, killed.state_dict()[name]), name
 
 
-def trained(tiny_onnx: Path, **options: Any) -> TrainedKeypoints:
+def trained(tiny_onnx: Path, **options: Any) -> FineTunedKeypoints:
     plain = {"options": QUICK, "closed_form": tiny_onnx, "side": 32, "keep": "always"}
-    return TrainedKeypoints("small-cnn", **{**plain, **options})
+    return FineTunedKeypoints("small-cnn", **{**plain, **options})
 
 
 @pytest.mark.parametrize("cascade", [True, False])
@@ -283,7 +283,7 @@ def test_what_cannot_be_trained_is_said(tiny_onnx: Path, tmp_path: Path, drawn_f
         with pytest.raises(DataError, match="vit_tiny_patch16_224 gives numbers that know of no place"):
             point_network("vit_tiny_patch16_224", np.full((2, 2), 0.5), weights="none", head=head)
     with pytest.raises(DataError, match="an ONNX file cannot be trained"):
-        TrainedKeypoints(str(tiny_onnx)).fit(source)
+        FineTunedKeypoints(str(tiny_onnx)).fit(source)
 
 
 def invoke(*arguments: object) -> tuple[int, str]:

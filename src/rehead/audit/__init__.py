@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from ..data.bursts import burst_groups, clocks
 from .clean_csv import write_csv
-from .issues import KINDS, Audit, Finding, check_kinds
-from .quick import brief, brief_cautions
+from .issues import ISSUE_TYPES, Audit, Issue, check_kinds
+from .quick import quick_checks, quick_warnings
 from .report import write_audit
-from .run import audit_photos, survey
+from .run import audit_photos, run_checks
 
 __all__ = [
-    "KINDS",
+    "ISSUE_TYPES",
     "Audit",
-    "Finding",
+    "Issue",
     "audit_photos",
-    "brief",
-    "brief_cautions",
     "burst_groups",
     "check_kinds",
     "clocks",
-    "survey",
+    "quick_checks",
+    "quick_warnings",
+    "run_checks",
     "write_audit",
     "write_csv",
 ]

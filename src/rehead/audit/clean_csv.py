@@ -12,16 +12,16 @@ import numpy as np
 
 from ..core import atomic
 from ..data import Dataset
-from ..data.duplicates import members
+from ..data.duplicates import iter_groups
 from .duplicates import sides_of
-from .issues import Audit, Finding
+from .issues import Audit, Issue
 
 __all__ = ["left_out", "write_csv"]
 
 _COLUMNS = ("path", "label", "suggested", "split", "group", "keep", "why")
 
 
-def left_out(dataset: Dataset, findings: Iterable[Finding], digests: Sequence[str]) -> Mapping[str, str]:
+def left_out(dataset: Dataset, findings: Iterable[Issue], digests: Sequence[str]) -> Mapping[str, str]:
     """Id and reason of each photo that is better left out.
 
     Photos that cannot be read; blank ones; pictures under two classes, all of them; of files with the
@@ -91,7 +91,7 @@ def _names(audit: Audit) -> list[str]:
     names = np.array(given, dtype=object)
     taken = set(given.tolist())
     number = 0
-    for rows in members(audit.groups):
+    for rows in iter_groups(audit.groups):
         name = min((name for name in given[rows].tolist() if name), default="")
         while not name:
             number += 1

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from ..core.text import listed
 from ..data import Dataset
-from ..data.duplicates import members
-from .issues import Finding
+from ..data.duplicates import iter_groups
+from .issues import Issue
 
-__all__ = ["burst_findings", "copy_findings", "leak_findings", "nearness", "sides_of"]
+__all__ = ["burst_findings", "copy_findings", "leak_findings", "min_cosine", "sides_of"]
 
 
 def sides_of(dataset: Dataset) -> NDArray[np.str_]:
@@ -25,37 +25,37 @@ def sides_of(dataset: Dataset) -> NDArray[np.str_]:
 
 def copy_findings(
     dataset: Dataset, group: NDArray[np.intp], digests: Sequence[str], features: NDArray[np.float32]
-) -> list[Finding]:
+) -> list[Issue]:
     """Contradictions, leaks and plain copies among groups (n,) of copies of one picture.
 
     Parameters
     ----------
     dataset : Dataset
     group : intp ndarray (n,)
-        As of `same_pictures`; -1 for photos that cannot be read.
+        As of `pixel_duplicates`; -1 for photos that cannot be read.
     digests : sequence of str (n,)
     features : float32 ndarray (n, d)
 
     Returns
     -------
-    list of Finding
+    list of Issue
         Scored by how near the copies are: 1 for equal bytes, else the least cosine by which one of them
         is joined to another.
     """
     sides = sides_of(dataset)
     found = []
-    for rows in members(group):
+    for rows in iter_groups(group):
         labels = tuple(sorted(set(dataset.labels[rows].tolist())))
         parts = sorted(set(sides[rows].tolist()))
         same = len({digests[row] for row in rows}) == 1
-        score = 1.0 if same else nearness(features[rows])
+        score = 1.0 if same else min_cosine(features[rows])
         how = "the same bytes" if same else f"the same picture, likeness {score:.2f}"
 
         def add(
             kind: str, detail: str, rows: NDArray[Any] = rows, labels: Any = labels, score: Any = score
         ) -> None:
             photos = tuple(dataset.ids[row] for row in rows)
-            found.append(Finding(kind, photos, detail, score, labels))
+            found.append(Issue(kind, photos, detail, score, labels))
 
         if len(labels) > 1:
             add("contradiction", f"{how}, filed under {listed(labels)}")
@@ -68,20 +68,20 @@ def copy_findings(
 
 def leak_findings(
     dataset: Dataset, group: NDArray[np.intp], known: NDArray[np.intp], how: str
-) -> list[Finding]:
+) -> list[Issue]:
     """Groups (n,) that stand on both sides of the split, but for those whose copies (`known`) do already."""
     sides = sides_of(dataset)
     found = []
-    for rows in members(group):
+    for rows in iter_groups(group):
         parts = sorted(set(sides[rows].tolist()))
         if len(parts) > 1 and len(set(known[rows].tolist())) > 1:
             photos = tuple(dataset.ids[row] for row in rows)
             labels = tuple(sorted(set(dataset.labels[rows].tolist())))
-            found.append(Finding("leak", photos, f"{how}, in {listed(parts)}", 0.0, labels))
+            found.append(Issue("leak", photos, f"{how}, in {listed(parts)}", 0.0, labels))
     return found
 
 
-def nearness(features: NDArray[np.float32]) -> float:
+def min_cosine(features: NDArray[np.float32]) -> float:
     """The least, over rows of features (n, d), of the cosine with the nearest other row."""
     norms = np.linalg.norm(features, axis=1, keepdims=True)
     rows = features / np.maximum(norms, np.finfo(np.float32).tiny)
@@ -90,12 +90,12 @@ def nearness(features: NDArray[np.float32]) -> float:
     return float(cosine.max(axis=1).min().clip(0, 1))
 
 
-def burst_findings(dataset: Dataset, bursts: NDArray[np.intp], known: NDArray[np.intp]) -> list[Finding]:
+def burst_findings(dataset: Dataset, bursts: NDArray[np.intp], known: NDArray[np.intp]) -> list[Issue]:
     """Bursts (n,), but for those whose photos share a group (`known`, (n,)) that was told already."""
     found = []
-    for rows in members(bursts):
+    for rows in iter_groups(bursts):
         if len(set(known[rows].tolist())) > 1:
             labels = tuple(sorted(set(dataset.labels[rows].tolist())))
             photos = tuple(dataset.ids[row] for row in rows)
-            found.append(Finding("burst", photos, f"{len(rows)} photos", float(len(rows)), labels))
+            found.append(Issue("burst", photos, f"{len(rows)} photos", float(len(rows)), labels))
     return found

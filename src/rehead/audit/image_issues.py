@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data import Dataset
-from .issues import Finding
+from .issues import Issue
 
 __all__ = ["fault_findings"]
 
@@ -24,13 +24,13 @@ _TINY = 32  # pixels of the shorter side: enlarged eight times for a network tha
 _NARROW = 0.35  # shorter by longer side, the default of cleanvision (Apache-2.0)
 
 
-def fault_findings(dataset: Dataset, looks: NDArray[Any]) -> list[Finding]:
+def fault_findings(dataset: Dataset, looks: NDArray[Any]) -> list[Issue]:
     """Faults of single photos; where most have the same one, a finding that says so instead.
 
     Parameters
     ----------
     dataset : Dataset
-    looks : ndarray of `LOOK` (n,)
+    looks : ndarray of `IMAGE_STATS` (n,)
         Photos that cannot be read have a width of 0, and no faults.
     """
     seen = looks["width"] > 0
@@ -69,10 +69,10 @@ def _of_kind(
     found: NDArray[np.bool_],
     score: NDArray[Any],
     detail: list[str],
-) -> list[Finding]:
+) -> list[Issue]:
     rows = np.flatnonzero(found)
     if len(rows) > len(dataset) / 2 and len(rows) > 1:
-        return [Finding(kind, (), f"{len(rows)} of {len(dataset)} photos are {what}", 1.0)]
+        return [Issue(kind, (), f"{len(rows)} of {len(dataset)} photos are {what}", 1.0)]
     order = rows[np.argsort(-score[rows], kind="stable")]
     labels = dataset.labels.tolist()
-    return [Finding(kind, (dataset.ids[n],), detail[n], float(score[n]), (labels[n],)) for n in order]
+    return [Issue(kind, (dataset.ids[n],), detail[n], float(score[n]), (labels[n],)) for n in order]

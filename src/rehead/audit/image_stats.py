@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from ..core.cache import RowCache
 from ..core.progress import Progress
-from ..core.runtime import processors
+from ..core.runtime import cpu_count
 from ..errors import ImageError, OutputError
 from ..images import PreprocessSpec, load_image, read_bytes, read_header
 from ..images.exif import camera_number
 
-__all__ = ["LOOK", "blur_effect", "look_at"]
+__all__ = ["IMAGE_STATS", "blur_effect", "look_at"]
 
-LOOK = np.dtype(
+IMAGE_STATS = np.dtype(
     [
         ("width", "<u4"),
         ("height", "<u4"),
@@ -77,17 +77,17 @@ def look_at(
 
     Returns
     -------
-    ndarray of `LOOK`, (n,)
+    ndarray of `IMAGE_STATS`, (n,)
     """
-    rows = np.zeros(len(paths), LOOK)
+    rows = np.zeros(len(paths), IMAGE_STATS)
     rows["taken"] = np.nan
     known = np.array([not digest for digest in digests], dtype=bool)
-    store = RowCache({"view": "look", "version": _VERSION}, LOOK, cache_root) if cache else None
+    store = RowCache({"view": "look", "version": _VERSION}, IMAGE_STATS, cache_root) if cache else None
     if store is not None:
         known |= store.fetch(digests, rows)
     todo = np.flatnonzero(~known).tolist()
     fresh: list[int] = []
-    with ThreadPoolExecutor(threads or processors()) as pool:
+    with ThreadPoolExecutor(threads or cpu_count()) as pool:
         for done, (n, row) in enumerate(
             zip(todo, pool.map(_look, [paths[n] for n in todo], chunksize=_STEP), strict=True), 1
         ):
@@ -132,7 +132,7 @@ def _left(grey: NDArray[np.float32]) -> float:
 
 def _look(path: Path) -> NDArray[Any]:
     """The row of one photo; of zeros where it cannot be read."""
-    row = np.zeros((), LOOK)
+    row = np.zeros((), IMAGE_STATS)
     row["taken"] = np.nan
     try:
         data = read_bytes(path)

@@ -13,11 +13,11 @@ from ..core.text import count, listed
 from ..data import Dataset
 from ..errors import UnknownNameError
 
-__all__ = ["KINDS", "Audit", "Finding", "Kind", "check_kinds", "in_order"]
+__all__ = ["ISSUE_TYPES", "Audit", "Issue", "IssueType", "check_kinds", "in_order"]
 
 
 @dataclass(frozen=True)
-class Kind:
+class IssueType:
     """A kind of finding.
 
     Parameters
@@ -32,50 +32,50 @@ class Kind:
     meaning: str
 
 
-KINDS: Mapping[str, Kind] = {
-    "unreadable": Kind(
+ISSUE_TYPES: Mapping[str, IssueType] = {
+    "unreadable": IssueType(
         "Files that cannot be read",
         "Training leaves them out. Copy them again from their source, or remove them.",
     ),
-    "contradiction": Kind(
+    "contradiction": IssueType(
         "One picture, two classes",
         "The same picture is filed under more than one class: at most one of the labels is right.",
     ),
-    "leak": Kind(
+    "leak": IssueType(
         "On both sides of the split",
         "Pictures that are trained on and tested on: the test then measures memory, not skill.",
     ),
-    "label": Kind(
+    "label": IssueType(
         "Labels in doubt",
         "A model that did not see the photo says that it looks like another class. Some of these labels are "
         "wrong, others belong to hard photos: look, and do not relabel unseen.",
     ),
-    "copy": Kind(
+    "copy": IssueType(
         "Copies within a class",
         "The same picture more than once: saved again, resized, trimmed, mirrored, or shot again at once. "
         "Copies do no harm as long as a split keeps them together, as rehead's does.",
     ),
-    "burst": Kind(
+    "burst": IssueType(
         "Bursts",
         "Photos of one scene, taken right after each other. A random split would put nearly the same photo "
         "on both sides; `rehead train` keeps each on one.",
     ),
-    "outlier": Kind(
+    "outlier": IssueType(
         "Unlike all others",
         "Photos that resemble no class: strays, drawings, screenshots, or rare and precious ones. Two or so "
         "are named even where nothing is amiss.",
     ),
-    "balance": Kind(
+    "balance": IssueType(
         "Classes that are small",
         "Few photos to learn from, or few beside the other classes, and fewer still to test with.",
     ),
-    "blank": Kind("Blank photos", "Of one colour, or nearly: nothing can be learned from them."),
-    "dark": Kind("Dark photos", "Hardly anything in them is brighter than a dark grey."),
-    "blurred": Kind(
+    "blank": IssueType("Blank photos", "Of one colour, or nearly: nothing can be learned from them."),
+    "dark": IssueType("Dark photos", "Hardly anything in them is brighter than a dark grey."),
+    "blurred": IssueType(
         "Blurred photos", "Much less sharp than the others, even at the small size that a network sees."
     ),
-    "tiny": Kind("Tiny photos", "They are enlarged many times before a network sees them."),
-    "shape": Kind(
+    "tiny": IssueType("Tiny photos", "They are enlarged many times before a network sees them."),
+    "shape": IssueType(
         "Very long or very tall photos", "A network sees squares: these are squashed out of recognition."
     ),
 }
@@ -83,13 +83,13 @@ KINDS: Mapping[str, Kind] = {
 
 
 @dataclass(frozen=True)
-class Finding:
+class Issue:
     """One thing that was found.
 
     Parameters
     ----------
     kind : str
-        A name of `KINDS`.
+        A name of `ISSUE_TYPES`.
     photos : tuple of str
         Ids of the photos it is about; () where it is about a class or about most photos.
     detail : str
@@ -133,8 +133,8 @@ class Audit:
     ----------
     dataset : Dataset
         The photos that were looked at.
-    findings : tuple of Finding
-        In the order of `KINDS`, gravest first within each.
+    findings : tuple of Issue
+        In the order of `ISSUE_TYPES`, gravest first within each.
     groups : ndarray of intp (n,)
         Photos of one picture, one burst or one given group share a number.
     left_out : mapping of str to str
@@ -142,16 +142,16 @@ class Audit:
     """
 
     dataset: Dataset
-    findings: tuple[Finding, ...]
+    findings: tuple[Issue, ...]
     groups: NDArray[np.intp]
     left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[str, int]:
-        """Findings of each kind that has any, in the order of `KINDS`."""
-        return {kind: len(found) for kind in KINDS if (found := self.of(kind))}
+        """Findings of each kind that has any, in the order of `ISSUE_TYPES`."""
+        return {kind: len(found) for kind in ISSUE_TYPES if (found := self.of(kind))}
 
-    def of(self, kind: str) -> list[Finding]:
+    def of(self, kind: str) -> list[Issue]:
         """The findings of one kind; UnknownNameError where there is no such kind."""
         check_kinds([kind])
         return [finding for finding in self.findings if finding.kind == kind]
@@ -172,44 +172,44 @@ class Audit:
         }
 
 
-def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Findings in the order of `KINDS`, gravest first within each."""
-    place = {kind: n for n, kind in enumerate(KINDS)}
+def in_order(findings: Iterable[Issue]) -> tuple[Issue, ...]:
+    """Findings in the order of `ISSUE_TYPES`, gravest first within each."""
+    place = {kind: n for n, kind in enumerate(ISSUE_TYPES)}
     return tuple(sorted(findings, key=lambda finding: (place[finding.kind], -finding.score)))
 
 
 def check_kinds(names: Iterable[str]) -> None:
     """Refuse a name that is no kind of finding; UnknownNameError."""
     for name in names:
-        if name not in KINDS:
-            raise UnknownNameError("kind of finding", name, KINDS)
+        if name not in ISSUE_TYPES:
+            raise UnknownNameError("kind of finding", name, ISSUE_TYPES)
 
 
 # sentences
 
 
-def _photos(found: list[Finding]) -> int:
+def _photos(found: list[Issue]) -> int:
     return len({photo for finding in found for photo in finding.photos})
 
 
-def _of_all(found: list[Finding], what: str) -> str:
+def _of_all(found: list[Issue], what: str) -> str:
     """Say how many photos have a property; a finding without photos says itself that most have it."""
     if whole := [finding for finding in found if not finding.photos]:
         return f"{whole[0].detail[0].upper()}{whole[0].detail[1:]}."
     return f"{count(len(found), 'photo')} {'is' if len(found) == 1 else 'are'} {what}."
 
 
-def _unreadable(found: list[Finding]) -> str:
+def _unreadable(found: list[Issue]) -> str:
     return f"{count(len(found), 'file')} cannot be read, first {listed([found[0].photos[0]])}."
 
 
-def _contradiction(found: list[Finding]) -> str:
+def _contradiction(found: list[Issue]) -> str:
     pictures = count(len(found), "picture")
     verb = "is" if len(found) == 1 else "are"
     return f"{pictures} {verb} filed under more than one class, as {count(_photos(found), 'photo')}."
 
 
-def _leak(found: list[Finding]) -> str:
+def _leak(found: list[Issue]) -> str:
     where = "pictures, bursts or groups stand" if len(found) > 1 else "picture, burst or group stands"
     return (
         f"{len(found)} {where} on both sides of the split, as {count(_photos(found), 'photo')}; "
@@ -217,18 +217,18 @@ def _leak(found: list[Finding]) -> str:
     )
 
 
-def _label(found: list[Finding]) -> str:
+def _label(found: list[Issue]) -> str:
     if len(found) == 1:
         return "1 photo looks like another class than its own; its label may be wrong."
     return f"{count(len(found), 'photo')} look like another class than their own; some labels may be wrong."
 
 
-def _copy(found: list[Finding]) -> str:
+def _copy(found: list[Issue]) -> str:
     verb = "is" if len(found) == 1 else "are"
     return f"{count(len(found), 'picture')} {verb} there more than once, as {count(_photos(found), 'photo')}."
 
 
-def _burst(found: list[Finding]) -> str:
+def _burst(found: list[Issue]) -> str:
     come = "comes" if len(found) == 1 else "come"
     return (
         f"{count(_photos(found), 'photo')} {come} from {count(len(found), 'burst')}, scenes taken right "
@@ -236,12 +236,12 @@ def _burst(found: list[Finding]) -> str:
     )
 
 
-def _balance(found: list[Finding]) -> str:
+def _balance(found: list[Issue]) -> str:
     names = listed([finding.labels[0] for finding in found], 5)
     return f"{'A small class' if len(found) == 1 else 'Small classes'}: {names}; {found[0].detail}."
 
 
-_SENTENCES: Mapping[str, Callable[[list[Finding]], str]] = {
+_SENTENCES: Mapping[str, Callable[[list[Issue]], str]] = {
     "unreadable": _unreadable,
     "contradiction": _contradiction,
     "leak": _leak,

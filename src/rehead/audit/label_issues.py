@@ -18,17 +18,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.runtime import processors
+from ..core.runtime import cpu_count
 from ..data import Dataset
 from ..heads.mahalanobis import held_out_scores
 from ..heads.pca import Block
 from ..heads.ridge import ridge_path
 from ..heads.temperature import fit_temperature, softmax
-from .issues import Finding
+from .issues import Issue
 
 __all__ = [
     "DEPTHS",
-    "Doubt",
+    "LabelIssue",
     "balance_findings",
     "calibrated",
     "doubtful_labels",
@@ -48,7 +48,7 @@ _STRENGTHS = tuple(10.0**step for step in (-4, -3.5, -3, -2.5, -2, -1.5, -1))
 
 
 @dataclass(frozen=True)
-class Doubt:
+class LabelIssue:
     """A photo whose label is in doubt.
 
     Parameters
@@ -95,7 +95,7 @@ def held_out_probabilities(
     """
     import threadpoolctl
 
-    with threadpoolctl.threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(processors()) as pool:
+    with threadpoolctl.threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(cpu_count()) as pool:
         path = ridge_path(z, y, fold, np.ones(len(y)), _STRENGTHS, photos=len(y), each_fold=pool.map)
     logits = min(path.values(), key=lambda held: held.loss).logits
     return calibrated(logits, y)
@@ -122,7 +122,7 @@ def label_quality(probabilities: NDArray[np.float64], y: NDArray[np.intp]) -> ND
     return quality
 
 
-def doubtful_labels(probabilities: NDArray[np.float64], y: NDArray[np.intp]) -> list[Doubt]:
+def doubtful_labels(probabilities: NDArray[np.float64], y: NDArray[np.intp]) -> list[LabelIssue]:
     """The photos off the diagonal of the confident joint, most doubtful first.
 
     Parameters
@@ -142,7 +142,7 @@ def doubtful_labels(probabilities: NDArray[np.float64], y: NDArray[np.intp]) -> 
     doubtful = (reached.max(axis=1) >= 0) & (looks_like != given)
     score = 1 - label_quality(p, given)
     order = np.flatnonzero(doubtful)[np.argsort(-score[doubtful], kind="stable")]
-    return [Doubt(int(judged[n]), int(looks_like[n]), float(score[n])) for n in order]
+    return [LabelIssue(int(judged[n]), int(looks_like[n]), float(score[n])) for n in order]
 
 
 _SMALL = 10  # pictures below which `train` warns too
@@ -166,7 +166,7 @@ def label_findings(
     groups: NDArray[np.intp],
     probabilities: NDArray[np.float64],
     target: NDArray[np.intp],
-) -> list[Finding]:
+) -> list[Issue]:
     """Labels in doubt, each with the photos to compare it with.
 
     Parameters
@@ -194,14 +194,14 @@ def label_findings(
 def _doubt(
     ids: Sequence[str],
     classes: Sequence[str],
-    doubt: Doubt,
+    doubt: LabelIssue,
     label: int,
     rows: Sequence[NDArray[np.intp]],
     near: _Nearest,
-) -> Finding:
+) -> Issue:
     own, suggested = classes[label], classes[doubt.suggested]
     compared = (near.to(doubt.row, rows[k]) for k in (doubt.suggested, label))
-    return Finding(
+    return Issue(
         "label",
         (ids[doubt.row],),
         f"filed under '{own}', looks like '{suggested}', score {doubt.score:.2f}",
@@ -231,7 +231,7 @@ class _Nearest:
 
 def outlier_findings(
     dataset: Dataset, z: NDArray[np.float32], target: NDArray[np.intp], fold: NDArray[np.intp]
-) -> list[Finding]:
+) -> list[Issue]:
     """Photos whose distance from all classes is far beyond the others'; arguments as of `label_findings`."""
     if len(dataset) < _FEWEST or z.shape[1] < 2:
         return []
@@ -243,7 +243,7 @@ def outlier_findings(
     for row in rows:
         score = float(scores[row])
         detail = f"outlier score {score:.2f}, where {limit:.2f} is far out"
-        found.append(Finding("outlier", (dataset.ids[row],), detail, score, (str(dataset.labels[row]),)))
+        found.append(Issue("outlier", (dataset.ids[row],), detail, score, (str(dataset.labels[row]),)))
     return found
 
 
@@ -259,9 +259,7 @@ def _far_out(scores: NDArray[np.floating]) -> float:
     return start + scale * max(0.0, float(np.log(_TAIL * len(scores) / _BY_CHANCE)))
 
 
-def balance_findings(
-    dataset: Dataset, groups: NDArray[np.intp], readable: NDArray[np.bool_]
-) -> list[Finding]:
+def balance_findings(dataset: Dataset, groups: NDArray[np.intp], readable: NDArray[np.bool_]) -> list[Issue]:
     """Classes with few pictures, copies counted once, and classes far smaller than the largest."""
     found = []
     pictures = {
@@ -273,5 +271,5 @@ def balance_findings(
             continue
         few = f"{number} different picture{'s' * (number != 1)}"
         beside = f", the largest class has {most}" if most > _RATIO * number else ""
-        found.append(Finding("balance", (), few + beside, most / max(number, 1), (label,)))
+        found.append(Issue("balance", (), few + beside, most / max(number, 1), (label,)))
     return found

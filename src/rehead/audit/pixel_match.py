@@ -17,12 +17,12 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from ..core.runtime import processors
-from ..data.duplicates import joined, members
+from ..core.runtime import cpu_count
+from ..data.duplicates import connected_groups, iter_groups
 from ..errors import ImageError
 from ..images import PreprocessSpec, load_image
 
-__all__ = ["agreement", "same_pictures"]
+__all__ = ["agreement", "pixel_duplicates"]
 
 AGREE = 0.89
 """Correlation from which two photos are one picture, by benchmarks/audit.py: copies saved again, halved,
@@ -39,7 +39,7 @@ _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as in
 Grey = NDArray[np.float32]
 
 
-def same_pictures(
+def pixel_duplicates(
     paths: Sequence[Path],
     group: NDArray[np.intp],
     features: NDArray[np.float32] | None = None,
@@ -62,9 +62,9 @@ def same_pictures(
     intp ndarray (n,)
         A refinement of `group`, with -1 where that has it.
     """
-    pairs = [pair for rows in members(group) for pair in _compared(rows, features)]
+    pairs = [pair for rows in iter_groups(group) for pair in _compared(rows, features)]
     rows = sorted({row for pair in pairs for row in pair})
-    with ThreadPoolExecutor(threads or processors()) as pool:
+    with ThreadPoolExecutor(threads or cpu_count()) as pool:
         small = dict(zip(rows, pool.map(_small, [paths[row] for row in rows]), strict=True))
 
         def same(pair: tuple[int, int]) -> bool:
@@ -72,7 +72,7 @@ def same_pictures(
             return one is not None and two is not None and agreement(one, two) >= AGREE
 
         found = [pair for pair, agrees in zip(pairs, pool.map(same, pairs), strict=True) if agrees]
-    return np.where(group < 0, -1, joined(found, len(group)))
+    return np.where(group < 0, -1, connected_groups(found, len(group)))
 
 
 def agreement(one: Grey, two: Grey) -> float:

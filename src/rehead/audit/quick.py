@@ -6,16 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data import Dataset, merge_groups
-from ..data.duplicates import members
+from ..data.duplicates import iter_groups
 from .duplicates import burst_findings
-from .issues import Audit, Finding, in_order
+from .issues import Audit, Issue, in_order
 from .label_issues import calibrated, doubtful_labels
-from .pixel_match import same_pictures
+from .pixel_match import pixel_duplicates
 
-__all__ = ["brief", "brief_cautions"]
+__all__ = ["quick_checks", "quick_warnings"]
 
 
-def brief(
+def quick_checks(
     dataset: Dataset,
     copies: NDArray[np.intp],
     bursts: NDArray[np.intp],
@@ -47,35 +47,35 @@ def brief(
     return Audit(dataset, in_order(found), merge_groups(copies, bursts, dataset.groups))
 
 
-def brief_cautions(audit: Audit) -> list[str]:
+def quick_warnings(audit: Audit) -> list[str]:
     """The audit's sentences, the last of which says where the photos can be seen."""
     *sentences, last = audit.summary() or [""]
     return [*sentences, f"{last} `rehead audit` shows which."] if last else []
 
 
-def _contradictions(dataset: Dataset, copies: NDArray[np.intp]) -> list[Finding]:
+def _contradictions(dataset: Dataset, copies: NDArray[np.intp]) -> list[Issue]:
     """Pictures under more than one class."""
     asked = copies.copy()
-    for rows in members(copies):
+    for rows in iter_groups(copies):
         if len(set(dataset.labels[rows].tolist())) == 1:
             asked[rows] = -1
     found = []
-    for rows in members(same_pictures(dataset.paths, asked)):
+    for rows in iter_groups(pixel_duplicates(dataset.paths, asked)):
         labels = tuple(sorted(set(dataset.labels[rows].tolist())))
         if len(labels) > 1:
             photos = tuple(dataset.ids[row] for row in rows)
-            found.append(Finding("contradiction", photos, "the same picture", 1.0, labels))
+            found.append(Issue("contradiction", photos, "the same picture", 1.0, labels))
     return found
 
 
-def _doubts(trained: Dataset, held_out: NDArray[np.float64]) -> list[Finding]:
+def _doubts(trained: Dataset, held_out: NDArray[np.float64]) -> list[Issue]:
     if len(held_out) != len(trained) or np.isnan(held_out[:, 0]).all():
         return []
     classes, target = np.unique(trained.labels, return_inverse=True)
     if held_out.shape[1] != len(classes):
         return []
     return [
-        Finding(
+        Issue(
             "label",
             (trained.ids[doubt.row],),
             f"filed under '{trained.labels[doubt.row]}', looks like '{classes[doubt.suggested]}'",

@@ -16,11 +16,11 @@ from typing import Any
 
 from .. import evaluation
 from ..core.atomic import write_text
-from ..core.runtime import processors
+from ..core.runtime import cpu_count
 from ..core.text import count
 from ..errors import ReheadError
 from ..images import thumbnail
-from .issues import KINDS, Audit, Finding, Kind
+from .issues import ISSUE_TYPES, Audit, Issue, IssueType
 
 __all__ = ["write_audit", "write_page"]
 
@@ -46,7 +46,7 @@ class _Picture:
 class _Case:
     """A finding on the page, with the number of its pictures that are not shown."""
 
-    finding: Finding
+    finding: Issue
     pictures: tuple[_Picture, ...]
     more: int
 
@@ -56,7 +56,7 @@ class _Part:
     """A kind of finding on the page, with the number of findings that are not shown."""
 
     name: str
-    kind: Kind
+    kind: IssueType
     cases: tuple[_Case, ...]
     more: int
     alone: bool
@@ -154,7 +154,7 @@ def _parts(audit: Audit) -> list[_Part]:
     def picture(name: str, said: str = "") -> _Picture:
         return _Picture(said, name, labels[row[name]], pictures.get(name))
 
-    def case(finding: Finding) -> _Case:
+    def case(finding: Issue) -> _Case:
         if finding.kind in _PLAIN:
             return _Case(finding, (), 0)
         asked = finding.photos[:_MOST_ABREAST]
@@ -169,7 +169,7 @@ def _parts(audit: Audit) -> list[_Part]:
     return [
         _Part(
             kind,
-            KINDS[kind],
+            ISSUE_TYPES[kind],
             tuple(case(finding) for finding in findings),
             audit.counts[kind] - len(findings),
             kind in _ALONE,
@@ -178,7 +178,7 @@ def _parts(audit: Audit) -> list[_Part]:
     ]
 
 
-def _shown(kind: str, findings: Sequence[Finding]) -> list[Finding]:
+def _shown(kind: str, findings: Sequence[Issue]) -> list[Issue]:
     """The first findings, as many as there is room for."""
     if kind in _PLAIN:
         return list(findings[:_MOST_ROWS])
@@ -201,5 +201,5 @@ def _thumbnails(audit: Audit, names: Sequence[str]) -> dict[str, str | None]:
         except (ReheadError, OSError):
             return None
 
-    with ThreadPoolExecutor(processors()) as pool:
+    with ThreadPoolExecutor(cpu_count()) as pool:
         return dict(zip(names, pool.map(made, names), strict=True))

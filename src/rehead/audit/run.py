@@ -20,7 +20,7 @@ from .clean_csv import left_out
 from .duplicates import burst_findings, copy_findings, leak_findings
 from .image_issues import fault_findings
 from .image_stats import look_at
-from .issues import Audit, Finding, in_order
+from .issues import Audit, Issue, in_order
 from .label_issues import (
     balance_findings,
     held_out_probabilities,
@@ -28,9 +28,9 @@ from .label_issues import (
     last_depths,
     outlier_findings,
 )
-from .pixel_match import same_pictures
+from .pixel_match import pixel_duplicates
 
-__all__ = ["audit_photos", "survey"]
+__all__ = ["audit_photos", "run_checks"]
 
 
 def audit_photos(
@@ -74,10 +74,10 @@ def audit_photos(
     kept: dict[str, Any] = {"cache": cache is not False, "cache_root": root}
     features = extract(dataset.paths, network, threads=threads, progress=progress, **kept)
     looks = look_at(dataset.paths, features.digests, threads=threads, progress=progress, **kept)
-    return survey(dataset, features, network.blocks, looks, seed=seed)
+    return run_checks(dataset, features, network.blocks, looks, seed=seed)
 
 
-def survey(
+def run_checks(
     dataset: Dataset, features: Features, blocks: Sequence[Block], looks: NDArray[Any], *, seed: int = 0
 ) -> Audit:
     """What features and looks of a dataset's photos show.
@@ -89,7 +89,7 @@ def survey(
         Of its photos, in order.
     blocks : sequence of slice
         Columns of each depth.
-    looks : ndarray of `LOOK` (n,)
+    looks : ndarray of `IMAGE_STATS` (n,)
     seed : int
         Of the folds.
     """
@@ -101,11 +101,11 @@ def survey(
         features.hashes[readable],
         last if readable.all() else last[readable],
     )
-    copies = same_pictures(dataset.paths, near, last)
+    copies = pixel_duplicates(dataset.paths, near, last)
     bursts = burst_groups(dataset, last, looks["taken"], looks["camera"])
     groups = merge_groups(near, bursts, dataset.groups)
     found = [
-        *(Finding("unreadable", (dataset.ids[row],), error.reason, 1.0) for row, error in features.errors),
+        *(Issue("unreadable", (dataset.ids[row],), error.reason, 1.0) for row, error in features.errors),
         *copy_findings(dataset, copies, features.digests, last),
         *burst_findings(dataset, bursts, copies),
         *leak_findings(dataset, bursts, copies, "one burst"),
@@ -124,7 +124,7 @@ def survey(
     return Audit(dataset, in_order(found), groups, left_out(dataset, found, features.digests))
 
 
-def _by_class(dataset: Dataset, groups: NDArray[np.intp], z: NDArray[np.float32], seed: int) -> list[Finding]:
+def _by_class(dataset: Dataset, groups: NDArray[np.intp], z: NDArray[np.float32], seed: int) -> list[Issue]:
     """What a head that did not see a photo says of its label, and how strange it is; photos all readable."""
     target = np.unique(dataset.labels, return_inverse=True)[1]
     fold = folds(target, groups, count=5, seed=seed)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core import atomic
-from ..core.runtime import open_session, processors
+from ..core.runtime import cpu_count, open_session
 from ..data import list_photos
 from ..errors import DataError, ImageError, UnknownNameError
 from ..images import PreprocessSpec, load_image, read_image
@@ -153,7 +153,7 @@ def layer_maps(
         maps: NDArray[np.float32] = session.run(None, {"image": pixels[None]})[0][0]
         return maps[numbers]
 
-    with ThreadPoolExecutor(threads or processors()) as pool:
+    with ThreadPoolExecutor(threads or cpu_count()) as pool:
         found = list(pool.map(look, files))
     failed = tuple(answer for answer in found if isinstance(answer, ImageError))
     kept = [

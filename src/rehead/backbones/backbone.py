@@ -15,7 +15,7 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
-from ..core.cache import kept_graph
+from ..core.cache import cached_graph
 from ..core.model_file import ModelFile, read_model_file
 from ..errors import DataError, ModelFileError, NotAModelFileError, UnknownNameError, WeightsError
 from ..images import PreprocessSpec
@@ -24,13 +24,13 @@ from .graphs import inspect
 from .weights import locate, registry
 from .weights.spec import WeightSpec
 
-__all__ = ["Backbone", "Tap", "load_backbone"]
+__all__ = ["Backbone", "FeatureLevel", "load_backbone"]
 
 _GRAPH_VERSION = 1  # raised when `graphs` builds another graph from the same weights
 
 
 @dataclass(frozen=True)
-class Tap:
+class FeatureLevel:
     """A depth that features are taken from: the name of its map, and its channels."""
 
     name: str
@@ -47,7 +47,7 @@ class Backbone:
         Registered name, or the file's name.
     preprocess : PreprocessSpec
         How photos become `image`.
-    taps : tuple of Tap
+    feature_levels : tuple of FeatureLevel
         Depths, first to last.
     weights : mapping
         Name, sha256 and licences of the weights, as they go into the model file.
@@ -57,14 +57,14 @@ class Backbone:
 
     name: str
     preprocess: PreprocessSpec
-    taps: tuple[Tap, ...]
+    feature_levels: tuple[FeatureLevel, ...]
     weights: Mapping[str, Any]
     trunk: bytes = field(repr=False)
 
     @property
     def blocks(self) -> list[slice]:
         """Columns of each tap in the features of all taps side by side."""
-        ends = accumulate((tap.width for tap in self.taps), initial=0)
+        ends = accumulate((level.width for level in self.feature_levels), initial=0)
         return [slice(start, stop) for start, stop in pairwise(ends)]
 
     @property
@@ -73,7 +73,7 @@ class Backbone:
         return {
             "graph": _GRAPH_VERSION,
             "preprocess": self.preprocess.to_dict(),
-            "taps": [tap.name for tap in self.taps],
+            "feature_levels": [level.name for level in self.feature_levels],
             "weights": self.weights["sha256"],
         }
 
@@ -81,7 +81,9 @@ class Backbone:
         """Serialised ONNX: `image` to `features`, float32 (N, D), all taps pooled, side by side."""
         import onnx
 
-        model = graphs.pooled_taps(onnx.load_from_string(self.trunk), [tap.name for tap in self.taps])
+        model = graphs.pooled_levels(
+            onnx.load_from_string(self.trunk), [level.name for level in self.feature_levels]
+        )
         serialised: bytes = model.SerializeToString(deterministic=True)
         return serialised
 
@@ -120,7 +122,7 @@ def load_backbone(
     if spec.needs_torch:
         raise DataError(
             f"{spec.name} is built by torch: pip install 'rehead[torch]', then `rehead train --backbone "
-            f"{spec.name}` or rehead.finetune.FineTuned; the core runs {', '.join(registry.names())}"
+            f"{spec.name}` or FineTunedClassifier; the core runs {', '.join(registry.names())}"
         )
     preprocess = preprocess or spec.preprocess
     trunk = _built(spec, preprocess, locate.locate(spec, file=weights))
@@ -147,8 +149,8 @@ def _backbone(name: str, preprocess: PreprocessSpec, weights: Mapping[str, Any],
     import onnx
 
     outputs = onnx.load_from_string(trunk).graph.output
-    taps = tuple(Tap(o.name, o.type.tensor_type.shape.dim[1].dim_value) for o in outputs)
-    return Backbone(name, preprocess, taps, weights, trunk)
+    feature_levels = tuple(FeatureLevel(o.name, o.type.tensor_type.shape.dim[1].dim_value) for o in outputs)
+    return Backbone(name, preprocess, feature_levels, weights, trunk)
 
 
 def _built(spec: WeightSpec, preprocess: PreprocessSpec, path: Path) -> bytes:
@@ -166,7 +168,7 @@ def _built(spec: WeightSpec, preprocess: PreprocessSpec, path: Path) -> bytes:
         model = graphs.build_trunk(spec.architecture, read_state_dict(path), preprocess)
         return bytes(model.SerializeToString(deterministic=True))
 
-    return kept_graph(record, build)
+    return cached_graph(record, build)
 
 
 def _from_file(path: Path, preprocess: PreprocessSpec | None) -> Backbone:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ..core.cache import RowCache
 from ..core.progress import Progress
-from ..core.runtime import give_back_memory, open_session, processors
+from ..core.runtime import cpu_count, open_session, trim_memory
 from ..data import near_duplicates, perceptual_hash
 from ..data.bursts import burst_groups, clocks
 from ..data.dataset import Dataset
@@ -118,14 +118,14 @@ def extract(
     """
     files = [Path(path) for path in paths]
     views = 2 if mirror else 1
-    width = sum(tap.width for tap in backbone.taps)
+    width = sum(level.width for level in backbone.feature_levels)
     row = np.dtype([("hash", "<u8"), ("features", "<f4", (width,))])
     stores = [
         RowCache({**backbone.context, "view": view}, row, cache_root)
         for view in ("plain", "mirrored")[:views]
         if cache
     ]
-    with ThreadPoolExecutor(threads or processors()) as pool:
+    with ThreadPoolExecutor(threads or cpu_count()) as pool:
         digests = list(pool.map(_digest, files, chunksize=32))
         errors = {n: error for n, error in enumerate(digests) if isinstance(error, ImageError)}
         keys = ["" if isinstance(digest, ImageError) else digest for digest in digests]
@@ -140,7 +140,7 @@ def extract(
         errors |= job.run(todo, pool, progress)
     if todo:
         del job
-        give_back_memory()
+        trim_memory()
     return Features(
         rows[0]["features"],
         rows[1]["features"] if mirror else None,
@@ -214,14 +214,14 @@ class _Job:
 
 def _chunks(todo: list[int]) -> list[list[int]]:
     """Some photos at a time, and single ones at the end, so that all processors finish together."""
-    whole = max(0, len(todo) // _PHOTOS - processors()) * _PHOTOS
+    whole = max(0, len(todo) // _PHOTOS - cpu_count()) * _PHOTOS
     return [todo[i : i + _PHOTOS] for i in range(0, whole, _PHOTOS)] + [[n] for n in todo[whole:]]
 
 
 def _in_order(pool: ThreadPoolExecutor, work: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:
     """Like `pool.map`, but with only a few items under way, so that Ctrl-C is quick and memory flat."""
     pending = iter(items)
-    running = [pool.submit(work, item) for item in islice(pending, 4 * processors())]
+    running = [pool.submit(work, item) for item in islice(pending, 4 * cpu_count())]
     try:
         while running:
             result = running.pop(0).result()

@@ -191,7 +191,7 @@ def similar(
 
 
 def _words(network: Backbone) -> str:
-    names = [tap.name for tap in network.taps[-_DEPTHS:]]
+    names = [level.name for level in network.feature_levels[-_DEPTHS:]]
     return f"{network.name}, {' and '.join(names)}"
 
 

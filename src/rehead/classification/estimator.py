@@ -20,12 +20,12 @@ from ..core.rejection import choose_operating_point
 from ..data import Dataset, check_trainable, folds, merge_groups
 from ..data.inputs import LabelledPhotos, Photos, as_labels, as_paths, cautions, read_labelled, training_rows
 from ..errors import DataError, DatasetError
-from ..heads import Selection, select_head
-from ..heads.mahalanobis import RelativeDistance, fit_distance, held_out_scores
+from ..heads import FittedHead, select_head
+from ..heads.mahalanobis import RelativeMahalanobis, fit_distance, held_out_scores
 from ..heads.temperature import fit_temperature, softmax
 from ..images import PreprocessSpec, load_image
 from .export import write_classifier
-from .training_data import Look
+from .training_data import TrainingFeatures
 
 __all__ = ["ImageClassifier"]
 
@@ -70,7 +70,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ----------
     classes_ : ndarray (K,)
         Of str, or of the integers that `fit` was given; a model file's are always text.
-    selection_ : Selection
+    selection_ : FittedHead
         The head that was chosen, and the path that was searched.
     temperature_ : float
         What logits are divided by, from held-out predictions.
@@ -79,7 +79,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Name and reason of the photos that were left out.
     n_photos_ : int
         Photos that were trained on.
-    n_folds_, n_taps_ : int
+    n_folds_, n_levels_ : int
         Folds that were used, and depths of the backbone.
     weights_record_ : dict
         Name, sha256 and licences of the backbone's weights.
@@ -162,7 +162,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Fit on the photos of a dataset, in these groups (n,)."""
         return self.fit(dataset.paths, dataset.labels, groups)
 
-    def _look(self, rows: LabelledPhotos) -> Look:
+    def _look(self, rows: LabelledPhotos) -> TrainingFeatures:
         """Take the features of the training photos, and see which photos belong together."""
         names, paths, labels, groups, _ = rows
         self.__dict__.pop("_backbone", None)  # not fitted any more, should fitting fail
@@ -183,21 +183,21 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._files = [path for path, ok in zip(paths, keep, strict=True) if ok]
         mirrored = features.mirrored[keep] if features.mirrored is not None else None
         plain = features.plain if keep.all() else features.plain[keep]
-        return Look(network, plain, mirrored, target, group, keep)
+        return TrainingFeatures(network, plain, mirrored, target, group, keep)
 
-    def _fit_head(self, look: Look) -> ImageClassifier:
+    def _fit_head(self, look: TrainingFeatures) -> ImageClassifier:
         """Choose the head by cross-validation."""
         network, fold = look.network, self._folds(look)
         self.selection_ = self._select(look, fold)
         self._calibrate(look.plain, look.target, fold, network)
         self._backbone = network
         self.weights_record_ = {"name": network.name, **network.weights}
-        self.n_taps_ = len(network.taps)
+        self.n_levels_ = len(network.feature_levels)
         self.n_folds_ = int(fold.max()) + 1
         self.cautions_ = self._cautions(fold)
         return self
 
-    def _folds(self, look: Look) -> NDArray[np.intp]:
+    def _folds(self, look: TrainingFeatures) -> NDArray[np.intp]:
         fold = folds(look.target, look.group, count=self.cv, seed=self.random_state)
         if fold.max() < 1:
             raise DatasetError(
@@ -206,14 +206,14 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
         return fold
 
-    def _select(self, look: Look, fold: NDArray[np.intp]) -> Selection:
+    def _select(self, look: TrainingFeatures, fold: NDArray[np.intp]) -> FittedHead:
         return select_head(
             look.plain,
             look.target,
             fold,
             look.network.blocks,
             mirrored=look.mirrored,
-            depths=self._depths(len(look.network.taps)),
+            depths=self._depths(len(look.network.feature_levels)),
             balanced=self.class_weight == "balanced",
         )
 
@@ -228,7 +228,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.operating_point_ = choose_operating_point(
             softmax(logits / self.temperature_), outliers, coverage=self.coverage
         )
-        self._distance: RelativeDistance = fit_distance(X, target, network.blocks)
+        self._distance: RelativeMahalanobis = fit_distance(X, target, network.blocks)
 
     def _cautions(self, fold: NDArray[np.intp]) -> list[str]:
         return cautions(self.class_counts_, fold, self.coverage)
@@ -247,10 +247,10 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if self.depths != "auto" and not (isinstance(self.depths, int) and self.depths >= 1):
             raise DataError(f"depths is {self.depths!r}; expected 'auto' or a whole number from 1")
 
-    def _depths(self, taps: int) -> list[int]:
+    def _depths(self, feature_levels: int) -> list[int]:
         if self.depths == "auto":
-            return sorted({1, min(2, taps), taps})
-        return [min(self.depths, taps)]
+            return sorted({1, min(2, feature_levels), feature_levels})
+        return [min(self.depths, feature_levels)]
 
     def mirrors(self, photos: int) -> bool:
         """Whether mirrored photos are tried when there are that many."""

@@ -13,7 +13,7 @@ from ..backbones import graphs
 from ..core.model_file import write_model_file
 from ..core.runtime import open_session
 from ..errors import ModelFileError
-from ..heads.mahalanobis import RelativeDistance
+from ..heads.mahalanobis import RelativeMahalanobis
 
 if TYPE_CHECKING:
     from .estimator import ImageClassifier
@@ -27,7 +27,7 @@ _CHECKED = 4  # photos
 def write_classifier(
     path: str | os.PathLike[str],
     fitted: ImageClassifier,
-    distance: RelativeDistance,
+    distance: RelativeMahalanobis,
     photos: Sequence[Path],
     digests: Sequence[str],
     extra: Mapping[str, Any],
@@ -38,7 +38,7 @@ def write_classifier(
     ----------
     path : path
     fitted : ImageClassifier
-    distance : RelativeDistance
+    distance : RelativeMahalanobis
         Its outlier score.
     photos, digests : sequence of path, of str
         What it was trained on; the file is run on a few of these before it is written.
@@ -57,13 +57,13 @@ def write_classifier(
     write_model_file(path, graph, {**_manifest(fitted, digests), **extra})
 
 
-def _graph(fitted: ImageClassifier, distance: RelativeDistance) -> bytes:
+def _graph(fitted: ImageClassifier, distance: RelativeMahalanobis) -> bytes:
     import onnx
 
     network, selection = fitted.backbone_, fitted.selection_
     model = graphs.linear_model(
         onnx.load_from_string(network.trunk),
-        [tap.name for tap in network.taps],
+        [level.name for level in network.feature_levels],
         first=network.blocks[-selection.chosen.depths].start,
         weight=(selection.weight / fitted.temperature_).astype(np.float32),
         bias=(selection.bias / fitted.temperature_).astype(np.float32),
@@ -92,7 +92,7 @@ def _manifest(fitted: ImageClassifier, digests: Sequence[str]) -> dict[str, Any]
         "labels": [str(name) for name in fitted.classes_],
         "preprocess": fitted.backbone_.preprocess.to_dict(),
         "backbone": fitted.weights_record_,
-        "depths": [tap.name for tap in fitted.backbone_.taps],
+        "depths": [level.name for level in fitted.backbone_.feature_levels],
         "head": {
             "loss": chosen.loss,
             "depths": chosen.depths,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..core.model_file import ModelFile, read_model_file
 from ..core.rejection import UNKNOWN, OperatingPoint
-from ..core.runtime import open_session, processors
+from ..core.runtime import cpu_count, open_session
 from ..errors import ImageError, NotAModelFileError
 from ..images import PreprocessSpec, load_image
 
@@ -96,7 +96,7 @@ class Predictor:
         self.operating_point = OperatingPoint.from_dict(file.manifest["operating_point"])
         self.preprocess = PreprocessSpec.from_dict(file.manifest["preprocess"])
         self._file = file
-        self._threads = threads or processors()
+        self._threads = threads or cpu_count()
         outputs = {o.name: o.shape for o in self._session.get_outputs()}
         side = self.preprocess.size
         expected = {"probabilities": len(self.labels), "features": None, "outlier_score": None}

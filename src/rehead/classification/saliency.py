@@ -26,7 +26,7 @@ from ..backbones.graphs import cam as class_maps
 from ..backbones.graphs import inspect
 from ..core.model_file import read_model_file
 from ..core.rejection import UNKNOWN, OperatingPoint
-from ..core.runtime import open_session, processors
+from ..core.runtime import cpu_count, open_session
 from ..errors import DataError, NotAModelFileError, UnknownNameError
 from ..heads.temperature import softmax
 from ..images import PreprocessSpec, load_image, read_image
@@ -131,7 +131,7 @@ class Explainer:
     ) -> None:
         if method not in ("auto", "cam", "occlusion"):
             raise UnknownNameError("method", method, ("auto", "cam", "occlusion"))
-        self._threads = threads or processors()
+        self._threads = threads or cpu_count()
         self._name = os.fspath(model)
         graph = self._read_model_file(Path(model), labels)
         if graph is None:
@@ -178,7 +178,7 @@ class Explainer:
         backbone = load_backbone(path, preprocess=preprocess)
         graph = onnx.load_from_string(backbone.trunk)
         ranks = {o.name: len(o.type.tensor_type.shape.dim) for o in graph.graph.output}
-        answers = [tap for tap in backbone.taps if ranks[tap.name] == 2]
+        answers = [level for level in backbone.feature_levels if ranks[level.name] == 2]
         if len(answers) != 1:
             raise DataError(
                 f"{path}: expected one output of class scores [N, K], found {len(answers)}; "

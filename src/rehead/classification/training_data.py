@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from ..backbones.backbone import Backbone
 
-__all__ = ["Look"]
+__all__ = ["TrainingFeatures"]
 
 
 @dataclass(frozen=True)
-class Look:
+class TrainingFeatures:
     """What is known of the photos before anything is fitted, a row for each that is readable.
 
     Parameters
@@ -36,7 +36,7 @@ class Look:
     group: NDArray[np.intp]
     readable: NDArray[np.bool_]
 
-    def take(self, rows: NDArray[np.bool_]) -> Look:
+    def take(self, rows: NDArray[np.bool_]) -> TrainingFeatures:
         """What is known of some of them."""
         return replace(
             self,

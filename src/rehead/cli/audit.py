@@ -103,15 +103,15 @@ def audit(
 
 def _kinds(text: str | None) -> frozenset[str]:
     """The kinds that --fail-on names."""
-    from ..audit import KINDS, check_kinds
+    from ..audit import ISSUE_TYPES, check_kinds
 
     names = [name.strip() for name in (text or "").split(",") if name.strip()]
     if text is not None and not names:
         raise typer.BadParameter(
-            f"names no kind; expected some of {', '.join(KINDS)}", param_hint="--fail-on"
+            f"names no kind; expected some of {', '.join(ISSUE_TYPES)}", param_hint="--fail-on"
         )
     check_kinds(name for name in names if name != "any")
-    return frozenset(KINDS) if "any" in names else frozenset(names)
+    return frozenset(ISSUE_TYPES) if "any" in names else frozenset(names)
 
 
 def _show(audit: Audit, wrote: list[Path]) -> None:
@@ -120,7 +120,7 @@ def _show(audit: Audit, wrote: list[Path]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ..audit import KINDS
+    from ..audit import ISSUE_TYPES
     from ..core.text import count
 
     console = Console()
@@ -135,7 +135,7 @@ def _show(audit: Audit, wrote: list[Path]) -> None:
         table.add_row(kind, str(number), Text(sentence))
     console.print(table if audit.findings else f"Nothing was found in {counted}.", highlight=False)
     for kind, number in audit.counts.items():
-        console.print(f"{KINDS[kind].title}, gravest first:", style="bold", highlight=False)
+        console.print(f"{ISSUE_TYPES[kind].title}, gravest first:", style="bold", highlight=False)
         for finding in audit.of(kind)[:_EXAMPLES]:
             line = _line(finding.photos or finding.labels, finding.detail)
             console.print(f"    {line}", highlight=False, markup=False, soft_wrap=True)

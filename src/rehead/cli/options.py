@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from ..workflows.config import Plan
+    from ..workflows.config import TrainConfig
 
 __all__ = ["NETWORK", "folder_of", "given_in", "plan_of", "refuse_in_vain"]
 
@@ -233,12 +233,12 @@ def folder_of(out: Path | None, resume: Path | None) -> Path:
     return folder
 
 
-def plan_of(values: Mapping[str, Any]) -> Plan:
+def plan_of(values: Mapping[str, Any]) -> TrainConfig:
     """The plan of options by their names; what is no option of a plan is not looked at."""
-    from ..workflows.config import Plan
+    from ..workflows.config import TrainConfig
 
-    named = {field.name: values[field.name] for field in fields(Plan) if field.name in values}
-    return Plan(**{**named, "depths": _depths(named["depths"]), "mirror": _mirror(named["mirror"])})
+    named = {field.name: values[field.name] for field in fields(TrainConfig) if field.name in values}
+    return TrainConfig(**{**named, "depths": _depths(named["depths"]), "mirror": _mirror(named["mirror"])})
 
 
 def given_in(context: typer.Context) -> set[str]:
@@ -247,7 +247,7 @@ def given_in(context: typer.Context) -> set[str]:
     return {name for name, source in sources.items() if source is not None and source.name != "DEFAULT"}
 
 
-def refuse_in_vain(plan: Plan, given: set[str]) -> None:
+def refuse_in_vain(plan: TrainConfig, given: set[str]) -> None:
     """Refuse options that would silently do nothing."""
     from ..workflows.config import OF_THE_NETWORK
 

@@ -12,7 +12,7 @@ import typer
 from . import options
 
 if TYPE_CHECKING:
-    from ..workflows.config import Plan
+    from ..workflows.config import TrainConfig
     from ..workflows.train import Run
 
 __all__ = ["show_run", "train"]
@@ -72,7 +72,7 @@ def train(
 ) -> None:
     """Train a classifier on photos, test it, and write model file, metrics and report."""
     plan, given = options.plan_of(locals()), options.given_in(context)
-    from ..workflows.config import carry_out
+    from ..workflows.config import run_training
     from .console import photo_progress
 
     folder = options.folder_of(out, resume)
@@ -83,7 +83,7 @@ def train(
     options.refuse_in_vain(plan, given)
     doing = "Training" if plan.trains_network else "Looking at photos"
     with photo_progress(doing, quiet=quiet) as progress:
-        result = carry_out(
+        result = run_training(
             plan,
             photos,
             folder,
@@ -96,7 +96,7 @@ def train(
         show_run(result)
 
 
-def _with_recipe(recipe: str, plan: Plan, given: set[str]) -> Plan:
+def _with_recipe(recipe: str, plan: TrainConfig, given: set[str]) -> TrainConfig:
     """The recipe's plan, with the options that were given besides."""
     from ..workflows import recipes
 

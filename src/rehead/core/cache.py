@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from ..errors import OutputError
 from . import atomic
 
-__all__ = ["FORMAT_VERSION", "RowCache", "cache_root", "digest_of", "kept_graph"]
+__all__ = ["FORMAT_VERSION", "RowCache", "cache_root", "cached_graph", "digest_of"]
 
 FORMAT_VERSION = 1
 """Raised when what a row holds changes, so that an old row is never returned for a new question."""
@@ -49,7 +49,7 @@ def digest_of(record: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
-def kept_graph(record: Mapping[str, Any], build: Callable[[], bytes]) -> bytes:
+def cached_graph(record: Mapping[str, Any], build: Callable[[], bytes]) -> bytes:
     """A graph that is built once and kept, named by all that it depends on (JSON-able)."""
     kept = cache_root() / "graphs" / f"{digest_of(record)}.onnx"
     digest = kept.with_suffix(".sha256")

@@ -18,11 +18,11 @@ from . import atomic
 
 __all__ = [
     "TRAINING",
-    "Clock",
+    "StepTimer",
     "check_place",
     "check_work",
     "holds_training",
-    "make_way",
+    "prepare_output",
     "versions",
     "work_folder",
     "work_or_temporary",
@@ -35,14 +35,14 @@ TRAINING = "training.json"
 _PACKAGES = ("rehead", "numpy", "scipy", "scikit-learn", "pillow", "onnxruntime", "onnx", "spox")
 
 
-class Clock:
+class StepTimer:
     """Seconds of each step of a run, wall clock."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self._last = time.perf_counter()
 
-    def lap(self, name: str) -> None:
+    def mark(self, name: str) -> None:
         """Count the time since the last lap to the step `name`."""
         now = time.perf_counter()
         self.seconds[name] = round(now - self._last, 3)
@@ -111,7 +111,7 @@ def work_or_temporary(work: str | os.PathLike[str] | None) -> Iterator[Path]:
         yield Path(folder)
 
 
-def make_way(out: Path, *, resume: bool, overwrite: bool) -> None:
+def prepare_output(out: Path, *, resume: bool, overwrite: bool) -> None:
     """Make way for a training of run directory `out`: remove an unfinished one that is to be replaced.
 
     Raises

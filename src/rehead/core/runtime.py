@@ -8,10 +8,10 @@ import os
 import sys
 from typing import Any
 
-__all__ = ["give_back_memory", "open_session", "processors"]
+__all__ = ["cpu_count", "open_session", "trim_memory"]
 
 
-def processors() -> int:
+def cpu_count() -> int:
     """Number of processors this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -49,7 +49,7 @@ def open_session(graph: bytes, *, threads: int, spin: int = 0) -> Any:
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
-def give_back_memory() -> None:
+def trim_memory() -> None:
     """Give freed memory back to the system, where the C library keeps it for itself.
 
     glibc keeps what each thread freed, some 90 MB after photos were decoded and the network run on two

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from .dataset import Dataset, check_labels, check_trainable, list_photos, read_dataset
 from .duplicates import MAX_BITS, MAX_BITS_ALONE, MIN_COSINE, merge_groups, near_duplicates, perceptual_hash
-from .partition import assign, digest, folds, hold_out
+from .partition import digest, folds, holdout_mask, stratified_group_partition
 
 __all__ = [
     "MAX_BITS",
     "MAX_BITS_ALONE",
     "MIN_COSINE",
     "Dataset",
-    "assign",
     "check_labels",
     "check_trainable",
     "digest",
     "folds",
-    "hold_out",
+    "holdout_mask",
     "list_photos",
     "merge_groups",
     "near_duplicates",
     "perceptual_hash",
     "read_dataset",
+    "stratified_group_partition",
 ]

@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.runtime import processors
+from ..core.runtime import cpu_count
 from ..errors import ImageError
 from ..images import read_header
 from ..images.exif import camera_number
 from . import Dataset
-from .duplicates import joined
+from .duplicates import connected_groups
 
 __all__ = ["burst_groups", "clocks"]
 
@@ -91,7 +91,7 @@ def burst_groups(
         whose = np.zeros(len(taken)) if camera is None else camera
         shown = _by_clock(np.where(readable, taken, np.nan), whose)
         links = np.vstack([links, _linked(shown, likeness, _BY_CLOCK)])
-    return joined(links, len(dataset))
+    return connected_groups(links, len(dataset))
 
 
 def clocks(
@@ -106,7 +106,7 @@ def clocks(
             return np.nan, 0
         return np.nan if header.taken is None else header.taken, camera_number(header.camera)
 
-    with ThreadPoolExecutor(threads or processors()) as pool:
+    with ThreadPoolExecutor(threads or cpu_count()) as pool:
         rows = list(pool.map(read, paths, chunksize=32))
     return np.array([row[0] for row in rows], dtype=float), np.array([row[1] for row in rows], np.uint64)
 

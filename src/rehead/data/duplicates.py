@@ -18,8 +18,8 @@ __all__ = [
     "MAX_BITS",
     "MAX_BITS_ALONE",
     "MIN_COSINE",
-    "joined",
-    "members",
+    "connected_groups",
+    "iter_groups",
     "merge_groups",
     "near_duplicates",
     "perceptual_hash",
@@ -211,11 +211,11 @@ def _join(group: NDArray[np.intp], i: NDArray[np.intp], j: NDArray[np.intp]) -> 
 
     size = int(group.max()) + 1
     links = coo_array((np.ones(len(i), dtype=np.bool_), (group[i], group[j])), shape=(size, size))
-    joined: NDArray[np.intp] = connected_components(links, directed=False)[1][group].astype(np.intp)
-    return joined
+    connected_groups: NDArray[np.intp] = connected_components(links, directed=False)[1][group].astype(np.intp)
+    return connected_groups
 
 
-def members(group: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
+def iter_groups(group: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
     """The rows of each group of two or more, groups in the order of their first rows; -1 is no group."""
     order = np.argsort(group, kind="stable")
     starts = np.flatnonzero(np.diff(group[order], prepend=-2))
@@ -227,7 +227,7 @@ def members(group: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
     return iter(sorted(found, key=lambda rows: int(rows[0])))
 
 
-def joined(links: ArrayLike, n: int) -> NDArray[np.intp]:
+def connected_groups(links: ArrayLike, n: int) -> NDArray[np.intp]:
     """Groups of n rows in which linked ones, pairs (k, 2), share a number."""
     pairs = np.asarray(links, dtype=np.intp)
     if not len(pairs):

@@ -23,12 +23,12 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["assign", "digest", "folds", "hold_out"]
+__all__ = ["digest", "folds", "holdout_mask", "stratified_group_partition"]
 
 _NOISE = 1e-9  # shares are decimal fractions: 0.1 * 30 is 3.0000000000000004
 
 
-def assign(
+def stratified_group_partition(
     labels: ArrayLike, groups: ArrayLike, shares: Sequence[float], seed: int, *, keep: int = 1
 ) -> NDArray[np.intp]:
     """Divide rows into parts of given shares.
@@ -82,7 +82,7 @@ def assign(
     return part[_numbers(groups)]
 
 
-def hold_out(
+def holdout_mask(
     labels: ArrayLike, groups: ArrayLike, *, fraction: float = 0.2, seed: int = 0
 ) -> NDArray[np.bool]:
     """Choose the test rows.
@@ -96,7 +96,7 @@ def hold_out(
     Parameters
     ----------
     labels, groups : array-like, shape (n,)
-        As in `assign`.
+        As in `stratified_group_partition`.
     fraction : float
         The test rows' share, above 0 and below 1.
     seed : int
@@ -114,7 +114,9 @@ def hold_out(
     """
     if not 0 < fraction < 1:
         raise ValueError(f"fraction is {fraction}; expected more than 0 and less than 1")
-    test: NDArray[np.bool] = assign(labels, groups, (1 - fraction, fraction), seed, keep=2) == 1
+    test: NDArray[np.bool] = (
+        stratified_group_partition(labels, groups, (1 - fraction, fraction), seed, keep=2) == 1
+    )
     return test
 
 
@@ -129,7 +131,7 @@ def folds(labels: ArrayLike, groups: ArrayLike, *, count: int = 5, seed: int = 0
     Parameters
     ----------
     labels, groups : array-like, shape (n,)
-        As in `assign`.
+        As in `stratified_group_partition`.
     count : int
         How many folds are wanted, 2 or more.
     seed : int
@@ -158,7 +160,9 @@ def folds(labels: ArrayLike, groups: ArrayLike, *, count: int = 5, seed: int = 0
         return fold
     count = min(count, int(per_class.max()))
     names = np.asarray(labels)
-    fold[free] = assign(names[free], number[free], np.full(count, 1 / count).tolist(), seed)
+    fold[free] = stratified_group_partition(
+        names[free], number[free], np.full(count, 1 / count).tolist(), seed
+    )
     _free_bound(fold, group, label, number)
     used = fold >= 0
     fold[used] = np.unique(fold[used], return_inverse=True)[1]

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from ..core import atomic
 from ..core.text import count
-from . import Dataset, check_labels, check_trainable, digest, hold_out, merge_groups
+from . import Dataset, check_labels, check_trainable, digest, holdout_mask, merge_groups
 from .inputs import check_names
 
-__all__ = ["Sides", "check_classes", "divide", "write_splits"]
+__all__ = ["Split", "check_classes", "make_split", "write_splits"]
 
 
 @dataclass(frozen=True, eq=False)
-class Sides:
+class Split:
     """Photos, n in all, divided once; every run that is given them tests on the same ones.
 
     Parameters
@@ -59,14 +59,14 @@ class Sides:
 
 
 def check_classes(dataset: Dataset) -> None:
-    """Refuse what can be seen before any photo is opened; `divide` looks again at those that are readable."""
+    """Refuse what can be seen before any photo is opened; `make_split` checks the readable ones again."""
     tested = dataset.splits == ("test" if "test" in dataset.splits.tolist() else "val")
     check_names(dataset.labels)
     check_trainable(dataset.take(~tested))
     check_labels(dataset.take(~tested).classes, dataset.take(tested))
 
 
-def divide(
+def make_split(
     dataset: Dataset,
     copies: NDArray[np.intp],
     bursts: NDArray[np.intp],
@@ -75,7 +75,7 @@ def divide(
     share: float,
     seed: int,
     keep_bursts: bool = True,
-) -> Sides:
+) -> Split:
     """Hold out test photos: those that the dataset says, else a stratified share.
 
     Parameters
@@ -93,7 +93,7 @@ def divide(
 
     Returns
     -------
-    Sides
+    Split
 
     Raises
     ------
@@ -116,7 +116,9 @@ def divide(
             notes.append("Photos without a split are trained on.")
     else:
         part[readable] = np.where(
-            hold_out(dataset.labels[readable], group[readable], fraction=share, seed=seed), "test", "train"
+            holdout_mask(dataset.labels[readable], group[readable], fraction=share, seed=seed),
+            "test",
+            "train",
         )
     part[~readable] = "unreadable"
     _leave_out_leaks(dataset, part, group, notes)
@@ -130,7 +132,7 @@ def divide(
         names = ", ".join(repr(name) for name in untested[:5]) + (" and others" if len(untested) > 5 else "")
         too_few = "Too few different photos to hold any out for testing"
         notes.append(f"{'No test photos were given of' if given else too_few}: {names}.")
-    return Sides(dataset, part, copies, bursts, group, tuple(notes))
+    return Split(dataset, part, copies, bursts, group, tuple(notes))
 
 
 def _leave_out_leaks(

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from .charts import curves_chart, strength_chart
-from .classification import ClassAccount, Evaluation, evaluate
-from .comparison import Comparison, Contender, Cost, compare_answers, write_comparison
+from .classification import ClassScores, Evaluation, evaluate
+from .comparison import Comparison, Cost, ModelResult, compare_answers, write_comparison
 from .intervals import Interval, mean_interval, proportion
-from .metrics import unanswered
+from .metrics import uniform_wrong
 from .mistakes import Mistake, NearPhoto, confident_mistakes
-from .report import PhotosFirst, TakenOut, render, write_report
+from .report import AuditSummary, Exclusion, render, write_report
 
 __all__ = [
-    "ClassAccount",
+    "AuditSummary",
+    "ClassScores",
     "Comparison",
-    "Contender",
     "Cost",
     "Evaluation",
+    "Exclusion",
     "Interval",
     "Mistake",
+    "ModelResult",
     "NearPhoto",
-    "PhotosFirst",
-    "TakenOut",
     "compare_answers",
     "confident_mistakes",
     "curves_chart",
@@ -29,7 +29,7 @@ __all__ = [
     "proportion",
     "render",
     "strength_chart",
-    "unanswered",
+    "uniform_wrong",
     "write_comparison",
     "write_report",
 ]

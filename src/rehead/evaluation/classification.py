@@ -15,7 +15,7 @@ from ..errors import DataError
 from . import metrics
 from .intervals import LEVEL, Interval, ScoreIntervals, f1_interval, group_codes, proportion, score_intervals
 
-__all__ = ["ClassAccount", "Evaluation", "evaluate"]
+__all__ = ["ClassScores", "Evaluation", "evaluate"]
 
 # 5 right of 5 still leaves an interval from 57 % (Wilson): below that a class's row says nothing
 _FEW = 5
@@ -29,7 +29,7 @@ _CURVE_POINTS = 101
 
 
 @dataclass(frozen=True)
-class ClassAccount:
+class ClassScores:
     """One class of the test set.
 
     Parameters
@@ -61,7 +61,7 @@ class Evaluation:
     photos, groups : int
         Test photos, and the groups of near-duplicates or of the user they fall into.
     scores : ScoreIntervals
-    per_class : tuple of ClassAccount, length K
+    per_class : tuple of ClassScores, length K
     confusion : int (K, K)
         Row the true class, column the predicted one.
     reliability : Reliability
@@ -78,7 +78,7 @@ class Evaluation:
     photos: int
     groups: int
     scores: ScoreIntervals
-    per_class: tuple[ClassAccount, ...]
+    per_class: tuple[ClassScores, ...]
     confusion: NDArray[np.int64]
     reliability: metrics.Reliability
     curve: metrics.CoverageCurve
@@ -278,9 +278,9 @@ def evaluate(
 
 def _class_account(
     index: int, name: str, y: NDArray[np.int64], called: NDArray[np.int64], codes: NDArray[np.int64]
-) -> ClassAccount:
+) -> ClassScores:
     is_class, called_class = y == index, called == index
-    return ClassAccount(
+    return ClassScores(
         name=name,
         support=int(is_class.sum()),
         predicted=int(called_class.sum()),
@@ -290,7 +290,7 @@ def _class_account(
     )
 
 
-def _class_dict(row: ClassAccount) -> dict[str, Any]:
+def _class_dict(row: ClassScores) -> dict[str, Any]:
     return {
         "class": row.name,
         "photos": row.support,

@@ -30,7 +30,7 @@ from .charts import cost_chart
 from .intervals import LEVEL, Interval, group_codes, mean_log_loss, paired_difference, proportion
 from .report import render
 
-__all__ = ["Comparison", "Contender", "Cost", "compare_answers", "write_comparison"]
+__all__ = ["Comparison", "Cost", "ModelResult", "compare_answers", "write_comparison"]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Contender:
+class ModelResult:
     """A model that is compared.
 
     Parameters
@@ -112,7 +112,7 @@ class Comparison:
 
     Parameters
     ----------
-    contenders : tuple of Contender
+    contenders : tuple of ModelResult
     photos, groups : int
         Test photos, and the groups of near-duplicates or of the user they fall into.
     baseline_class : str
@@ -122,7 +122,7 @@ class Comparison:
         What to know of the photos, and of what was asked for and not compared.
     """
 
-    contenders: tuple[Contender, ...]
+    contenders: tuple[ModelResult, ...]
     photos: int
     groups: int
     baseline_class: str
@@ -163,7 +163,7 @@ class Comparison:
             )
         return " ".join(said)
 
-    def _verdict(self, contender: Contender) -> str:
+    def _verdict(self, contender: ModelResult) -> str:
         value, first = _value(contender), self.contenders[0]
         end = "" if contender.told_apart else ": too close to tell"
         tested = count(self.photos, "test photo")
@@ -178,7 +178,7 @@ class Comparison:
             by = f"scored {points(abs(value))} {'above' if value > 0 else 'below'}"
         return f"'{contender.name}' {by} '{first.name}' on the {tested} ({self._interval(contender)}){end}."
 
-    def _interval(self, contender: Contender) -> str:
+    def _interval(self, contender: ModelResult) -> str:
         together = " for all differences together" if len(self.contenders) > 2 else ""
         ends = points_range(contender.difference) if contender.difference else ""
         return f"{percent(LEVEL, 0)} interval{together} {ends}"
@@ -189,7 +189,7 @@ class Comparison:
         return names, [self._row(number_, c) for number_, c in enumerate(self.contenders, 1)]
 
     @staticmethod
-    def _row(place: int, contender: Contender) -> list[tuple[str, str]]:
+    def _row(place: int, contender: ModelResult) -> list[tuple[str, str]]:
         cost, change = contender.cost, contender.difference
         at_least = "at least " if cost.continued else ""
         return [
@@ -252,11 +252,11 @@ class Comparison:
         )
 
 
-def _value(contender: Contender) -> float:
+def _value(contender: ModelResult) -> float:
     return contender.difference.value if contender.difference else 0.0
 
 
-def _width(contender: Contender) -> float:
+def _width(contender: ModelResult) -> float:
     return contender.difference.high - contender.difference.low if contender.difference else 0.0
 
 
@@ -306,7 +306,7 @@ def compare_answers(
     right = [p.argmax(axis=1) == y for _, p in checked]
     among = max(len(answers) - 1, 1)
     contenders = [
-        Contender(
+        ModelResult(
             name,
             folder,
             proportion(hits, codes),

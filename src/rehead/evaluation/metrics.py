@@ -41,7 +41,7 @@ __all__ = [
     "photo_brier",
     "photo_log_loss",
     "reliability",
-    "unanswered",
+    "uniform_wrong",
 ]
 
 Floats = NDArray[np.float64]
@@ -236,7 +236,7 @@ def majority_baseline(y_true: ArrayLike) -> tuple[int, float]:
     return int(counts.argmax()), float(counts.max() / len(y))
 
 
-def unanswered(y_true: ArrayLike, classes: int) -> Floats:
+def uniform_wrong(y_true: ArrayLike, classes: int) -> Floats:
     """Probabilities (n, K) of photos that a model cannot say anything about: wrong, and as unsure as can be.
 
     All classes are about as probable, the true one a hair less.

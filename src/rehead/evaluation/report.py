@@ -17,10 +17,10 @@ from ..core.atomic import write_text
 from ..core.text import count, number, number_range, percent, percent_range
 from ..errors import ReheadError
 from .charts import coverage_chart, curves_chart, reliability_chart, strength_chart
-from .classification import ClassAccount, Evaluation
+from .classification import ClassScores, Evaluation
 from .mistakes import MOST_MISTAKES, Mistake
 
-__all__ = ["PhotosFirst", "TakenOut", "render", "write_report"]
+__all__ = ["AuditSummary", "Exclusion", "render", "write_report"]
 
 _THUMBNAIL_SIDE, _NEAR_SIDE, _THUMBNAIL_QUALITY = 200, 96, 75  # px; some 7 and 2 kB a picture
 _MOST_NAMES = 100  # files that are listed under one reason; run.json and splits.csv have them all
@@ -48,7 +48,7 @@ _MEANINGS = {
 
 
 @dataclass(frozen=True)
-class TakenOut:
+class Exclusion:
     """Files that were not used.
 
     Parameters
@@ -64,7 +64,7 @@ class TakenOut:
 
 
 @dataclass(frozen=True)
-class PhotosFirst:
+class AuditSummary:
     """What a look at the photos found before anything was trained.
 
     Parameters
@@ -91,8 +91,8 @@ def write_report(
     curves_sentence: str | None = None,
     operating_point: Mapping[str, Any] | None = None,
     unreadable: Sequence[tuple[str, str]] = (),
-    taken_out: Sequence[TakenOut] = (),
-    audit: PhotosFirst | None = None,
+    taken_out: Sequence[Exclusion] = (),
+    audit: AuditSummary | None = None,
     made: Sequence[str] = (),
     facts: Mapping[str, str | int] | None = None,
     notes: Sequence[str] = (),
@@ -122,9 +122,9 @@ def write_report(
         When a photo is "unknown": "probability", answers below it; "outlier_score", photos above it;
         "coverage", the share of known photos it was set to answer. Each optional.
     unreadable : sequence of (name, reason)
-    taken_out : sequence of TakenOut
+    taken_out : sequence of Exclusion
         What else was left out, and why.
-    audit : PhotosFirst, optional
+    audit : AuditSummary, optional
         Stands in front, with the numbers of files that were taken out.
     made : sequence of str
         How the numbers were made, plain sentences; folded out on demand.
@@ -169,7 +169,7 @@ def write_report(
         pictures=[_shown(mistake) for mistake in mistakes[:MOST_MISTAKES]],
         taken_out=[
             entry
-            for entry in (TakenOut("Files that could not be read", unreadable), *taken_out)
+            for entry in (Exclusion("Files that could not be read", unreadable), *taken_out)
             if entry.files
         ],
         most_names=_MOST_NAMES,
@@ -210,7 +210,7 @@ def _curly(text: str) -> str:
     return re.sub(r"(?<!\w)'(.+?)'(?!\w)", "‘\\1’", text)
 
 
-def _class_rows(evaluation: Evaluation) -> tuple[list[ClassAccount], list[ClassAccount]]:
+def _class_rows(evaluation: Evaluation) -> tuple[list[ClassScores], list[ClassScores]]:
     """Return the classes to show and those to fold away; of many the weakest first, empty ones last."""
     rows = list(evaluation.per_class)
     if len(rows) > _MOST_ROWS:

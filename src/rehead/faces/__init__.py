@@ -6,7 +6,7 @@ from .detection.detector import DETECTORS, FaceDetector
 from .detection.quality import QualityLimits
 from .embedding.embedder import EMBEDDERS, FaceEmbedder
 from .embedding.spec import EmbedderRecord
-from .types import Detector, Embedder, Face, Photo, Quality, Rule, choose, same_space
+from .types import Detector, Embedder, Face, FaceSelection, Photo, Quality, choose, same_space
 
 __all__ = [
     "DETECTORS",
@@ -17,10 +17,10 @@ __all__ = [
     "Face",
     "FaceDetector",
     "FaceEmbedder",
+    "FaceSelection",
     "Photo",
     "Quality",
     "QualityLimits",
-    "Rule",
     "choose",
     "same_space",
 ]

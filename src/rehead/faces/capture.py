@@ -21,13 +21,13 @@ from .detection.detector import FaceDetector
 from .detection.quality import QualityLimits
 from .types import Face, choose
 
-__all__ = ["Capture", "Moment", "capture", "frames"]
+__all__ = ["Capture", "CapturedFrame", "capture", "frames"]
 
 _WEBCAM = re.compile(r"webcam(?::(\d{1,3}))?")
 
 
 @dataclass(frozen=True, eq=False)
-class Moment:
+class CapturedFrame:
     """What was seen in one frame.
 
     Parameters
@@ -81,7 +81,7 @@ def capture(
     every: int = 1,
     limits: QualityLimits | None = None,
     crops: CropPlan | None = None,
-    watch: Callable[[Moment], bool] | None = None,
+    watch: Callable[[CapturedFrame], bool] | None = None,
 ) -> Capture:
     """Keep faces until there are enough, the source ends, or the watcher says so.
 
@@ -138,7 +138,7 @@ def capture(
                 done.train.append(path)
             else:
                 done.left_out[note] += 1
-            going = watch is None or watch(Moment(frame, face, note, len(done.train)))
+            going = watch is None or watch(CapturedFrame(frame, face, note, len(done.train)))
             if not going or len(done.train) >= count:
                 break
     _set_apart(done, folders[1], val)

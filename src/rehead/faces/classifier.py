@@ -13,17 +13,17 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backbones.backbone import Backbone, Tap
+from ..backbones.backbone import Backbone, FeatureLevel
 from ..backbones.features import Features
 from ..classification.estimator import ImageClassifier
 from ..core.progress import Progress
-from ..core.runtime import open_session, processors
+from ..core.runtime import cpu_count, open_session
 from ..data import perceptual_hash
 from ..errors import ImageError
 from ..images import PreprocessSpec, load_image, read_bytes, read_image
-from .types import Detector, Embedder, Face, Photo, Rule, choose
+from .types import Detector, Embedder, Face, FaceSelection, Photo, choose
 
-__all__ = ["FaceClassifier", "GraphEmbedder", "the_face"]
+__all__ = ["FaceClassifier", "GraphEmbedder", "select_face"]
 
 _HASHED = PreprocessSpec(size=64, mean=(0, 0, 0), std=(1, 1, 1))  # twice the side that the hash looks at
 
@@ -52,7 +52,9 @@ class _Row:
     error: ImageError | None
 
 
-def the_face(pixels: NDArray[np.uint8], detector: Detector, rule: Rule, path: str | None) -> tuple[Face, int]:
+def select_face(
+    pixels: NDArray[np.uint8], detector: Detector, rule: FaceSelection, path: str | None
+) -> tuple[Face, int]:
     """The face that is meant in a photo, and how many there are; ImageError where there is none."""
     found = detector.detect(pixels)
     chosen = choose(found, rule, (pixels.shape[1], pixels.shape[0]))
@@ -97,7 +99,7 @@ class FaceClassifier(ImageClassifier):
         detector: str | Detector = "mtcnn",
         embedder: str | os.PathLike[str] | GraphEmbedder = "dlib",
         *,
-        rule: Rule = "centre",
+        rule: FaceSelection = "centre",
         commercial_safe: bool = False,
         mirror: Literal["auto"] | bool = "auto",
         class_weight: Literal["balanced"] | None = None,
@@ -151,7 +153,7 @@ class FaceClassifier(ImageClassifier):
         return Backbone(
             str(contract["name"]),
             PreprocessSpec(size=size, mean=(0, 0, 0), std=(1, 1, 1)),
-            (Tap(output, width),),
+            (FeatureLevel(output, width),),
             weights,
             embedder.graph,
         )
@@ -159,7 +161,7 @@ class FaceClassifier(ImageClassifier):
     def extract(self, paths: Sequence[Path], network: Backbone, *, mirror: bool = False) -> Features:
         """Embeddings of the faces of photos; a photo without a face is among the errors."""
         rows = self._seen_in(paths)
-        plain = np.full((len(rows), network.taps[0].width), np.nan, np.float32)
+        plain = np.full((len(rows), network.feature_levels[0].width), np.nan, np.float32)
         views = [plain] + ([plain.copy()] if mirror else [])
         there = [n for n, row in enumerate(rows) if row.crop is not None]
         if there:
@@ -188,13 +190,13 @@ class FaceClassifier(ImageClassifier):
                 digest = hashlib.sha256(data).hexdigest()
                 pixels = read_image(data)
                 code = perceptual_hash(load_image(data, _HASHED))
-                face, found = the_face(pixels, detector, self.rule, None)
+                face, found = select_face(pixels, detector, self.rule, None)
                 return _Row(digest, code, embedder.aligned(pixels, [face])[0], found, None)
             except (ImageError, ValueError) as error:
                 reason = error.reason if isinstance(error, ImageError) else str(error)
                 return _Row(digest, np.uint64(0), None, 0, ImageError(path, reason))
 
-        with ThreadPoolExecutor(self.threads or processors()) as pool:
+        with ThreadPoolExecutor(self.threads or cpu_count()) as pool:
             for done, (path, row) in enumerate(zip(new, pool.map(look, new), strict=True), 1):
                 seen[path] = row
                 if self.progress:
@@ -203,7 +205,7 @@ class FaceClassifier(ImageClassifier):
 
     def _embedded(self, crops: NDArray[np.uint8], network: Backbone) -> NDArray[np.float32]:
         session = open_session(network.trunk, threads=1)
-        with ThreadPoolExecutor(self.threads or processors()) as pool:
+        with ThreadPoolExecutor(self.threads or cpu_count()) as pool:
             parts: Iterable[NDArray[np.float32]] = pool.map(
                 lambda crop: session.run(None, {"image": np.ascontiguousarray(crop[None])})[0], crops
             )

@@ -16,11 +16,11 @@ from .types import Face
 from .verification.calibration import Calibration
 from .verification.verify import FALSE_MATCHES, calibration_for
 
-__all__ = ["MOST_FACES", "Groups", "group_faces", "group_photos"]
+__all__ = ["MOST_FACES", "FaceClusters", "group_faces", "group_photos"]
 
 
 @dataclass(frozen=True)
-class Groups:
+class FaceClusters:
     """Faces by person, as far as faces alone can tell.
 
     Parameters
@@ -48,7 +48,7 @@ def group_photos(
     rate: float | None = None,
     calibration: Calibration | None = None,
     progress: Progress | None = None,
-) -> Groups:
+) -> FaceClusters:
     """Group all faces of photos.
 
     Parameters
@@ -83,10 +83,10 @@ def group_photos(
     if len(unreadable) == len(photos):
         raise DataError(f"none of the {len(photos)} photos can be read; {': '.join(unreadable[0])}")
     if not faces:
-        return Groups([], without, unreadable, threshold)
+        return FaceClusters([], without, unreadable, threshold)
     group = group_faces(np.concatenate(vectors), threshold, np.array(numbers))
     members = [[faces[n] for n in np.flatnonzero(group == g)] for g in range(int(group.max()) + 1)]
-    return Groups(members, without, unreadable, threshold)
+    return FaceClusters(members, without, unreadable, threshold)
 
 
 MOST_FACES = 20_000

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from ..core.atomic import replacing_folder, write_text
 from ..core.geometry import similarity
 from ..core.progress import Progress
-from ..core.runtime import processors
+from ..core.runtime import cpu_count
 from ..errors import DataError, ImageError, OutputError
 from ..images import read_image, warped, write_jpeg
 from .detection.detector import FaceDetector
 from .detection.quality import QualityLimits
 from .embedding.alignment import with_margin
-from .types import Face, Rule, choose
+from .types import Face, FaceSelection, choose
 
 __all__ = ["CropNames", "CropPlan", "PhotoFaces", "check_new", "find_faces", "save_crops"]
 
@@ -121,7 +121,7 @@ def find_faces(
     files: Sequence[Path],
     detector: FaceDetector,
     *,
-    rule: Rule = "all",
+    rule: FaceSelection = "all",
     crops: CropPlan | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
@@ -157,7 +157,7 @@ def find_faces(
         cut = tuple(crops.cut(pixels, face) for face in faces) if crops else ()
         return PhotoFaces(file, size, faces, cut, len(found))
 
-    with ThreadPoolExecutor(threads or processors()) as pool:
+    with ThreadPoolExecutor(threads or cpu_count()) as pool:
         for done, result in enumerate(pool.map(look, files), 1):
             if progress:
                 progress(done, len(files))

@@ -14,21 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.progress import Progress
-from ..core.runtime import processors
+from ..core.runtime import cpu_count
 from ..errors import DataError, ImageError
 from ..images import read_bytes, read_image
 from .detection.detector import FaceDetector
 from .embedding.embedder import FaceEmbedder
-from .types import Detector, Embedder, Face, Rule, choose
+from .types import Detector, Embedder, Face, FaceSelection, choose
 
-__all__ = ["FacePipeline", "Seen", "default_pipeline"]
+__all__ = ["FaceObservation", "FacePipeline", "default_pipeline"]
 
 
 Source = str | os.PathLike[str] | bytes
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class FaceObservation:
     """What was seen in a photo.
 
     Parameters
@@ -68,7 +68,7 @@ class FacePipeline:
     embedder: Embedder
     threads: int | None = None
 
-    def look(self, photo: Source, rule: Rule) -> Seen:
+    def look(self, photo: Source, rule: FaceSelection) -> FaceObservation:
         """Detect, choose and embed the faces of one photo.
 
         Raises
@@ -91,34 +91,34 @@ class FacePipeline:
             vectors = self.embedder.embed(pixels, faces)
         else:
             vectors = np.zeros((0, int(self.embedder.contract["dimensions"])), np.float32)
-        return Seen(path, hashlib.sha256(data).hexdigest(), len(found), tuple(faces), vectors)
+        return FaceObservation(path, hashlib.sha256(data).hexdigest(), len(found), tuple(faces), vectors)
 
     def look_each(
         self,
         photos: Sequence[Source],
-        rule: Rule,
+        rule: FaceSelection,
         *,
         progress: Progress | None = None,
-    ) -> Iterator[Seen | ImageError]:
+    ) -> Iterator[FaceObservation | ImageError]:
         """As `look`, of many photos, in their order; an ImageError for an unreadable one."""
 
-        def attempt(photo: Source) -> Seen | ImageError:
+        def attempt(photo: Source) -> FaceObservation | ImageError:
             try:
                 return self.look(photo, rule)
             except ImageError as error:
                 return error
 
-        workers = self.threads or processors()
+        workers = self.threads or cpu_count()
         with ThreadPoolExecutor(workers) as pool:
             for done, seen in enumerate(_in_order(pool, workers, attempt, photos), 1):
                 if progress:
                     progress(done, len(photos))
                 yield seen
 
-    def one_face_each(
+    def embed_one(
         self,
         photos: Sequence[Path],
-        rule: Rule,
+        rule: FaceSelection,
         *,
         progress: Progress | None = None,
     ) -> tuple[NDArray[np.float32], list[tuple[int, str]]]:
@@ -165,12 +165,12 @@ def default_pipeline(
 def _in_order(
     pool: ThreadPoolExecutor,
     workers: int,
-    work: Callable[[Source], Seen | ImageError],
+    work: Callable[[Source], FaceObservation | ImageError],
     items: Iterable[Source],
-) -> Iterator[Seen | ImageError]:
+) -> Iterator[FaceObservation | ImageError]:
     """Like `pool.map`, but with only a few photos under way, so that Ctrl-C is quick and memory flat."""
     pending = iter(items)
-    running: list[Future[Seen | ImageError]] = [
+    running: list[Future[FaceObservation | ImageError]] = [
         pool.submit(work, item) for item in islice(pending, 2 * workers)
     ]
     try:

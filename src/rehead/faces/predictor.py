@@ -14,9 +14,9 @@ from ..core.geometry import Points, similarity
 from ..core.model_file import ModelFile, read_model_file
 from ..errors import DataError, ImageError, NotAModelFileError
 from ..images import read_image, warped
-from .classifier import FaceClassifier, the_face
+from .classifier import FaceClassifier, select_face
 from .detection.detector import FaceDetector
-from .types import Detector, Rule
+from .types import Detector, FaceSelection
 
 __all__ = ["FacePredictor", "load_face_model"]
 
@@ -42,7 +42,7 @@ class FacePredictor(Predictor):
         super().__init__(file, threads=threads)
         try:
             record = file.manifest["faces"]
-            self.rule: Rule = record["rule"]
+            self.rule: FaceSelection = record["rule"]
             self._named = str(record["detector"])
             self._template: Points = np.array(record["embedder"]["template"], np.float64).reshape(5, 2)
         except (KeyError, TypeError, ValueError) as error:
@@ -60,7 +60,7 @@ class FacePredictor(Predictor):
         path = None if isinstance(photo, bytes) else os.fspath(photo)
         pixels = read_image(photo)
         try:
-            face, _ = the_face(pixels, self.detector, self.rule, path)
+            face, _ = select_face(pixels, self.detector, self.rule, path)
         except DataError as error:
             raise error if isinstance(error, ImageError) else ImageError(path, str(error)) from error
         return warped(pixels, similarity(face.points, self._template), self.preprocess.size)

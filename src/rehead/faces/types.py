@@ -20,9 +20,9 @@ __all__ = [
     "Detector",
     "Embedder",
     "Face",
+    "FaceSelection",
     "Photo",
     "Quality",
-    "Rule",
     "choose",
     "same_space",
 ]
@@ -30,7 +30,7 @@ __all__ = [
 Photo: TypeAlias = str | os.PathLike[str] | bytes | NDArray[np.uint8]
 """A file, its bytes, or pixels as `images.read_image` gives them: uint8 (H, W, 3) RGB, upright."""
 
-Rule: TypeAlias = Literal["largest", "centre", "all", "error"]
+FaceSelection: TypeAlias = Literal["largest", "centre", "all", "error"]
 """What to do about several faces in one photo, see `choose`."""
 
 
@@ -113,7 +113,7 @@ def same_space(contract: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     }
 
 
-def choose(faces: Sequence[Face], rule: Rule, size: tuple[int, int]) -> list[Face]:
+def choose(faces: Sequence[Face], rule: FaceSelection, size: tuple[int, int]) -> list[Face]:
     """The faces of a photo that are meant.
 
     Parameters
@@ -139,8 +139,8 @@ def choose(faces: Sequence[Face], rule: Rule, size: tuple[int, int]) -> list[Fac
     UnknownNameError
         There is no such rule.
     """
-    if rule not in get_args(Rule):
-        raise UnknownNameError("rule for several faces", rule, get_args(Rule))
+    if rule not in get_args(FaceSelection):
+        raise UnknownNameError("rule for several faces", rule, get_args(FaceSelection))
     if rule == "all" or len(faces) < 2:
         return list(faces)
     if rule == "error":

@@ -22,9 +22,9 @@ from ..errors import TrainingError
 
 __all__ = [
     "LAST",
-    "Epoch",
-    "Keep",
-    "WholeFiles",
+    "AtomicCheckpointIO",
+    "BestCheckpoint",
+    "EpochMetrics",
     "best_of",
     "curves_in",
     "finished",
@@ -36,7 +36,7 @@ LAST = "last.ckpt"
 
 
 @dataclass(frozen=True)
-class Epoch:
+class EpochMetrics:
     """How an epoch went.
 
     Parameters
@@ -71,7 +71,7 @@ class Epoch:
         return float(getattr(self, self.judged_by))
 
 
-OneEpoch = TypeVar("OneEpoch", bound=Epoch)
+OneEpoch = TypeVar("OneEpoch", bound=EpochMetrics)
 
 
 def best_of(curves: Sequence[OneEpoch]) -> OneEpoch:
@@ -80,7 +80,7 @@ def best_of(curves: Sequence[OneEpoch]) -> OneEpoch:
     return min(judged, key=lambda epoch: epoch.score) if judged else curves[-1]
 
 
-def finished(curves: Sequence[Epoch], epochs: int, patience: int) -> bool:
+def finished(curves: Sequence[EpochMetrics], epochs: int, patience: int) -> bool:
     """Whether there is nothing more to do: all epochs, or no better one for too long."""
     if not curves:
         return False
@@ -108,12 +108,12 @@ def _epochs_in(checkpoint: Path, kind: type[OneEpoch] | None) -> tuple[list[OneE
         ) from error
 
 
-def weights_file(epoch: Epoch) -> str:
+def weights_file(epoch: EpochMetrics) -> str:
     """Name of the file of that epoch's weights."""
     return f"best-{epoch.epoch}.pt"
 
 
-class WholeFiles(TorchCheckpointIO):
+class AtomicCheckpointIO(TorchCheckpointIO):
     """Checkpoints that are there whole or not at all, wherever temporary files lie."""
 
     def save_checkpoint(
@@ -132,7 +132,7 @@ class WholeFiles(TorchCheckpointIO):
         return state
 
 
-class Keep(Checkpoint):
+class BestCheckpoint(Checkpoint):
     """After each epoch: the best weights, then the whole state, then what is no longer needed.
 
     Ends the training after `epochs`, or when no better one came for `patience` of them, unless that is 0.
@@ -143,7 +143,7 @@ class Keep(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Called by Lightning after validation."""
-        curves: list[Epoch] = module.curves
+        curves: list[EpochMetrics] = module.curves
         best = best_of(curves)
         if trainer.is_global_zero and best is curves[-1]:
             buffer = io.BytesIO()
@@ -161,7 +161,7 @@ class Keep(Checkpoint):
                     old.unlink()
 
 
-def _write_curves(path: Path, curves: Sequence[Epoch]) -> None:
+def _write_curves(path: Path, curves: Sequence[EpochMetrics]) -> None:
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(asdict(curves[0])), lineterminator="\n")
     writer.writeheader()

@@ -14,18 +14,18 @@ from torch.nn import functional
 
 from ..heads.model_selection import balanced_weights
 from ..heads.temperature import calibrated_loss, log_loss
-from .checkpoint import Epoch
-from .config import TrainingOptions
+from .checkpoint import EpochMetrics
+from .config import FineTuneConfig
 from .data import batches, decode, frozen_maps
-from .frozen_prefix import Beginning
+from .frozen_prefix import FrozenPrefix
 from .model import Network
-from .module import Loop, Tensors
+from .module import FineTuneModule, Tensors
 
 __all__ = ["ClassEpoch", "ClassLoop", "TrainingPhotos"]
 
 
 @dataclass(frozen=True)
-class ClassEpoch(Epoch):
+class ClassEpoch(EpochMetrics):
     """How an epoch went; losses in nats, accuracies on the same photos as the losses.
 
     The loss on validation photos after the temperature that suits them, `val_calibrated`, chooses the epoch:
@@ -60,7 +60,7 @@ class TrainingPhotos:
     validation: NDArray[np.bool_]
     balanced: bool = False
 
-    epoch_kind: ClassVar[type[Epoch]] = ClassEpoch
+    epoch_kind: ClassVar[type[EpochMetrics]] = ClassEpoch
     head_first: ClassVar[bool] = True
 
     def pixels(self, network: Network, to: Path) -> None:
@@ -72,11 +72,11 @@ class TrainingPhotos:
         network: Network,
         pixels: Path,
         to: Path,
-        options: TrainingOptions,
+        options: FineTuneConfig,
         *,
         views: int,
         seed: int,
-        beginning: Beginning | None,
+        beginning: FrozenPrefix | None,
     ) -> None:
         """Write what the frozen trunk, or its beginning, gives for them and for views of them."""
         part = beginning.maps if beginning else None
@@ -85,18 +85,18 @@ class TrainingPhotos:
     def loop(
         self,
         network: Network,
-        options: TrainingOptions,
+        options: FineTuneConfig,
         file: Path,
         *,
         seed: int,
         pretrained: bool,
-        begun: bool = False,
+        from_prefix: bool = False,
     ) -> ClassLoop:
         """The loop that learns from `file`."""
-        return ClassLoop(network, self, options, file, seed, pretrained, begun)
+        return ClassLoop(network, self, options, file, seed, pretrained, from_prefix)
 
 
-class ClassLoop(Loop):
+class ClassLoop(FineTuneModule):
     """Cross-entropy of classes."""
 
     epoch_kind, other = ClassEpoch, "accuracy"
@@ -105,13 +105,13 @@ class ClassLoop(Loop):
         self,
         network: Network,
         photos: TrainingPhotos,
-        options: TrainingOptions,
+        options: FineTuneConfig,
         file: Path,
         seed: int,
         pretrained: bool,
-        begun: bool,
+        from_prefix: bool,
     ) -> None:
-        super().__init__(network, photos.validation, options, file, seed, pretrained, begun)
+        super().__init__(network, photos.validation, options, file, seed, pretrained, from_prefix)
         self.photos = photos
         weight = balanced_weights(photos.target) if photos.balanced else np.ones(len(photos.target))
         self.row_weight: NDArray[np.float64] = weight

@@ -1,4 +1,4 @@
-"""FineTuned: an ImageClassifier whose network is trained too. Needs `pip install 'rehead[torch]'`."""
+"""FineTunedClassifier: a classifier whose network is trained too. Needs `pip install 'rehead[torch]'`."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from ..backbones.backbone import Backbone, load_backbone
 from ..backbones.features import Features, extract
 from ..backbones.weights import registry
 from ..classification.estimator import ImageClassifier
-from ..classification.training_data import Look
+from ..classification.training_data import TrainingFeatures
 from ..core import atomic
 from ..core.progress import Progress
 from ..core.rejection import choose_operating_point
 from ..core.run_dir import check_work, work_or_temporary
-from ..data import Dataset, digest, hold_out
+from ..data import Dataset, digest, holdout_mask
 from ..data.inputs import Photos, training_rows
 from ..errors import DataError, DatasetError
-from ..heads import PathPoint, Selection
+from ..heads import FittedHead, SearchPoint
 from ..heads.mahalanobis import fit_distance
 from ..heads.model_selection import balanced_weights
 from ..heads.temperature import calibrated_loss, fit_temperature, softmax
 
 if TYPE_CHECKING:
-    from .config import TrainingOptions
-    from .cross_fit import Judged
+    from .config import FineTuneConfig
+    from .cross_fit import ValidationScore
     from .fit import Trained
     from .model import Network
 
-__all__ = ["FineTuned"]
+__all__ = ["FineTunedClassifier"]
 
 
-class FineTuned(ImageClassifier):
+class FineTunedClassifier(ImageClassifier):
     """Classify photos with a network that is trained on them.
 
     Where the network is pretrained, its linear head starts from the one that `ImageClassifier` would
@@ -50,7 +50,7 @@ class FineTuned(ImageClassifier):
     ----------
     backbone : str
         A name of `training.networks.PLAIN_NAMES` or of timm.
-    options : TrainingOptions, optional
+    options : FineTuneConfig, optional
         What is trained, and how.
     size : int, optional
         Side of the photos, pixels, instead of the network's own.
@@ -88,7 +88,7 @@ class FineTuned(ImageClassifier):
         self,
         backbone: str = "efficientnet_lite0",
         *,
-        options: TrainingOptions | None = None,
+        options: FineTuneConfig | None = None,
         size: int | None = None,
         weights: str | os.PathLike[str] | None = None,
         validation_share: float = 0.2,
@@ -131,10 +131,10 @@ class FineTuned(ImageClassifier):
 
     # what there is to begin with
 
-    def _options(self) -> TrainingOptions:
-        from .config import TrainingOptions
+    def _options(self) -> FineTuneConfig:
+        from .config import FineTuneConfig
 
-        return (self.options or TrainingOptions()).settled(pretrained=self.pretrained)
+        return (self.options or FineTuneConfig()).resolve_auto(pretrained=self.pretrained)
 
     def _check_options(self) -> None:
         super()._check_options()
@@ -157,7 +157,7 @@ class FineTuned(ImageClassifier):
 
         return self.weights != "none" and self.backbone not in SMALL_CNNS
 
-    def _build(self, classes: int, options: TrainingOptions) -> Network:
+    def _build(self, classes: int, options: FineTuneConfig) -> Network:
         from .fit import new_network
 
         weights: Any = self.weights
@@ -176,15 +176,15 @@ class FineTuned(ImageClassifier):
 
     def network(self) -> Backbone:
         """The frozen network; the default backbone, to see near-duplicates with, where it is random."""
-        from .config import TrainingOptions
+        from .config import FineTuneConfig
         from .export import frozen_backbone
-        from .model import choose_trained
+        from .model import set_trainable
 
         self._check_options()
-        plain = TrainingOptions()
+        plain = FineTuneConfig()
         # options that the network cannot follow are refused here, before any photo is looked at
         built = self._build(2, plain if self.pretrained else self._options())
-        choose_trained(built, self._options().train)
+        set_trainable(built, self._options().train)
         if not self.pretrained:
             return load_backbone("efficientnet_lite0")
         if self.weights is None and self.backbone in registry.names():
@@ -206,7 +206,7 @@ class FineTuned(ImageClassifier):
         groups: ArrayLike | None = None,
         *,
         validation: ArrayLike | None = None,
-    ) -> FineTuned:
+    ) -> FineTunedClassifier:
         """Train the network.
 
         Parameters
@@ -241,16 +241,18 @@ class FineTuned(ImageClassifier):
         self._fit_network(look, held, options)
         return self
 
-    def fit_split(self, dataset: Dataset, groups: NDArray[Any]) -> FineTuned:
+    def fit_split(self, dataset: Dataset, groups: NDArray[Any]) -> FineTunedClassifier:
         """Fit on the photos of a dataset, in these groups (n,); its validation photos are not trained on."""
         return self.fit(dataset.paths, dataset.labels, groups, validation=dataset.splits == "val")
 
-    def _held_out(self, look: Look, given: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def _held_out(self, look: TrainingFeatures, given: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """The validation photos."""
         if given.any():
             held: NDArray[np.bool_] = given & ~np.isin(look.group, look.group[~given])
         else:
-            held = hold_out(look.target, look.group, fraction=self.validation_share, seed=self.random_state)
+            held = holdout_mask(
+                look.target, look.group, fraction=self.validation_share, seed=self.random_state
+            )
         if not held.any():
             raise DatasetError(
                 "too few different photos to hold any out for validation; add photos, or train the head only "
@@ -261,8 +263,8 @@ class FineTuned(ImageClassifier):
             raise DatasetError(f"all photos of {names} are validation photos; add some to train on")
         return held
 
-    def _fit_network(self, look: Look, held: NDArray[np.bool_], options: TrainingOptions) -> None:
-        from .cross_fit import compare, held_out_logits, judge
+    def _fit_network(self, look: TrainingFeatures, held: NDArray[np.bool_], options: FineTuneConfig) -> None:
+        from .cross_fit import compare, held_out_logits, score
         from .fit import ALL
         from .summary import account
 
@@ -274,7 +276,7 @@ class FineTuned(ImageClassifier):
         with work_or_temporary(self.work) as work:
             trained = self._train(network, look, held, options, work)
             logits = held_out_logits(trained.held, target, group, weight, seed=self.random_state)
-            judged = judge(logits, target, weight)
+            judged = score(logits, target, weight)
             verdict = compare(judged, probe, group) if probe else None
             kept = verdict is None or verdict.better or self.keep == "always"
             if kept and self.refit:
@@ -289,7 +291,7 @@ class FineTuned(ImageClassifier):
         else:
             self._fit_head(look)
 
-    def _probe(self, look: Look, held: NDArray[np.bool_]) -> Judged:
+    def _probe(self, look: TrainingFeatures, held: NDArray[np.bool_]) -> ValidationScore:
         """How good the frozen network's best head is."""
         from .cross_fit import judge_frozen
 
@@ -300,22 +302,22 @@ class FineTuned(ImageClassifier):
     def _train(
         self,
         network: Network,
-        look: Look,
+        look: TrainingFeatures,
         held: NDArray[np.bool_],
-        options: TrainingOptions,
+        options: FineTuneConfig,
         work: Path,
         again: Trained | None = None,
     ) -> Trained:
         """Train on all photos but those held out, from the best fitted head of what is trained."""
         from .fit import TrainingPhotos, train_network
-        from .linear_probe import start_fitted
-        from .model import choose_trained
+        from .linear_probe import init_from_probe
+        from .model import set_trainable
 
         balanced = self.class_weight == "balanced"
         if self.pretrained and options.head == "linear":
-            choose_trained(network, options.train)
+            set_trainable(network, options.train)
             part = look.take(~held)
-            start_fitted(network, part, self._folds(part), depths=self._depths, balanced=balanced)
+            init_from_probe(network, part, self._folds(part), depths=self._depths, balanced=balanced)
         return train_network(
             network,
             TrainingPhotos(self._files, look.target, held, balanced),
@@ -356,20 +358,20 @@ class FineTuned(ImageClassifier):
             backbone = trained_backbone(again, recorded)
             self._distance = fit_distance(self.extract(self._files, backbone).plain, target, backbone.blocks)
         loss = calibrated_loss(logits, target[held], self._weights(target)[held])
-        point = PathPoint(kept.depths, False, "network", self._options().weight_decay, loss)
+        point = SearchPoint(kept.depths, False, "network", self._options().weight_decay, loss)
         everyone = np.full((len(held), len(self.classes_)), np.nan)
         everyone[held] = logits
-        self.selection_ = Selection(*last_layer(kept), point, (), everyone)
+        self.selection_ = FittedHead(*last_layer(kept), point, (), everyone)
         self._backbone = backbone
         self.weights_record_ = dict(backbone.weights)
-        self.n_taps_ = len(backbone.taps)
+        self.n_levels_ = len(backbone.feature_levels)
         self.n_folds_ = 0
         self.cautions_ = self._cautions(np.zeros(int(held.sum()), dtype=np.intp))
 
     def _weights(self, target: NDArray[np.intp]) -> NDArray[np.float64]:
         return balanced_weights(target) if self.class_weight == "balanced" else np.ones(len(target))
 
-    def _identity(self, look: Look, held: NDArray[np.bool_], network: Network) -> dict[str, Any]:
+    def _identity(self, look: TrainingFeatures, held: NDArray[np.bool_], network: Network) -> dict[str, Any]:
         sides = np.where(held, "validation", "train").tolist()
         return {
             "network": network.name,

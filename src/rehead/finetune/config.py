@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from ..errors import DataError, UnknownNameError
 
-__all__ = ["TrainingOptions"]
+__all__ = ["FineTuneConfig"]
 
 _CHOICES = {
     "optimizer": ("adamw", "adam", "rmsprop", "sgd"),
@@ -24,7 +24,7 @@ _SGD = 10  # times as much
 
 
 @dataclass(frozen=True)
-class TrainingOptions:
+class FineTuneConfig:
     """What is trained, and how.
 
     Parameters
@@ -142,7 +142,7 @@ class TrainingOptions:
             return self.lr
         return (_PRETRAINED if pretrained else _RANDOM) * (_SGD if self.optimizer == "sgd" else 1)
 
-    def settled(self, *, pretrained: bool) -> TrainingOptions:
+    def resolve_auto(self, *, pretrained: bool) -> FineTuneConfig:
         """The same with the augmentation that "auto" comes to."""
         if self.augment != "auto":
             return self

@@ -24,25 +24,25 @@ from numpy.typing import NDArray
 from ..data import folds
 from ..evaluation import metrics
 from ..evaluation.intervals import Interval, mean_difference, paired_difference
-from ..heads import Selection
+from ..heads import FittedHead
 from ..heads.temperature import calibrated_loss, fit_temperature, softmax
 
 __all__ = [
-    "Judged",
-    "Verdict",
-    "across_halves",
-    "clearly_less",
+    "PairedComparison",
+    "ValidationScore",
+    "better_by_one_se",
     "compare",
+    "cross_fit",
     "held_out_logits",
-    "judge",
     "judge_frozen",
+    "score",
 ]
 
 _ERRORS = 1.96  # standard errors from the value to either end of a 95 % interval
 
 
 @dataclass(frozen=True)
-class Judged:
+class ValidationScore:
     """What became of each validation photo, after one temperature.
 
     Parameters
@@ -71,7 +71,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class PairedComparison:
     """The trained network less the frozen one, on the same photos, with 95 % intervals.
 
     Parameters
@@ -88,7 +88,7 @@ class Verdict:
     @property
     def better(self) -> bool:
         """Whether the trained network has clearly less log loss."""
-        return clearly_less(self.log_loss)
+        return better_by_one_se(self.log_loss)
 
     @property
     def sure(self) -> bool:
@@ -104,7 +104,7 @@ class Verdict:
         }
 
 
-def clearly_less(difference: Interval) -> bool:
+def better_by_one_se(difference: Interval) -> bool:
     """Whether what was trained has less loss than what was fitted, by more than one standard error.
 
     What was fitted is the simpler of the two, so it has the benefit of the doubt (the rule of Breiman et al.
@@ -142,10 +142,10 @@ def held_out_logits(
     def loss(logits: NDArray[np.float32], rows: NDArray[np.bool_]) -> float:
         return calibrated_loss(logits[rows], y[rows], weight[rows])
 
-    return across_halves(candidates, half, loss)
+    return cross_fit(candidates, half, loss)
 
 
-def across_halves(
+def cross_fit(
     candidates: NDArray[np.float32],
     half: NDArray[np.bool_],
     loss: Callable[[NDArray[np.float32], NDArray[np.bool_]], float],
@@ -173,24 +173,24 @@ def across_halves(
     return answers
 
 
-def judge(logits: NDArray[np.floating], y: NDArray[np.intp], weight: NDArray[np.float64]) -> Judged:
+def score(logits: NDArray[np.floating], y: NDArray[np.intp], weight: NDArray[np.float64]) -> ValidationScore:
     """Logits (n, K) of photos that were not trained on, after the temperature that suits them."""
     heat = fit_temperature(logits, y, weight, smooth=True)
     losses = metrics.photo_log_loss(y, softmax(logits / heat))
-    return Judged(logits.argmax(axis=1) == y, losses * (weight / weight.mean()))
+    return ValidationScore(logits.argmax(axis=1) == y, losses * (weight / weight.mean()))
 
 
 def judge_frozen(
-    head: Selection, features: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64]
-) -> Judged:
-    """As `judge`, of a head on the features (n, D) of the frozen network."""
+    head: FittedHead, features: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64]
+) -> ValidationScore:
+    """As `score`, of a head on the features (n, D) of the frozen network."""
     used = features[:, features.shape[1] - len(head.weight) :].astype(np.float64)
-    return judge(used @ head.weight + head.bias, y, weight)
+    return score(used @ head.weight + head.bias, y, weight)
 
 
-def compare(trained: Judged, frozen: Judged, group: NDArray[np.intp]) -> Verdict:
+def compare(trained: ValidationScore, frozen: ValidationScore, group: NDArray[np.intp]) -> PairedComparison:
     """The difference between two judgements of the same photos; those of one group (n,) count together."""
-    return Verdict(
+    return PairedComparison(
         paired_difference(trained.right, frozen.right, group),
         mean_difference(trained.losses, frozen.losses, group),
     )

@@ -18,18 +18,18 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ..core.runtime import processors
+from ..core.runtime import cpu_count
 from ..images import PreprocessSpec, load_image
 from .augment import augmentation
-from .export import on_the_engine
+from .export import as_onnx_callable
 from .model import Network
 
-__all__ = ["Order", "Rows", "batches", "decode", "frozen_maps", "step_seed", "write_maps"]
+__all__ = ["EpochSampler", "MemmapDataset", "batches", "decode", "frozen_maps", "step_seed", "write_maps"]
 
 _AT_ONCE = 16  # photos whose activations and maps are held, so that they stay small
 
 Batch = tuple[int, list[int]]
-Look = Callable[[list[int]], torch.Tensor]
+TrainingFeatures = Callable[[list[int]], torch.Tensor]
 Told = Callable[[int], None]
 
 
@@ -46,7 +46,7 @@ def decode(paths: Sequence[Path], preprocess: PreprocessSpec, to: Path, told: To
     def place(row: int) -> None:
         pixels[row] = load_image(paths[row], preprocess)
 
-    with ThreadPoolExecutor(processors()) as pool:
+    with ThreadPoolExecutor(cpu_count()) as pool:
         for done, _ in enumerate(pool.map(place, range(len(paths))), 1):
             if told:
                 told(done)
@@ -79,7 +79,7 @@ def _look(photos: _Photos, view: int, rows: list[int]) -> torch.Tensor:
 
 def write_maps(
     network: Network,
-    looks: Sequence[Look],
+    looks: Sequence[TrainingFeatures],
     count: int,
     to: Path,
     *,
@@ -100,10 +100,10 @@ def write_maps(
     first = looks[0]([0])
     with torch.inference_mode():
         shape = tuple(run(network.normalised(first.to(device))).shape[1:])
-    quick = on_the_engine(network, run, shape) if device.type == "cpu" else None
+    quick = as_onnx_callable(network, run, shape) if device.type == "cpu" else None
     whole = (len(looks), count, *shape)
     out: NDArray[np.float32] = np.lib.format.open_memmap(to, mode="w+", dtype=np.float32, shape=whole)
-    with ThreadPoolExecutor(processors()) as pool:
+    with ThreadPoolExecutor(cpu_count()) as pool:
         for view, start in product(range(len(looks)), range(0, count, _AT_ONCE)):
             rows = list(range(start, min(start + _AT_ONCE, count)))
             photos = looks[view](rows)
@@ -137,11 +137,11 @@ def batches(
     of `frozen_maps`, a random view of each where shuffled; and int64 (N,).
     """
     data: Dataset[Any] = _Maps(file, target, seed, shuffle) if maps else _Photos(file, target, augment, seed)
-    order = Order(rows, size, seed, shuffle, share)
+    order = EpochSampler(rows, size, seed, shuffle, share)
     return DataLoader(data, batch_size=None, sampler=order, num_workers=workers)
 
 
-class Order(Sampler[Batch]):
+class EpochSampler(Sampler[Batch]):
     """Epoch and rows of each batch. Lightning calls `set_epoch`."""
 
     def __init__(
@@ -174,7 +174,7 @@ class Order(Sampler[Batch]):
         return len(self._batches())
 
 
-class Rows(Dataset[Any]):
+class MemmapDataset(Dataset[Any]):
     """Rows of a .npy file, `array`, which each worker opens for itself."""
 
     def __init__(self, file: Path, target: NDArray[np.intp] | None, seed: int) -> None:
@@ -192,7 +192,7 @@ class Rows(Dataset[Any]):
         return None if self.target is None else self.target[rows]
 
 
-class _Photos(Rows):
+class _Photos(MemmapDataset):
     def __init__(self, file: Path, target: NDArray[np.intp] | None, augment: str, seed: int) -> None:
         super().__init__(file, target, seed)
         self.augment = None if augment == "none" else augmentation(augment)
@@ -211,7 +211,7 @@ class _Photos(Rows):
         return photos, self.classes(rows)
 
 
-class _Maps(Rows):
+class _Maps(MemmapDataset):
     def __init__(self, file: Path, target: NDArray[np.intp], seed: int, shuffle: bool) -> None:
         super().__init__(file, target, seed)
         self.shuffle = shuffle

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..backbones import graphs
-from ..backbones.backbone import Backbone, Tap
+from ..backbones.backbone import Backbone, FeatureLevel
 from ..core import atomic
 from ..core.cache import cache_root
 from ..core.runtime import open_session
@@ -26,10 +26,10 @@ from ..errors import WeightsError
 from .model import Network
 
 __all__ = [
+    "as_onnx_callable",
     "export_part",
     "export_trunk",
     "frozen_backbone",
-    "on_the_engine",
     "torch_features",
     "trained_backbone",
 ]
@@ -94,7 +94,7 @@ def export_trunk(network: Network) -> bytes:
         torch cannot export it, or the engine and torch differ by more than 1e-4 of the largest feature.
     """
     still = copy.deepcopy(network).cpu().eval().requires_grad_(False)  # as constants of the graph
-    widths = {tap.name: tap.width for tap in _taps(still)}
+    widths = {level.name: level.width for level in _taps(still)}
     graph = _graph_of(still, _Part(still.vectors), {name: (width,) for name, width in widths.items()})
     _check_parity(still, graph, still.features, [*widths.values()])
     return graph
@@ -130,7 +130,7 @@ def export_part(
     return graph
 
 
-def on_the_engine(
+def as_onnx_callable(
     network: Network, part: Callable[[torch.Tensor], torch.Tensor], shape: tuple[int, ...]
 ) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]] | None:
     """A frozen part of a network as the core's engine runs it, on processors several times as fast as torch.
@@ -280,8 +280,8 @@ def _backbone(network: Network, weights: dict[str, Any], trunk: bytes) -> Backbo
     return Backbone(network.name, network.preprocess, _taps(network), weights, trunk)
 
 
-def _taps(network: Network) -> tuple[Tap, ...]:
+def _taps(network: Network) -> tuple[FeatureLevel, ...]:
     """The depths that the last layer sees: the blocks that give them, and the network's own features."""
     names = [block.name for block in network.blocks[len(network.blocks) - (network.depths - 1) :]]
     widths = network.widths or (network.linear.in_features,)
-    return tuple(Tap(name, width) for name, width in zip([*names, _TAP], widths, strict=True))
+    return tuple(FeatureLevel(name, width) for name, width in zip([*names, _TAP], widths, strict=True))

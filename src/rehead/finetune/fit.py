@@ -33,20 +33,20 @@ from numpy.typing import NDArray
 from ..core import atomic
 from ..core.run_dir import TRAINING, check_work, holds_training
 from ..errors import DataError
-from .checkpoint import LAST, Epoch, best_of, curves_in, finished, held_in, weights_file
+from .checkpoint import LAST, EpochMetrics, best_of, curves_in, finished, held_in, weights_file
 from .classification_module import TrainingPhotos
-from .config import TrainingOptions
-from .frozen_prefix import Beginning, frozen_beginning
-from .model import Network, build, choose_trained
-from .module import Loop
-from .trainer import interruptible, machine, new_trainer, quietly
-from .weight_interpolation import best_between, go_between, state_of
+from .config import FineTuneConfig
+from .frozen_prefix import FrozenPrefix, frozen_beginning
+from .model import Network, build, set_trainable
+from .module import FineTuneModule
+from .trainer import interruptible, machine, new_trainer, silence_lightning
+from .weight_interpolation import best_interpolation, interpolate_, state_of
 
 __all__ = [
     "ALL",
-    "Subject",
     "Trained",
     "TrainingPhotos",
+    "TrainingTask",
     "last_layer",
     "new_network",
     "train_network",
@@ -65,10 +65,10 @@ _NO_OPTIONS = {
 _FREE = ("epochs", "patience", "precision", "accelerator", "devices")  # may differ when a run is continued
 
 
-class Subject(Protocol):
+class TrainingTask(Protocol):
     """What is learnt: photos, what is known of them, and which are held out."""
 
-    epoch_kind: ClassVar[type[Epoch]]
+    epoch_kind: ClassVar[type[EpochMetrics]]
     head_first: ClassVar[bool]
 
     @property
@@ -83,24 +83,24 @@ class Subject(Protocol):
         network: Network,
         pixels: Path,
         to: Path,
-        options: TrainingOptions,
+        options: FineTuneConfig,
         *,
         views: int,
         seed: int,
-        beginning: Beginning | None,
+        beginning: FrozenPrefix | None,
     ) -> None:
         """Write what the frozen trunk, or its beginning, gives for them and for views of them."""
 
     def loop(
         self,
         network: Network,
-        options: TrainingOptions,
+        options: FineTuneConfig,
         file: Path,
         *,
         seed: int,
         pretrained: bool,
-        begun: bool = False,
-    ) -> Loop:
+        from_prefix: bool = False,
+    ) -> FineTuneModule:
         """The loop that learns from `file`, which holds pixels or maps."""
 
 
@@ -110,7 +110,7 @@ class Trained:
 
     Parameters
     ----------
-    curves : tuple of Epoch
+    curves : tuple of EpochMetrics
         Of the kind that the photos have.
     best : int
         Number of the epoch with the best score.
@@ -129,7 +129,7 @@ class Trained:
         How the head's own training went, where that came first on the frozen trunk.
     """
 
-    curves: tuple[Epoch, ...]
+    curves: tuple[EpochMetrics, ...]
     best: int
     held: NDArray[np.float32]
     resumed: int
@@ -141,7 +141,7 @@ class Trained:
 
 def new_network(
     name: str,
-    options: TrainingOptions,
+    options: FineTuneConfig,
     *,
     classes: int,
     size: int | None,
@@ -164,8 +164,8 @@ def last_layer(network: Network) -> tuple[NDArray[np.float32], NDArray[np.float3
 
 def train_network(
     network: Network,
-    photos: Subject,
-    options: TrainingOptions,
+    photos: TrainingTask,
+    options: FineTuneConfig,
     *,
     work: Path,
     identity: Mapping[str, Any],
@@ -188,9 +188,9 @@ def train_network(
     ----------
     network : Network
         What is trained in it is chosen here, by `options.train`.
-    photos : Subject
+    photos : TrainingTask
         TrainingPhotos, or PointPhotos for keypoints.
-    options : TrainingOptions
+    options : FineTuneConfig
     work : Path
         Folder of its own; made where it is missing.
     identity : mapping
@@ -222,10 +222,10 @@ def train_network(
     held = photos.validation
     if held.all() or not (again or held.any()):
         raise DataError("training needs photos to learn from and others for validation; add photos")
-    options = options.settled(pretrained=pretrained)
+    options = options.resolve_auto(pretrained=pretrained)
     accelerator, precision = machine(options)
     still = options.keeps_statistics(pretrained=pretrained)
-    choose_trained(network, options.train, keep_statistics=still)
+    set_trainable(network, options.train, keep_statistics=still)
     record = {**identity, "seed": seed, "options": options.to_dict()}
     if again:
         record["until"] = again.best
@@ -245,18 +245,20 @@ def train_network(
             again=again and again.head,
             progress=_part(progress, 0, 2),
         )
-        choose_trained(network, options.train, keep_statistics=still)
+        set_trainable(network, options.train, keep_statistics=still)
         progress = _part(progress, 1, 2)
     until = again.best if again else options.epochs
-    with quietly(), torch.random.fork_rng():
+    with silence_lightning(), torch.random.fork_rng():
         torch.manual_seed(seed)
         beginning = _beginning(network, len(held), options)
         if again:
             file = _inputs_in(again.work, beginning, options)
         else:
             file = _inputs(network, beginning, photos, options, work, seed, accelerator)
-        begun = beginning is not None
-        module = photos.loop(network, options, file, seed=seed, pretrained=pretrained, begun=begun)
+        from_prefix = beginning is not None
+        module = photos.loop(
+            network, options, file, seed=seed, pretrained=pretrained, from_prefix=from_prefix
+        )
         last = work / LAST
         done = curves_in(last, photos.epoch_kind) if last.is_file() else []
         start = state_of(network)
@@ -265,7 +267,7 @@ def train_network(
             judged = bool(held.any())
             network.to(memory_format=torch.channels_last)  # a third faster, benchmarks/memory_format.py
             trainer = new_trainer(options, work, accelerator, precision, until=until, judged=judged)
-            with interruptible(), beginning.passed_over() if beginning else contextlib.nullcontext():
+            with interruptible(), beginning.bypassed() if beginning else contextlib.nullcontext():
                 trainer.fit(module, ckpt_path=last if last.is_file() else None)
         trained = _best_of(network, photos, work, len(done), head)
         if options.interpolate and _starts_from_head(photos, options, pretrained):
@@ -273,23 +275,23 @@ def train_network(
         return trained
 
 
-def _starts_from_head(photos: Subject, options: TrainingOptions, pretrained: bool) -> bool:
+def _starts_from_head(photos: TrainingTask, options: FineTuneConfig, pretrained: bool) -> bool:
     """Whether a head that fits the frozen network comes first, and its blocks are trained from there."""
     return photos.head_first and pretrained and options.train != "frozen"
 
 
 def _interpolated(
-    module: Loop,
+    module: FineTuneModule,
     start: Mapping[str, torch.Tensor],
     trained: Trained,
-    beginning: Beginning | None,
+    beginning: FrozenPrefix | None,
     again: Trained | None,
 ) -> Trained:
     """The same with the best weights on the way from `start`, or as far on it as those of `again`."""
     if again:
-        go_between(module.network, start, state_of(module.network), again.share)
+        interpolate_(module.network, start, state_of(module.network), again.share)
         return replace(trained, share=again.share)
-    share, answers = best_between(module, start, best_of(trained.curves).score, beginning)
+    share, answers = best_interpolation(module, start, best_of(trained.curves).score, beginning)
     return replace(trained, share=share, held=np.concatenate([trained.held, answers]))
 
 
@@ -298,7 +300,9 @@ def _part(progress: Callable[[int, int], None] | None, part: int, parts: int) ->
     return progress and (lambda done, total: progress(part * total + done, parts * total))
 
 
-def _best_of(network: Network, photos: Subject, work: Path, resumed: int, head: Trained | None) -> Trained:
+def _best_of(
+    network: Network, photos: TrainingTask, work: Path, resumed: int, head: Trained | None
+) -> Trained:
     curves = curves_in(work / LAST, photos.epoch_kind)
     best = best_of(curves)
     state = torch.load(work / weights_file(best), map_location="cpu", weights_only=True)
@@ -352,9 +356,9 @@ def _difference(name: str, was: Any, is_: Any) -> str:
 
 def _inputs(
     network: Network,
-    beginning: Beginning | None,
-    photos: Subject,
-    options: TrainingOptions,
+    beginning: FrozenPrefix | None,
+    photos: TrainingTask,
+    options: FineTuneConfig,
     work: Path,
     seed: int,
     device: str,
@@ -374,17 +378,17 @@ def _inputs(
     return file
 
 
-def _inputs_in(work: Path, beginning: Beginning | None, options: TrainingOptions) -> Path:
+def _inputs_in(work: Path, beginning: FrozenPrefix | None, options: FineTuneConfig) -> Path:
     """The file that is trained from: pixels, or maps where the trunk or its beginning is frozen."""
     return work / (_MAPS if options.train == "frozen" or beginning else _PIXELS)
 
 
-def _views(options: TrainingOptions) -> int:
+def _views(options: FineTuneConfig) -> int:
     """Augmented views that are kept; no more than there are epochs to see them in."""
     return 0 if options.augment == "none" else min(options.views, options.epochs)
 
 
-def _beginning(network: Network, photos: int, options: TrainingOptions) -> Beginning | None:
+def _beginning(network: Network, photos: int, options: FineTuneConfig) -> FrozenPrefix | None:
     """What need not be run in every epoch, unless fresh views are wanted or its maps would fill the disk."""
     if options.train in ("frozen", "all") or (options.augment != "none" and options.views == 0):
         return None

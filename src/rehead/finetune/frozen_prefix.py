@@ -18,13 +18,13 @@ from torch import nn
 
 from .model import Network
 
-__all__ = ["Beginning", "frozen_beginning"]
+__all__ = ["FrozenPrefix", "frozen_beginning"]
 
 _PHOTOS = 2  # that it is tried with
 _CLOSE = 1e-5  # of the largest number: the same operations, perhaps in another order
 
 
-class _ReachedError(Exception):
+class _StopForwardError(Exception):
     """The first trained layer is reached; its input is the argument."""
 
 
@@ -33,7 +33,7 @@ def _pass_on(inputs: Any, *_: Any, **__: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Beginning:
+class FrozenPrefix:
     """What comes before the first trained layer.
 
     Parameters
@@ -57,7 +57,7 @@ class Beginning:
         return _input_of(self.first, self.network.trunk, photos)
 
     @contextlib.contextmanager
-    def passed_over(self) -> Iterator[None]:
+    def bypassed(self) -> Iterator[None]:
         """Within, the network takes maps instead of photos. Names and numbers of its state stay."""
         for layer in self.layers:
             layer.forward = _pass_on
@@ -68,8 +68,8 @@ class Beginning:
                 del layer.forward
 
 
-def frozen_beginning(network: Network) -> Beginning | None:
-    """The beginning of a network after `choose_trained`; None where it has none, or is no chain there."""
+def frozen_beginning(network: Network) -> FrozenPrefix | None:
+    """The beginning of a network after `set_trainable`; None where it has none, or is no chain there."""
     size = network.preprocess.size
     generator = torch.Generator().manual_seed(0)
     photos = torch.randn(_PHOTOS, 3, size, size, generator=generator)
@@ -82,7 +82,7 @@ def frozen_beginning(network: Network) -> Beginning | None:
         network.train(training)
 
 
-def _tried(network: Network, photos: torch.Tensor) -> Beginning | None:
+def _tried(network: Network, photos: torch.Tensor) -> FrozenPrefix | None:
     calls: list[nn.Module] = []
     units = list(_units(getattr(network.trunk, "model", network.trunk)))
     hooks = [unit.register_forward_pre_hook(lambda unit, _: calls.append(unit)) for unit in units]
@@ -97,9 +97,9 @@ def _tried(network: Network, photos: torch.Tensor) -> Beginning | None:
     maps = _input_of(calls[first], network.trunk, photos)
     if not isinstance(maps, torch.Tensor) or len(maps) != len(photos):
         return None
-    beginning = Beginning(network, tuple(calls[:first]), calls[first], tuple(maps.shape[1:]))
+    beginning = FrozenPrefix(network, tuple(calls[:first]), calls[first], tuple(maps.shape[1:]))
     try:
-        with beginning.passed_over():
+        with beginning.bypassed():
             found = network.features(maps)
     except (RuntimeError, TypeError, ValueError, AttributeError, AssertionError):
         return None  # it does more with photos than to send them through its layers
@@ -123,12 +123,12 @@ def _is_trained(unit: nn.Module) -> bool:
 
 def _input_of(layer: nn.Module, trunk: nn.Module, photos: torch.Tensor) -> Any:
     def stop(_: nn.Module, inputs: tuple[Any, ...]) -> None:
-        raise _ReachedError(inputs[0] if len(inputs) == 1 else None)
+        raise _StopForwardError(inputs[0] if len(inputs) == 1 else None)
 
     hook = layer.register_forward_pre_hook(stop)
     try:
         trunk(photos)
-    except _ReachedError as reached:
+    except _StopForwardError as reached:
         return reached.args[0]
     finally:
         hook.remove()

@@ -20,15 +20,15 @@ from torch.utils.data import DataLoader
 
 from ..errors import DataError, UnknownNameError
 from ..images import PreprocessSpec
-from ..keypoints.alignment import Spread, mirrored_views, shaken, view_points
+from ..keypoints.alignment import JitterStd, jitter, mirrored_views, view_points
 from ..keypoints.flip import mirrored
-from .checkpoint import Epoch
-from .config import TrainingOptions
-from .data import Batch, Order, Rows, decode, step_seed, write_maps
-from .frozen_prefix import Beginning
+from .checkpoint import EpochMetrics
+from .config import FineTuneConfig
+from .data import Batch, EpochSampler, MemmapDataset, decode, step_seed, write_maps
+from .frozen_prefix import FrozenPrefix
 from .keypoint_model import PointNetwork
 from .model import Network
-from .module import Loop, Tensors
+from .module import FineTuneModule, Tensors
 
 __all__ = ["LOSSES", "POINT_AUGMENTS", "PointEpoch", "PointLoop", "PointPhotos", "check_points", "looked_at"]
 
@@ -46,7 +46,7 @@ _AT_ONCE = 32  # photos that are looked at together when nothing is learnt
 View = tuple[NDArray[np.float64], NDArray[np.float64]]  # (n, 2, 3), and points as it sees them (n, K, 2)
 
 
-def check_points(options: TrainingOptions, loss: str) -> None:
+def check_points(options: FineTuneConfig, loss: str) -> None:
     """Refuse what is meant for classes; UnknownNameError, DataError."""
     if loss not in LOSSES:
         raise UnknownNameError("loss for keypoints", loss, LOSSES)
@@ -58,7 +58,7 @@ def check_points(options: TrainingOptions, loss: str) -> None:
 
 
 @dataclass(frozen=True)
-class PointEpoch(Epoch):
+class PointEpoch(EpochMetrics):
     """How an epoch went; errors are mean absolute ones of coordinates, in units of the view's side."""
 
     train_error: float
@@ -79,7 +79,7 @@ class PointPhotos:
         Views that training shakes.
     looked : float64 ndarray (n, 2, 3)
         Views as they will be when the model is used.
-    spread : Spread
+    spread : JitterStd
         How much is shaken.
     permutation : tuple of int or None
         Partners of the points in a mirrored photo.
@@ -94,13 +94,13 @@ class PointPhotos:
     points: NDArray[np.float64]
     right: NDArray[np.float64]
     looked: NDArray[np.float64]
-    spread: Spread
+    spread: JitterStd
     permutation: tuple[int, ...] | None
     validation: NDArray[np.bool_]
     prepared: PreprocessSpec
     loss: Literal["l1", "l2"] = "l1"
 
-    epoch_kind: ClassVar[type[Epoch]] = PointEpoch
+    epoch_kind: ClassVar[type[EpochMetrics]] = PointEpoch
     # a frozen trunk's last maps hardly know more of places than the mean shape does (benchmarks/RESULTS.md)
     head_first: ClassVar[bool] = False
 
@@ -108,13 +108,13 @@ class PointPhotos:
         """Views of photos as they will be, and the points in them."""
         return self.looked[rows], view_points(self.looked[rows], self.points[rows])
 
-    def shaken(self, rows: NDArray[np.intp], augment: str, rng: np.random.Generator) -> View:
+    def jitter(self, rows: NDArray[np.intp], augment: str, rng: np.random.Generator) -> View:
         """Views of photos to learn from, and the points in them."""
         if augment == "none":
             return self.as_used(rows)
         factor = _HARDER if augment == "strong" else 1.0
-        spread = Spread(*(factor * s for s in (self.spread.scale, self.spread.turn, self.spread.shift)))
-        views = shaken(self.right[rows], spread, rng)
+        spread = JitterStd(*(factor * s for s in (self.spread.scale, self.spread.turn, self.spread.shift)))
+        views = jitter(self.right[rows], spread, rng)
         goal = view_points(views, self.points[rows])
         if self.permutation is not None:
             flip = rng.random(len(rows)) < 0.5
@@ -126,7 +126,7 @@ class PointPhotos:
         """The views whose maps are kept where the trunk is frozen: as used, and `count` shaken ones."""
         rows = np.arange(len(self.points))
         rngs = [np.random.default_rng([seed, view]) for view in range(count)]
-        return [self.as_used(rows), *(self.shaken(rows, augment, rng) for rng in rngs)]
+        return [self.as_used(rows), *(self.jitter(rows, augment, rng) for rng in rngs)]
 
     def pixels(self, network: Network, to: Path) -> None:  # noqa: ARG002
         """Write the photos, prepared."""
@@ -137,11 +137,11 @@ class PointPhotos:
         network: Network,
         pixels: Path,
         to: Path,
-        options: TrainingOptions,
+        options: FineTuneConfig,
         *,
         views: int,
         seed: int,
-        beginning: Beginning | None,
+        beginning: FrozenPrefix | None,
     ) -> None:
         """Write what the frozen trunk, or its beginning, gives for views of them."""
         side, augment = network.preprocess.size, options.augment
@@ -159,18 +159,18 @@ class PointPhotos:
     def loop(
         self,
         network: Network,
-        options: TrainingOptions,
+        options: FineTuneConfig,
         file: Path,
         *,
         seed: int,
         pretrained: bool,
-        begun: bool = False,
+        from_prefix: bool = False,
     ) -> PointLoop:
         """The loop that learns from `file`."""
-        return PointLoop(network, self, options, file, seed, pretrained, begun)
+        return PointLoop(network, self, options, file, seed, pretrained, from_prefix)
 
 
-class _Squares(Rows):
+class _Squares(MemmapDataset):
     """Squares of photos, a fresh one of each in every epoch where something is learnt from them."""
 
     def __init__(self, file: Path, photos: PointPhotos, side: int, augment: str | None, seed: int) -> None:
@@ -184,13 +184,13 @@ class _Squares(Rows):
         views, goal = (
             self.photos.as_used(index)
             if self.augment is None
-            else self.photos.shaken(index, self.augment, rng)
+            else self.photos.jitter(index, self.augment, rng)
         )
         seen = _cut(_tensor(self.array[rows]), torch.from_numpy(views).float(), self.side)
         return _whole(_recoloured(seen, self.augment, rng)), torch.from_numpy(goal).float()
 
 
-class _KeptMaps(Rows):
+class _KeptMaps(MemmapDataset):
     """Maps of a random view of each photo; of the view as used where nothing is learnt."""
 
     def __init__(self, file: Path, photos: PointPhotos, augment: str, seed: int, learn: bool) -> None:
@@ -208,7 +208,7 @@ class _KeptMaps(Rows):
         return maps, torch.from_numpy(self.goals[views, rows]).float()
 
 
-class PointLoop(Loop):
+class PointLoop(FineTuneModule):
     """Mean absolute or squared error of coordinates; points that are missing do not count."""
 
     epoch_kind, other = PointEpoch, "error"
@@ -217,16 +217,16 @@ class PointLoop(Loop):
         self,
         network: Network,
         photos: PointPhotos,
-        options: TrainingOptions,
+        options: FineTuneConfig,
         file: Path,
         seed: int,
         pretrained: bool,
-        begun: bool,
+        from_prefix: bool,
     ) -> None:
-        super().__init__(network, photos.validation, options, file, seed, pretrained, begun)
+        super().__init__(network, photos.validation, options, file, seed, pretrained, from_prefix)
         self.photos = photos
 
-    def _data(self, *, learn: bool) -> Rows:
+    def _data(self, *, learn: bool) -> MemmapDataset:
         augment = self.options.augment
         if self.maps:
             return _KeptMaps(self.file, self.photos, augment, self.seed, learn)
@@ -236,13 +236,15 @@ class PointLoop(Loop):
     def train_dataloader(self) -> Any:
         """Shuffled batches of this process's share."""
         rows = np.flatnonzero(~self.validation)
-        order = Order(rows, self.options.batch_size, self.seed, True, self.share())
+        order = EpochSampler(rows, self.options.batch_size, self.seed, True, self.share())
         data = self._data(learn=True)
         return DataLoader(data, batch_size=None, sampler=order, num_workers=self.workers())
 
     def val_dataloader(self) -> Any:
         """All validation photos, in every process."""
-        order = Order(np.flatnonzero(self.validation), self.options.batch_size, self.seed, False, (0, 1))
+        order = EpochSampler(
+            np.flatnonzero(self.validation), self.options.batch_size, self.seed, False, (0, 1)
+        )
         return DataLoader(self._data(learn=False), batch_size=None, sampler=order)
 
     def loss_of(self, batch: Tensors) -> tuple[torch.Tensor, torch.Tensor]:

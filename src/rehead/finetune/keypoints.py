@@ -1,4 +1,4 @@
-"""TrainedKeypoints: a KeypointRegressor whose network is trained too. Needs `pip install 'rehead[torch]'`."""
+"""FineTunedKeypoints: a regressor whose network is trained too. Needs `pip install 'rehead[torch]'`."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ from ..data import digest
 from ..errors import DataError
 from ..images import PreprocessSpec, read_bytes
 from ..keypoints import Annotations, KeypointRegressor
-from ..keypoints.alignment import IDENTITY, Spread, misalignment, photo_points, view_points
+from ..keypoints.alignment import IDENTITY, JitterStd, alignment_error, photo_points, view_points
 from ..keypoints.cascade import Cascade, Options, fit_cascade, spread_in_photos
 from ..keypoints.export import model_graph
-from ..keypoints.ridge import Stage
+from ..keypoints.ridge import LinearStage
 from ..keypoints.uncertainty import fit_trust
 
 if TYPE_CHECKING:
-    from .config import TrainingOptions
+    from .config import FineTuneConfig
     from .fit import Trained
     from .keypoint_model import PointNetwork
     from .keypoint_module import PointPhotos
 
-__all__ = ["TrainedKeypoints"]
+__all__ = ["FineTunedKeypoints"]
 
-_WHOLE = Spread(scale=0.1, turn=0.1, shift=0.04)
+_WHOLE = JitterStd(scale=0.1, turn=0.1, shift=0.04)
 """Views of whole photos that are trained on: zoom and shift of the preset `light`, a turn of 6 degrees."""
 
 _MARGIN = 0.5  # of the square: points beyond it are not believed
 
 
-class TrainedKeypoints(KeypointRegressor):
+class FineTunedKeypoints(KeypointRegressor):
     """Place K points on photos with a network that is trained on them.
 
     The closed form is fitted first, and is what the trained network has to beat on photos of people that
@@ -59,7 +59,7 @@ class TrainedKeypoints(KeypointRegressor):
         The network that is trained: a plain name of rehead or one of timm.
     closed_form : str or path, optional
         Backbone of the closed form; by default the same where the core runs it, else EfficientNet-Lite0.
-    options : TrainingOptions, optional
+    options : FineTuneConfig, optional
         What is trained, and how; `head` is one of `training.point_network.POINT_HEADS`, `augment` one of
         `training.points.POINT_AUGMENTS`, "auto" is "default". By default heat maps, all blocks at the same
         rate of 1e-3, and batches of 16. `batch_norm` "auto" counts statistics anew below a `conv` head.
@@ -95,7 +95,7 @@ class TrainedKeypoints(KeypointRegressor):
         backbone: str = "efficientnet_lite0",
         *,
         closed_form: str | os.PathLike[str] | None = None,
-        options: TrainingOptions | None = None,
+        options: FineTuneConfig | None = None,
         loss: Literal["l1", "l2"] = "l1",
         side: int = 128,
         keep: Literal["better", "always"] = "better",
@@ -105,7 +105,7 @@ class TrainedKeypoints(KeypointRegressor):
         size: int | None = None,
         cascade: Literal["auto"] | bool = "auto",
         mirror: Literal["auto", False] | Sequence[int] = "auto",
-        shakes: int = 1,
+        n_jitter: int = 1,
         cv: int = 5,
         coverage: float = 0.95,
         random_state: int = 0,
@@ -118,7 +118,7 @@ class TrainedKeypoints(KeypointRegressor):
             weights=weights,
             cascade=cascade,
             mirror=mirror,
-            shakes=shakes,
+            n_jitter=n_jitter,
             cv=cv,
             coverage=coverage,
             random_state=random_state,
@@ -135,10 +135,10 @@ class TrainedKeypoints(KeypointRegressor):
 
     # what there is to begin with
 
-    def _options(self) -> TrainingOptions:
-        from .config import TrainingOptions
+    def _options(self) -> FineTuneConfig:
+        from .config import FineTuneConfig
 
-        options = self.options or TrainingOptions(head="heatmap", lr=1e-3, layer_decay=1.0, batch_size=16)
+        options = self.options or FineTuneConfig(head="heatmap", lr=1e-3, layer_decay=1.0, batch_size=16)
         if options.augment == "auto":
             options = replace(options, augment="default")
         if options.head == "conv" and options.batch_norm == "auto":
@@ -164,12 +164,12 @@ class TrainedKeypoints(KeypointRegressor):
 
     def network(self) -> Backbone:
         """The backbone of the closed form."""
-        from .model import choose_trained
+        from .model import set_trainable
 
         options = self._options()
         built = self._built(np.full((2, 2), 0.5), options)
         # options that the network cannot follow are refused here, before any photo is looked at
-        choose_trained(built, options.train)
+        set_trainable(built, options.train)
         if built.record["sha256"] == "random" and options.train != "all":
             raise DataError(
                 f"{self.backbone} starts from random numbers, so all of it has to be trained; "
@@ -180,7 +180,7 @@ class TrainedKeypoints(KeypointRegressor):
         given = self.weights if same and own == self.backbone and self.weights != "none" else None
         return KeypointRegressor(own, size=self.size, weights=given).network()
 
-    def _built(self, start: NDArray[np.float64], options: TrainingOptions) -> PointNetwork:
+    def _built(self, start: NDArray[np.float64], options: FineTuneConfig) -> PointNetwork:
         from .keypoint_model import point_network
 
         return point_network(
@@ -258,7 +258,7 @@ class TrainedKeypoints(KeypointRegressor):
             rows.units,
             right,
             looked,
-            misalignment(looked, right) if twice else _WHOLE,
+            alignment_error(looked, right) if twice else _WHOLE,
             self.permutation_,
             validation,
             network.preprocess if twice else model.preprocess,
@@ -290,7 +290,7 @@ class TrainedKeypoints(KeypointRegressor):
         groups: NDArray[np.str_],
     ) -> Cascade:
         """The cascade that ends in the trained network."""
-        from .cross_fit import across_halves
+        from .cross_fit import cross_fit
 
         held, count = photos.validation, photos.points[0].size
         goal = photos.as_used(np.flatnonzero(held))[1]
@@ -300,7 +300,7 @@ class TrainedKeypoints(KeypointRegressor):
             return float(np.nanmean(np.abs(placed - goal)[part]))
 
         seen = np.full(photos.points.shape, np.nan)
-        seen[held] = across_halves(trained.held, people % 2 == 1, loss)
+        seen[held] = cross_fit(trained.held, people % 2 == 1, loss)
         placed = photo_points(photos.looked, seen)
         twice = self._twice(closed)
         upright = (
@@ -359,9 +359,9 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(read_bytes(path)).hexdigest()
 
 
-def _passed_on(count: int, width: int) -> Stage:
+def _passed_on(count: int, width: int) -> LinearStage:
     """The stage that takes the first `count` of `width` numbers as the points that they are."""
-    return Stage(
+    return LinearStage(
         ("trained",),
         (np.eye(width, count, dtype=np.float32),),
         np.zeros(count, np.float32),

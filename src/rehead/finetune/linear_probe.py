@@ -18,10 +18,10 @@ from ..heads import select_head
 from ..heads.temperature import fit_temperature
 
 if TYPE_CHECKING:
-    from ..classification.training_data import Look
+    from ..classification.training_data import TrainingFeatures
     from .model import Network
 
-__all__ = ["most_depths", "see_depths", "start_fitted"]
+__all__ = ["init_from_probe", "most_depths", "set_feature_levels"]
 
 
 def most_depths(network: Network) -> int:
@@ -33,13 +33,13 @@ def most_depths(network: Network) -> int:
     return min(trained + 2, len(network.blocks)) if trained else 1
 
 
-def see_depths(network: Network, count: int) -> None:
+def set_feature_levels(network: Network, count: int) -> None:
     """Give a network a new last layer, of zeros, that sees its last `count` depths.
 
     Parameters
     ----------
     network : Network
-        With a linear head, after `networks.choose_trained`. Changed in place.
+        With a linear head, after `networks.set_trainable`. Changed in place.
     count : int
         1: the network's own features; 2: what its last block gives, too; 3: what the block before gives; ...
     """
@@ -56,9 +56,9 @@ def see_depths(network: Network, count: int) -> None:
     network.train(training)
 
 
-def start_fitted(
+def init_from_probe(
     network: Network,
-    look: Look,
+    look: TrainingFeatures,
     fold: NDArray[np.intp],
     *,
     depths: Callable[[int], Sequence[int]],
@@ -69,8 +69,8 @@ def start_fitted(
     Parameters
     ----------
     network : Network
-        As `see_depths`.
-    look : Look
+        As `set_feature_levels`.
+    look : TrainingFeatures
         What the frozen network says of the photos that are trained on. More than its last depth is used only
         where it has all those of `network`.
     fold : int ndarray (n,)
@@ -88,7 +88,7 @@ def start_fitted(
     checked = fold >= 0
     heat = fit_temperature(head.held_out[checked], y[checked], smooth=True)
     if head.chosen.depths > 1:
-        see_depths(network, head.chosen.depths)
+        set_feature_levels(network, head.chosen.depths)
     network.fitted = True
     with torch.no_grad():
         network.linear.weight.copy_(torch.from_numpy(np.ascontiguousarray(head.weight.T / heat)))

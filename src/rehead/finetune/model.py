@@ -28,11 +28,11 @@ __all__ = [
     "Network",
     "averages",
     "build",
-    "choose_trained",
     "count_parameters",
     "load_state",
     "neck_of",
     "parameter_groups",
+    "set_trainable",
 ]
 
 _DROPOUT = 0.5  # of hidden layers: Srivastava et al. 2014, and the tutorials' heads
@@ -79,8 +79,8 @@ class Network(nn.Module):
         self.record = record
         self.frozen: frozenset[str] = frozenset()
         self.keeps_statistics = False
-        self.fitted = False  # whether the last layer is a head that was fitted, see `depths.start_fitted`
-        self.depths = 1  # the last so many are what the last layer sees, see `depths.see_depths`
+        self.fitted = False  # whether the last layer is a head that was fitted, see `depths.init_from_probe`
+        self.depths = 1  # the last so many are what the last layer sees, see `depths.set_feature_levels`
         self.widths: tuple[int, ...] = ()  # of each of them, where they are several
         for field in ("mean", "std"):
             values = torch.tensor(getattr(preprocess, field)).view(1, 3, 1, 1)
@@ -211,7 +211,7 @@ def load_state(network: Network, path: str | os.PathLike[str]) -> None:
     network.record = load_weights.file_record(network.name, path)
 
 
-def choose_trained(network: Network, what: str, *, keep_statistics: bool = False) -> None:
+def set_trainable(network: Network, what: str, *, keep_statistics: bool = False) -> None:
     """Say which blocks of the trunk are trained; neck and last layer always are, but a fitted head.
 
     Frozen blocks get no gradients, and their batch norm keeps its statistics even in training mode. A last
@@ -280,7 +280,7 @@ def parameter_groups(
     Parameters
     ----------
     network : Network
-        After `choose_trained`.
+        After `set_trainable`.
     lr : float
         Rate of what is trained last.
     decay : float

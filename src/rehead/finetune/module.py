@@ -16,14 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ..core.runtime import processors
+from ..core.runtime import cpu_count
 from ..errors import TrainingError
-from .checkpoint import Epoch
-from .config import TrainingOptions
+from .checkpoint import EpochMetrics
+from .config import FineTuneConfig
 from .data import step_seed
 from .model import Network, parameter_groups
 
-__all__ = ["Loop", "Tensors"]
+__all__ = ["FineTuneModule", "Tensors"]
 
 _MOST_WORKERS = 8  # processes that augment for one accelerator
 _MOMENTUM = 0.9  # of SGD, as in nearly all published recipes
@@ -31,7 +31,7 @@ _MOMENTUM = 0.9  # of SGD, as in nearly all published recipes
 Tensors = tuple[torch.Tensor, torch.Tensor]  # of a batch: what goes in, and what should come out
 
 
-class Loop(pl.LightningModule):
+class FineTuneModule(pl.LightningModule):
     """A network with its data, loss and optimizer, as Lightning takes them.
 
     Parameters
@@ -39,28 +39,28 @@ class Loop(pl.LightningModule):
     network : Network
     validation : bool ndarray (n,)
         Photos that nothing is learnt from; there may be none.
-    options : TrainingOptions
+    options : FineTuneConfig
     file : Path
         Pixels, or maps where the trunk or its beginning is frozen.
     seed : int
     pretrained : bool
         Whether the network starts from pretrained weights; sets the learning rate where none is given.
-    begun : bool
+    from_prefix : bool
         Whether the maps are those of the trunk's frozen beginning.
     """
 
-    epoch_kind: ClassVar[type[Epoch]]
+    epoch_kind: ClassVar[type[EpochMetrics]]
     other: ClassVar[str]  # what the curves show beside the loss
 
     def __init__(
         self,
         network: Network,
         validation: NDArray[np.bool_],
-        options: TrainingOptions,
+        options: FineTuneConfig,
         file: Path,
         seed: int,
         pretrained: bool,
-        begun: bool,
+        from_prefix: bool,
     ) -> None:
         super().__init__()
         self.network, self.validation, self.options = network, validation, options
@@ -70,8 +70,8 @@ class Loop(pl.LightningModule):
         self.curves: list[Any] = []
         self.average: dict[str, torch.Tensor] = {}
         self.held: list[torch.Tensor] = []  # answers for the validation photos, after each epoch
-        self.frozen, self.begun = options.train == "frozen", begun
-        self.maps = self.frozen or begun
+        self.frozen, self.from_prefix = options.train == "frozen", from_prefix
+        self.maps = self.frozen or from_prefix
 
     @abstractmethod
     def loss_of(self, batch: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
@@ -85,7 +85,7 @@ class Loop(pl.LightningModule):
         """Pixels uint8 (N, 3, S, S), or maps of the frozen trunk or its beginning, to answers (N, ...)."""
         if self.frozen:
             return self.network.head(inputs)
-        return self.network(inputs if self.begun else self.network.normalised(inputs))
+        return self.network(inputs if self.from_prefix else self.network.normalised(inputs))
 
     def share(self) -> tuple[int, int]:
         """Which of how many processes this is."""
@@ -94,7 +94,7 @@ class Loop(pl.LightningModule):
     def workers(self) -> int:
         """How many processes augment."""
         on_processor = self.device.type == "cpu" or self.maps
-        return 0 if on_processor else min(_MOST_WORKERS, processors() // 2)
+        return 0 if on_processor else min(_MOST_WORKERS, cpu_count() // 2)
 
     # the average of the weights
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..evaluation.intervals import Interval, mean_difference
-from .config import TrainingOptions
-from .cross_fit import Judged, Verdict, clearly_less
+from .config import FineTuneConfig
+from .cross_fit import PairedComparison, ValidationScore, better_by_one_se
 from .fit import Trained
 from .model import Network, count_parameters
 
@@ -22,11 +22,11 @@ _FEW = 5  # people below which the interval of a difference is not told: it says
 
 def account(
     network: Network,
-    options: TrainingOptions,
+    options: FineTuneConfig,
     trained: Trained,
-    judged: Judged,
-    probe: Judged | None,
-    verdict: Verdict | None,
+    judged: ValidationScore,
+    probe: ValidationScore | None,
+    verdict: PairedComparison | None,
     kept: bool,
     everyone: int | None,
     seconds: float,
@@ -84,7 +84,11 @@ def _ending(trained: Trained) -> list[str]:
 
 
 def _sentences(
-    judged: Judged, probe: Judged | None, verdict: Verdict | None, kept: bool, trained: Trained
+    judged: ValidationScore,
+    probe: ValidationScore | None,
+    verdict: PairedComparison | None,
+    kept: bool,
+    trained: Trained,
 ) -> list[str]:
     photos, right = len(judged.right), f"{100 * judged.accuracy:.1f} %"
     if probe is None or verdict is None:
@@ -99,13 +103,13 @@ def _sentences(
     return [*told, *_ending(trained)]
 
 
-def _verb(verdict: Verdict) -> str:
+def _verb(verdict: PairedComparison) -> str:
     if not verdict.better:
         return "was not clearly better than" if verdict.log_loss.value < 0 else "did not beat"
     return "beat" if verdict.sure else "did better than"
 
 
-def _difference(verdict: Verdict) -> str:
+def _difference(verdict: PairedComparison) -> str:
     loss = verdict.log_loss
     ends = f"a difference of {loss.value:+.3f}, 95 % interval {loss.low:+.3f} to {loss.high:+.3f}"
     return (ends if verdict.sure else f"{ends}: it may be chance").replace("-", "\N{MINUS SIGN}")
@@ -134,7 +138,7 @@ def account_of_points(
         Whether the network is kept even where it is worse.
     """
     difference = mean_difference(errors, closed, groups)
-    kept = always or clearly_less(difference)
+    kept = always or better_by_one_se(difference)
     return {
         **_course(network, dict(options), trained),
         "validation": {
@@ -157,7 +161,7 @@ def _sentence_of_points(
     trained: Trained,
 ) -> str:
     sure = people >= _FEW and (difference.low > 0 or difference.high < 0)
-    if clearly_less(difference):
+    if better_by_one_se(difference):
         verb = "beat" if sure else "did better than"
     else:
         verb = "was not clearly better than" if difference.value < 0 else "did not beat"

@@ -15,13 +15,13 @@ from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from ..errors import DataError
-from .checkpoint import Keep, WholeFiles
-from .config import TrainingOptions
+from .checkpoint import AtomicCheckpointIO, BestCheckpoint
+from .config import FineTuneConfig
 
-__all__ = ["interruptible", "machine", "new_trainer", "quietly"]
+__all__ = ["interruptible", "machine", "new_trainer", "silence_lightning"]
 
 
-def machine(options: TrainingOptions) -> tuple[str, str]:
+def machine(options: FineTuneConfig) -> tuple[str, str]:
     """Accelerator and precision, those of "auto" found out; DataError where it cannot be had."""
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     accelerator: str = options.accelerator
@@ -38,7 +38,7 @@ def machine(options: TrainingOptions) -> tuple[str, str]:
 
 
 def new_trainer(
-    options: TrainingOptions, work: Path, accelerator: str, precision: str, *, until: int, judged: bool
+    options: FineTuneConfig, work: Path, accelerator: str, precision: str, *, until: int, judged: bool
 ) -> pl.Trainer:
     """A Trainer that keeps its state in `work` and stops after epoch `until`, `judged` after each of them."""
     return pl.Trainer(
@@ -48,9 +48,9 @@ def new_trainer(
         precision={"32": "32-true"}.get(precision, precision),
         max_epochs=options.epochs,
         gradient_clip_val=options.clip or None,
-        callbacks=[Keep(work, until, options.patience)],
+        callbacks=[BestCheckpoint(work, until, options.patience)],
         limit_val_batches=None if judged else 0,
-        plugins=[WholeFiles()],
+        plugins=[AtomicCheckpointIO()],
         logger=[TensorBoardLogger(work, name="", version="logs")],
         default_root_dir=work,
         use_distributed_sampler=False,
@@ -76,7 +76,7 @@ def interruptible() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def quietly() -> Iterator[None]:
+def silence_lightning() -> Iterator[None]:
     """Without Lightning's banners and advice, which are about choices that were made here on purpose."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]

@@ -15,16 +15,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .frozen_prefix import Beginning
-from .module import Loop
+from .frozen_prefix import FrozenPrefix
+from .module import FineTuneModule
 
-__all__ = ["SHARES", "Between", "best_between", "go_between", "state_of"]
+__all__ = ["SHARES", "Interpolation", "best_interpolation", "interpolate_", "state_of"]
 
 SHARES = (0.25, 0.5, 0.75)
 """That are tried; the training's own weights have 1."""
 
 
-class Between(NamedTuple):
+class Interpolation(NamedTuple):
     """What became of the validation photos.
 
     Parameters
@@ -44,7 +44,7 @@ def state_of(network: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in network.state_dict().items()}
 
 
-def go_between(
+def interpolate_(
     network: torch.nn.Module,
     start: Mapping[str, torch.Tensor],
     end: Mapping[str, torch.Tensor],
@@ -59,29 +59,29 @@ def go_between(
     )
 
 
-def best_between(
-    module: Loop, start: Mapping[str, torch.Tensor], score: float, beginning: Beginning | None
-) -> Between:
+def best_interpolation(
+    module: FineTuneModule, start: Mapping[str, torch.Tensor], score: float, beginning: FrozenPrefix | None
+) -> Interpolation:
     """Leave the network of `module`, which is trained, with the best of its own weights and those between.
 
     Parameters
     ----------
-    module : Loop
+    module : FineTuneModule
     start : mapping
         State of the network before the training.
     score : float
         Of its own weights on the validation photos; less is better.
-    beginning : Beginning or None
+    beginning : FrozenPrefix or None
         That the loop's file was made by.
     """
     network, end = module.network, state_of(module.network)
     best, answers = 1.0, []
-    with beginning.passed_over() if beginning else contextlib.nullcontext():
+    with beginning.bypassed() if beginning else contextlib.nullcontext():
         for share in SHARES:
-            go_between(network, start, end, share)
+            interpolate_(network, start, end, share)
             answers.append(module.answers())
             found = module.judged(answers[-1])[module.epoch_kind.judged_by]
             if found < score:
                 best, score = share, found
-    go_between(network, start, end, best)
-    return Between(best, torch.stack(answers).numpy())
+    interpolate_(network, start, end, best)
+    return Interpolation(best, torch.stack(answers).numpy())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .model_selection import PathPoint, Selection, select_head
-from .pca import Block, Span, span_of
+from .model_selection import FittedHead, SearchPoint, select_head
+from .pca import Block, PCABasis, span_of
 
-__all__ = ["Block", "PathPoint", "Selection", "Span", "select_head", "span_of"]
+__all__ = ["Block", "FittedHead", "PCABasis", "SearchPoint", "select_head", "span_of"]

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.runtime import processors
+from ..core.runtime import cpu_count
 from .pca import Block, gram_of, parts_of, scaling_of
 
-__all__ = ["RelativeDistance", "fit_distance", "held_out_scores"]
+__all__ = ["RelativeMahalanobis", "fit_distance", "held_out_scores"]
 
 _DIRECTIONS = 128  # and
 _SHRINKAGE = 0.5  # both by benchmarks/outliers.py
@@ -30,7 +30,7 @@ _LEAST = 1e-6  # of the variance, whose mean over all photos is 1: photos that a
 
 
 @dataclass(frozen=True)
-class RelativeDistance:
+class RelativeMahalanobis:
     """The score of photos of features x (D,).
 
     With z = (x - mean) * scale and u = z @ basis, it is
@@ -71,7 +71,7 @@ class RelativeDistance:
         return np.concatenate(out)
 
 
-def fit_distance(X: NDArray[np.float32], y: NDArray[np.intp], blocks: Sequence[Block]) -> RelativeDistance:
+def fit_distance(X: NDArray[np.float32], y: NDArray[np.intp], blocks: Sequence[Block]) -> RelativeMahalanobis:
     """Distance to rows X (n, D) of classes y (n,), with one block of columns for each depth."""
     d = X.shape[1]
     mean, scale = scaling_of(X, blocks)
@@ -92,7 +92,7 @@ def fit_distance(X: NDArray[np.float32], y: NDArray[np.intp], blocks: Sequence[B
     inner = max(energy - float(counts @ (means**2).sum(axis=1)) / len(X), _LEAST)
     centres = means @ basis
     within = _root_of_inverse(u - centres[y], inner, d)
-    return RelativeDistance(
+    return RelativeMahalanobis(
         mean,
         scale,
         basis,
@@ -144,7 +144,7 @@ def held_out_scores(
         out = fold == number
         scores[out] = fit_distance(X[~out], y[~out], blocks).scores(X[out])
 
-    workers = processors() if X.size <= _SIDE_BY_SIDE else 1
+    workers = cpu_count() if X.size <= _SIDE_BY_SIDE else 1
     with threadpoolctl.threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
         list(pool.map(run, range(int(fold.max()) + 1)))
     return scores

@@ -22,13 +22,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.runtime import processors
+from ..core.runtime import cpu_count
 from .logistic import fit_logistic
-from .pca import Block, Span, span_of
+from .pca import Block, PCABasis, span_of
 from .ridge import HeldOut, Map, fit_ridge, ridge_path
 from .temperature import fit_temperature, log_loss
 
-__all__ = ["PathPoint", "Selection", "balanced_weights", "select_head"]
+__all__ = ["FittedHead", "SearchPoint", "balanced_weights", "select_head"]
 
 Loss = Literal["logistic", "ridge", "network"]
 
@@ -43,7 +43,7 @@ _HOPELESS = 1.5  # a logistic head this much worse than ridge at the start never
 
 
 @dataclass(frozen=True)
-class PathPoint:
+class SearchPoint:
     """One point of the path that was searched.
 
     Parameters
@@ -68,15 +68,15 @@ class PathPoint:
 
 
 @dataclass(frozen=True)
-class Selection:
+class FittedHead:
     """The head that was chosen, and how.
 
     Parameters
     ----------
     weight, bias : float32 ndarray (d, K), (K,)
         Logits are x @ weight + bias for features x of the last `depths` depths.
-    chosen : PathPoint
-    path : tuple of PathPoint
+    chosen : SearchPoint
+    path : tuple of SearchPoint
         All that was fitted, `chosen` among it.
     held_out : float64 ndarray (n, K)
         Logits of every photo from the fold that did not see it; NaN where `fold` is -1.
@@ -85,8 +85,8 @@ class Selection:
 
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
-    chosen: PathPoint
-    path: tuple[PathPoint, ...]
+    chosen: SearchPoint
+    path: tuple[SearchPoint, ...]
     held_out: NDArray[np.float64]
 
 
@@ -94,7 +94,7 @@ class Selection:
 class _Candidate:
     depths: int
     mirrored: bool
-    span: Span
+    span: PCABasis
     y: NDArray[np.intp]
     fold: NDArray[np.intp]
     weight: NDArray[np.float64]
@@ -161,18 +161,18 @@ class _Candidate:
                 self._try_logistic(centre + stride)
                 self._try_logistic(centre - stride)
 
-    def points(self) -> list[tuple[PathPoint, HeldOut]]:
+    def points(self) -> list[tuple[SearchPoint, HeldOut]]:
         paths: tuple[tuple[Loss, dict[int, HeldOut]], ...] = (
             ("logistic", self.logistic),
             ("ridge", self.ridge),
         )
         return [
-            (PathPoint(self.depths, self.mirrored, loss, _strength(step), held.loss), held)
+            (SearchPoint(self.depths, self.mirrored, loss, _strength(step), held.loss), held)
             for loss, path in paths
             for step, held in sorted(path.items())
         ]
 
-    def fit(self, chosen: PathPoint) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def fit(self, chosen: SearchPoint) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Fit the chosen point on all rows."""
         z, y, weight = self.span.z, self.y, self.weight
         if chosen.loss == "ridge":
@@ -208,7 +208,7 @@ def select_head(
     mirrored: NDArray[np.float32] | None = None,
     depths: Sequence[int] = (1,),
     balanced: bool = False,
-) -> Selection:
+) -> FittedHead:
     """Choose and fit a linear head.
 
     Parameters
@@ -230,13 +230,13 @@ def select_head(
 
     Returns
     -------
-    Selection
+    FittedHead
     """
     import threadpoolctl
 
     # The matrices are small and the folds independent: a fold to a processor, and BLAS on one, was 2 to
     # 100 times faster than BLAS on all of them (benchmarks/head.py), whose threads wait for each other.
-    with threadpoolctl.threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(processors()) as pool:
+    with threadpoolctl.threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(cpu_count()) as pool:
 
         def candidate(depth: int, copies: int) -> _Candidate:
             chosen = blocks[-depth:]
@@ -270,4 +270,4 @@ def select_head(
         best, chosen, held = min(found, key=lambda f: (round(f[1].log_loss, 6), -f[1].strength))
         weight, bias = best.fit(chosen)
     path = tuple(point for _, point, _ in found)
-    return Selection(weight, bias, chosen, path, held.logits)
+    return FittedHead(weight, bias, chosen, path, held.logits)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Block", "Span", "gram_of", "parts_of", "scaling_of", "span_of"]
+__all__ = ["Block", "PCABasis", "gram_of", "parts_of", "scaling_of", "span_of"]
 
 Block = slice
 """Columns of one depth."""
@@ -33,7 +33,7 @@ _CUT = 1e-7  # eigenvalues below this share of the largest are rounding errors o
 
 
 @dataclass(frozen=True)
-class Span:
+class PCABasis:
     """Coordinates of rows in the span of the data, and the way back.
 
     z = ((x - mean) * scale) @ basis
@@ -92,7 +92,7 @@ def gram_of(
     return gram
 
 
-def span_of(X: NDArray[np.float32], blocks: Sequence[Block]) -> Span:
+def span_of(X: NDArray[np.float32], blocks: Sequence[Block]) -> PCABasis:
     """Coordinates of the rows of X in their own span.
 
     Parameters
@@ -103,7 +103,7 @@ def span_of(X: NDArray[np.float32], blocks: Sequence[Block]) -> Span:
 
     Returns
     -------
-    Span
+    PCABasis
         With r <= min(n, d, 1536) coordinates, those that vary most.
     """
     import scipy.linalg
@@ -127,4 +127,4 @@ def span_of(X: NDArray[np.float32], blocks: Sequence[Block]) -> Span:
     z = np.empty((n, len(energy)), np.float32)
     for start, part in zip(range(0, n, _ROWS), parts_of(X), strict=True):
         z[start : start + _ROWS] = ((part - mean) * scale) @ basis
-    return Span(mean, scale, basis, z)
+    return PCABasis(mean, scale, basis, z)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from .annotations import Annotations, read_annotations
 from .estimator import KeypointRegressor
-from .evaluation import Account, account_of
+from .evaluation import KeypointEvaluation, account_of
 from .face_crops import FaceFinder, place_on_faces
-from .predictor import KeypointPredictor, Placement, load_keypoints
+from .predictor import KeypointPrediction, KeypointPredictor, load_keypoints
 from .run import KeypointRun, assess_keypoints, train_keypoints
 
 __all__ = [
-    "Account",
     "Annotations",
     "FaceFinder",
+    "KeypointEvaluation",
+    "KeypointPrediction",
     "KeypointPredictor",
     "KeypointRegressor",
     "KeypointRun",
-    "Placement",
     "account_of",
     "assess_keypoints",
     "load_keypoints",

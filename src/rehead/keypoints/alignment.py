@@ -16,12 +16,12 @@ from ..core.geometry import composed, invert, transformed
 __all__ = [
     "IDENTITY",
     "Alignment",
-    "Spread",
+    "JitterStd",
     "align_to",
+    "alignment_error",
+    "jitter",
     "mirrored_views",
-    "misalignment",
     "photo_points",
-    "shaken",
     "view_points",
 ]
 
@@ -101,7 +101,7 @@ def mirrored_views(views: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True)
-class Spread:
+class JitterStd:
     """Standard deviations of a view about the right one: log scale, turn (radian), shift (of the square)."""
 
     scale: float
@@ -109,17 +109,17 @@ class Spread:
     shift: float
 
 
-def misalignment(views: NDArray[np.float64], right: NDArray[np.float64]) -> Spread:
+def alignment_error(views: NDArray[np.float64], right: NDArray[np.float64]) -> JitterStd:
     """How far views (n, 2, 3) lie from the right ones."""
     off = np.stack([composed(invert(view), truth) for view, truth in zip(views, right, strict=True)])
     scale = np.log(np.hypot(off[:, 0, 0], off[:, 1, 0]))
     turn = np.arctan2(off[:, 1, 0], off[:, 0, 0])
     shift = off[:, :, :2] @ [0.5, 0.5] + off[:, :, 2] - 0.5
     rms = [float(np.sqrt(np.mean(v**2))) for v in (scale, turn, shift)]
-    return Spread(*rms)
+    return JitterStd(*rms)
 
 
-def shaken(views: NDArray[np.float64], spread: Spread, rng: np.random.Generator) -> NDArray[np.float64]:
+def jitter(views: NDArray[np.float64], spread: JitterStd, rng: np.random.Generator) -> NDArray[np.float64]:
     """Views (n, 2, 3) turned, scaled and shifted at random, about the middle of their squares."""
     normal = rng.normal(size=(len(views), 4)).clip(-_MOST, _MOST)
     moved = []

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.runtime import processors
+from ..core.runtime import cpu_count
 from ..errors import DatasetError, ImageError
 from ..images import image_size, read_bytes, read_image
 from .formats import Table, read_table
@@ -130,7 +130,7 @@ def read_annotations(
         raise DatasetError(f"{folder}: no such folder of photos; give it as --images")
     paths = [folder / name for name in table.photos]
     _check_photos(file, folder, table.photos, paths)
-    with ThreadPoolExecutor(processors()) as pool:
+    with ThreadPoolExecutor(cpu_count()) as pool:
         sizes = list(pool.map(_size, paths))
     errors = [(n, s) for n, s in enumerate(sizes) if isinstance(s, ImageError)]
     if errors and (strict or len(errors) == len(paths)):

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from ..backbones.backbone import Backbone
 from ..core.progress import Progress
-from .alignment import IDENTITY, Alignment, align_to, misalignment, photo_points, shaken, view_points
+from .alignment import IDENTITY, Alignment, align_to, alignment_error, jitter, photo_points, view_points
 from .feature_maps import candidate_sites, extract_maps
 from .flip import mirrored
-from .ridge import PathPoint, Stage, fit_stage, held_out_path, make_design
-from .uncertainty import Trust, fit_trust
+from .ridge import LinearStage, SearchPoint, fit_stage, held_out_path, make_design
+from .uncertainty import UncertaintyModel, fit_trust
 
 __all__ = ["Cascade", "Options", "Step", "fit_cascade", "spread_in_photos"]
 
@@ -31,7 +31,7 @@ class Options:
 
     permutation: tuple[int, ...] | None
     cascade: Literal["auto"] | bool
-    shakes: int
+    n_jitter: int
     coverage: float
     seed: int
     threads: int | None = None
@@ -43,7 +43,7 @@ class Step:
     """A candidate of the search: in which look, and whether it was taken."""
 
     look: int
-    point: PathPoint
+    point: SearchPoint
     chosen: bool
 
 
@@ -53,10 +53,10 @@ class Cascade:
 
     Parameters
     ----------
-    stages : tuple of Stage
+    stages : tuple of LinearStage
         One or two.
     alignment : Alignment
-    trust : Trust
+    trust : UncertaintyModel
     path : tuple of Step
     first, held_out : float64 ndarray (n, K, 2)
         Held-out predictions of the first look and of the last, in units of the photo's sides; NaN where a
@@ -65,9 +65,9 @@ class Cascade:
         Covariance of the last, in the same units.
     """
 
-    stages: tuple[Stage, ...]
+    stages: tuple[LinearStage, ...]
     alignment: Alignment
-    trust: Trust
+    trust: UncertaintyModel
     path: tuple[Step, ...]
     first: NDArray[np.float64]
     held_out: NDArray[np.float64]
@@ -76,9 +76,9 @@ class Cascade:
 
 @dataclass(frozen=True)
 class _Look:
-    stage: Stage
-    path: list[PathPoint]
-    chosen: PathPoint
+    stage: LinearStage
+    path: list[SearchPoint]
+    chosen: SearchPoint
     held_out: NDArray[np.float64]  # (n, K, 2), as the first view sees them
     pooled: NDArray[np.float32]  # (n, C), of the first view
 
@@ -135,7 +135,7 @@ def fit_cascade(
 
 
 def spread_in_photos(
-    trust: Trust, expected: NDArray[np.float64], views: NDArray[np.float64]
+    trust: UncertaintyModel, expected: NDArray[np.float64], views: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Covariances (n, K, 2, 2) in the photos of points whose log error is `expected` (n,)."""
     turn = views[:, None, :, :2]
@@ -166,9 +166,9 @@ def _second_views(
 ) -> list[NDArray[np.float64]]:
     """The squares that held-out predictions cut out, and true ones shaken as much as those are off."""
     right = alignment.views(np.where(np.isnan(points), first, points))
-    spread = misalignment(looked, right)
+    spread = alignment_error(looked, right)
     rng = np.random.default_rng(options.seed)
-    return [looked, *(shaken(right, spread, rng) for _ in range(options.shakes))]
+    return [looked, *(jitter(right, spread, rng) for _ in range(options.n_jitter))]
 
 
 def _targets(

@@ -58,7 +58,7 @@ class KeypointRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     mirror : "auto", False or sequence of int
         Whether to learn from mirrored photos too: the partner of each point, counted from 0; "auto" finds it,
         or none where the points show no symmetry.
-    shakes : int
+    n_jitter : int
         Views of each photo for the second look, beside the one that the first look cuts out, turned, scaled
         and shifted at random as much as that is off.
     cv : int
@@ -89,7 +89,7 @@ class KeypointRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     weights_record_ : dict
         Name, sha256 and licences of the backbone's weights.
     training_ : dict
-        Empty here; how a network was trained, in `TrainedKeypoints`.
+        Empty here; how a network was trained, in `FineTunedKeypoints`.
     cautions_ : list of str
         Plain sentences on data that are thin.
 
@@ -107,7 +107,7 @@ class KeypointRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         weights: str | os.PathLike[str] | None = None,
         cascade: Literal["auto"] | bool = "auto",
         mirror: Literal["auto", False] | Sequence[int] = "auto",
-        shakes: int = 1,
+        n_jitter: int = 1,
         cv: int = 5,
         coverage: float = 0.95,
         random_state: int = 0,
@@ -119,7 +119,7 @@ class KeypointRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.weights = weights
         self.cascade = cascade
         self.mirror = mirror
-        self.shakes = shakes
+        self.n_jitter = n_jitter
         self.cv = cv
         self.coverage = coverage
         self.random_state = random_state
@@ -181,7 +181,7 @@ class KeypointRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         options = Options(
             self.permutation_,
             self.cascade,
-            self.shakes if (4 * len(rows)) <= _MOST_VIEWS else 0,
+            self.n_jitter if (4 * len(rows)) <= _MOST_VIEWS else 0,
             self.coverage,
             self.random_state,
             self.threads,
@@ -218,8 +218,8 @@ class KeypointRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             raise DataError(f"cascade is {self.cascade!r}; expected 'auto', True or False")
         if isinstance(self.mirror, str) and self.mirror != "auto":
             raise DataError(f"mirror is {self.mirror!r}; expected 'auto', False or the partner of each point")
-        if not 0 <= self.shakes <= 8:
-            raise DataError(f"shakes is {self.shakes}; expected 0 to 8")
+        if not 0 <= self.n_jitter <= 8:
+            raise DataError(f"shakes is {self.n_jitter}; expected 0 to 8")
 
     def _enough(self, rows: Annotations) -> Annotations:
         """Not too few photos, and not more than the Gram matrices can hold."""

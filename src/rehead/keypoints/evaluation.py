@@ -15,7 +15,7 @@ from . import metrics
 from .flip import MULTI_PIE_68, REGIONS_68
 from .uncertainty import ellipse_distance
 
-__all__ = ["Account", "Score", "account_of"]
+__all__ = ["KeypointEvaluation", "Score", "account_of"]
 
 _SMALL = 15  # people below which intervals are rough: the bootstrap of few clusters is too narrow
 
@@ -42,7 +42,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Account:
+class KeypointEvaluation:
     """How good points are on some photos.
 
     Parameters
@@ -116,7 +116,7 @@ def account_of(
     spread: NDArray[np.float64] | None = None,
     held_out: bool = False,
     seed: int = 0,
-) -> Account:
+) -> KeypointEvaluation:
     """Score points.
 
     Parameters
@@ -150,7 +150,7 @@ def account_of(
         Score(name, "", interval(_row_mean(away[:, part]), math.inf), True)
         for name, part in (REGIONS_68.items() if faces else ())
     ]
-    return Account(
+    return KeypointEvaluation(
         len(truth),
         people,
         held_out,

@@ -22,7 +22,7 @@ from ..errors import DatasetError, ImageError, NotAModelFileError
 from ..images import patches, read_image, write_png
 from .annotations import Annotations
 from .formats import CENTRE
-from .predictor import KeypointPredictor, Placement
+from .predictor import KeypointPrediction, KeypointPredictor
 
 __all__ = [
     "NO_FACE",
@@ -62,7 +62,7 @@ def frame_of(points: NDArray[np.float64], sizes: NDArray[np.int64]) -> dict[str,
 
 def place_on_faces(
     model: KeypointPredictor, detector: FaceFinder, photos: Sequence[str | os.PathLike[str]]
-) -> Iterator[list[Placement] | ImageError]:
+) -> Iterator[list[KeypointPrediction] | ImageError]:
     """Points of every face, in pixels of the photo, photo by photo; an ImageError for an unreadable one.
 
     Parameters
@@ -73,7 +73,7 @@ def place_on_faces(
 
     Yields
     ------
-    list of Placement
+    list of KeypointPrediction
         The largest face first, each with its `face` box; empty where there is none.
 
     Raises
@@ -89,7 +89,7 @@ def place_on_faces(
     if not ((high - low) > 0).all():
         raise NotAModelFileError("the model does not say how large faces were in its photos; train it again")
 
-    def place(pixels: NDArray[np.uint8], box: NDArray[np.float64]) -> Placement:
+    def place(pixels: NDArray[np.uint8], box: NDArray[np.float64]) -> KeypointPrediction:
         guess = _placed(model, pixels, _window(box, low, high, frame["aspect"]))
         known = guess.points + CENTRE
         reached = np.concatenate([known.min(axis=0), known.max(axis=0)])
@@ -100,20 +100,20 @@ def place_on_faces(
 
 def _as_trained(
     model: KeypointPredictor, frame: FaceFrame, detector: FaceFinder, photos: Sequence[str | os.PathLike[str]]
-) -> Iterator[list[Placement] | ImageError]:
+) -> Iterator[list[KeypointPrediction] | ImageError]:
     """In the squares that the model learnt in."""
 
-    def place(pixels: NDArray[np.uint8], box: NDArray[np.float64]) -> Placement:
+    def place(pixels: NDArray[np.uint8], box: NDArray[np.float64]) -> KeypointPrediction:
         return _placed(model, pixels, frame.window(box))
 
     return _each(place, detector, photos)
 
 
 def _each(
-    place: Callable[[NDArray[np.uint8], NDArray[np.float64]], Placement],
+    place: Callable[[NDArray[np.uint8], NDArray[np.float64]], KeypointPrediction],
     detector: FaceFinder,
     photos: Sequence[str | os.PathLike[str]],
-) -> Iterator[list[Placement] | ImageError]:
+) -> Iterator[list[KeypointPrediction] | ImageError]:
     for photo in photos:
         try:
             pixels = read_image(photo)
@@ -139,7 +139,9 @@ def _window(
     return np.concatenate([corner, corner + sides])
 
 
-def _placed(model: KeypointPredictor, pixels: NDArray[np.uint8], window: NDArray[np.float64]) -> Placement:
+def _placed(
+    model: KeypointPredictor, pixels: NDArray[np.uint8], window: NDArray[np.float64]
+) -> KeypointPrediction:
     """Points of the frame, in pixels of the photo."""
     seen = patches(pixels, window[None], model.preprocess.size)
     return model.place(seen[0], (pixels.shape[1], pixels.shape[0]), window)

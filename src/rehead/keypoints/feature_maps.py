@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from ..backbones.backbone import Backbone
 from ..core.progress import Progress
-from ..core.runtime import give_back_memory, open_session, processors
+from ..core.runtime import cpu_count, open_session, trim_memory
 from ..errors import DataError, WeightsError
 from ..images import load_image
 
 __all__ = [
+    "FeatureMap",
     "Maps",
-    "Site",
     "candidate_sites",
     "extract_maps",
     "sites_of",
@@ -38,7 +38,7 @@ _LARGEST_HALF = 65504.0
 
 
 @dataclass(frozen=True)
-class Site:
+class FeatureMap:
     """A depth whose map is used, and the map's shape."""
 
     name: str
@@ -55,11 +55,11 @@ class Site:
 class Maps(NamedTuple):
     """Maps of views: for each site float16 (V, n, channels, height, width)."""
 
-    sites: tuple[Site, ...]
+    sites: tuple[FeatureMap, ...]
     rows: tuple[NDArray[np.float16], ...]
 
 
-def sites_of(backbone: Backbone) -> list[Site]:
+def sites_of(backbone: Backbone) -> list[FeatureMap]:
     """Every depth of the network that has a map, first to last."""
     import onnx
 
@@ -67,11 +67,11 @@ def sites_of(backbone: Backbone) -> list[Site]:
     for output in onnx.load_from_string(backbone.trunk).graph.output:
         shape = [d.dim_value for d in output.type.tensor_type.shape.dim]
         if len(shape) == 4 and min(shape[1:]) > 0:
-            sites.append(Site(output.name, *shape[1:]))
+            sites.append(FeatureMap(output.name, *shape[1:]))
     return sites
 
 
-def candidate_sites(backbone: Backbone) -> list[tuple[Site, ...]]:
+def candidate_sites(backbone: Backbone) -> list[tuple[FeatureMap, ...]]:
     """Sets of depths for the folds to choose from, the smallest first.
 
     Depths of one shape form a stage. Of the two deepest stages that have more than one block and maps of a
@@ -89,7 +89,7 @@ def candidate_sites(backbone: Backbone) -> list[tuple[Site, ...]]:
             f"{backbone.name}: none of its outputs is a map of {_SIDES[0]} to {_SIDES[1]} pixels a side, "
             "which keypoints need; give an ONNX file with such an output"
         )
-    stages: list[list[Site]] = []
+    stages: list[list[FeatureMap]] = []
     for site in fitting:
         shape = (site.channels, site.height, site.width)
         if stages and (stages[-1][0].channels, stages[-1][0].height, stages[-1][0].width) == shape:
@@ -107,7 +107,7 @@ def extract_maps(
     paths: Sequence[Path],
     views: NDArray[np.float64] | None,
     backbone: Backbone,
-    sites: Sequence[Site],
+    sites: Sequence[FeatureMap],
     *,
     mirror: bool = False,
     threads: int | None = None,
@@ -123,7 +123,7 @@ def extract_maps(
         What each view of each photo looks at, from points of the square that is seen to points of the photo,
         both in units of the side; None for the whole photo.
     backbone : Backbone
-    sites : sequence of Site
+    sites : sequence of FeatureMap
     mirror : bool
         Whether each view is followed by its mirror image: the maps are then those of 2V views.
     progress : callable, optional
@@ -161,14 +161,14 @@ def extract_maps(
             for row, values in zip(rows, trunk.run(names, {"image": pixels}), strict=True):
                 row[v, n] = values[0].clip(-_LARGEST_HALF, _LARGEST_HALF)
 
-    pool = ThreadPoolExecutor(threads or processors())
+    pool = ThreadPoolExecutor(threads or cpu_count())
     try:
         for done, _ in enumerate(pool.map(look, range(len(paths))), 1):
             if progress:
                 progress(done, len(paths))
     finally:
         pool.shutdown(cancel_futures=True)
-        give_back_memory()
+        trim_memory()
     if not all(np.isfinite(row).all() for row in rows):
         raise DataError(f"{backbone.name}: the network's maps hold values that are no numbers for some photo")
     return Maps(tuple(sites), rows)

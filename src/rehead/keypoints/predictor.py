@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.model_file import read_model_file
-from ..core.runtime import open_session, processors
+from ..core.runtime import cpu_count, open_session
 from ..errors import ImageError, NotAModelFileError
 from ..images import PreprocessSpec, image_size, load_image, read_bytes
 from .formats import CENTRE
 
-__all__ = ["KeypointPredictor", "Placement", "load_keypoints"]
+__all__ = ["KeypointPrediction", "KeypointPredictor", "load_keypoints"]
 
 Photo = str | os.PathLike[str] | bytes
 
@@ -29,7 +29,7 @@ _SPIN = 20  # microseconds, as predict (benchmarks/startup.py)
 
 
 @dataclass(frozen=True)
-class Placement:
+class KeypointPrediction:
     """The points of one photo.
 
     Parameters
@@ -102,7 +102,7 @@ class KeypointPredictor:
         self.preprocess = PreprocessSpec.from_dict(manifest["preprocess"])
         self._limit = float(manifest["operating_point"]["outlier_score"])
         self._graph, self._name = graph, name
-        self._threads = threads or processors()
+        self._threads = threads or cpu_count()
         side = self.preprocess.size
         outputs = {o.name: o.shape for o in self._session.get_outputs()}
         shape = self._session.get_inputs()[0].shape
@@ -137,7 +137,7 @@ class KeypointPredictor:
                 f"{self._name}: ONNX Runtime cannot run its graph ({str(error).splitlines()[0]})"
             ) from error
 
-    def _answer(self, photo: Photo, session: Any) -> Placement | ImageError:
+    def _answer(self, photo: Photo, session: Any) -> KeypointPrediction | ImageError:
         name = "" if isinstance(photo, bytes) else os.fspath(photo)
         try:
             data = photo if isinstance(photo, bytes) else read_bytes(photo)
@@ -149,7 +149,7 @@ class KeypointPredictor:
 
     def place(
         self, pixels: NDArray[np.uint8], size: tuple[int, int], window: Sequence[float] | NDArray[np.float64]
-    ) -> Placement:
+    ) -> KeypointPrediction:
         """Points of a part of a photo.
 
         Parameters
@@ -170,12 +170,12 @@ class KeypointPredictor:
         pixels: NDArray[np.uint8],
         window: Sequence[float] | NDArray[np.float64],
         session: Any,
-    ) -> Placement:
+    ) -> KeypointPrediction:
         points, spread, confidence, outlier = session.run(_OUTPUTS, {"image": pixels[None]})
         low, high = np.array(window, dtype=np.float64).reshape(2, 2)
         sides = high - low
         score = float(outlier[0])
-        return Placement(
+        return KeypointPrediction(
             name,
             size,
             low + points[0] * sides - CENTRE,
@@ -185,7 +185,7 @@ class KeypointPredictor:
             "" if score <= self._limit else "unlike the training photos",
         )
 
-    def predict_each(self, photos: Iterable[Photo]) -> Iterator[Placement | ImageError]:
+    def predict_each(self, photos: Iterable[Photo]) -> Iterator[KeypointPrediction | ImageError]:
         """Answers in the order of the photos, as they come; an ImageError for an unreadable one."""
         pending = iter(photos)
         first = list(islice(pending, 2))
@@ -203,7 +203,7 @@ class KeypointPredictor:
                 for future in running:
                     future.cancel()
 
-    def predict(self, photos: Photo | Sequence[Photo]) -> list[Placement]:
+    def predict(self, photos: Photo | Sequence[Photo]) -> list[KeypointPrediction]:
         """Points of each photo; ImageError where one is unreadable."""
         listed = [photos] if isinstance(photos, str | bytes | os.PathLike) else photos
         answers = []

@@ -18,7 +18,7 @@ from ..evaluation import curves_chart, render, strength_chart
 from ..images import thumbnail
 from .annotations import Annotations
 from .cascade import Step
-from .evaluation import Account, Score
+from .evaluation import KeypointEvaluation, Score
 from .uncertainty import CHI2_95
 
 __all__ = ["write_keypoint_report"]
@@ -33,7 +33,7 @@ def write_keypoint_report(
     path: str | os.PathLike[str],
     *,
     title: str,
-    account: Account,
+    account: KeypointEvaluation,
     rows: Annotations,
     predicted: NDArray[np.float64],
     spread: NDArray[np.float64] | None,
@@ -48,7 +48,7 @@ def write_keypoint_report(
 
     Parameters
     ----------
-    account : Account
+    account : KeypointEvaluation
     rows : Annotations
         n photos and their true points.
     predicted : float64 ndarray (n, K, 2)
@@ -60,7 +60,7 @@ def write_keypoint_report(
     steps : sequence of Step
         The search, where the model was fitted in this run.
     training : mapping, optional
-        How a network was trained, as `TrainedKeypoints.training_`.
+        How a network was trained, as `FineTunedKeypoints.training_`.
     """
     known = np.flatnonzero(~np.isnan(account.errors))
     order = known[np.argsort(-account.errors[known], kind="stable")]
@@ -124,7 +124,7 @@ def _overlay(
     rows: Annotations,
     predicted: NDArray[np.float64],
     spread: NDArray[np.float64] | None,
-    account: Account,
+    account: KeypointEvaluation,
     n: int,
 ) -> dict[str, Any]:
     """A photo with true and placed points; the drawing scales with it."""

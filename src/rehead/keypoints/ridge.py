@@ -21,10 +21,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.runtime import processors
-from .feature_maps import Maps, Site
+from ..core.runtime import cpu_count
+from .feature_maps import FeatureMap, Maps
 
-__all__ = ["STRENGTHS", "Design", "PathPoint", "Stage", "fit_stage", "held_out_path", "make_design"]
+__all__ = [
+    "STRENGTHS",
+    "DesignMatrix",
+    "LinearStage",
+    "SearchPoint",
+    "fit_stage",
+    "held_out_path",
+    "make_design",
+]
 
 STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0)
 """Tried by the folds. The best was 0.03 to 0.3 on the 68 points (benchmarks/keypoints.py)."""
@@ -41,7 +49,7 @@ Halves = NDArray[np.float16]
 
 
 @dataclass(frozen=True)
-class Design:
+class DesignMatrix:
     """Views, ready for regression: `rows` view after view, `mean`, `scale` and `gram` for each site."""
 
     maps: Maps
@@ -49,7 +57,7 @@ class Design:
     scale: tuple[NDArray[np.float32], ...]
     gram: tuple[NDArray[np.float32], ...]
 
-    def kernel(self, sites: Sequence[Site], views: int) -> NDArray[np.float32]:
+    def kernel(self, sites: Sequence[FeatureMap], views: int) -> NDArray[np.float32]:
         """Mean Gram matrix of these sites over the first `views` views, float32 (views n, views n)."""
         m = views * self.maps.rows[0].shape[1]
         used = [self.gram[self.maps.sites.index(site)][:m, :m] for site in sites]
@@ -57,10 +65,10 @@ class Design:
 
 
 @dataclass(frozen=True)
-class PathPoint:
+class SearchPoint:
     """One candidate: depths, how many views of each photo, strength; and its error on held-out folds."""
 
-    sites: tuple[Site, ...]
+    sites: tuple[FeatureMap, ...]
     views: int
     strength: float
     error: float
@@ -72,7 +80,7 @@ class PathPoint:
 
 
 @dataclass(frozen=True)
-class Stage:
+class LinearStage:
     """A fitted map from maps to points: mean + clip(sum over taps of map @ weights + bias) @ basis.
 
     What is clipped are coordinates of the shape, to a little more than the training photos show: a photo of
@@ -80,7 +88,7 @@ class Stage:
 
     Parameters
     ----------
-    taps : tuple of str
+    feature_levels : tuple of str
     weights : tuple of float32 ndarray (d, r), one a tap
     bias, low, high : float32 ndarray (r,)
         What is added, and the limits.
@@ -88,7 +96,7 @@ class Stage:
     mean : float32 ndarray (2K,)
     """
 
-    taps: tuple[str, ...]
+    feature_levels: tuple[str, ...]
     weights: tuple[NDArray[np.float32], ...]
     bias: NDArray[np.float32]
     low: NDArray[np.float32]
@@ -97,11 +105,11 @@ class Stage:
     mean: NDArray[np.float32]
 
 
-def make_design(maps: Maps) -> Design:
+def make_design(maps: Maps) -> DesignMatrix:
     """Standardise every number of the maps over all views, and take the Gram matrices."""
     parts = [_site_design(rows.reshape(rows.shape[0] * rows.shape[1], -1)) for rows in maps.rows]
     mean, scale, gram = zip(*parts, strict=True)
-    return Design(maps, mean, scale, gram)
+    return DesignMatrix(maps, mean, scale, gram)
 
 
 def _site_design(rows: Halves) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
@@ -119,7 +127,7 @@ def _site_design(rows: Halves) -> tuple[NDArray[np.float32], NDArray[np.float32]
         x = (rows[:, part].astype(np.float32) - mean[part]) * scale[part]
         return x @ x.T
 
-    with _one_thread_each(), ThreadPoolExecutor(processors()) as pool:
+    with _one_thread_each(), ThreadPoolExecutor(cpu_count()) as pool:
         for part_of_gram in pool.map(product, parts):
             gram += part_of_gram
     return mean, scale, gram / np.float32(d)
@@ -157,17 +165,17 @@ def solve_dual(
 
 
 def held_out_path(
-    design: Design,
+    design: DesignMatrix,
     targets: NDArray[np.float64],
     fold: NDArray[np.intp],
-    candidates: Iterable[tuple[tuple[Site, ...], int]],
+    candidates: Iterable[tuple[tuple[FeatureMap, ...], int]],
     strengths: Sequence[float] = STRENGTHS,
-) -> list[tuple[PathPoint, NDArray[np.float64]]]:
+) -> list[tuple[SearchPoint, NDArray[np.float64]]]:
     """Errors of candidates on folds that did not see the photos.
 
     Parameters
     ----------
-    design : Design
+    design : DesignMatrix
         V views of n photos.
     targets : float64 ndarray (V, n, 2K)
         NaN where not known.
@@ -177,7 +185,7 @@ def held_out_path(
 
     Returns
     -------
-    list of (PathPoint, float64 ndarray (n, 2K))
+    list of (SearchPoint, float64 ndarray (n, 2K))
         Predictions of the first view are NaN where `fold` is -1; the error is their mean absolute one.
     """
     found = []
@@ -186,7 +194,7 @@ def held_out_path(
         held = _held_out(kernel, targets[:views], fold, strengths)
         for strength, predicted in zip(strengths, held, strict=True):
             error = float(np.nanmean(np.abs(predicted - targets[0])))
-            found.append((PathPoint(tuple(sites), views, strength, error), predicted))
+            found.append((SearchPoint(tuple(sites), views, strength, error), predicted))
     return found
 
 
@@ -209,12 +217,12 @@ def _held_out(
         out[place, shown] = kernel[np.ix_(shown, learnt)] @ alpha + mean
 
     jobs = [(number, place) for number in range(int(fold.max()) + 1) for place in range(len(strengths))]
-    with _one_thread_each(), ThreadPoolExecutor(processors()) as pool:
+    with _one_thread_each(), ThreadPoolExecutor(cpu_count()) as pool:
         list(pool.map(run, jobs))
     return out
 
 
-def fit_stage(design: Design, targets: NDArray[np.float64], chosen: PathPoint) -> Stage:
+def fit_stage(design: DesignMatrix, targets: NDArray[np.float64], chosen: SearchPoint) -> LinearStage:
     """Weights of the chosen candidate, of all photos, (V, n, 2K) targets.
 
     Shapes have far fewer ways to vary than coordinates, so weights are kept at the lowest rank that changes
@@ -244,7 +252,7 @@ def fit_stage(design: Design, targets: NDArray[np.float64], chosen: PathPoint) -
             weight[part] = (x.T @ dual) * (design.scale[place][part, None] / (site.size * len(chosen.sites)))
         bias -= design.mean[place].astype(np.float64) @ weight
         weights.append(weight)
-    return Stage(
+    return LinearStage(
         tuple(site.name for site in chosen.sites),
         tuple(weights),
         bias.astype(np.float32),

@@ -26,16 +26,16 @@ from numpy.typing import NDArray
 
 from ..core import atomic
 from ..core.progress import Progress
-from ..core.run_dir import Clock, check_place, versions, write_json
+from ..core.run_dir import StepTimer, check_place, versions, write_json
 from ..data import digest, folds
 from ..errors import DatasetError, ImageError
 from ..images import read_bytes
 from .annotations import Annotations, read_annotations
 from .estimator import KeypointRegressor
-from .evaluation import Account, account_of
+from .evaluation import KeypointEvaluation, account_of
 from .face_crops import NO_FACE, OTHER_FACE, FaceFinder, FaceFrame, cut_to_faces, face_of, place_on_faces
 from .formats import CENTRE, written_csv
-from .predictor import KeypointPredictor, Placement
+from .predictor import KeypointPrediction, KeypointPredictor
 from .report import write_keypoint_report
 
 __all__ = ["KeypointRun", "assess_keypoints", "train_keypoints"]
@@ -49,18 +49,18 @@ class KeypointRun:
     ----------
     folder : Path or None
         Where it was written.
-    account : Account
+    account : KeypointEvaluation
     cautions, notes : list of str
     unreadable : list of (str, str)
         Name and reason of each photo that was left out.
     seconds : dict of str to float
         Time of each step.
     training : dict
-        How a network was trained, as `TrainedKeypoints.training_`; empty where none was.
+        How a network was trained, as `FineTunedKeypoints.training_`; empty where none was.
     """
 
     folder: Path | None
-    account: Account
+    account: KeypointEvaluation
     cautions: list[str]
     notes: list[str]
     unreadable: list[tuple[str, str]]
@@ -116,15 +116,15 @@ def train_keypoints(
     """
     folder = Path(out)
     check_place(folder, overwrite)
-    clock = Clock()
+    clock = StepTimer()
     rows = read_annotations(source, images, group=group, strict=strict)
-    clock.lap("annotations")
+    clock.mark("annotations")
     model = regressor or KeypointRegressor()
     with _faces_of(rows, detector, model) as (rows, frame):
         if frame:
-            clock.lap("faces")
+            clock.mark("faces")
         model.fit_annotations(rows)
-        clock.lap("looking and fitting")
+        clock.mark("looking and fitting")
         return _written(folder, model, rows, frame, clock, command)
 
 
@@ -146,7 +146,7 @@ def _written(
     model: KeypointRegressor,
     rows: Annotations,
     frame: FaceFrame | None,
-    clock: Clock,
+    clock: StepTimer,
     command: Sequence[str],
 ) -> KeypointRun:
     """The run directory of a model that was just fitted on `rows`."""
@@ -159,7 +159,7 @@ def _written(
     in_photos = predicted[shown] + moved
     truth = shown_rows.points, shown_rows.sizes, shown_rows.groups
     account = account_of(predicted[shown], *truth, spread=spread, held_out=True, seed=model.random_state)
-    clock.lap("evaluation")
+    clock.mark("evaluation")
     fold = folds(np.zeros(len(used), dtype=int), used.groups, count=model.cv, seed=model.random_state)
     split = digest(used.ids, used.groups.tolist(), fold.tolist())
     run = KeypointRun(
@@ -180,7 +180,7 @@ def _written(
         extra = {"split": split, "metrics": summary, **({"faces": frame.to_dict()} if frame else {})}
         model.write_logs(beside)
         model.save(beside / "model.onnx", extra=extra)
-        clock.lap("model file")
+        clock.mark("model file")
         write_keypoint_report(
             beside / "report.html",
             title=rows.source.resolve().stem,
@@ -194,7 +194,7 @@ def _written(
             cautions=model.cautions_,
             training=model.training_,
         )
-        clock.lap("report")
+        clock.mark("report")
         write_json(beside / "run.json", {**record, "seconds": clock.seconds})
     return run
 
@@ -273,7 +273,7 @@ def assess_keypoints(
     ------
     DataError, OutputError
     """
-    clock = Clock()
+    clock = StepTimer()
     rows = read_annotations(source, images, group=group, strict=strict)
     if rows.points.shape[1] != model.n_points:
         raise DatasetError(
@@ -281,12 +281,12 @@ def assess_keypoints(
             "expected the same points in the same order"
         )
     answers, failed = _answers(model, rows, strict, detector, progress)
-    kept = rows.take([n for n, answer in enumerate(answers) if isinstance(answer, Placement)])
-    placed = [answer for answer in answers if isinstance(answer, Placement)]
+    kept = rows.take([n for n, answer in enumerate(answers) if isinstance(answer, KeypointPrediction)])
+    placed = [answer for answer in answers if isinstance(answer, KeypointPrediction)]
     predicted = np.stack([answer.points for answer in placed]) + CENTRE
     spread = np.stack([answer.spread for answer in placed])
     account = account_of(predicted, kept.points, kept.sizes, kept.groups, spread=spread)
-    clock.lap("photos")
+    clock.mark("photos")
     notes = [*_seen(model, kept), *_outliers(placed), *_whole_photos(model, detector)]
     unreadable = [*rows.unreadable, *failed]
     run = KeypointRun(
@@ -321,8 +321,8 @@ def _answers(
     strict: bool,
     detector: FaceFinder | None,
     progress: Progress | None,
-) -> tuple[list[Placement | ImageError], list[tuple[str, str]]]:
-    answers: list[Placement | ImageError] = []
+) -> tuple[list[KeypointPrediction | ImageError], list[tuple[str, str]]]:
+    answers: list[KeypointPrediction | ImageError] = []
     failed = []
     each = model.predict_each(rows.paths) if detector is None else _on_faces(model, rows, detector)
     for name, answer in zip(rows.ids, each, strict=True):
@@ -342,7 +342,7 @@ def _answers(
 
 def _on_faces(
     model: KeypointPredictor, rows: Annotations, detector: FaceFinder
-) -> Iterator[Placement | ImageError]:
+) -> Iterator[KeypointPrediction | ImageError]:
     """Points on the face of each photo that is annotated."""
     for n, found in enumerate(place_on_faces(model, detector, rows.paths)):
         if isinstance(found, ImageError):
@@ -377,6 +377,6 @@ def _seen(model: KeypointPredictor, rows: Annotations) -> list[str]:
     ]
 
 
-def _outliers(placed: Sequence[Placement]) -> list[str]:
+def _outliers(placed: Sequence[KeypointPrediction]) -> list[str]:
     odd = sum(bool(answer.reason) for answer in placed)
     return [f"{odd} of {len(placed)} photos look unlike the training photos."] if odd else []

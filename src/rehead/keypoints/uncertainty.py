@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CHI2_95", "LIMIT_FACTOR", "Trust", "ellipse_distance", "fit_trust"]
+__all__ = ["CHI2_95", "LIMIT_FACTOR", "UncertaintyModel", "ellipse_distance", "fit_trust"]
 
 CHI2_95 = -2 * math.log(0.05)
 """Squared Mahalanobis radius of the ellipse that holds 95 % of a normal distribution in the plane."""
@@ -34,7 +34,7 @@ _TINY = 1e-12
 
 
 @dataclass(frozen=True)
-class Trust:
+class UncertaintyModel:
     """See the module.
 
     Parameters
@@ -78,7 +78,7 @@ def fit_trust(
     fold: NDArray[np.intp],
     *,
     coverage: float,
-) -> tuple[Trust, NDArray[np.float64]]:
+) -> tuple[UncertaintyModel, NDArray[np.float64]]:
     """Learn what to trust from held-out photos; also the log of the error expected of each, (n,).
 
     Parameters
@@ -111,7 +111,7 @@ def fit_trust(
     centre, root = _distance(pooled)
     of_all = np.full(len(errors), np.nan)
     of_all[judged] = expected
-    trust = Trust(
+    trust = UncertaintyModel(
         centre.astype(np.float32),
         root.astype(np.float32),
         weights.astype(np.float32),

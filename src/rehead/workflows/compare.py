@@ -27,16 +27,16 @@ from ..classification.estimator import ImageClassifier
 from ..core import atomic
 from ..core.progress import Progress
 from ..core.run_dir import holds_training, versions, work_folder, write_json
-from ..core.runtime import processors
+from ..core.runtime import cpu_count
 from ..data import read_dataset
-from ..data.split import Sides, check_classes, divide
+from ..data.split import Split, check_classes, make_split
 from ..errors import DataError, DatasetError, OutputError, TrainingError
 from ..evaluation import Comparison, write_comparison
-from .config import Plan, carry_out, from_scratch_only, is_of_faces
-from .measure import measured
+from .config import TrainConfig, from_scratch_only, is_of_faces, run_training
+from .measure import measure_models
 from .train import options_record
 
-__all__ = ["Combination", "combinations", "compare_models"]
+__all__ = ["Candidate", "combinations", "compare_models"]
 
 SCRATCH = "scratch"
 """What is trained, of a network that starts from random numbers: all of it."""
@@ -48,7 +48,7 @@ Watch = Callable[[str], AbstractContextManager[Progress | None]]
 
 
 @dataclass(frozen=True)
-class Combination:
+class Candidate:
     """A network and what is trained of it.
 
     Parameters
@@ -57,17 +57,17 @@ class Combination:
         For people: "mobilenet_v2, top:4".
     folder : str
         Of its run directory.
-    plan : Plan
+    plan : TrainConfig
     """
 
     name: str
     folder: str
-    plan: Plan
+    plan: TrainConfig
 
 
 def combinations(
-    networks: Sequence[str], train: Sequence[str], plan: Plan
-) -> tuple[list[Combination], list[str]]:
+    networks: Sequence[str], train: Sequence[str], plan: TrainConfig
+) -> tuple[list[Candidate], list[str]]:
     """Every network with every way to train it, as far as that makes sense.
 
     Parameters
@@ -77,12 +77,12 @@ def combinations(
         "faces:FILE.onnx": their embeddings.
     train : sequence of str
         "frozen", "top:N", "from:LAYER", "all"; "scratch": all, from random numbers.
-    plan : Plan
+    plan : TrainConfig
         All other options.
 
     Returns
     -------
-    chosen : list of Combination
+    chosen : list of Candidate
         In the order of `networks`, then of `train`.
     notes : list of str
         A sentence for each that makes none.
@@ -92,7 +92,7 @@ def combinations(
     DataError
         Nothing is left to compare.
     """
-    chosen: dict[tuple[str, str], Combination] = {}
+    chosen: dict[tuple[str, str], Candidate] = {}
     notes: list[str] = []
     for network in dict.fromkeys(networks):
         ways, note = _ways(network, list(dict.fromkeys(train)))
@@ -100,7 +100,7 @@ def combinations(
         for what in ways:
             folder = _folder(network, what, {combination.folder for combination in chosen.values()})
             name = f"{Path(network).name}, {'from scratch' if what == SCRATCH else what}"
-            chosen[network, what] = Combination(name, folder, _planned(plan, network, what))
+            chosen[network, what] = Candidate(name, folder, _planned(plan, network, what))
     if not chosen:
         raise DataError(" ".join(notes) or "nothing to compare; name networks, and what is trained of them")
     return list(chosen.values()), notes
@@ -122,7 +122,7 @@ def _ways(network: str, train: list[str]) -> tuple[list[str], str]:
     return train, ""
 
 
-def _planned(plan: Plan, network: str, mode: str) -> Plan:
+def _planned(plan: TrainConfig, network: str, mode: str) -> TrainConfig:
     # each pays for its own features, or the times would not compare
     if mode == SCRATCH:
         return replace(plan, network=network, train=None, cache=False)
@@ -144,7 +144,7 @@ def compare_models(
     networks: Sequence[str],
     *,
     train: Sequence[str] = ("frozen",),
-    plan: Plan | None = None,
+    plan: TrainConfig | None = None,
     overwrite: bool = False,
     command: Sequence[str] = (),
     watch: Watch | None = None,
@@ -160,7 +160,7 @@ def compare_models(
         continued.
     networks, train : sequence of str
         As in `combinations`.
-    plan : Plan, optional
+    plan : TrainConfig, optional
         All other options.
     overwrite : bool
         Train all anew.
@@ -180,14 +180,14 @@ def compare_models(
         Options, weights or photos that do not fit are refused before anything is trained. A training
         that fails is noted, and the others go on.
     """
-    folder, plan, watch = Path(out), plan or Plan(), watch or (lambda _: nullcontext())
+    folder, plan, watch = Path(out), plan or TrainConfig(), watch or (lambda _: nullcontext())
     chosen, notes = combinations(networks, train, plan)
     for combination in chosen:
         combination.plan.classifier().network()
     with watch("Looking at photos") as progress:
         sides = _divide(photos, plan, progress)
     _check_place(folder, sides, chosen, overwrite=overwrite, command=command)
-    done: list[Combination] = []
+    done: list[Candidate] = []
     for place, combination in enumerate(chosen, 1):
         at = folder / combination.folder
         if not _finished(at, combination, sides):
@@ -204,14 +204,14 @@ def compare_models(
         raise TrainingError(f"{folder}: nothing to compare. {' '.join(notes)}")
     with watch("Measuring") as progress:
         runs = [(c.name, folder / c.folder) for c in done]
-        comparison = measured(
+        comparison = measure_models(
             runs, sides, notes=[*notes, *sides.notes], seed=plan.seed, threads=plan.threads, progress=progress
         )
     _write(folder, comparison, sides, command)
     return comparison
 
 
-def _divide(photos: str | os.PathLike[str], plan: Plan, progress: Progress | None) -> Sides:
+def _divide(photos: str | os.PathLike[str], plan: TrainConfig, progress: Progress | None) -> Split:
     """The split, made once, with near-duplicates as the default network sees them."""
     dataset = read_dataset(photos)
     check_classes(dataset)
@@ -220,7 +220,7 @@ def _divide(photos: str | os.PathLike[str], plan: Plan, progress: Progress | Non
     features = looking.extract(dataset.paths, network)
     if plan.strict and features.errors:
         raise features.errors[0][1]
-    sides = divide(
+    sides = make_split(
         dataset,
         *photo_groups(dataset, features, network, threads=plan.threads),
         features.readable,
@@ -239,7 +239,7 @@ def _divide(photos: str | os.PathLike[str], plan: Plan, progress: Progress | Non
 
 
 def _check_place(
-    folder: Path, sides: Sides, chosen: Sequence[Combination], *, overwrite: bool, command: Sequence[str]
+    folder: Path, sides: Split, chosen: Sequence[Candidate], *, overwrite: bool, command: Sequence[str]
 ) -> None:
     """Refuse a folder of something else; make it ready, and say in it what is compared."""
     record = folder / _RECORD
@@ -263,7 +263,7 @@ def _check_place(
         write_json(record, {"split": sides.digest, "command": list(command), "models": []})
 
 
-def _finished(at: Path, combination: Combination, sides: Sides) -> bool:
+def _finished(at: Path, combination: Candidate, sides: Split) -> bool:
     """Whether the run is there already; OutputError where it is of another model or another split."""
     record = at / "run.json"
     if not record.is_file():
@@ -303,23 +303,23 @@ def _read(record: Path) -> dict[str, Any]:
 
 
 def _train(
-    at: Path, combination: Combination, sides: Sides, command: Sequence[str], progress: Progress | None
+    at: Path, combination: Candidate, sides: Split, command: Sequence[str], progress: Progress | None
 ) -> None:
     plan = combination.plan
     resume = plan.trains_network and holds_training(work_folder(at))
-    carry_out(plan, sides, at, resume=resume, command=command, progress=progress)
+    run_training(plan, sides, at, resume=resume, command=command, progress=progress)
 
 
 # what is written
 
 
-def _write(folder: Path, comparison: Comparison, sides: Sides, command: Sequence[str]) -> None:
+def _write(folder: Path, comparison: Comparison, sides: Split, command: Sequence[str]) -> None:
     record = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": " ".join(command),
         "photos": str(sides.dataset.root),
         "split": sides.digest,
-        "processors": processors(),
+        "cpu_count": cpu_count(),
         "machine": platform.machine(),
         **versions(),
     }

@@ -1,7 +1,7 @@
 """What is asked for when a classifier is trained, as one value, and the classifier that it comes to.
 
 The options of `rehead train` by their own names: the command line, recipes and comparisons all say what
-they want with a `Plan`, so that the same options lead to the same classifier wherever they come from.
+they want with a `TrainConfig`, so that the same options lead to the same classifier wherever they come from.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from ..backbones.weights import registry
 from ..classification.estimator import ImageClassifier
 from ..core.progress import Progress
-from ..core.run_dir import make_way, work_folder
-from ..data.split import Sides
+from ..core.run_dir import prepare_output, work_folder
+from ..data.split import Split
 from ..errors import DataError
 from ..images import PreprocessSpec
 from ..keypoints import FaceFinder, KeypointRegressor, KeypointRun, train_keypoints
 from .train import Run, train
 
 if TYPE_CHECKING:
-    from ..finetune.config import TrainingOptions
+    from ..finetune.config import FineTuneConfig
 
 __all__ = [
     "FACES",
     "OF_THE_NETWORK",
-    "Plan",
-    "PointPlan",
+    "KeypointTrainConfig",
+    "TrainConfig",
     "arguments_of",
-    "carry_out",
-    "carry_out_points",
     "from_scratch_only",
     "is_of_faces",
     "is_of_the_core",
+    "run_keypoint_training",
+    "run_training",
 ]
 
 
@@ -54,7 +54,7 @@ FACES = "faces"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class TrainConfig:
     """The options of `rehead train`.
 
     Parameters
@@ -74,18 +74,18 @@ class Plan:
     seed : int
         Of the split, the folds and the training.
     train : str or None
-        What is trained besides the head, as in `TrainingOptions`; None: nothing of a pretrained network,
+        What is trained besides the head, as in `FineTuneConfig`; None: nothing of a pretrained network,
         all of one that starts from random numbers.
     network : str or None
         Train this network from random numbers, instead of `backbone`.
     size : int or None
         Side of the photos, pixels.
     keep, refit
-        As in `FineTuned`.
+        As in `FineTunedClassifier`.
     head, dropout, epochs, patience, lr, optimizer, schedule, warm_up, weight_decay, layer_decay, \
 batch_size, augment, views, label_smoothing, mixup, clip, average, interpolate, batch_norm, precision, \
 accelerator, devices
-        As in `TrainingOptions`.
+        As in `FineTuneConfig`.
     """
 
     backbone: str = "efficientnet_lite0"
@@ -144,7 +144,7 @@ accelerator, devices
     def classifier(
         self, *, work: Path | None = None, resume: bool = False, progress: Progress | None = None
     ) -> ImageClassifier:
-        """The classifier, not fitted; `work` and `resume` as in `FineTuned`.
+        """The classifier, not fitted; `work` and `resume` as in `FineTunedClassifier`.
 
         Raises
         ------
@@ -176,9 +176,9 @@ accelerator, devices
             raise DataError(
                 f"{self.backbone}: an ONNX file cannot be trained; use it frozen, with a linear head"
             )
-        from ..finetune.classifier import FineTuned
+        from ..finetune.classifier import FineTunedClassifier
 
-        return FineTuned(
+        return FineTunedClassifier(
             self.network or self.backbone,
             options=self._training_options(),
             size=self.size,
@@ -211,15 +211,15 @@ accelerator, devices
             )
         return registry.get(self.backbone).sized(cast(int, self.size))
 
-    def _training_options(self) -> TrainingOptions:
-        from ..finetune.config import TrainingOptions
+    def _training_options(self) -> FineTuneConfig:
+        from ..finetune.config import FineTuneConfig
 
-        named = {field.name: getattr(self, field.name) for field in fields(TrainingOptions)}
-        return TrainingOptions(**{**named, "train": self.train or ("all" if self.random else "frozen")})
+        named = {field.name: getattr(self, field.name) for field in fields(FineTuneConfig)}
+        return FineTuneConfig(**{**named, "train": self.train or ("all" if self.random else "frozen")})
 
     def arguments(self) -> list[str]:
         """The options of `rehead train` that differ from what it does by itself, as words."""
-        return arguments_of(self, Plan())
+        return arguments_of(self, TrainConfig())
 
 
 def arguments_of(plan: Any, plain: Any) -> list[str]:
@@ -261,9 +261,9 @@ def from_scratch_only(name: str) -> bool:
     return name in SMALL_CNNS
 
 
-def carry_out(
-    plan: Plan,
-    photos: str | os.PathLike[str] | Sides,
+def run_training(
+    plan: TrainConfig,
+    photos: str | os.PathLike[str] | Split,
     out: Path,
     *,
     resume: bool = False,
@@ -275,8 +275,8 @@ def carry_out(
 
     Parameters
     ----------
-    plan : Plan
-    photos : path or Sides
+    plan : TrainConfig
+    photos : path or Split
         As in `run.train`.
     out : Path
     resume : bool
@@ -292,7 +292,7 @@ def carry_out(
     """
     work = work_folder(out)
     if plan.trains_network:
-        make_way(out, resume=resume, overwrite=overwrite)
+        prepare_output(out, resume=resume, overwrite=overwrite)
     classifier = plan.classifier(work=work, resume=resume, progress=progress)
     run = train(
         photos,
@@ -309,7 +309,7 @@ def carry_out(
 
 
 @dataclass(frozen=True, kw_only=True)
-class PointPlan:
+class KeypointTrainConfig:
     """The options of `rehead keypoints train`.
 
     Parameters
@@ -322,12 +322,12 @@ class PointPlan:
     head : str
         "ridge": closed form; else one of `training.point_network.POINT_HEADS`.
     train : str or None
-        What is trained besides the head, as in `TrainingOptions`; None: "all".
+        What is trained besides the head, as in `FineTuneConfig`; None: "all".
     loss, side, keep
-        As in `TrainedKeypoints`.
+        As in `FineTunedKeypoints`.
     dropout, epochs, patience, lr, optimizer, schedule, warm_up, weight_decay, layer_decay, batch_size, \
 augment, views, clip, average, batch_norm, precision, accelerator, devices
-        As in `TrainingOptions`.
+        As in `FineTuneConfig`.
     """
 
     backbone: str = "efficientnet_lite0"
@@ -335,7 +335,7 @@ augment, views, clip, average, batch_norm, precision, accelerator, devices
     weights: Path | None = None
     cascade: Literal["auto"] | bool = "auto"
     mirror: Literal["auto", False] | tuple[int, ...] = "auto"
-    shakes: int = 1
+    n_jitter: int = 1
     folds: int = 5
     coverage: float = 0.95
     seed: int = 0
@@ -372,7 +372,7 @@ augment, views, clip, average, batch_norm, precision, accelerator, devices
     def regressor(
         self, *, work: Path | None = None, resume: bool = False, progress: Progress | None = None
     ) -> KeypointRegressor:
-        """The regressor, not fitted; `work` and `resume` as in `TrainedKeypoints`.
+        """The regressor, not fitted; `work` and `resume` as in `FineTunedKeypoints`.
 
         Raises
         ------
@@ -384,7 +384,7 @@ augment, views, clip, average, batch_norm, precision, accelerator, devices
             "weights": self.weights if self.weights != Path("none") else "none",
             "cascade": self.cascade,
             "mirror": self.mirror,
-            "shakes": self.shakes,
+            "n_jitter": self.n_jitter,
             "cv": self.folds,
             "coverage": self.coverage,
             "random_state": self.seed,
@@ -393,9 +393,9 @@ augment, views, clip, average, batch_norm, precision, accelerator, devices
         }
         if not self.trains_network:
             return KeypointRegressor(self.backbone, **shared)
-        from ..finetune.keypoints import TrainedKeypoints
+        from ..finetune.keypoints import FineTunedKeypoints
 
-        return TrainedKeypoints(
+        return FineTunedKeypoints(
             self.backbone,
             options=self._training_options(),
             loss=self.loss,
@@ -406,19 +406,19 @@ augment, views, clip, average, batch_norm, precision, accelerator, devices
             **shared,
         )
 
-    def _training_options(self) -> TrainingOptions:
-        from ..finetune.config import TrainingOptions
+    def _training_options(self) -> FineTuneConfig:
+        from ..finetune.config import FineTuneConfig
 
-        named = {f.name: getattr(self, f.name) for f in fields(TrainingOptions) if hasattr(self, f.name)}
-        return TrainingOptions(**{**named, "train": self.train or "all"})
+        named = {f.name: getattr(self, f.name) for f in fields(FineTuneConfig) if hasattr(self, f.name)}
+        return FineTuneConfig(**{**named, "train": self.train or "all"})
 
     def arguments(self) -> list[str]:
         """The options of `rehead keypoints train` that differ from what it does by itself, as words."""
-        return arguments_of(self, PointPlan())
+        return arguments_of(self, KeypointTrainConfig())
 
 
-def carry_out_points(
-    plan: PointPlan,
+def run_keypoint_training(
+    plan: KeypointTrainConfig,
     points: str | os.PathLike[str],
     out: Path,
     *,
@@ -435,7 +435,7 @@ def carry_out_points(
 
     Parameters
     ----------
-    plan : PointPlan
+    plan : KeypointTrainConfig
     points, images, group, strict, detector
         As in `keypoints.train_keypoints`.
     out : Path
@@ -453,7 +453,7 @@ def carry_out_points(
     work = work_folder(out)
     regressor = plan.regressor(work=work, resume=resume, progress=progress)
     if plan.trains_network:
-        make_way(out, resume=resume, overwrite=overwrite)
+        prepare_output(out, resume=resume, overwrite=overwrite)
     run = train_keypoints(
         points,
         out,

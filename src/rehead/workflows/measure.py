@@ -15,20 +15,20 @@ from numpy.typing import NDArray
 from ..classification.predictor import Prediction, Predictor
 from ..core.progress import Progress
 from ..core.text import count
-from ..data.split import Sides
+from ..data.split import Split
 from ..errors import ImageError
-from ..evaluation import Comparison, Cost, Interval, compare_answers, unanswered
+from ..evaluation import Comparison, Cost, Interval, compare_answers, uniform_wrong
 from ..images import read_bytes
 from .loading import open_model
 
-__all__ = ["measured"]
+__all__ = ["measure_models"]
 
 _TIMED_PHOTOS, _ROUNDS = 5, 12  # 60 answers a model; their quartiles are recorded beside the median
 
 
-def measured(
+def measure_models(
     runs: Sequence[tuple[str, Path]],
-    sides: Sides,
+    sides: Split,
     *,
     notes: Sequence[str],
     seed: int,
@@ -41,7 +41,7 @@ def measured(
     ----------
     runs : sequence of (str, Path)
         Name and run directory; the first is the one that the others are compared with.
-    sides : Sides
+    sides : Split
         By which all were trained.
     notes : sequence of str
         What is to be said of the comparison.
@@ -84,7 +84,7 @@ def _answers(
     model: Predictor, paths: Sequence[Path], truth: NDArray[np.intp]
 ) -> tuple[NDArray[np.float64], int]:
     """Probabilities (m, K), and of how many photos the model can say nothing, which is wrong."""
-    given = unanswered(truth, len(model.labels))
+    given = uniform_wrong(truth, len(model.labels))
     failed = 0
     for row, answer in enumerate(model.predict_each(paths)):
         if isinstance(answer, Prediction):

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from ..errors import DataError, UnknownNameError
-from .config import Plan, PointPlan
+from .config import KeypointTrainConfig, TrainConfig
 
 __all__ = ["EVERY", "POINT_RECIPES", "RECIPES", "Recipe", "find", "get", "get_points"]
 
-AnyPlan = TypeVar("AnyPlan", Plan, PointPlan)
+AnyPlan = TypeVar("AnyPlan", TrainConfig, KeypointTrainConfig)
 
 _NONE = Path("none")
 # as Keras trains unless it is told otherwise: a constant rate, the same for all layers
@@ -31,7 +31,7 @@ _AS_KERAS: dict[str, Any] = {
     "optimizer": "adam",
     "lr": 1e-3,
 }
-_KERAS = Plan(**_AS_KERAS, augment="default", refit=False, interpolate=False)
+_KERAS = TrainConfig(**_AS_KERAS, augment="default", refit=False, interpolate=False)
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Recipe(Generic[AnyPlan]):
     reported : str
         The accuracy, or error, that the tutorial reports on its own validation photos; "" where it is not
         known here.
-    plan : Plan or PointPlan
+    plan : Plan or KeypointTrainConfig
         The settings.
     differs : str
         What rehead does otherwise than the tutorial; "" where it is nothing but the framework.
@@ -65,7 +65,7 @@ class Recipe(Generic[AnyPlan]):
     @property
     def command(self) -> str:
         """What runs it, without its options."""
-        verb = "keypoints train POINTS" if isinstance(self.plan, PointPlan) else "train PHOTOS"
+        verb = "keypoints train POINTS" if isinstance(self.plan, KeypointTrainConfig) else "train PHOTOS"
         return f"rehead {verb} --out RUN"
 
 
@@ -75,7 +75,7 @@ _CELEBRITIES = "5 Celebrity Faces: 93 portraits to train on, 25 to validate (Kag
 _ALPACA = "327 photos of alpacas and others (DeepLearning.AI, Convolutional Neural Networks, week 2)"
 
 
-def _gender_cnn(variant: str, what: str, reported: str) -> Recipe[Plan]:
+def _gender_cnn(variant: str, what: str, reported: str) -> Recipe[TrainConfig]:
     return Recipe(
         f"gender-cnn-{variant}",
         f"four convolutions from scratch, {what}",
@@ -85,7 +85,7 @@ def _gender_cnn(variant: str, what: str, reported: str) -> Recipe[Plan]:
     )
 
 
-def _gender_pretrained(name: str, backbone: str, title: str, reported: str) -> Recipe[Plan]:
+def _gender_pretrained(name: str, backbone: str, title: str, reported: str) -> Recipe[TrainConfig]:
     return Recipe(
         f"gender-{name}",
         f"{title} frozen, with a convolution and a dense layer on its maps",
@@ -103,7 +103,7 @@ def _gender_pretrained(name: str, backbone: str, title: str, reported: str) -> R
     )
 
 
-def _celebrities_resnet(name: str, what: str, weights: Path | None, reported: str) -> Recipe[Plan]:
+def _celebrities_resnet(name: str, what: str, weights: Path | None, reported: str) -> Recipe[TrainConfig]:
     return Recipe(
         name,
         f"ResNet50, all of it trained, {what}",
@@ -199,7 +199,7 @@ POINT_RECIPES = (
         "VGG16 frozen on whole photos at 224 px, with a convolution and a dense layer, mean absolute error",
         "frames of YouTube Faces with 68 points, as Udacity's course on computer vision has them",
         "",
-        PointPlan(
+        KeypointTrainConfig(
             **_AS_KERAS,
             backbone="vgg16",
             cascade=False,
@@ -215,10 +215,10 @@ POINT_RECIPES = (
 )
 """Those of keypoints."""
 
-EVERY: tuple[Recipe[Plan] | Recipe[PointPlan], ...] = (*RECIPES, *POINT_RECIPES)
+EVERY: tuple[Recipe[TrainConfig] | Recipe[KeypointTrainConfig], ...] = (*RECIPES, *POINT_RECIPES)
 
 
-def find(name: str) -> Recipe[Plan] | Recipe[PointPlan]:
+def find(name: str) -> Recipe[TrainConfig] | Recipe[KeypointTrainConfig]:
     """The recipe of that name, of classifiers or keypoints.
 
     Raises
@@ -232,7 +232,7 @@ def find(name: str) -> Recipe[Plan] | Recipe[PointPlan]:
     raise UnknownNameError("recipe", name, (recipe.name for recipe in EVERY))
 
 
-def get(name: str) -> Recipe[Plan]:
+def get(name: str) -> Recipe[TrainConfig]:
     """The recipe of that name for `rehead train`.
 
     Raises
@@ -246,7 +246,7 @@ def get(name: str) -> Recipe[Plan]:
     raise _elsewhere(name)
 
 
-def get_points(name: str) -> Recipe[PointPlan]:
+def get_points(name: str) -> Recipe[KeypointTrainConfig]:
     """The recipe of that name for `rehead keypoints train`.
 
     Raises

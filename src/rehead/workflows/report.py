@@ -31,18 +31,18 @@ from ..errors import DataError, DatasetError
 from ..evaluation import Evaluation, Mistake, confident_mistakes, evaluate
 from .run_report import NEAR_TEST, run_report, with_maps, with_neighbours
 
-__all__ = ["Revisited", "report"]
+__all__ = ["ReportResult", "report"]
 
 _MARK = 12  # letters of a photo's sha256 by which the model file knows it
 _NEAR_TRAINED = (
     "Not tested on, because they are near-duplicates of training photos, or of one burst or group with one"
 )
 
-Look = Callable[[Sequence[Path]], Features]
+TrainingFeatures = Callable[[Sequence[Path]], Features]
 
 
 @dataclass(frozen=True)
-class Revisited:
+class ReportResult:
     """What the report now says.
 
     Parameters
@@ -71,7 +71,7 @@ def report(
     threads: int | None = None,
     progress: Progress | None = None,
     command: Sequence[str] = (),
-) -> Revisited:
+) -> ReportResult:
     """Write a run's report again.
 
     Parameters
@@ -91,7 +91,7 @@ def report(
 
     Returns
     -------
-    Revisited
+    ReportResult
 
     Raises
     ------
@@ -145,14 +145,14 @@ def report(
     written = {**metrics, "test": evaluation.to_dict(), "cautions": found.notes + evaluation.cautions}
     write_json(place / "metrics.json", written)
     before = ((metrics.get("test") or {}).get("accuracy") or {}).get("value")
-    return Revisited(place / "report.html", evaluation, before, found.notes)
+    return ReportResult(place / "report.html", evaluation, before, found.notes)
 
 
 # which photos
 
 
 @dataclass(frozen=True)
-class _Found:
+class EvaluatedSplit:
     """Photos as they are now, n of them.
 
     `part` (n,) is "train", "test", "left out", "unreadable" or "not used"; `group` (n,) numbers those that
@@ -171,7 +171,9 @@ class _Found:
         return np.asarray(self.part == "test")
 
 
-def _as_divided(folder: Path, record: Mapping[str, Any], look: Look, seen: set[str]) -> _Found:
+def _as_divided(
+    folder: Path, record: Mapping[str, Any], look: TrainingFeatures, seen: set[str]
+) -> EvaluatedSplit:
     """The run's own photos, on the sides and with the labels that splits.csv says now."""
     dataset, part = _read_splits(folder / "splits.csv", Path(record["photos"]["folder"]))
     notes = []
@@ -194,10 +196,10 @@ def _as_divided(folder: Path, record: Mapping[str, Any], look: Look, seen: set[s
             f"{int(wrong.sum())} photos that were trained on are not tested on, whatever splits.csv says."
         )
     part[known] = "train"
-    return _Found(dataset, features, part, merge_groups(dataset.groups), NEAR_TEST, notes)
+    return EvaluatedSplit(dataset, features, part, merge_groups(dataset.groups), NEAR_TEST, notes)
 
 
-def _not_seen(dataset: Dataset, network: Backbone, look: Look, seen: set[str]) -> _Found:
+def _not_seen(dataset: Dataset, network: Backbone, look: TrainingFeatures, seen: set[str]) -> EvaluatedSplit:
     """All photos of a dataset that were not trained on, or of these its test photos where it has such."""
     notes = []
     features = look(dataset.paths)
@@ -214,14 +216,14 @@ def _not_seen(dataset: Dataset, network: Backbone, look: Look, seen: set[str]) -
         f"Tested on the photos of {dataset.root} that the model was not trained on: {int(known.sum())} of "
         f"{len(dataset)} were."
     )
-    return _Found(dataset, features, part, group, _NEAR_TRAINED, notes)
+    return EvaluatedSplit(dataset, features, part, group, _NEAR_TRAINED, notes)
 
 
 def _trained_on(features: Features, seen: set[str]) -> NDArray[np.bool_]:
     return np.array([mark[:_MARK] in seen for mark in features.digests], dtype=bool)
 
 
-def _relabelled(found: _Found, manifest: Mapping[str, Any]) -> list[str]:
+def _relabelled(found: EvaluatedSplit, manifest: Mapping[str, Any]) -> list[str]:
     """Say it where training photos have other classes than the model learned."""
     now, then = Counter(found.dataset.labels[found.part == "train"].tolist()), manifest.get("photos", {})
     if now.total() != sum(then.values()) or now == Counter(then):
@@ -277,7 +279,9 @@ def _read_splits(path: Path, root: Path) -> tuple[Dataset, NDArray[np.str_]]:
 # what is tested, and said
 
 
-def _test(model: Predictor, network: Backbone, found: _Found, seed: int) -> tuple[Evaluation, list[Mistake]]:
+def _test(
+    model: Predictor, network: Backbone, found: EvaluatedSplit, seed: int
+) -> tuple[Evaluation, list[Mistake]]:
     """How good the model is on the test photos, and its surest mistakes with their neighbours."""
     rows = np.flatnonzero(found.tested)
     tested, trained = found.dataset.take(rows), found.dataset.take(found.part == "train")
@@ -308,7 +312,7 @@ def _test(model: Predictor, network: Backbone, found: _Found, seed: int) -> tupl
 
 
 def _record_now(
-    record: Mapping[str, Any], found: _Found, command: Sequence[str], *, drawn: bool
+    record: Mapping[str, Any], found: EvaluatedSplit, command: Sequence[str], *, drawn: bool
 ) -> dict[str, Any]:
     """What run.json says, with what is different now."""
     dataset = found.dataset

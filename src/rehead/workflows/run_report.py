@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from ..backbones.neighbours import nearest
 from ..classification.saliency import Explainer, overlaid
-from ..core.runtime import processors
+from ..core.runtime import cpu_count
 from ..errors import ReheadError
-from ..evaluation import Evaluation, Mistake, NearPhoto, PhotosFirst, TakenOut, write_report
+from ..evaluation import AuditSummary, Evaluation, Exclusion, Mistake, NearPhoto, write_report
 from ..images import read_image
 from ..images.contact_sheet import fitted
 from ..images.writing import jpeg
@@ -93,7 +93,7 @@ def with_maps(
             return replace(mistake, heat=jpeg(pixels, quality=_QUALITY))
         return mistake
 
-    with ThreadPoolExecutor(threads or processors()) as pool:
+    with ThreadPoolExecutor(threads or cpu_count()) as pool:
         return list(pool.map(mapped, mistakes))
 
 
@@ -138,14 +138,14 @@ def run_report(
         operating_point=operating_point,
         unreadable=[(entry["photo"], entry["reason"]) for entry in record.get("unreadable", ())],
         taken_out=[
-            *(TakenOut(why, [(name, "") for name in names]) for why, names in left_out.items()),
-            TakenOut("Rows whose column keep says no", [(name, "") for name in record.get("left_out", ())]),
-            TakenOut(
+            *(Exclusion(why, [(name, "") for name in names]) for why, names in left_out.items()),
+            Exclusion("Rows whose column keep says no", [(name, "") for name in record.get("left_out", ())]),
+            Exclusion(
                 "Files that are no photos by their names, or lie outside of the class folders",
                 [(name, "") for name in record.get("skipped", ())],
             ),
         ],
-        audit=PhotosFirst(audit["summary"], audit["command"]) if audit else None,
+        audit=AuditSummary(audit["summary"], audit["command"]) if audit else None,
         made=_made(record),
         facts=facts,
         notes=notes,

@@ -24,15 +24,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..audit import Audit, brief, brief_cautions
+from ..audit import Audit, quick_checks, quick_warnings
 from ..backbones.backbone import Backbone
 from ..backbones.features import photo_groups
 from ..classification.estimator import ImageClassifier
 from ..core import atomic
-from ..core.run_dir import Clock, check_place, versions, write_json
+from ..core.run_dir import StepTimer, check_place, versions, write_json
 from ..data import Dataset, read_dataset
-from ..data.split import Sides, check_classes, divide, write_splits
-from ..evaluation import Evaluation, Mistake, confident_mistakes, evaluate, unanswered
+from ..data.split import Split, check_classes, make_split, write_splits
+from ..evaluation import Evaluation, Mistake, confident_mistakes, evaluate, uniform_wrong
 from .run_report import NEAR_TEST, run_report, with_maps, with_neighbours
 
 __all__ = ["Run", "options_record", "train"]
@@ -70,7 +70,7 @@ class Run:
 
 
 def train(
-    photos: str | os.PathLike[str] | Sides,
+    photos: str | os.PathLike[str] | Split,
     out: str | os.PathLike[str],
     *,
     classifier: ImageClassifier | None = None,
@@ -83,7 +83,7 @@ def train(
 
     Parameters
     ----------
-    photos : path or Sides
+    photos : path or Split
         A folder of class folders, one with train, val and test folders, or a CSV; or photos that were
         divided before.
     out : path
@@ -109,22 +109,22 @@ def train(
     """
     folder = Path(out)
     check_place(folder, overwrite)
-    clock = Clock()
-    dataset = photos.dataset if isinstance(photos, Sides) else read_dataset(photos)
+    clock = StepTimer()
+    dataset = photos.dataset if isinstance(photos, Split) else read_dataset(photos)
     check_classes(dataset)
     model = classifier or ImageClassifier()
     with _cache_for(model):
         network = model.network()
-        clock.lap("weights")
+        clock.mark("weights")
         features = model.extract(dataset.paths, network, mirror=model.mirrors(len(dataset)))
         unreadable = [(dataset.ids[row], error.reason) for row, error in features.errors]
         if model.strict and features.errors:
             raise features.errors[0][1]
-        clock.lap("features")
-        if isinstance(photos, Sides):
+        clock.mark("features")
+        if isinstance(photos, Split):
             sides = photos
         else:
-            sides = divide(
+            sides = make_split(
                 dataset,
                 *photo_groups(dataset, features, network, threads=model.threads),
                 features.readable,
@@ -137,21 +137,23 @@ def train(
         del features  # a row is 12 kB, and fitting fetches those it needs from the cache
         model.fit_split(dataset.take(rows), group[rows])
         model.unreadable_ = unreadable
-        clock.lap("head")
-        found = brief(dataset, sides.copies, sides.bursts, trained=rows, held_out=model.selection_.held_out)
+        clock.mark("head")
+        found = quick_checks(
+            dataset, sides.copies, sides.bursts, trained=rows, held_out=model.selection_.held_out
+        )
         test = _test(model, dataset, tested, network, part, group)
         mistakes = _mistakes(model, sides, test, network, tested) if test else []
     evaluation = test.evaluation if test else None
-    clock.lap("evaluation")
+    clock.mark("evaluation")
     notes = [*sides.notes, *_about_validation(model, sides), *model.cautions_]
-    seen = brief_cautions(found)
+    seen = quick_warnings(found)
     cautions = notes + seen + (evaluation.cautions if evaluation else [])
     record = {
         **_record(model, sides, command, unreadable, cautions),
         "audit": {
             "counts": found.counts,
             "summary": found.summary(),
-            "command": _to_audit(dataset.root if isinstance(photos, Sides) else photos),
+            "command": _to_audit(dataset.root if isinstance(photos, Split) else photos),
         },
     }
     with atomic.replacing_folder(folder) as beside:
@@ -161,10 +163,10 @@ def train(
         write_json(beside / "metrics.json", written)
         model.save(beside / "model.onnx", extra={"split": sides.digest, "metrics": _summary(metrics)})
         model.write_logs(beside)
-        clock.lap("model file")
+        clock.mark("model file")
         if test:
             _report(beside, model, sides, test, mistakes, record, notes)
-        clock.lap("report")
+        clock.mark("report")
         write_json(beside / "run.json", {**record, "seconds": clock.seconds})
     return Run(folder, model, evaluation, cautions, unreadable, clock.seconds, found)
 
@@ -173,7 +175,7 @@ def _to_audit(photos: str | os.PathLike[str]) -> str:
     return shlex.join(["rehead", "audit", os.fspath(photos), "--out", "audit"])
 
 
-def _about_validation(model: ImageClassifier, sides: Sides) -> list[str]:
+def _about_validation(model: ImageClassifier, sides: Split) -> list[str]:
     trained = sides.dataset.splits[sides.part == "train"]
     if "val" not in trained or model.takes_validation:
         return []
@@ -209,7 +211,7 @@ def _test(
     truth = np.searchsorted(model.classes_, dataset.labels[rows])
     accepted = model.operating_point_.accept(probabilities, outliers)
     nothing = np.isnan(features[:, -1])  # of photos that were divided by what another network sees in them
-    probabilities[nothing] = unanswered(truth[nothing], len(model.classes_))
+    probabilities[nothing] = uniform_wrong(truth[nothing], len(model.classes_))
     accepted &= ~nothing
     classes = model.classes_.tolist()
     evaluation = evaluate(
@@ -222,10 +224,10 @@ def _test(
 
 
 def _head(model: ImageClassifier) -> dict[str, Any]:
-    taps = model.n_taps_
+    feature_levels = model.n_levels_
     path = [
         {
-            "candidate": _candidate(point.depths, point.mirrored, point.loss, taps),
+            "candidate": _candidate(point.depths, point.mirrored, point.loss, feature_levels),
             "strength": point.strength,
             "log_loss": round(point.log_loss, 6),
             "chosen": point == model.selection_.chosen,
@@ -239,10 +241,10 @@ def _training(model: ImageClassifier) -> dict[str, Any]:
     return {"training": model.training_} if model.training_ else {}
 
 
-def _candidate(depths: int, mirrored: bool, loss: str, taps: int) -> str:
+def _candidate(depths: int, mirrored: bool, loss: str, feature_levels: int) -> str:
     where = (
         "all depths"
-        if depths == taps and taps > 1
+        if depths == feature_levels and feature_levels > 1
         else "last layer"
         if depths == 1
         else f"last {depths} layers"
@@ -267,7 +269,7 @@ def _summary(metrics: dict[str, Any] | None) -> dict[str, Any] | None:
 
 def _record(
     model: ImageClassifier,
-    sides: Sides,
+    sides: Split,
     command: Sequence[str],
     unreadable: list[tuple[str, str]],
     cautions: list[str],
@@ -311,7 +313,7 @@ def _plain(value: object) -> object:
 
 
 def _mistakes(
-    model: ImageClassifier, sides: Sides, test: _Test, network: Backbone, tested: NDArray[np.float32]
+    model: ImageClassifier, sides: Split, test: _Test, network: Backbone, tested: NDArray[np.float32]
 ) -> list[Mistake]:
     """The surest mistakes, with the nearest training photos; `tested` are features by `network`."""
     dataset = sides.dataset
@@ -330,7 +332,7 @@ def _mistakes(
 def _report(
     folder: Path,
     model: ImageClassifier,
-    sides: Sides,
+    sides: Split,
     test: _Test,
     mistakes: Sequence[Mistake],
     record: dict[str, Any],

@@ -13,7 +13,7 @@ from PIL import Image, ImageFilter
 
 from rehead.audit import image_stats
 from rehead.audit.image_issues import fault_findings
-from rehead.audit.image_stats import LOOK, blur_effect, look_at
+from rehead.audit.image_stats import IMAGE_STATS, blur_effect, look_at
 from rehead.data import Dataset
 from rehead.images import Header, read_header
 
@@ -130,7 +130,7 @@ def test_a_damaged_photo_has_no_looks_and_is_not_kept(tmp_path: Path) -> None:
 
 def looked(**columns: Sequence[float]) -> tuple[Dataset, np.ndarray]:
     n = len(next(iter(columns.values())))
-    rows = np.zeros(n, LOOK)
+    rows = np.zeros(n, IMAGE_STATS)
     usual = {"width": 640, "height": 480, "light": 230, "contrast": 200, "blur": 0.3}
     for name, value in usual.items():
         rows[name] = columns.get(name, [value] * n)

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from rehead.audit import KINDS, Audit, Finding, brief, brief_cautions, check_kinds, write_csv
+from rehead.audit import ISSUE_TYPES, Audit, Issue, check_kinds, quick_checks, quick_warnings, write_csv
 from rehead.audit.clean_csv import left_out
 from rehead.audit.duplicates import copy_findings, leak_findings
 from rehead.audit.label_issues import balance_findings
 from rehead.data import Dataset, read_dataset
 from rehead.data.bursts import burst_groups
-from rehead.data.duplicates import members
+from rehead.data.duplicates import iter_groups
 from rehead.errors import UnknownNameError
 
 
@@ -43,7 +43,7 @@ def made(
 FEATURES = np.eye(6, 8, dtype=np.float32)
 
 
-def kinds(findings: Sequence[Finding]) -> list[tuple[str, tuple[str, ...]]]:
+def kinds(findings: Sequence[Issue]) -> list[tuple[str, tuple[str, ...]]]:
     return [(finding.kind, finding.photos) for finding in findings]
 
 
@@ -79,7 +79,7 @@ def test_leaks_of_bursts_are_told_once() -> None:
 @given(st.lists(st.integers(-1, 4), max_size=30))
 @settings(max_examples=30, deadline=None)
 def test_members_are_the_groups_of_two_or_more(group: list[int]) -> None:
-    found = [rows.tolist() for rows in members(np.array(group, dtype=np.intp))]
+    found = [rows.tolist() for rows in iter_groups(np.array(group, dtype=np.intp))]
     assert found == sorted(found)
     expected = {g: [n for n, other in enumerate(group) if other == g] for g in set(group) - {-1}}
     assert sorted(found) == sorted(rows for rows in expected.values() if len(rows) > 1)
@@ -175,7 +175,7 @@ def test_copies_do_not_make_a_class_larger() -> None:
 
 
 def test_kinds_are_checked_with_a_hint() -> None:
-    check_kinds(KINDS)
+    check_kinds(ISSUE_TYPES)
     with pytest.raises(UnknownNameError, match="unknown kind of finding 'leaks'; did you mean 'leak'"):
         check_kinds(["label", "leaks"])
 
@@ -183,9 +183,9 @@ def test_kinds_are_checked_with_a_hint() -> None:
 def test_the_summary_speaks_plainly() -> None:
     dataset = made(["a", "b"])
     found = (
-        Finding("unreadable", ("a/0.jpg",), "the file is empty"),
-        Finding("dark", (), "9 of 12 photos are very dark"),
-        Finding("tiny", ("a/0.jpg",), "8 x 8 pixels"),
+        Issue("unreadable", ("a/0.jpg",), "the file is empty"),
+        Issue("dark", (), "9 of 12 photos are very dark"),
+        Issue("tiny", ("a/0.jpg",), "8 x 8 pixels"),
     )
     audit = Audit(dataset, found, np.arange(2))
     assert audit.counts == {"unreadable": 1, "dark": 1, "tiny": 1}
@@ -209,17 +209,17 @@ def test_in_short_it_says_what_training_knows_already(tmp_path: Path) -> None:
     group = np.arange(20)
     group[[11, 12]] = 0  # the last of them only resembles the others
     trained = np.ones(20, dtype=bool)
-    found = brief(dataset, group, np.arange(20), trained=trained, held_out=logits)
+    found = quick_checks(dataset, group, np.arange(20), trained=trained, held_out=logits)
     assert found.counts == {"contradiction": 1, "label": 1}
     assert found.of("contradiction")[0].photos == ("a/0.jpg", "b/11.jpg")
     assert found.of("label")[0].photos == ("a/3.jpg",)
-    assert brief_cautions(found)[-1].endswith("`rehead audit` shows which.")
+    assert quick_warnings(found)[-1].endswith("`rehead audit` shows which.")
     given_group = made(["a"] * 10 + ["b"] * 10, groups=["person 1"] * 20)
-    nothing = brief(
+    nothing = quick_checks(
         given_group, np.arange(20), np.arange(20), trained=trained, held_out=np.full((20, 2), np.nan)
     )
     assert nothing.counts == {}
-    assert brief_cautions(nothing) == []
+    assert quick_warnings(nothing) == []
 
 
 # what to leave out
@@ -228,10 +228,10 @@ def test_in_short_it_says_what_training_knows_already(tmp_path: Path) -> None:
 def test_what_is_left_out_and_why() -> None:
     dataset = made(["a", "a", "a", "b", "b", "a"], ["train", "train", "test", "train", "train", "test"])
     found = [
-        Finding("unreadable", ("b/4.jpg",), "the file is empty"),
-        Finding("leak", ("a/0.jpg", "a/2.jpg"), "the same picture"),
-        Finding("label", ("b/3.jpg",), "", suggested="a"),
-        Finding("copy", ("a/0.jpg", "a/1.jpg"), "the same bytes"),
+        Issue("unreadable", ("b/4.jpg",), "the file is empty"),
+        Issue("leak", ("a/0.jpg", "a/2.jpg"), "the same picture"),
+        Issue("label", ("b/3.jpg",), "", suggested="a"),
+        Issue("copy", ("a/0.jpg", "a/1.jpg"), "the same bytes"),
     ]
     why = left_out(dataset, found, ["x", "x", "y", "z", "", "x"])
     assert why == {
@@ -247,7 +247,7 @@ def test_the_list_can_be_read_as_a_dataset(tmp_path: Path) -> None:
     for path in dataset.paths:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x")
-    found = (Finding("label", ("b/3.jpg",), "", suggested="größe, 1"),)
+    found = (Issue("label", ("b/3.jpg",), "", suggested="größe, 1"),)
     audit = Audit(dataset, found, np.array([0, 1, 1, 2, 3, 3]), {"b/5.jpg": "blank"})
     for place in (tmp_path / "clean.csv", tmp_path / "out" / "clean.csv"):
         write_csv(audit, place)

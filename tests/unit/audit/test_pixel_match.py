@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from rehead.audit.label_issues import _far_out
-from rehead.audit.pixel_match import AGREE, agreement, same_pictures
+from rehead.audit.pixel_match import AGREE, agreement, pixel_duplicates
 
 
 def picture(seed: int) -> Image.Image:
@@ -49,20 +49,20 @@ def photos(tmp_path: Path) -> list[Path]:
 
 def test_one_picture_in_many_ways_and_none_that_resembles(photos: list[Path]) -> None:
     together = np.zeros(len(photos), dtype=np.intp)
-    found = same_pictures(photos, together)
+    found = pixel_duplicates(photos, together)
     assert len(set(found[:6].tolist())) == 1
     assert len(set(found[5:].tolist())) == 3
     features = np.random.default_rng(0).normal(size=(8, 5)).astype(np.float32) + np.arange(8)[:, None] // 6
-    assert len(set(same_pictures(photos, together, features)[5:].tolist())) == 3
+    assert len(set(pixel_duplicates(photos, together, features)[5:].tolist())) == 3
 
 
 def test_groups_are_only_ever_divided(photos: list[Path]) -> None:
-    found = same_pictures(photos, np.array([0, 1, 0, 1, -1, -1, 2, 2]))
+    found = pixel_duplicates(photos, np.array([0, 1, 0, 1, -1, -1, 2, 2]))
     assert found[0] == found[2] != found[1] == found[3]
     assert found[4] == found[5] == -1
     assert found[6] != found[7]
     photos[2].unlink()
-    gone = same_pictures(photos, np.array([0, -1, 0, -1, -1, -1, -1, -1]))
+    gone = pixel_duplicates(photos, np.array([0, -1, 0, -1, -1, -1, -1, -1]))
     assert gone[0] != gone[2]
 
 

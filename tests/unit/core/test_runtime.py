@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rehead.core.runtime import give_back_memory, open_session, processors
+from rehead.core.runtime import cpu_count, open_session, trim_memory
 
 
 def test_one_session_answers_several_threads_alike(tiny_onnx: Path) -> None:
@@ -24,10 +24,10 @@ def test_one_session_answers_several_threads_alike(tiny_onnx: Path) -> None:
 def test_processors_are_those_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
     if hasattr(os, "sched_getaffinity"):
         monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {3, 5, 7})
-        assert processors() == 3
+        assert cpu_count() == 3
         monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert processors() == 1
+    assert cpu_count() == 1
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what glibc does")
@@ -42,7 +42,7 @@ def test_freed_memory_goes_back_to_the_system() -> None:
     with ThreadPoolExecutor(2) as pool:
         kept = list(pool.map(churn, range(2)))
     before = resident()
-    give_back_memory()
+    trim_memory()
     assert before - resident() > 2**24
     assert len(kept) == 2
 
@@ -52,6 +52,6 @@ def test_giving_memory_back_where_there_is_nothing_to_call(monkeypatch: pytest.M
         raise OSError("no such library")
 
     monkeypatch.setattr("rehead.core.runtime.ctypes.CDLL", missing)
-    give_back_memory()
+    trim_memory()
     monkeypatch.setattr("rehead.core.runtime.sys.platform", "win32")
-    give_back_memory()
+    trim_memory()

@@ -138,7 +138,7 @@ def pair(distance: int, cosine: float) -> tuple[NDArray[np.uint64], NDArray[np.f
 
 
 @pytest.mark.parametrize(
-    ("distance", "cosine", "joined"),
+    ("distance", "cosine", "connected_groups"),
     [
         (0, 0.62, True),
         (0, 0.58, False),
@@ -149,16 +149,16 @@ def pair(distance: int, cosine: float) -> tuple[NDArray[np.uint64], NDArray[np.f
         (17, 1, False),
     ],
 )
-def test_nearer_hashes_ask_less_of_the_features(distance: int, cosine: float, joined: bool) -> None:
+def test_nearer_hashes_ask_less_of_the_features(distance: int, cosine: float, connected_groups: bool) -> None:
     hashes, features = pair(distance, cosine)
     assert bits(hashes[0], hashes[1]) == distance
-    assert (near_duplicates(names(4), hashes, features).tolist() == [0, 0, 1, 2]) == joined
+    assert (near_duplicates(names(4), hashes, features).tolist() == [0, 0, 1, 2]) == connected_groups
 
 
-@pytest.mark.parametrize(("distance", "joined"), [(0, True), (4, True), (5, False)])
-def test_hashes_alone_must_be_nearer(distance: int, joined: bool) -> None:
+@pytest.mark.parametrize(("distance", "connected_groups"), [(0, True), (4, True), (5, False)])
+def test_hashes_alone_must_be_nearer(distance: int, connected_groups: bool) -> None:
     hashes, _ = pair(distance, 1)
-    assert (near_duplicates(names(4), hashes, None).tolist() == [0, 0, 1, 2]) == joined
+    assert (near_duplicates(names(4), hashes, None).tolist() == [0, 0, 1, 2]) == connected_groups
     assert near_duplicates(names(4), hashes, None, max_bits=distance).tolist() == [0, 0, 1, 2]
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from rehead.data import assign, digest, folds, hold_out
+from rehead.data import digest, folds, holdout_mask, stratified_group_partition
 
 quick = settings(max_examples=80, deadline=None)
 
@@ -46,7 +46,7 @@ def test_assign_divides_no_group_and_trains_on_every_class(
     pairs: list[tuple[int, int]], parts: list[float], seed: int
 ) -> None:
     label, group = columns(pairs)
-    part = assign(label, group, parts, seed)
+    part = stratified_group_partition(label, group, parts, seed)
     assert part.shape == label.shape
     assert set(part.tolist()) <= set(range(len(parts)))
     for g in np.unique(group):
@@ -61,7 +61,7 @@ def test_assign_keeps_the_proportions_of_single_photos(
     counts: list[int], parts: list[float], seed: int
 ) -> None:
     label, group = singletons(counts)
-    part = assign(label, group, parts, seed)
+    part = stratified_group_partition(label, group, parts, seed)
     table = np.array([np.bincount(part[label == c], minlength=len(parts)) for c in range(len(counts))])
     quota = np.outer(counts, parts)
     assert np.all(np.abs(table - quota) <= 1 + 1e-9)
@@ -75,7 +75,7 @@ def test_assign_reaches_every_part_that_a_class_has_groups_for(
 ) -> None:
     label = np.repeat(np.arange(len(classes)), [sum(groups) for groups in classes])
     group = np.repeat(np.arange(sum(map(len, classes))), [size for groups in classes for size in groups])
-    part = assign(label, group, parts, seed)
+    part = stratified_group_partition(label, group, parts, seed)
     for c, groups in enumerate(classes):
         # Part 0 comes first; it may take what another part was entitled to.
         spare = len(groups) - sum(share * len(groups) >= 1 for share in parts[1:]) >= 1
@@ -86,21 +86,24 @@ def test_assign_reaches_every_part_that_a_class_has_groups_for(
 
 def test_rounding_does_not_add_up_over_classes() -> None:
     label, group = singletons([2] * 100)
-    assert np.bincount(assign(label, group, (0.8, 0.2), 0)).tolist() == [160, 40]
+    assert np.bincount(stratified_group_partition(label, group, (0.8, 0.2), 0)).tolist() == [160, 40]
     label, group = singletons([7] * 60)
     assert np.ptp(np.bincount(folds(label, group))) <= 1
 
 
 def test_which_classes_are_rounded_up_depends_on_the_seed() -> None:
     label, group = singletons([2] * 20)
-    tested = {frozenset(label[assign(label, group, (0.8, 0.2), seed) == 1].tolist()) for seed in range(5)}
+    tested = {
+        frozenset(label[stratified_group_partition(label, group, (0.8, 0.2), seed) == 1].tolist())
+        for seed in range(5)
+    }
     assert len(tested) == 5
 
 
 def test_the_largest_groups_go_first() -> None:
     label, group = [0] * 16, [0] * 8 + list(range(1, 9))
     for seed in range(5):
-        assert np.bincount(assign(label, group, (0.5, 0.5), seed)).tolist() == [8, 8]
+        assert np.bincount(stratified_group_partition(label, group, (0.5, 0.5), seed)).tolist() == [8, 8]
 
 
 def test_a_part_is_reached_even_where_rounding_favours_another() -> None:
@@ -108,7 +111,7 @@ def test_a_part_is_reached_even_where_rounding_favours_another() -> None:
     label = np.repeat(np.arange(3), [sum(groups) for groups in classes])
     group = np.repeat(np.arange(14), [size for groups in classes for size in groups])
     for seed in range(20):
-        part = assign(label, group, (5 / 21, 4 / 21, 4 / 21, 8 / 21), seed)
+        part = stratified_group_partition(label, group, (5 / 21, 4 / 21, 4 / 21, 8 / 21), seed)
         assert {0, 3} <= set(part[label == 0].tolist())
         assert {0, 3} <= set(part[label == 1].tolist())
         assert set(part[label == 2].tolist()) == {0, 1, 2, 3}
@@ -119,14 +122,14 @@ def test_rare_labels_weigh_as_much_as_frequent_ones() -> None:
     group, label = np.repeat(np.arange(20), 40), np.tile([0, 2], 400)
     label[np.arange(8) * 40] = 1
     for seed in range(5):
-        part = assign(label, group, (0.5, 0.5), seed)
+        part = stratified_group_partition(label, group, (0.5, 0.5), seed)
         assert np.bincount(part[label == 1]).tolist() == [4, 4]
 
 
 def test_groups_of_several_labels_are_balanced() -> None:
     # 50 patients with three photos of either label.
     label, group = np.tile([0, 1], 150), np.repeat(np.arange(50), 6)
-    part = assign(label, group, (0.8, 0.2), 3)
+    part = stratified_group_partition(label, group, (0.8, 0.2), 3)
     assert np.bincount(part[label == 0]).tolist() == np.bincount(part[label == 1]).tolist() == [120, 30]
 
 
@@ -136,32 +139,37 @@ def test_a_split_depends_on_the_partition_and_not_on_its_names(
     pairs: list[tuple[int, int]], seed: int
 ) -> None:
     label, group = columns(pairs)
-    part = assign(label, group, (0.6, 0.4), seed)
-    assert np.array_equal(part, assign(label, group, (0.6, 0.4), seed))
-    assert np.array_equal(part, assign(label, 100 - 7 * group, (0.6, 0.4), seed))
+    part = stratified_group_partition(label, group, (0.6, 0.4), seed)
+    assert np.array_equal(part, stratified_group_partition(label, group, (0.6, 0.4), seed))
+    assert np.array_equal(part, stratified_group_partition(label, 100 - 7 * group, (0.6, 0.4), seed))
     names = [f"group {g}" for g in group.tolist()]
-    assert np.array_equal(part, assign(label, names, (0.6, 0.4), seed))
+    assert np.array_equal(part, stratified_group_partition(label, names, (0.6, 0.4), seed))
 
 
 def test_seeds_differ() -> None:
     label, group = singletons([20, 30])
-    assert len({hold_out(label, group, seed=seed).tobytes() for seed in range(5)}) == 5
+    assert len({holdout_mask(label, group, seed=seed).tobytes() for seed in range(5)}) == 5
     assert len({folds(label, group, seed=seed).tobytes() for seed in range(5)}) == 5
 
 
 @pytest.mark.parametrize("parts", [(0.5, 0.4), (1.2, -0.2), (1.0, 0.0), (), (float("nan"), 1.0)])
 def test_shares_must_be_shares(parts: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="expected positive numbers with the sum 1"):
-        assign([0, 1], [0, 1], parts, 0)
+        stratified_group_partition([0, 1], [0, 1], parts, 0)
 
 
 def test_columns_must_match() -> None:
     with pytest.raises(ValueError, match=r"labels have shape \(2,\), groups \(3,\)"):
-        hold_out([0, 1], [0, 1, 2])
+        holdout_mask([0, 1], [0, 1, 2])
 
 
 def test_no_rows_are_no_split() -> None:
-    assert len(assign([], [], (0.8, 0.2), 0)) == len(hold_out([], [])) == len(folds([], [])) == 0
+    assert (
+        len(stratified_group_partition([], [], (0.8, 0.2), 0))
+        == len(holdout_mask([], []))
+        == len(folds([], []))
+        == 0
+    )
 
 
 @quick
@@ -170,7 +178,7 @@ def test_training_keeps_two_groups_of_every_class(
     pairs: list[tuple[int, int]], seed: int, fraction: float
 ) -> None:
     label, group = columns(pairs)
-    test = hold_out(label, group, fraction=fraction, seed=seed)
+    test = holdout_mask(label, group, fraction=fraction, seed=seed)
     assert test.dtype == np.bool_
     assert not set(group[test].tolist()) & set(group[~test].tolist())
     for c in np.unique(label):
@@ -182,7 +190,7 @@ def test_training_keeps_two_groups_of_every_class(
 @given(sizes, seeds)
 def test_a_fifth_is_held_out_of_every_class(counts: list[int], seed: int) -> None:
     label, group = singletons(counts)
-    test = hold_out(label, group, seed=seed)
+    test = holdout_mask(label, group, seed=seed)
     for c, count in enumerate(counts):
         held = int(test[label == c].sum())
         assert held == 0 if count < 3 else abs(held - count / 5) < 1
@@ -191,13 +199,13 @@ def test_a_fifth_is_held_out_of_every_class(counts: list[int], seed: int) -> Non
 
 def test_nothing_is_held_out_where_every_class_is_thin() -> None:
     label, group = singletons([2, 2, 1])
-    assert not hold_out(label, group).any()
+    assert not holdout_mask(label, group).any()
 
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, float("nan")])
 def test_the_fraction_must_leave_both_sides(fraction: float) -> None:
     with pytest.raises(ValueError, match="expected more than 0 and less than 1"):
-        hold_out([0, 1], [0, 1], fraction=fraction)
+        holdout_mask([0, 1], [0, 1], fraction=fraction)
 
 
 @quick

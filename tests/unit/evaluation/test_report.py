@@ -18,11 +18,11 @@ from PIL import Image
 from rehead.core.text import count, listed, number, number_range, percent, percent_range
 from rehead.errors import DataError, OutputError
 from rehead.evaluation import (
+    AuditSummary,
     Evaluation,
+    Exclusion,
     Mistake,
     NearPhoto,
-    PhotosFirst,
-    TakenOut,
     confident_mistakes,
     evaluate,
     write_report,
@@ -433,8 +433,8 @@ def test_ten_thousand_photos_stay_below_five_megabytes(tmp_path: Path) -> None:
         run={"unreadable": names, "skipped": names},
         mistakes=mistakes,
         unreadable=reasons,
-        taken_out=[TakenOut("Left out", names), TakenOut("No photos", names)],
-        audit=PhotosFirst(["10,000 photos look like another class than their own."], "rehead audit many"),
+        taken_out=[Exclusion("Left out", names), Exclusion("No photos", names)],
+        audit=AuditSummary(["10,000 photos look like another class than their own."], "rehead audit many"),
     )
     text = (tmp_path / "report.html").read_text("utf-8")
     assert text.count("data:image/jpeg") == 24 * 5

@@ -11,7 +11,7 @@ from PIL import Image
 
 from rehead.errors import DataError, MissingExtraError
 from rehead.faces import FaceDetector, QualityLimits
-from rehead.faces.capture import Moment, capture, frames
+from rehead.faces.capture import CapturedFrame, capture, frames
 
 data = pytest.importorskip("skimage.data", reason="the photo comes from scikit-image")
 
@@ -88,9 +88,9 @@ def test_a_folder_with_a_bad_and_a_small_photo(folder: Path, tmp_path: Path, det
 def test_the_watcher_sees_every_frame_and_may_end_it(
     video: Path, tmp_path: Path, detector: FaceDetector
 ) -> None:
-    seen: list[Moment] = []
+    seen: list[CapturedFrame] = []
 
-    def watch(moment: Moment) -> bool:
+    def watch(moment: CapturedFrame) -> bool:
         seen.append(moment)
         return len(seen) < 3
 
@@ -102,7 +102,7 @@ def test_the_watcher_sees_every_frame_and_may_end_it(
 
 
 def test_interrupting_keeps_what_is_there(video: Path, tmp_path: Path, detector: FaceDetector) -> None:
-    def interrupt(moment: Moment) -> bool:
+    def interrupt(moment: CapturedFrame) -> bool:
         if moment.kept == 2:
             raise KeyboardInterrupt
         return True

@@ -10,7 +10,7 @@ from rehead.data import folds
 pytest.importorskip("torch")
 
 from rehead.evaluation.intervals import Interval
-from rehead.finetune.cross_fit import Verdict, compare, held_out_logits, judge
+from rehead.finetune.cross_fit import PairedComparison, compare, held_out_logits, score
 
 
 def logits_of(right: np.ndarray, strength: float = 2.0) -> np.ndarray:
@@ -48,7 +48,7 @@ def test_one_photo_or_one_group_is_enough_not_to_fail() -> None:
     for group in (np.zeros(3, np.intp), np.arange(3)):
         found = held_out_logits(each, np.zeros(3, np.intp), group, np.ones(3))
         assert found.shape == (3, 2)
-    judged = judge(each[0][:1], np.zeros(1, np.intp), np.ones(1))
+    judged = score(each[0][:1], np.zeros(1, np.intp), np.ones(1))
     verdict = compare(judged, judged, np.zeros(1, np.intp))
     assert verdict.log_loss.value == 0
     assert not verdict.sure
@@ -62,7 +62,7 @@ def test_the_frozen_network_has_the_benefit_of_the_doubt(
     low: float, value: float, high: float, better: bool
 ) -> None:
     # half an interval of 95 % is two standard errors: the one is half an error better, the other two
-    verdict = Verdict(Interval(0.0, 0.0, 0.0), Interval(value, low, high))
+    verdict = PairedComparison(Interval(0.0, 0.0, 0.0), Interval(value, low, high))
     assert verdict.better is better
     assert verdict.to_dict()["better"] is better
 
@@ -70,9 +70,9 @@ def test_the_frozen_network_has_the_benefit_of_the_doubt(
 def test_the_verdict_is_sure_only_where_there_is_no_doubt() -> None:
     n = 100
     y, weight, group = np.zeros(n, np.intp), np.ones(n), np.arange(n)
-    good = judge(logits_of(np.arange(n) >= 2), y, weight)
-    poor = judge(logits_of(np.arange(n) >= 40), y, weight)
-    near = judge(logits_of(np.arange(n) >= 3), y, weight)
+    good = score(logits_of(np.arange(n) >= 2), y, weight)
+    poor = score(logits_of(np.arange(n) >= 40), y, weight)
+    near = score(logits_of(np.arange(n) >= 3), y, weight)
     assert compare(good, poor, group).better
     assert compare(good, poor, group).sure
     assert compare(poor, good, group).sure
@@ -87,7 +87,7 @@ def test_classes_can_weigh_the_same() -> None:
     y = np.array([0] * 9 + [1])
     right = np.arange(10) < 9
     logits = np.stack([np.where((y == 0) == right, 2.0, -2.0), np.zeros(10)], axis=1)
-    even = judge(logits, y, np.ones(10))
-    balanced = judge(logits, y, np.where(y == 0, 10 / 18, 5.0))
+    even = score(logits, y, np.ones(10))
+    balanced = score(logits, y, np.where(y == 0, 10 / 18, 5.0))
     assert balanced.log_loss > even.log_loss
     assert balanced.accuracy == even.accuracy == 0.9

@@ -58,7 +58,7 @@ def test_the_last_layer_on_the_exported_features_gives_torchs_logits() -> None:
 def test_a_frozen_trunk_runs_on_the_engine_and_stays_as_it_is() -> None:
     network = tiny().eval()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    run = export.on_the_engine(network, network.trunk, (8, 12, 12))
+    run = export.as_onnx_callable(network, network.trunk, (8, 12, 12))
     assert run is not None
     with torch.no_grad():
         photos = torch.from_numpy(pixels(5).transpose(0, 3, 1, 2).copy())
@@ -80,14 +80,14 @@ def test_what_the_engine_cannot_run_is_left_to_torch() -> None:
 
     for last in (DependsOnBatch(), Inverse()):
         network = tiny(nn.Sequential(nn.Conv2d(3, 8, 3), last)).eval()
-        assert export.on_the_engine(network, network.trunk, (8, 22, 22)) is None
+        assert export.as_onnx_callable(network, network.trunk, (8, 22, 22)) is None
 
 
 def test_a_neck_with_hidden_layers_is_exported_with_the_trunk() -> None:
     neck = nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(8, 5), nn.ReLU())
     network = tiny(neck=neck, width=5).eval()
     backbone = export.trained_backbone(network, RECORD)
-    assert [tap.width for tap in backbone.taps] == [5]
+    assert [level.width for level in backbone.feature_levels] == [5]
     (features,) = open_session(backbone.features_graph(), threads=1).run(None, {"image": pixels(2)})
     np.testing.assert_allclose(features, export.torch_features(network, pixels(2)), atol=1e-4)
 

@@ -29,12 +29,12 @@ from rehead.data import read_dataset  # noqa: E402
 from rehead.errors import DataError, OutputError, TrainingError, UnknownNameError  # noqa: E402
 from rehead.finetune import checkpoint, fit  # noqa: E402
 from rehead.finetune.classification_module import ClassLoop  # noqa: E402
-from rehead.finetune.config import TrainingOptions  # noqa: E402
+from rehead.finetune.config import FineTuneConfig  # noqa: E402
 from rehead.finetune.data import batches, decode  # noqa: E402
 from rehead.finetune.model import Network  # noqa: E402
 
 IDENTITY = {"network": "tiny", "labels": ["a", "b"], "split": "1"}
-QUICK = TrainingOptions(epochs=2, patience=0, batch_size=8, augment="none", lr=0.01)
+QUICK = FineTuneConfig(epochs=2, patience=0, batch_size=8, augment="none", lr=0.01)
 
 
 def tiny() -> Network:
@@ -77,7 +77,7 @@ def photos(photo_folder: Any, tmp_path_factory: pytest.TempPathFactory) -> fit.T
 
 @pytest.fixture
 def train(photos: fit.TrainingPhotos, tmp_path: Path) -> Callable[..., tuple[Network, fit.Trained]]:
-    def run(options: TrainingOptions = QUICK, work: str = "work", **more: Any) -> tuple[Network, fit.Trained]:
+    def run(options: FineTuneConfig = QUICK, work: str = "work", **more: Any) -> tuple[Network, fit.Trained]:
         network = tiny()
         arguments = {"identity": IDENTITY, "pretrained": False, **more}
         return network, fit.train_network(network, photos, options, work=tmp_path / work, **arguments)
@@ -290,7 +290,7 @@ def test_a_head_alone_and_what_starts_from_random_numbers_has_no_weights_between
 def once_more(train: Any, photos: fit.TrainingPhotos, tmp_path: Path) -> Callable[..., Any]:
     everyone = replace(photos, validation=np.zeros(28, bool))
 
-    def run(first: fit.Trained, options: TrainingOptions, **more: Any) -> tuple[Network, fit.Trained]:
+    def run(first: fit.Trained, options: FineTuneConfig, **more: Any) -> tuple[Network, fit.Trained]:
         network = tiny()
         arguments = {"identity": IDENTITY, "pretrained": False, **more}
         work = first.work / fit.ALL
@@ -404,12 +404,12 @@ def test_a_loss_that_is_not_a_number_says_what_to_do(train: Any) -> None:
 )
 def test_options_out_of_range_are_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        TrainingOptions(**change)
+        FineTuneConfig(**change)
 
 
 def test_unknown_choices_say_what_was_meant() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'rmsprop'"):
-        TrainingOptions(optimizer="rmspro")  # type: ignore[arg-type]
+        FineTuneConfig(optimizer="rmspro")  # type: ignore[arg-type]
 
 
 def test_half_precision_on_a_processor_is_refused(train: Any) -> None:

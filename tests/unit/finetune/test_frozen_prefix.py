@@ -16,12 +16,12 @@ from PIL import Image  # noqa: E402
 from torch import nn  # noqa: E402
 
 from rehead.finetune import fit  # noqa: E402
-from rehead.finetune.config import TrainingOptions  # noqa: E402
+from rehead.finetune.config import FineTuneConfig  # noqa: E402
 from rehead.finetune.frozen_prefix import frozen_beginning  # noqa: E402
-from rehead.finetune.model import Network, build, choose_trained  # noqa: E402
+from rehead.finetune.model import Network, build, set_trainable  # noqa: E402
 from rehead.images import PreprocessSpec  # noqa: E402
 
-OPTIONS = TrainingOptions(train="top:2", epochs=2, patience=0, batch_size=4, augment="none", lr=1e-3)
+OPTIONS = FineTuneConfig(train="top:2", epochs=2, patience=0, batch_size=4, augment="none", lr=1e-3)
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +54,7 @@ def photos(tmp_path: Path) -> fit.TrainingPhotos:
 )
 def test_networks_go_on_from_the_maps(name: str, size: int | None, trained: str) -> None:
     network = build(name, classes=2, size=size, weights="none")
-    choose_trained(network, trained)
+    set_trainable(network, trained)
     beginning = frozen_beginning(network)
     assert beginning is not None
     side = network.preprocess.size
@@ -64,7 +64,7 @@ def test_networks_go_on_from_the_maps(name: str, size: int | None, trained: str)
         expected = network(photo)
         maps = beginning.maps(photo)
         assert tuple(maps.shape[1:]) == beginning.shape
-        with beginning.passed_over():
+        with beginning.bypassed():
             torch.testing.assert_close(network(maps), expected, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(network(photo), expected)
     state = build(name, classes=2, size=size, weights="none").state_dict()
@@ -73,7 +73,7 @@ def test_networks_go_on_from_the_maps(name: str, size: int | None, trained: str)
 
 def test_where_all_is_trained_there_is_no_beginning() -> None:
     network = build("mobilenet_v2", classes=2, size=32, weights="none")
-    choose_trained(network, "all")
+    set_trainable(network, "all")
     assert frozen_beginning(network) is None
 
 
@@ -92,18 +92,18 @@ def test_a_network_that_is_no_chain_is_run_whole() -> None:
     spec = PreprocessSpec(16, (0, 0, 0), (255, 255, 255))
     neck = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
     network = Network("skips", _Skips(), neck, nn.Linear(3, 2), preprocess=spec, record={})
-    choose_trained(network, "top:1")
+    set_trainable(network, "top:1")
     assert network.frozen
     assert frozen_beginning(network) is None
 
 
 def test_a_transformer_which_adds_a_token_is_run_whole() -> None:
     network = build("test_vit", classes=2, weights="none")
-    choose_trained(network, "top:1")
+    set_trainable(network, "top:1")
     assert frozen_beginning(network) is None
 
 
-def trained(photos: fit.TrainingPhotos, work: Path, options: TrainingOptions) -> tuple[Network, fit.Trained]:
+def trained(photos: fit.TrainingPhotos, work: Path, options: FineTuneConfig) -> tuple[Network, fit.Trained]:
     network = fit.new_network("mobilenet_v2", options, classes=2, size=96, weights="none", seed=0)
     done = fit.train_network(network, photos, options, work=work, identity={}, pretrained=True)
     return network, done

@@ -15,13 +15,13 @@ pytest.importorskip("lightning")
 
 from rehead.backbones.backbone import load_backbone  # noqa: E402
 from rehead.backbones.features import extract  # noqa: E402
-from rehead.classification.training_data import Look  # noqa: E402
+from rehead.classification.training_data import TrainingFeatures  # noqa: E402
 from rehead.core.runtime import open_session  # noqa: E402
 from rehead.data import folds, read_dataset  # noqa: E402
 from rehead.finetune.export import export_trunk, torch_features, trained_backbone  # noqa: E402
 from rehead.finetune.frozen_prefix import frozen_beginning  # noqa: E402
-from rehead.finetune.linear_probe import most_depths, see_depths, start_fitted  # noqa: E402
-from rehead.finetune.model import Network, build, choose_trained  # noqa: E402
+from rehead.finetune.linear_probe import init_from_probe, most_depths, set_feature_levels  # noqa: E402
+from rehead.finetune.model import Network, build, set_trainable  # noqa: E402
 from rehead.heads import select_head  # noqa: E402
 from rehead.heads.temperature import fit_temperature  # noqa: E402
 from rehead.images import load_image  # noqa: E402
@@ -38,9 +38,9 @@ def one_thread() -> Iterator[None]:
 def network(train: str, depths: int = 1) -> Network:
     torch.manual_seed(0)
     made = build("mobilenet_v2", classes=3, size=64, weights="none")
-    choose_trained(made, train, keep_statistics=True)
+    set_trainable(made, train, keep_statistics=True)
     if depths > 1:
-        see_depths(made, depths)
+        set_feature_levels(made, depths)
     made.eval()
     return made
 
@@ -80,7 +80,7 @@ def test_they_are_there_where_the_frozen_beginning_is_passed_over() -> None:
         x = made.normalised(torch.from_numpy(photos(3).transpose(0, 3, 1, 2).copy()))
         with torch.no_grad():
             expected, maps = made.features(x), beginning.maps(x)
-            with beginning.passed_over():
+            with beginning.bypassed():
                 found = made.features(maps)
         torch.testing.assert_close(found, expected)
 
@@ -94,8 +94,13 @@ def test_the_exported_network_has_them_as_its_depths() -> None:
     found = open_session(export_trunk(made), threads=1).run(None, {"image": photos(5)})
     np.testing.assert_allclose(np.concatenate(found, 1), torch_features(made, photos(5)), atol=1e-4)
     backbone = trained_backbone(made, made.record)
-    assert [tap.name for tap in backbone.taps] == ["blocks.5.1", "blocks.5.2", "blocks.6", "trained"]
-    assert tuple(tap.width for tap in backbone.taps) == made.widths
+    assert [level.name for level in backbone.feature_levels] == [
+        "blocks.5.1",
+        "blocks.5.2",
+        "blocks.6",
+        "trained",
+    ]
+    assert tuple(level.width for level in backbone.feature_levels) == made.widths
 
 
 def test_training_starts_from_the_head_that_the_frozen_network_has(photo_folder: Any, tmp_path: Path) -> None:
@@ -106,9 +111,9 @@ def test_training_starts_from_the_head_that_the_frozen_network_has(photo_folder:
     features = extract(dataset.paths, backbone, cache=False).plain
     fold = folds(y, np.arange(len(y)), count=3, seed=0)
     made = build("efficientnet_lite0", classes=2, size=64)
-    choose_trained(made, "top:3")
-    look = Look(backbone, features, None, y, np.arange(len(y)), np.ones(len(y), bool))
-    start_fitted(made, look, fold, depths=lambda most: [most], balanced=False)
+    set_trainable(made, "top:3")
+    look = TrainingFeatures(backbone, features, None, y, np.arange(len(y)), np.ones(len(y), bool))
+    init_from_probe(made, look, fold, depths=lambda most: [most], balanced=False)
     assert made.depths == 5
     pixels = np.stack([load_image(path, made.preprocess) for path in dataset.paths])
     with torch.no_grad():

@@ -23,10 +23,10 @@ from rehead.finetune.model import (
     PLAIN_NAMES,
     Network,
     build,
-    choose_trained,
     count_parameters,
     load_state,
     parameter_groups,
+    set_trainable,
 )
 
 
@@ -96,7 +96,9 @@ def test_registered_weights_agree_with_the_core(name: str) -> None:
     with torch.no_grad():
         maps = network.trunk(network.normalised(image)).numpy()
     session = ort.InferenceSession(backbone.trunk)
-    (expected,) = session.run([backbone.taps[-1].name], {"image": image.permute(0, 2, 3, 1).numpy()})
+    (expected,) = session.run(
+        [backbone.feature_levels[-1].name], {"image": image.permute(0, 2, 3, 1).numpy()}
+    )
     assert np.abs(expected).max() > 1
     np.testing.assert_allclose(maps, expected, atol=1e-4)
 
@@ -104,7 +106,7 @@ def test_registered_weights_agree_with_the_core(name: str) -> None:
 # Other packages' names
 
 
-def shaken(module: Any) -> Any:
+def jitter(module: Any) -> Any:
     """The module with batch norms that do something."""
     for layer in module.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
@@ -118,11 +120,11 @@ def shaken(module: Any) -> Any:
 def torchvision_features(name: str) -> tuple[dict[str, Any], Any]:
     """State dict of a random network of torchvision, and its features as a function."""
     if name == "vgg16":
-        module = shaken(torchvision.models.vgg16(init_weights=False).features)
+        module = jitter(torchvision.models.vgg16(init_weights=False).features)
         state = {f"features.{key}": value for key, value in module.state_dict().items()}
         return {**state, "classifier.0.weight": torch.zeros(2, 2)}, lambda x: module(x).mean((2, 3))
     kwargs = {"init_weights": False} if name == "inception_v3" else {}
-    module = shaken(getattr(torchvision.models, name)(**kwargs))
+    module = jitter(getattr(torchvision.models, name)(**kwargs))
     state = module.state_dict()
     setattr(module, "fc" if hasattr(module, "fc") else "classifier", torch.nn.Identity())
     return state, module
@@ -154,7 +156,7 @@ def test_torchvision_files_are_taken(name: str, size: int, suffix: str, tmp_path
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_files_of_efficientnet_lite_pytorch_are_taken(number: int, tmp_path: Path) -> None:
     name = f"efficientnet-lite{number}"
-    reference = shaken(EfficientNet.from_name(name))
+    reference = jitter(EfficientNet.from_name(name))
     torch.save(reference.state_dict(), tmp_path / "lite.pth")
     size = EfficientNet.get_image_size(name)  # its padding is made for this size only
     network = build(f"efficientnet_lite{number}", classes=2, size=size, weights=tmp_path / "lite.pth")
@@ -164,7 +166,7 @@ def test_files_of_efficientnet_lite_pytorch_are_taken(number: int, tmp_path: Pat
 
 
 def test_timm_files_are_taken_and_a_classifier_in_them_is_not_looked_at(tmp_path: Path) -> None:
-    source = shaken(timm.create_model("test_resnet", num_classes=7))
+    source = jitter(timm.create_model("test_resnet", num_classes=7))
     save_file(source.state_dict(), tmp_path / "net.safetensors")
     network = build("test_resnet", classes=2, weights=tmp_path / "net.safetensors")
     with torch.no_grad():
@@ -289,10 +291,10 @@ def test_what_is_trained() -> None:
         "from:conv_stem": names,
         "all": names,
     }.items():
-        choose_trained(network, what)
+        set_trainable(network, what)
         assert trained(network) == expected, what
         assert all(p.requires_grad for p in network.linear.parameters())
-    choose_trained(network, "frozen")
+    set_trainable(network, "frozen")
     assert count_parameters(network) == (total, 1280 * 2 + 2)
 
 
@@ -305,7 +307,7 @@ def statistics(network: Network) -> dict[str, Any]:
 
 def test_batch_norm_of_frozen_blocks_keeps_its_statistics() -> None:
     network = build("mobilenet_v2", classes=2, size=32, weights="none")
-    choose_trained(network, "top:3")
+    set_trainable(network, "top:3")
     network.train()
     before = statistics(network)
     network(network.normalised(photos(network, 4))).sum().backward()
@@ -317,13 +319,13 @@ def test_batch_norm_of_frozen_blocks_keeps_its_statistics() -> None:
         assert moved is (name in names[-3:]), name
     for block in network.blocks:
         assert all((p.grad is not None) is (block.name in names[-3:]) for _, p in block.parameters)
-    choose_trained(network, "all")
+    set_trainable(network, "all")
     assert all(module.training for module in network.modules())
 
 
 def test_batch_norm_of_trained_blocks_keeps_its_statistics_where_that_is_asked_for() -> None:
     network = build("mobilenet_v2", classes=2, size=32, weights="none")
-    choose_trained(network, "top:3", keep_statistics=True)
+    set_trainable(network, "top:3", keep_statistics=True)
     inputs = network.normalised(photos(network, 4))
     before, expected = statistics(network), network.eval()(inputs)
     torch.testing.assert_close(network.train()(inputs), expected, rtol=0, atol=0)
@@ -339,21 +341,21 @@ def test_batch_norm_of_trained_blocks_keeps_its_statistics_where_that_is_asked_f
 def test_what_cannot_be_trained(what: str) -> None:
     network = build("small-cnn", classes=2, size=16)
     with pytest.raises(DataError, match="expected frozen, all, top:N"):
-        choose_trained(network, what)
+        set_trainable(network, what)
 
 
 def test_more_blocks_than_there_are_and_layers_that_do_not_exist() -> None:
     network = build("mobilenet_v2", classes=2, size=32, weights="none")
     with pytest.raises(DataError, match="mobilenet_v2 has 18 blocks"):
-        choose_trained(network, "top:19")
+        set_trainable(network, "top:19")
     with pytest.raises(UnknownNameError, match=r"did you mean 'blocks\.3\.1'"):
-        choose_trained(network, "from:block.3.1")
+        set_trainable(network, "from:block.3.1")
     assert trained(network) == [block.name for block in network.blocks]
 
 
 def test_deeper_blocks_have_lower_rates() -> None:
     network = build("test_resnet", classes=2, weights="none")
-    choose_trained(network, "top:2")
+    set_trainable(network, "top:2")
     groups = parameter_groups(network, 1e-2, decay=0.5, weight_decay=0.1)
     last, before = (block.name for block in network.blocks[:-3:-1])
     rates = {group["name"]: (group["lr"], group["weight_decay"]) for group in groups}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rehead.heads import Selection, select_head, span_of
+from rehead.heads import FittedHead, select_head, span_of
 from rehead.heads.logistic import fit_logistic
 from rehead.heads.model_selection import balanced_weights
 from rehead.heads.ridge import fit_ridge
@@ -27,11 +27,11 @@ def problem(
     return X.astype(np.float32), y.astype(np.intp), fold.astype(np.intp)
 
 
-def accuracy(selection: Selection, X: Matrix, y: Numbers) -> float:
+def accuracy(selection: FittedHead, X: Matrix, y: Numbers) -> float:
     return float(((X @ selection.weight + selection.bias).argmax(axis=1) == y).mean())
 
 
-def check(selection: Selection, X: Matrix, y: Numbers, fold: Numbers) -> None:
+def check(selection: FittedHead, X: Matrix, y: Numbers, fold: Numbers) -> None:
     """What holds for every selection."""
     classes = int(y.max()) + 1
     assert selection.weight.shape[1] == len(selection.bias) == classes

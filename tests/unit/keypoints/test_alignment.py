@@ -11,10 +11,10 @@ from rehead.core.geometry import similarity
 from rehead.keypoints.alignment import (
     IDENTITY,
     align_to,
+    alignment_error,
+    jitter,
     mirrored_views,
-    misalignment,
     photo_points,
-    shaken,
     view_points,
 )
 
@@ -37,9 +37,9 @@ def test_an_alignment_is_the_similarity_that_fits_best() -> None:
 @given(seed=st.integers(0, 1000))
 def test_there_and_back(seed: int) -> None:
     points = faces(3, seed)
-    views = shaken(
+    views = jitter(
         align_to(points).views(points),
-        misalignment(*[align_to(points).views(points)] * 2),
+        alignment_error(*[align_to(points).views(points)] * 2),
         np.random.default_rng(seed),
     )
     np.testing.assert_allclose(photo_points(views, view_points(views, points)), points, atol=1e-10)
@@ -55,8 +55,8 @@ def test_a_mirrored_view_sees_x_from_the_other_side() -> None:
 def test_misalignment_measures_what_shaking_does() -> None:
     points = faces(400)
     right = align_to(points).views(points)
-    spread = misalignment(
-        shaken(right, type(misalignment(right, right))(0.1, 0.2, 0.05), np.random.default_rng(0)), right
+    spread = alignment_error(
+        jitter(right, type(alignment_error(right, right))(0.1, 0.2, 0.05), np.random.default_rng(0)), right
     )
     assert spread.scale == pytest.approx(0.1, rel=0.15)
     assert spread.turn == pytest.approx(0.2, rel=0.15)

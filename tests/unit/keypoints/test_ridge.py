@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from rehead.keypoints.feature_maps import Maps, Site
+from rehead.keypoints.feature_maps import FeatureMap, Maps
 from rehead.keypoints.ridge import fit_stage, held_out_path, make_design, solve_dual
 
-SITES = (Site("a", 3, 4, 4), Site("b", 2, 2, 2))
+SITES = (FeatureMap("a", 3, 4, 4), FeatureMap("b", 2, 2, 2))
 
 
 @pytest.fixture

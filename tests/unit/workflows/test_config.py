@@ -15,15 +15,15 @@ from rehead.cli import train as train_command
 from rehead.cli.keypoints import train as point_command
 from rehead.errors import DataError, UnknownNameError
 from rehead.workflows import recipes
-from rehead.workflows.config import OF_THE_NETWORK, Plan, PointPlan, is_of_the_core
+from rehead.workflows.config import OF_THE_NETWORK, KeypointTrainConfig, TrainConfig, is_of_the_core
 
 PLANS = {
     **{recipe.name: recipe.plan for recipe in recipes.RECIPES},
-    "the core's options": Plan(
+    "the core's options": TrainConfig(
         backbone="mobilenet_v2", weights=Path("my weights.pth"), depths=2, mirror=False, balanced=True,
         folds=3, test_share=0.3, coverage=0.8, seed=5, strict=True, cache=False, threads=1, size=192,
     ),
-    "the network's options": Plan(
+    "the network's options": TrainConfig(
         network="small-cnn", mirror=True, label_smoothing=0.1, mixup=0.2, precision="32", accelerator="cpu",
         devices=2, views=0, lr=1e-5,
     ),
@@ -48,25 +48,25 @@ def test_the_words_of_a_plan_say_it_to_the_command_line(name: str) -> None:
 
 def test_the_command_line_has_the_defaults_of_a_plan() -> None:
     shown = inspect.signature(train_command.train).parameters
-    for field in fields(Plan):
+    for field in fields(TrainConfig):
         assert shown[field.name].default == field.default, field.name
     compared = inspect.signature(compare_command.compare).parameters
     own = {"backbone", "preprocess", "weights", "network", "train"}
-    for field in fields(Plan):
+    for field in fields(TrainConfig):
         if field.name not in own:
             assert compared[field.name].default == field.default, field.name
 
 
 def test_every_option_of_a_training_is_one_of_a_plan() -> None:
     pytest.importorskip("torch")
-    from rehead.finetune.config import TrainingOptions
+    from rehead.finetune.config import FineTuneConfig
 
-    of_plan = {field.name: field.default for field in fields(Plan)}
-    for field in fields(TrainingOptions):
+    of_plan = {field.name: field.default for field in fields(TrainConfig)}
+    for field in fields(FineTuneConfig):
         assert field.name in of_plan, f"give Plan, cli/options.py, train and compare the option {field.name}"
         if field.name != "train":
             assert of_plan[field.name] == field.default, field.name
-    of_training = {field.name for field in fields(TrainingOptions)} - {"train", "head"}
+    of_training = {field.name for field in fields(FineTuneConfig)} - {"train", "head"}
     assert set(OF_THE_NETWORK) == of_training | {"refit"}
 
 
@@ -83,13 +83,17 @@ def test_a_plan_of_the_core_needs_no_more_than_the_core() -> None:
 
 
 def test_a_plan_says_when_a_network_is_trained() -> None:
-    assert not Plan().trains_network
-    assert not Plan(train="frozen").trains_network
-    assert not Plan(backbone="mine.onnx").trains_network
+    assert not TrainConfig().trains_network
+    assert not TrainConfig(train="frozen").trains_network
+    assert not TrainConfig(backbone="mine.onnx").trains_network
     for plan in (
-        Plan(train="top:1"), Plan(head="conv"), Plan(network="small-cnn"), Plan(backbone="resnet18"),
-        Plan(weights=Path("none")), Plan(keep="always"),
-    ):  # fmt: skip
+        TrainConfig(train="top:1"),
+        TrainConfig(head="conv"),
+        TrainConfig(network="small-cnn"),
+        TrainConfig(backbone="resnet18"),
+        TrainConfig(weights=Path("none")),
+        TrainConfig(keep="always"),
+    ):
         assert plan.trains_network
 
 
@@ -108,15 +112,15 @@ def test_a_plan_of_a_network_passes_its_options_on() -> None:
 @pytest.mark.parametrize(
     ("plan", "message"),
     [
-        (Plan(backbone="mine.onnx", size=64), "mine.onnx is in its record of preprocessing"),
-        (Plan(preprocess=Path("p.json"), size=64), "record of preprocessing"),
-        (Plan(size=8), "size 8 is too small for efficientnet_lite0.*; give 32 or more"),
-        (Plan(backbone="mine.onnx", train="all"), "cannot be trained"),
-        (Plan(preprocess=Path("p.json"), train="all"), "for frozen networks of the core"),
-        (Plan(train="all", dropout=1.5), "dropout is 1.5"),
+        (TrainConfig(backbone="mine.onnx", size=64), "mine.onnx is in its record of preprocessing"),
+        (TrainConfig(preprocess=Path("p.json"), size=64), "record of preprocessing"),
+        (TrainConfig(size=8), "size 8 is too small for efficientnet_lite0.*; give 32 or more"),
+        (TrainConfig(backbone="mine.onnx", train="all"), "cannot be trained"),
+        (TrainConfig(preprocess=Path("p.json"), train="all"), "for frozen networks of the core"),
+        (TrainConfig(train="all", dropout=1.5), "dropout is 1.5"),
     ],
 )
-def test_options_that_do_not_go_together_are_refused(plan: Plan, message: str) -> None:
+def test_options_that_do_not_go_together_are_refused(plan: TrainConfig, message: str) -> None:
     if "dropout" in message:
         pytest.importorskip("torch")
     with pytest.raises(DataError, match=message):
@@ -135,10 +139,12 @@ def test_the_core_knows_its_own_networks() -> None:
 def test_the_words_of_a_point_plan_say_it_to_the_command_line() -> None:
     plans = [recipe.plan for recipe in recipes.POINT_RECIPES]
     plans += [
-        PointPlan(
-            weights=Path("my weights.pth"), mirror=(1, 0, 2), cascade=True, shakes=0, folds=3, size=192
+        KeypointTrainConfig(
+            weights=Path("my weights.pth"), mirror=(1, 0, 2), cascade=True, n_jitter=0, folds=3, size=192
         ),
-        PointPlan(head="heatmap", mirror=False, loss="l2", train="top:2", lr=1e-5, weights=Path("none")),
+        KeypointTrainConfig(
+            head="heatmap", mirror=False, loss="l2", train="top:2", lr=1e-5, weights=Path("none")
+        ),
     ]
     command: Any = get_command(app).commands["keypoints"].commands["train"]  # type: ignore[attr-defined]
     for plan in plans:
@@ -149,13 +155,13 @@ def test_the_words_of_a_point_plan_say_it_to_the_command_line() -> None:
 
 def test_the_command_line_has_the_defaults_of_a_point_plan() -> None:
     shown = inspect.signature(point_command.train).parameters
-    for field in fields(PointPlan):
+    for field in fields(KeypointTrainConfig):
         assert shown[field.name].default == field.default, field.name
     pytest.importorskip("torch")
-    from rehead.finetune.config import TrainingOptions
+    from rehead.finetune.config import FineTuneConfig
 
     classes = {"label_smoothing", "mixup", "interpolate"}
-    assert {field.name for field in fields(TrainingOptions)} - classes <= set(shown)
+    assert {field.name for field in fields(FineTuneConfig)} - classes <= set(shown)
 
 
 def test_a_recipe_of_keypoints() -> None:
@@ -183,7 +189,7 @@ def test_the_recipes_are_those_that_were_promised() -> None:
 
 
 @pytest.mark.parametrize("recipe", recipes.RECIPES, ids=lambda recipe: recipe.name)
-def test_every_recipe_makes_a_classifier(recipe: recipes.Recipe[Plan]) -> None:
+def test_every_recipe_makes_a_classifier(recipe: recipes.Recipe[TrainConfig]) -> None:
     pytest.importorskip("torch")
     classifier: Any = recipe.plan.classifier()
     assert classifier.keep == "always"

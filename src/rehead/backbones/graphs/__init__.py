@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from ...errors import WeightsError
 from ...images import PreprocessSpec
 
-__all__ = ["ARCHITECTURES", "build_trunk", "count_parameters", "linear_model", "pooled_taps", "wrap"]
+__all__ = ["ARCHITECTURES", "build_trunk", "count_parameters", "linear_model", "pooled_levels", "wrap"]
 
 ARCHITECTURES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "mobilenet_v2")
 """Networks that can be built from a state dict without torch."""
 
 
 class OutlierArrays(Protocol):
-    """What the outlier score is computed from, as `heads.outlier.RelativeDistance` says."""
+    """What the outlier score is computed from, as `heads.outlier.RelativeMahalanobis` says."""
 
     @property
     def mean(self) -> NDArray[np.float32]: ...
@@ -71,10 +71,10 @@ def build_trunk(architecture: str, arrays: Mapping[str, NDArray[Any]], preproces
     state = State(arrays, architecture)
     x = normalised(image, preprocess)
     if architecture == "mobilenet_v2":
-        taps = mobilenet_v2.trunk(x, state)
+        feature_levels = mobilenet_v2.trunk(x, state)
     else:
-        taps = efficientnet_lite.trunk(x, state, architecture)
-    return spox.build({"image": image}, taps)
+        feature_levels = efficientnet_lite.trunk(x, state, architecture)
+    return spox.build({"image": image}, feature_levels)
 
 
 def wrap(model: Any, preprocess: PreprocessSpec, name: str, *, prewhitened: bool = False) -> Any:
@@ -112,13 +112,13 @@ def wrap(model: Any, preprocess: PreprocessSpec, name: str, *, prewhitened: bool
         for o in model.graph.output
         if o.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
     }
-    taps = {n: outputs[n] for n, s in shapes.items() if len(s) in (2, 4) and s[1] > 0}
-    if not taps:
+    feature_levels = {n: outputs[n] for n, s in shapes.items() if len(s) in (2, 4) and s[1] > 0}
+    if not feature_levels:
         raise WeightsError(
             f"{name}: expected an output of float vectors [N, C] or maps [N, C, h, w], "
             f"found {shapes or 'none'}"
         )
-    return spox.build({"image": image}, taps)
+    return spox.build({"image": image}, feature_levels)
 
 
 def _image_input_of(model: Any, preprocess: PreprocessSpec, name: str) -> Any:
@@ -144,19 +144,19 @@ def _image_input_of(model: Any, preprocess: PreprocessSpec, name: str) -> Any:
     return inputs[0]
 
 
-def pooled_taps(trunk: Any, taps: Sequence[str]) -> Any:
+def pooled_levels(trunk: Any, feature_levels: Sequence[str]) -> Any:
     """`image` to `features`, float32 (N, D): the taps' maps averaged over their pixels, side by side."""
     import spox
 
     from .ops import features_of
 
-    image, features = features_of(trunk, taps)
+    image, features = features_of(trunk, feature_levels)
     return spox.build({"image": image}, {"features": features})
 
 
 def linear_model(
     trunk: Any,
-    taps: Sequence[str],
+    feature_levels: Sequence[str],
     *,
     first: int,
     weight: NDArray[np.float32],
@@ -166,14 +166,14 @@ def linear_model(
     """The whole classifier: `image` to `probabilities`, `features` and `outlier_score`.
 
     With features x (N, D), logits are x[:, first:] @ weight + bias; the outlier score is that of
-    `heads.outlier.RelativeDistance`.
+    `heads.outlier.RelativeMahalanobis`.
     """
     import spox
     import spox.opset.ai.onnx.v17 as op
 
     from .ops import features_of
 
-    image, x = features_of(trunk, taps)
+    image, x = features_of(trunk, feature_levels)
     used = op.slice(x, op.const([first]), op.const([np.iinfo(np.int64).max]), op.const([1])) if first else x
     probabilities = op.softmax(op.add(op.matmul(used, op.const(weight)), op.const(bias)), axis=1)
 

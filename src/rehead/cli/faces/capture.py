@@ -12,7 +12,7 @@ import typer
 from .detect import DetectorChoice, counted
 
 if TYPE_CHECKING:
-    from ...faces.capture import Capture, Moment
+    from ...faces.capture import Capture, CapturedFrame
 
 __all__ = ["capture"]
 
@@ -51,7 +51,7 @@ def capture(
     entered = _enter_pressed()
     with open_preview(f"{person} - Enter ends", wanted=preview) as window:
 
-        def watch(moment: Moment) -> bool:
+        def watch(moment: CapturedFrame) -> bool:
             _count(moment, count)
             return (window is None or window.show(moment)) and not entered.is_set()
 
@@ -90,7 +90,7 @@ def _enter_pressed() -> threading.Event:
     return event
 
 
-def _count(moment: Moment, count: int) -> None:
+def _count(moment: CapturedFrame, count: int) -> None:
     """A line that counts on the error output of a terminal."""
     if sys.stderr.isatty():
         print(f"\r{moment.kept} of {count}  {moment.note:<40}", end="", file=sys.stderr, flush=True)

@@ -20,7 +20,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ...faces import Rule
+    from ...faces import FaceSelection
     from ...faces.gallery.gallery import Enrolment, FaceGallery
 
 __all__ = ["enroll"]
@@ -71,7 +71,7 @@ def enroll(
 
     key = _key(gallery, key_file, no_encryption)
     pipeline = load_pipeline(detector, embedder, threads, commercial_safe=commercial_safe)
-    rule: Rule = several.value
+    rule: FaceSelection = several.value
     with FaceGallery(gallery, pipeline, key=key, create=True, refuse_poor=refuse_poor) as opened:
         if person is None:
             done = opened.enroll_folder(people, rule=rule, consent=consent, expires=expires)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ...faces.capture import Moment
+    from ...faces.capture import CapturedFrame
 
 __all__ = ["Preview", "open_preview"]
 
@@ -59,7 +59,7 @@ class Preview:
             window.bind(key, lambda _event: self.close())
         window.protocol("WM_DELETE_WINDOW", self.close)
 
-    def show(self, moment: Moment) -> bool:
+    def show(self, moment: CapturedFrame) -> bool:
         """Draw a frame with the face's box, green where it was kept; False once the window is closed."""
         if self._open:
             # kept in an attribute: Tk does not hold on to the picture itself
@@ -75,7 +75,7 @@ class Preview:
             self._window.destroy()
 
 
-def picture_of(moment: Moment) -> NDArray[np.uint8]:
+def picture_of(moment: CapturedFrame) -> NDArray[np.uint8]:
     """The frame made small enough, with a rectangle about the face."""
     from ...images import pyramid
 

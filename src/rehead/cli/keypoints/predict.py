@@ -16,7 +16,7 @@ from .runs import finder, finder_name
 
 if TYPE_CHECKING:
     from ...faces import FaceDetector
-    from ...keypoints import KeypointPredictor, Placement
+    from ...keypoints import KeypointPrediction, KeypointPredictor
 
 __all__ = ["predict"]
 
@@ -100,7 +100,7 @@ def _on_faces(
             yield file, ImageError(file, "no face was found in it")
 
 
-def _draw(out: Path, answers: Sequence[Placement]) -> None:
+def _draw(out: Path, answers: Sequence[KeypointPrediction]) -> None:
     from ...images import read_image, write_png
     from ...keypoints.drawing import drawn
 

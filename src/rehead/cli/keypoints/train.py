@@ -15,7 +15,7 @@ from ..faces.detect import DetectorChoice
 from .runs import GROUP, IMAGES, POINTS, finder, say, show_run
 
 if TYPE_CHECKING:
-    from ...workflows.config import PointPlan
+    from ...workflows.config import KeypointTrainConfig
 
 __all__ = ["train"]
 
@@ -70,7 +70,7 @@ def train(
             help="Learn from mirrored photos: auto, no, or the partner of each point from 0, such as 1,0,2."
         ),
     ] = "auto",
-    shakes: Annotated[
+    n_jitter: Annotated[
         int,
         typer.Option(min=0, max=8, help="More views of each photo, turned, scaled and shifted at random."),
     ] = 1,
@@ -167,12 +167,12 @@ def train(
     if recipe is not None:
         plan = _with_recipe(recipe, plan, given)
     _refuse_in_vain(plan, given)
-    from ...workflows.config import carry_out_points
+    from ...workflows.config import run_keypoint_training
     from ..console import photo_progress
 
     doing = "Training" if plan.trains_network else "Looking at photos"
     with photo_progress(doing, quiet=quiet) as progress:
-        run = carry_out_points(
+        run = run_keypoint_training(
             plan,
             points,
             folder,
@@ -190,17 +190,17 @@ def train(
         say(f"{sum(run.seconds.values()):.1f} s; wrote {folder / 'model.onnx'} and {folder / 'report.html'}")
 
 
-def _plan_of(values: dict[str, Any]) -> PointPlan:
+def _plan_of(values: dict[str, Any]) -> KeypointTrainConfig:
     """The plan of options by their names."""
-    from ...workflows.config import PointPlan
+    from ...workflows.config import KeypointTrainConfig
 
-    named = {field.name: values[field.name] for field in fields(PointPlan)}
+    named = {field.name: values[field.name] for field in fields(KeypointTrainConfig)}
     named = {name: value.value if isinstance(value, StrEnum) else value for name, value in named.items()}
     made = {"cascade": _choice("cascade", named["cascade"]), "mirror": _mirror(named["mirror"])}
-    return PointPlan(**{**named, **made})
+    return KeypointTrainConfig(**{**named, **made})
 
 
-def _with_recipe(recipe: str, plan: PointPlan, given: set[str]) -> PointPlan:
+def _with_recipe(recipe: str, plan: KeypointTrainConfig, given: set[str]) -> KeypointTrainConfig:
     """The recipe's plan, with the options that were given besides."""
     from ...workflows.recipes import get_points
 
@@ -208,7 +208,7 @@ def _with_recipe(recipe: str, plan: PointPlan, given: set[str]) -> PointPlan:
     return replace(get_points(recipe).plan, **own)
 
 
-def _refuse_in_vain(plan: PointPlan, given: set[str]) -> None:
+def _refuse_in_vain(plan: KeypointTrainConfig, given: set[str]) -> None:
     """Refuse options that would silently do nothing."""
     from ...workflows.config import OF_THE_NETWORK
 

@@ -9,18 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.geometry import area, clipped
-from ...core.runtime import processors
+from ...core.runtime import cpu_count
 from ...errors import DataError, UnknownNameError
 from ...images import pyramid, read_image
 from ..types import Face, Photo
-from .mtcnn import Found, Mtcnn
+from .mtcnn import Detections, Mtcnn
 from .quality import measured
 
 __all__ = ["DETECTORS", "FaceDetector"]
 
 
 class _Finder(Protocol):
-    def find(self, pixels: NDArray[np.uint8], *, smallest: float) -> Found: ...
+    def detect_boxes(self, pixels: NDArray[np.uint8], *, smallest: float) -> Detections: ...
 
 
 def _mtcnn(threads: int) -> _Finder:
@@ -101,7 +101,7 @@ class FaceDetector:
                 f"not {smallest} and {longest}"
             )
         self.name, self.smallest, self.longest, self.retry = name, smallest, longest, retry
-        self._finder = _FINDERS[name](threads or processors())
+        self._finder = _FINDERS[name](threads or cpu_count())
 
     def detect(self, photo: Photo) -> list[Face]:
         """Faces of a photo, the largest first.
@@ -132,7 +132,7 @@ class FaceDetector:
             found = self._find(pixels, 2 * scale)
         return self._faces(pixels, found)
 
-    def _find(self, pixels: NDArray[np.uint8], scale: float) -> Found:
+    def _find(self, pixels: NDArray[np.uint8], scale: float) -> Detections:
         """Faces of the photo looked at `scale` times its size, in pixels of the photo."""
         height, width = pixels.shape[:2]
         size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -140,12 +140,12 @@ class FaceDetector:
             (looked_at,) = pyramid(pixels, [size])
         else:
             looked_at = pixels
-        boxes, points, scores = self._finder.find(looked_at, smallest=self.smallest)
+        boxes, points, scores = self._finder.detect_boxes(looked_at, smallest=self.smallest)
         stretch = np.array([width / size[0], height / size[1]])
-        return Found(boxes * np.tile(stretch, 2), points * stretch, scores)
+        return Detections(boxes * np.tile(stretch, 2), points * stretch, scores)
 
     @staticmethod
-    def _faces(pixels: NDArray[np.uint8], found: Found) -> list[Face]:
+    def _faces(pixels: NDArray[np.uint8], found: Detections) -> list[Face]:
         boxes = clipped(found.boxes, (pixels.shape[1], pixels.shape[0]))
         areas = area(boxes)
         return [

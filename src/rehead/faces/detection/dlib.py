@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ...backbones.weights import faces, locate
 from ...errors import MissingExtraError
 from ...images import pyramid
-from .mtcnn import Found, Mtcnn
+from .mtcnn import Detections, Mtcnn
 
 __all__ = ["CnnFinder", "HogFinder"]
 
@@ -57,8 +57,8 @@ class _DlibFinder:
     def _made(self) -> Any:
         raise NotImplementedError
 
-    def find(self, pixels: NDArray[np.uint8], *, smallest: float) -> Found:
-        """Faces whose side has `smallest` pixels or more, as `Mtcnn.find`."""
+    def detect_boxes(self, pixels: NDArray[np.uint8], *, smallest: float) -> Detections:
+        """Faces whose side has `smallest` pixels or more, as `Mtcnn.detect_boxes`."""
         height, width = pixels.shape[:2]
         scale = min(self.enlarged, max(1.0, _WINDOW / smallest), _LARGEST / max(height, width))
         size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -68,8 +68,8 @@ class _DlibFinder:
         corners = [[r.left(), r.top(), r.right() + 1, r.bottom() + 1] for r in rectangles]
         boxes = np.array(corners, np.float64).reshape(-1, 4)
         boxes *= np.array([width / size[0], height / size[1]] * 2)
-        points = self._mtcnn.judged(pixels, boxes).points
-        return Found(boxes, points, np.array(scores, np.float64))
+        points = self._mtcnn.refine(pixels, boxes).points
+        return Detections(boxes, points, np.array(scores, np.float64))
 
     def _rectangles(self, pixels: NDArray[np.uint8]) -> tuple[list[Any], list[float]]:
         raise NotImplementedError

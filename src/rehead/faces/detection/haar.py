@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import MissingExtraError
-from .mtcnn import Found, Mtcnn
+from .mtcnn import Detections, Mtcnn
 
 __all__ = ["HaarFinder"]
 
@@ -38,8 +38,8 @@ class HaarFinder:
         self._lock = threading.Lock()  # a cascade keeps the photo it looks at
         self._mtcnn = Mtcnn(threads=threads)
 
-    def find(self, pixels: NDArray[np.uint8], *, smallest: float) -> Found:
-        """Faces whose side has `smallest` pixels or more, as `Mtcnn.find`."""
+    def detect_boxes(self, pixels: NDArray[np.uint8], *, smallest: float) -> Detections:
+        """Faces whose side has `smallest` pixels or more, as `Mtcnn.detect_boxes`."""
         import cv2
 
         grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
@@ -50,4 +50,4 @@ class HaarFinder:
             )
         corners = np.array(found, np.float64).reshape(-1, 4)
         boxes = np.concatenate([corners[:, :2], corners[:, :2] + corners[:, 2:]], axis=1)
-        return self._mtcnn.judged(pixels, boxes)
+        return self._mtcnn.refine(pixels, boxes)

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...backbones.weights import faces, locate
-from ...core.cache import kept_graph
+from ...core.cache import cached_graph
 from ...core.geometry import Boxes, Points, area
 from ...core.runtime import open_session
 from ...images import patches, pyramid
 
-__all__ = ["Found", "Mtcnn"]
+__all__ = ["Detections", "Mtcnn"]
 
 _GRAPH_VERSION = 2  # raised when `graphs.mtcnn` builds other graphs from the same weights
 _CELL, _STRIDE = 12, 2  # pixels that P-net sees at once, and from one place to the next
@@ -30,7 +30,7 @@ _LIKELY = (0.6, 0.7, 0.9)
 _BATCH = 512  # boxes at once; a crowd then needs 30 MB at most
 
 
-class Found(NamedTuple):
+class Detections(NamedTuple):
     """Faces of one photo."""
 
     boxes: Boxes  # (N, 4)
@@ -50,7 +50,7 @@ class Mtcnn:
     def __init__(self, *, threads: int) -> None:
         self._proposal, self._refinement, self._output = (_session(letter, threads) for letter in "pro")
 
-    def find(self, pixels: NDArray[np.uint8], *, smallest: float) -> Found:
+    def detect_boxes(self, pixels: NDArray[np.uint8], *, smallest: float) -> Detections:
         """Faces whose shorter side has `smallest` pixels or more.
 
         Parameters
@@ -63,28 +63,28 @@ class Mtcnn:
         scores, shifts = self._run(self._refinement, pixels, boxes, 24, "face", "shift")
         likely = scores > _LIKELY[1]
         boxes, scores, shifts = boxes[likely], scores[likely], shifts[likely]
-        kept = _thinned(boxes, scores, 0.7)
-        found = self._looked(pixels, _shifted(boxes[kept], shifts[kept]))
+        kept = nms(boxes, scores, 0.7)
+        found = self._looked(pixels, apply_box_regression(boxes[kept], shifts[kept]))
         boxes, points, scores = (part[found.scores > _LIKELY[2]] for part in found)
-        kept = _thinned(boxes, scores, 0.7, of_smaller=True)
-        return Found(boxes[kept], points[kept], scores[kept])
+        kept = nms(boxes, scores, 0.7, of_smaller=True)
+        return Detections(boxes[kept], points[kept], scores[kept])
 
-    def judged(self, pixels: NDArray[np.uint8], boxes: Boxes) -> Found:
+    def refine(self, pixels: NDArray[np.uint8], boxes: Boxes) -> Detections:
         """Points and scores of faces that another detector found, at its boxes (N, 4), in their order.
 
         O-net looks twice: its first look moves the box to where it expects one, only for the second.
         """
         moved = self._looked(pixels, boxes).boxes
         _, points, scores = self._looked(pixels, moved)
-        return Found(boxes, points, scores)
+        return Detections(boxes, points, scores)
 
-    def _looked(self, pixels: NDArray[np.uint8], boxes: Boxes) -> Found:
+    def _looked(self, pixels: NDArray[np.uint8], boxes: Boxes) -> Detections:
         """What O-net says about each of `boxes` (N, 4), in their order."""
         boxes = _squares(boxes)
         scores, shifts, flat = self._run(self._output, pixels, boxes, 48, "face", "shift", "points")
         sides = (boxes[:, 2:] - boxes[:, :2])[:, None]
         points = boxes[:, None, :2] + sides * flat.reshape(-1, 2, 5).transpose(0, 2, 1)
-        return Found(_shifted(boxes, shifts), points, scores)
+        return Detections(apply_box_regression(boxes, shifts), points, scores)
 
     def _proposed(self, pixels: NDArray[np.uint8], smallest: float) -> Boxes:
         height, width = pixels.shape[:2]
@@ -97,14 +97,14 @@ class Mtcnn:
             corner = np.stack([columns, rows], -1) * _STRIDE
             boxes = np.concatenate([corner, corner + _CELL], -1) * scale
             scores = face[0][rows, columns].astype(np.float64)
-            kept = _thinned(boxes, scores, 0.5)
+            kept = nms(boxes, scores, 0.5)
             shifts = shift[0][:, rows[kept], columns[kept]].T.astype(np.float64)
             # the shift is undone before the second thinning, which is among boxes as proposed
             all_boxes.append(np.concatenate([boxes[kept], shifts], -1))
             all_scores.append(scores[kept])
         both = np.concatenate([boxes.reshape(-1, 8) for boxes in all_boxes])
-        kept = _thinned(both[:, :4], np.concatenate(all_scores), 0.7)
-        return _squares(_shifted(both[kept, :4], both[kept, 4:]))
+        kept = nms(both[:, :4], np.concatenate(all_scores), 0.7)
+        return _squares(apply_box_regression(both[kept, :4], both[kept, 4:]))
 
     @staticmethod
     def _run(
@@ -133,7 +133,7 @@ def _session(letter: str, threads: int) -> Any:
         }
         return bytes(networks[letter](read_arrays(path)).SerializeToString(deterministic=True))
 
-    graph = kept_graph({"graph": _GRAPH_VERSION, "weights": file.sha256}, build)
+    graph = cached_graph({"graph": _GRAPH_VERSION, "weights": file.sha256}, build)
     return open_session(graph, threads=threads)
 
 
@@ -145,7 +145,7 @@ def _sizes(width: int, height: int, smallest: float) -> Iterator[tuple[int, int]
         scale *= _STEP
 
 
-def _thinned(
+def nms(
     boxes: Boxes, scores: NDArray[np.float64], overlap: float, *, of_smaller: bool = False
 ) -> NDArray[np.intp]:
     """Boxes that no surer one overlaps by more than `overlap`, the surest first, as indices.
@@ -167,7 +167,7 @@ def _thinned(
     return np.array(kept, np.intp)
 
 
-def _shifted(boxes: Boxes, shifts: NDArray[np.float64]) -> Boxes:
+def apply_box_regression(boxes: Boxes, shifts: NDArray[np.float64]) -> Boxes:
     """Boxes whose corners are moved by `shifts`, in units of their sides."""
     sides = boxes[:, 2:] - boxes[:, :2]
     return np.asarray(boxes + shifts * np.concatenate([sides, sides], axis=1))

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from ...backbones.weights import faces as face_files
 from ...backbones.weights import locate
-from ...core.cache import kept_graph
+from ...core.cache import cached_graph
 from ...core.geometry import similarity
 from ...core.preprocess import PreprocessSpec
-from ...core.runtime import open_session, processors
+from ...core.runtime import cpu_count, open_session
 from ...errors import DataError, UnknownNameError, WeightsError
 from ...images import read_image, warped
 from ..types import Face, Photo
@@ -126,8 +126,8 @@ class FaceEmbedder:
             "sha256": network.sha256,
             "record": network.record.to_dict(),
         }
-        self.graph = kept_graph(described, network.build)
-        self._session = open_session(self.graph, threads=threads or processors())
+        self.graph = cached_graph(described, network.build)
+        self._session = open_session(self.graph, threads=threads or cpu_count())
         self.contract: dict[str, Any] = {
             "name": network.name,
             "sha256": network.sha256,

@@ -16,11 +16,11 @@ from ...core.progress import Progress
 from ...core.run_dir import versions, write_json
 from ...core.text import count, percent, percent_range
 from ...errors import DatasetError
-from ..gallery.audit import Doubt, Limits, audit
+from ..gallery.audit import EnrolmentIssue, Limits, audit
 from ..gallery.gallery import people_in
-from ..gallery.records import space_of
+from ..gallery.records import spec_fingerprint
 from ..pipeline import FacePipeline
-from ..types import Rule
+from ..types import FaceSelection
 from ..verification.calibration import Calibration, calibrate, shipped
 from ..verification.pairs import Pairs
 from .identification import OpenSetResult, evaluate_open_set
@@ -29,7 +29,7 @@ from .report import write_pairs_report, write_people_report
 
 __all__ = ["PairAssessment", "PeopleAssessment", "assess_pairs", "assess_people"]
 
-_RULE: Rule = "centre"  # who is meant stands in the middle: FaceNet's rule for LFW
+_RULE: FaceSelection = "centre"  # who is meant stands in the middle: FaceNet's rule for LFW
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class PeopleAssessment:
     photos: int
     openset: OpenSetResult | None
     missing: str
-    doubts: list[tuple[Doubt, str]] | None
+    doubts: list[tuple[EnrolmentIssue, str]] | None
     by_chance: float
     failed: list[tuple[str, str]]
     vectors: NDArray[np.float32]
@@ -163,7 +163,7 @@ def assess_pairs(
         How it was started, for the report.
     """
     listed = read_pairs(file, images)
-    vectors, failed = pipeline.one_face_each(listed.photos, _RULE, progress=progress)
+    vectors, failed = pipeline.embed_one(listed.photos, _RULE, progress=progress)
     names = [(str(listed.photos[row]), reason) for row, reason in failed]
     if len(failed) == len(listed.photos):
         raise DatasetError(f"{images}: no face was found in any of the {len(listed.photos)} photos")
@@ -210,7 +210,7 @@ def assess_people(
     people = people_in(folder)
     photos = [photo for _, each in people for photo in each]
     codes = np.repeat(np.arange(len(people)), [len(each) for _, each in people])
-    vectors, failed = pipeline.one_face_each(photos, _RULE, progress=progress)
+    vectors, failed = pipeline.embed_one(photos, _RULE, progress=progress)
     names = [(str(photos[row]), reason) for row, reason in failed]
     if len(failed) == len(photos):
         raise DatasetError(f"{folder}: no face was found in any of the {len(photos)} photos")
@@ -252,7 +252,7 @@ def _doubts(
     names: Sequence[str],
     photos: Sequence[Path],
     limits: Limits,
-) -> list[tuple[Doubt, str]]:
+) -> list[tuple[EnrolmentIssue, str]]:
     found = np.flatnonzero(np.isfinite(vectors.sum(axis=1)))
     present, person = np.unique(codes[found], return_inverse=True)
     doubts = audit(vectors[found], person, [names[code] for code in present], limits)
@@ -263,7 +263,7 @@ def _calibration(
     vectors: NDArray[np.float32], codes: NDArray[np.intp], pipeline: FacePipeline, source: str
 ) -> Calibration:
     found = np.isfinite(vectors.sum(axis=1))
-    contract = space_of(pipeline.embedder.contract)
+    contract = spec_fingerprint(pipeline.embedder.contract)
     return calibrate(vectors[found], codes[found], contract=contract, source=source)
 
 

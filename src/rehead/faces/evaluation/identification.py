@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ...errors import DataError
 from ...evaluation.intervals import Interval, proportion
-from ..verification.error_rates import supported_rate, threshold_at
+from ..verification.error_rates import rule_of_three, threshold_at
 
 __all__ = ["OpenSetPoint", "OpenSetResult", "evaluate_open_set"]
 
@@ -193,7 +193,7 @@ def _point(target: float, halves: list[_Half], fewest: int) -> OpenSetPoint:
         whose.append(telling.known_person)
     return OpenSetPoint(
         target,
-        supported_rate(fewest) <= target * (1 + 1e-9),
+        rule_of_three(fewest) <= target * (1 + 1e-9),
         proportion(np.concatenate(positives), np.concatenate(who)),
         proportion(np.concatenate(negatives), np.concatenate(whose)),
     )

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ...errors import DatasetError
 from ...evaluation.intervals import Interval, proportion
-from ..verification.error_rates import supported_rate, threshold_at
+from ..verification.error_rates import rule_of_three, threshold_at
 from ..verification.pairs import Pairs
 
 __all__ = ["Operating", "PairList", "PairResult", "evaluate_pairs", "read_pairs"]
@@ -276,7 +276,7 @@ def _most_right(score: NDArray[np.float64], same: NDArray[np.bool_]) -> float:
 
 def _operating(target: float, score: NDArray[np.float64], pairs: Pairs, fold: NDArray[np.intp]) -> Operating:
     same = pairs.same
-    supported = supported_rate(int((~same).sum())) <= target * (1 + 1e-9)
+    supported = rule_of_three(int((~same).sum())) <= target * (1 + 1e-9)
     matched = np.zeros(len(score), bool)
     for number in range(int(fold.max()) + 1):
         inside = fold == number

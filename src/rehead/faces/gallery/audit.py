@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..verification.calibration import Calibration
 
-__all__ = ["Doubt", "Limits", "audit"]
+__all__ = ["EnrolmentIssue", "Limits", "audit"]
 
 _DUPLICATES = 0.5  # share of the pairs across that match, from which two people are probably one
 
@@ -55,7 +55,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Doubt:
+class EnrolmentIssue:
     """Something to look at.
 
     Parameters
@@ -97,7 +97,7 @@ class Doubt:
 
 def audit(
     vectors: NDArray[np.float32], people: NDArray[np.intp], names: Sequence[str], limits: Limits
-) -> list[Doubt]:
+) -> list[EnrolmentIssue]:
     """Look for doubtful enrolments.
 
     Parameters
@@ -111,12 +111,12 @@ def audit(
 
     Returns
     -------
-    list of Doubt
+    list of EnrolmentIssue
         Photos first, then pairs of people; the most doubtful of each kind first.
     """
     order = np.argsort(people, kind="stable")
     starts, count = np.unique(people[order], return_index=True, return_counts=True)[1:]
-    photos: list[Doubt] = []
+    photos: list[EnrolmentIssue] = []
     shares = np.zeros((len(names), len(names)))
     highest = np.full((len(names), len(names)), -1.0)
     for person, (start, n) in enumerate(zip(starts, count, strict=True)):
@@ -132,11 +132,11 @@ def audit(
         ]
         if not doubtful.all():
             shares[person], highest[person] = matching[~doubtful].mean(axis=0), best[~doubtful].max(axis=0)
-    pairs: list[Doubt] = []
+    pairs: list[EnrolmentIssue] = []
     for a, b in np.argwhere(np.triu(np.minimum(highest, highest.T) >= limits.other, 1)):
         share, top = float(min(shares[a, b], shares[b, a])), float(min(highest[a, b], highest[b, a]))
         kind: Literal["duplicate", "look-alike"] = "duplicate" if share >= _DUPLICATES else "look-alike"
-        pairs.append(Doubt(kind, names[a], names[b], None, top, share))
+        pairs.append(EnrolmentIssue(kind, names[a], names[b], None, top, share))
     kinds = ("mislabelled", "odd", "duplicate", "look-alike")
     return sorted(
         [*photos, *pairs],
@@ -151,13 +151,13 @@ def _about_photo(
     share: NDArray[np.floating],
     names: Sequence[str],
     threshold: float,
-) -> Doubt:
+) -> EnrolmentIssue:
     """Say what is odd about a photo that matches none of its person's others."""
     others = best.copy()
     others[person] = -1.0
     other = int(others.argmax())
     if others[other] >= threshold:
-        return Doubt(
+        return EnrolmentIssue(
             "mislabelled", names[person], names[other], row, float(others[other]), float(share[other])
         )
-    return Doubt("odd", names[person], "", row, float(best[person]), 0.0)
+    return EnrolmentIssue("odd", names[person], "", row, float(best[person]), 0.0)

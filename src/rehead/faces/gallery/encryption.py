@@ -18,7 +18,7 @@ from typing import Any
 
 from ...errors import MissingExtraError, OutputError, WrongKeyError
 
-__all__ = ["KEY_BYTES", "KEY_VARIABLE", "find_key", "open_sealed", "read_key_file", "seal", "write_key_file"]
+__all__ = ["KEY_BYTES", "KEY_VARIABLE", "decrypt", "encrypt", "find_key", "read_key_file", "write_key_file"]
 
 KEY_BYTES = 32  # AES-256
 KEY_VARIABLE = "REHEAD_GALLERY_KEY"
@@ -78,14 +78,14 @@ def _decoded(text: str, where: str) -> bytes:
     return key
 
 
-def seal(key: bytes, data: bytes, place: str) -> bytes:
+def encrypt(key: bytes, data: bytes, place: str) -> bytes:
     """Encrypt `data` for one place: nonce, ciphertext and tag."""
     nonce = secrets.token_bytes(_NONCE_BYTES)
     sealed: bytes = _aes_gcm()(key).encrypt(nonce, data, place.encode())
     return nonce + sealed
 
 
-def open_sealed(key: bytes, sealed: bytes, place: str) -> bytes | None:
+def decrypt(key: bytes, sealed: bytes, place: str) -> bytes | None:
     """What was sealed; None where the key or the place is another, or a bit was changed."""
     from cryptography.exceptions import InvalidTag
 

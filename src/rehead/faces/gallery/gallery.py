@@ -18,12 +18,12 @@ from ...core.rejection import UNKNOWN
 from ...data import list_photos
 from ...errors import DataError, ImageError
 from ..detection.quality import QualityLimits
-from ..pipeline import FacePipeline, Seen, default_pipeline
-from ..types import Face, Rule
-from ..verification.calibration import Calibration, RatePoint, calibrate, shipped
+from ..pipeline import FaceObservation, FacePipeline, default_pipeline
+from ..types import Face, FaceSelection
+from ..verification.calibration import Calibration, Threshold, calibrate, shipped
 from ..verification.verify import calibration_for
-from .audit import Doubt, Limits, audit
-from .records import Enrolled, NewTemplate, Person, Removal, Templates, space_of
+from .audit import EnrolmentIssue, Limits, audit
+from .records import Enrolled, NewTemplate, Person, Removal, Templates, spec_fingerprint
 from .store import GalleryStore
 
 __all__ = ["FALSE_POSITIVES", "Enrolment", "FaceGallery", "GalleryThreshold", "Identification", "Rebuilt"]
@@ -60,7 +60,7 @@ class GalleryThreshold:
 
     Parameters
     ----------
-    point : RatePoint
+    point : Threshold
         For a single comparison.
     aimed, promised : float
         Share of strangers who may be taken for somebody: as asked for, and as the calibration supports
@@ -69,7 +69,7 @@ class GalleryThreshold:
     calibration : Calibration
     """
 
-    point: RatePoint
+    point: Threshold
     aimed: float
     promised: float
     templates: int
@@ -203,7 +203,7 @@ class FaceGallery:
         name: str,
         photos: Sequence[str | os.PathLike[str]],
         *,
-        rule: Rule = "centre",
+        rule: FaceSelection = "centre",
         consent: str | None = None,
         expires: str | None = None,
         progress: Progress | None = None,
@@ -249,7 +249,7 @@ class FaceGallery:
         self,
         folder: str | os.PathLike[str],
         *,
-        rule: Rule = "centre",
+        rule: FaceSelection = "centre",
         consent: str | None = None,
         expires: str | None = None,
     ) -> Iterator[Enrolment]:
@@ -288,13 +288,15 @@ class FaceGallery:
             held = self.store.templates()
             try:
                 return calibrate(
-                    held.vectors, held.people, contract=space_of(contract), source="this gallery"
+                    held.vectors, held.people, contract=spec_fingerprint(contract), source="this gallery"
                 )
             except DataError:
                 pass  # too few people: say how to calibrate instead
         return calibration_for(self.pipeline, self._given)
 
-    def identify(self, photo: str | os.PathLike[str] | bytes, *, rule: Rule = "all") -> list[Identification]:
+    def identify(
+        self, photo: str | os.PathLike[str] | bytes, *, rule: FaceSelection = "all"
+    ) -> list[Identification]:
         """Say who the faces of a photo are; ImageError where it is unreadable."""
         return self.identify_seen(self.pipeline.look(photo, rule))
 
@@ -302,14 +304,14 @@ class FaceGallery:
         self,
         photos: Sequence[str | os.PathLike[str]],
         *,
-        rule: Rule = "all",
+        rule: FaceSelection = "all",
         progress: Progress | None = None,
     ) -> Iterator[list[Identification] | ImageError]:
         """As `identify`, of many photos, in their order; an ImageError for an unreadable one."""
         for seen in self.pipeline.look_each(photos, rule, progress=progress):
             yield seen if isinstance(seen, ImageError) else self.identify_seen(seen)
 
-    def identify_seen(self, seen: Seen) -> list[Identification]:
+    def identify_seen(self, seen: FaceObservation) -> list[Identification]:
         """Say who the faces are that were seen in a photo."""
         held, limit = self.store.templates(), self.threshold()
         best = held.best_of_each(seen.vectors)
@@ -347,7 +349,7 @@ class FaceGallery:
 
     # keeping it right
 
-    def audit(self) -> list[tuple[Doubt, str]]:
+    def audit(self) -> list[tuple[EnrolmentIssue, str]]:
         """Enrolments to look at, each with the photo's path, "" where it is about two people."""
         held = self.store.templates()
         known = set(held.names)
@@ -359,7 +361,7 @@ class FaceGallery:
         return [(doubt, "" if doubt.row is None else photos[doubt.row]) for doubt in found]
 
 
-def _template(seen: Seen) -> NewTemplate:
+def _template(seen: FaceObservation) -> NewTemplate:
     return NewTemplate(
         seen.sha256, str(Path(seen.path).absolute()), seen.vectors[0], face_record(seen.faces[0])
     )

@@ -13,7 +13,7 @@ from ...data import list_photos
 from ...errors import DataError, GalleryError, ImageError
 from ...images import read_bytes
 from ..pipeline import FacePipeline
-from ..types import Rule
+from ..types import FaceSelection
 from .gallery import Rebuilt, face_record
 from .records import PhotoRecord
 from .store import GalleryStore
@@ -28,7 +28,7 @@ def rebuild(
     key: bytes | None = None,
     photos: Sequence[str | os.PathLike[str]] = (),
     drop_missing: bool = False,
-    rule: Rule = "centre",
+    rule: FaceSelection = "centre",
     progress: Progress | None = None,
 ) -> Rebuilt:
     """Exchange all templates of a gallery for those of another embedder; names, consent and days are kept.

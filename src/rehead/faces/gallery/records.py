@@ -24,14 +24,14 @@ __all__ = [
     "Templates",
     "check_day",
     "checked_name",
-    "space_of",
+    "spec_fingerprint",
     "told_apart",
 ]
 
 _NOT_OF_THE_SPACE = ("name", "licences")  # of a contract, see `face.same_space`
 
 
-def space_of(contract: Mapping[str, Any]) -> str:
+def spec_fingerprint(contract: Mapping[str, Any]) -> str:
     """Digest of an embedding contract; equal where embeddings may be compared."""
     return digest_of({key: value for key, value in contract.items() if key not in _NOT_OF_THE_SPACE})
 

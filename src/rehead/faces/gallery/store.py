@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DamagedGalleryError, GalleryError, OtherEmbedderError, UnknownNameError, WrongKeyError
-from .encryption import KEY_BYTES, KEY_VARIABLE, open_sealed, seal
+from .encryption import KEY_BYTES, KEY_VARIABLE, decrypt, encrypt
 from .records import (
     Enrolled,
     NewTemplate,
@@ -30,7 +30,7 @@ from .records import (
     Templates,
     check_day,
     checked_name,
-    space_of,
+    spec_fingerprint,
     told_apart,
 )
 from .schema import connect, gallery_errors, transaction
@@ -105,7 +105,7 @@ class GalleryStore:
             uid = secrets.token_hex(16)
             entries = {"id": uid.encode()}
             if self._key is not None:
-                entries["key_check"] = seal(self._key, _CHECK, uid)
+                entries["key_check"] = encrypt(self._key, _CHECK, uid)
             self._connection.executemany("INSERT INTO about VALUES (?, ?)", entries.items())
             self._bind(contract)
 
@@ -114,7 +114,7 @@ class GalleryStore:
         row = self._connection.execute(
             "INSERT INTO contracts (space, record) VALUES (?, ?) "
             "ON CONFLICT (space) DO UPDATE SET space = space RETURNING id",
-            (space_of(contract), record),
+            (spec_fingerprint(contract), record),
         ).fetchone()
         self._connection.execute(
             "INSERT OR REPLACE INTO about VALUES ('contract', ?)", (str(row[0]).encode(),)
@@ -137,7 +137,7 @@ class GalleryStore:
             raise WrongKeyError(
                 f"{self.path}: the gallery is encrypted; give its key with --key-file or in {KEY_VARIABLE}"
             )
-        if open_sealed(self._key, check, self.uid) != _CHECK:
+        if decrypt(self._key, check, self.uid) != _CHECK:
             raise WrongKeyError(f"{self.path}: this is not the key that the gallery was made with")
 
     @property
@@ -153,7 +153,7 @@ class GalleryStore:
     def check_embedder(self, contract: Mapping[str, Any]) -> None:
         """Refuse an embedder whose embeddings cannot be compared with the templates."""
         held = self.contract
-        if space_of(held) == space_of(contract):
+        if spec_fingerprint(held) == spec_fingerprint(contract):
             return
         told, given = told_apart(held, contract)
         raise OtherEmbedderError(
@@ -188,7 +188,7 @@ class GalleryStore:
         with gallery_errors(self.path), transaction(self._connection):
             person, uid, key = self._person_for(name, now)
             contract = int(self._about("contract") or b"0")
-            space = space_of(self.contract)
+            space = spec_fingerprint(self.contract)
             for new in templates:
                 inserted = self._connection.execute(
                     "INSERT OR IGNORE INTO photos (person, sha256, path, added) VALUES (?, ?, ?, ?)",
@@ -220,7 +220,7 @@ class GalleryStore:
         key = secrets.token_bytes(KEY_BYTES) if self.encrypted else None
         wrapped = None
         if key is not None and self._key is not None:
-            wrapped = seal(self._key, key, f"{self.uid}/{uid}")
+            wrapped = encrypt(self._key, key, f"{self.uid}/{uid}")
         made = self._connection.execute(
             "INSERT INTO people (uid, name, key, added) VALUES (?, ?, ?, ?)", (uid, name, wrapped, now)
         )
@@ -229,7 +229,7 @@ class GalleryStore:
     def _person_key(self, uid: str, wrapped: bytes | None) -> bytes | None:
         if not self.encrypted or self._key is None:
             return None
-        key = open_sealed(self._key, wrapped or b"", f"{self.uid}/{uid}")
+        key = decrypt(self._key, wrapped or b"", f"{self.uid}/{uid}")
         if key is None:
             raise self._altered("a person's key")
         return key
@@ -244,7 +244,7 @@ class GalleryStore:
 
     def _sealed(self, key: bytes | None, vector: NDArray[np.float32], place: str) -> bytes:
         data = np.asarray(vector, dtype="<f4").tobytes()
-        return data if key is None else seal(key, data, place)
+        return data if key is None else encrypt(key, data, place)
 
     def people(self) -> list[Person]:
         """Everybody, by name."""
@@ -334,7 +334,7 @@ class GalleryStore:
                 names.append(name)
                 starts.append(len(vectors))
             key = keys[uid]
-            data = sealed if key is None else open_sealed(key, sealed, self._place(uid, sha256, space))
+            data = sealed if key is None else decrypt(key, sealed, self._place(uid, sha256, space))
             if data is None or len(data) != 4 * width:
                 raise self._altered(f"a template of {name!r}")
             vectors.append(data)
@@ -361,7 +361,7 @@ class GalleryStore:
             How many photos were forgotten.
         """
         with gallery_errors(self.path), transaction(self._connection):
-            number, space = self._bind(contract), space_of(contract)
+            number, space = self._bind(contract), spec_fingerprint(contract)
             self._connection.execute("DELETE FROM templates")
             keys: dict[str, bytes | None] = {}
             for row, vector, face in fresh:

@@ -30,11 +30,11 @@ from numpy.typing import NDArray
 from ...core import atomic
 from ...errors import DataError
 from ...evaluation.intervals import Interval, proportion
-from ..gallery.records import space_of
-from .error_rates import Impostors, supported_rate
+from ..gallery.records import spec_fingerprint
+from .error_rates import ImpostorPairs, rule_of_three
 from .pairs import Pairs, all_pairs
 
-__all__ = ["Calibration", "RatePoint", "calibrate", "fit_probability", "read_calibration", "shipped"]
+__all__ = ["Calibration", "Threshold", "calibrate", "fit_probability", "read_calibration", "shipped"]
 
 
 _PER_DECADE = (
@@ -84,7 +84,7 @@ def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True)
-class RatePoint:
+class Threshold:
     """A threshold, and what people who had no part in choosing it say of it.
 
     Parameters
@@ -132,7 +132,7 @@ class Calibration:
         Pairs of different people that the thresholds were set on; the rule of three counts these.
     slope, intercept : float
         The probability of a score s is 1 / (1 + exp(-(slope * s + intercept))).
-    points : tuple of RatePoint
+    points : tuple of Threshold
         From the loosest threshold to the strictest that is supported.
     """
 
@@ -143,7 +143,7 @@ class Calibration:
     impostors: int
     slope: float
     intercept: float
-    points: tuple[RatePoint, ...]
+    points: tuple[Threshold, ...]
 
     @property
     def least(self) -> float:
@@ -154,7 +154,7 @@ class Calibration:
         """Probability, 0..1, that a pair of this score shows one person, where half of all pairs do."""
         return float(_sigmoid(np.array(self.slope * score + self.intercept)))
 
-    def at(self, rate: float) -> RatePoint:
+    def at(self, rate: float) -> Threshold:
         """The threshold for a rate of false matches, with the rates that were counted nearest to it.
 
         Raises
@@ -182,7 +182,7 @@ class Calibration:
         near = strict if share > 1 - 1e-6 else loose
         return replace(near, target=rate, threshold=value, false_non_matches=strict.false_non_matches)
 
-    def for_gallery(self, rate: float, templates: int) -> tuple[RatePoint, float]:
+    def for_gallery(self, rate: float, templates: int) -> tuple[Threshold, float]:
         """The threshold at which a stranger matches anyone at a rate, and the rate that it stands for.
 
         A stranger is compared with every template, so the rate is at most the sum of the rates of single
@@ -197,7 +197,7 @@ class Calibration:
 
         Returns
         -------
-        RatePoint, float
+        Threshold, float
             Where the pairs do not support so low a rate, the strictest threshold that they do, and the
             higher rate that is all that can be promised.
         """
@@ -215,7 +215,7 @@ class Calibration:
     def from_dict(cls, record: Mapping[str, Any]) -> Calibration:
         """The calibration of a record of `to_dict`."""
         points = tuple(
-            RatePoint(
+            Threshold(
                 point["target"],
                 point["threshold"],
                 _interval(point["false_matches"]),
@@ -281,7 +281,7 @@ def calibrate(
     setting = all_pairs(embeddings[chosen_on], people[chosen_on], seed=seed)
     telling = all_pairs(embeddings[~chosen_on], people[~chosen_on], seed=seed)
     impostors = len(half) * (len(half) - 1) // 2
-    least = supported_rate(impostors)
+    least = rule_of_three(impostors)
     if least > _LOOSEST:
         raise DataError(
             f"{len(names)} people are too few to calibrate with: the {impostors} pairs of different people "
@@ -290,7 +290,7 @@ def calibrate(
     slope, intercept = fit_probability(setting.score, setting.same)
     count = math.ceil(_PER_DECADE * math.log10(_LOOSEST / least) - 1e-9)
     targets = [_LOOSEST * 10 ** (-n / _PER_DECADE) for n in range(count)] + [least]
-    strangers = Impostors.of(setting)
+    strangers = ImpostorPairs.of(setting)
     points = tuple(_point(target, strangers.threshold(target), telling) for target in targets)
     return Calibration(
         contract,
@@ -307,22 +307,22 @@ def calibrate(
 def _fewest_people() -> int:
     """People whose half makes enough pairs for the loosest rate."""
     n = 2
-    while supported_rate(((n + 1) // 2) * ((n + 1) // 2 - 1) // 2) > _LOOSEST:
+    while rule_of_three(((n + 1) // 2) * ((n + 1) // 2 - 1) // 2) > _LOOSEST:
         n += 1
     return n
 
 
-def _point(target: float, threshold: float, telling: Pairs) -> RatePoint:
+def _point(target: float, threshold: float, telling: Pairs) -> Threshold:
     same = telling.same
     missed = telling.score[same] < threshold
-    return RatePoint(
-        target, threshold, Impostors.of(telling).rate(threshold), proportion(missed, telling.first[same])
+    return Threshold(
+        target, threshold, ImpostorPairs.of(telling).rate(threshold), proportion(missed, telling.first[same])
     )
 
 
 def shipped(contract: Mapping[str, Any]) -> Calibration | None:
     """The calibration that comes with rehead for an embedder; None where there is none."""
-    return _all().get(space_of(contract))
+    return _all().get(spec_fingerprint(contract))
 
 
 @cache

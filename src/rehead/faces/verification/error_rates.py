@@ -21,12 +21,12 @@ from ...errors import DataError
 from ...evaluation.intervals import Interval, wilson
 from .pairs import Pairs
 
-__all__ = ["Impostors", "supported_rate", "threshold_at"]
+__all__ = ["ImpostorPairs", "rule_of_three", "threshold_at"]
 
 _RULE_OF_THREE = 3
 
 
-def supported_rate(pairs: int) -> float:
+def rule_of_three(pairs: int) -> float:
     """The lowest rate that `pairs` independent pairs can support, by the rule of three; 1 where too few."""
     return min(1.0, _RULE_OF_THREE / pairs) if pairs else 1.0
 
@@ -41,13 +41,13 @@ def threshold_at(impostors: NDArray[np.float64], rate: float) -> float:
     if allowed < 0:
         raise DataError(
             f"{len(ordered)} pairs of different people support no false-match rate of {rate:g}; "
-            f"add people, or ask for {supported_rate(len(ordered)):.2g} or more"
+            f"add people, or ask for {rule_of_three(len(ordered)):.2g} or more"
         )
     return float(np.nextafter(ordered[min(allowed, len(ordered) - 1)], math.inf))
 
 
 @dataclass(frozen=True)
-class Impostors:
+class ImpostorPairs:
     """Pairs of different people.
 
     Parameters
@@ -69,7 +69,7 @@ class Impostors:
     different: int
 
     @classmethod
-    def of(cls, pairs: Pairs) -> Impostors:
+    def of(cls, pairs: Pairs) -> ImpostorPairs:
         """Those among some pairs."""
         apart = ~pairs.same
         score, first, second = pairs.score[apart], pairs.first[apart], pairs.second[apart]
@@ -107,10 +107,10 @@ class Impostors:
         DataError
             The rate is lower than the pairs support.
         """
-        if rate < supported_rate(self.different) * (1 - 1e-9):
+        if rate < rule_of_three(self.different) * (1 - 1e-9):
             raise DataError(
                 f"{self.different:,} pairs of different people support no false-match rate of {rate:g}; "
-                f"add people, or ask for {supported_rate(self.different):.2g} or more"
+                f"add people, or ask for {rule_of_three(self.different):.2g} or more"
             )
         above = np.nextafter(np.unique(self.score), math.inf)  # just above each score, ascending
         low, high = 0, len(above) - 1  # the highest lets none match, which the rule of three supports

@@ -6,10 +6,10 @@ import os
 from dataclasses import dataclass
 
 from ...errors import DataError, ImageError
-from ..gallery.records import space_of
-from ..pipeline import FacePipeline, Seen
-from ..types import Face, Rule
-from .calibration import Calibration, RatePoint, shipped
+from ..gallery.records import spec_fingerprint
+from ..pipeline import FaceObservation, FacePipeline
+from ..types import Face, FaceSelection
+from .calibration import Calibration, Threshold, shipped
 
 __all__ = ["FALSE_MATCHES", "Verification", "calibration_for", "verify"]
 
@@ -30,7 +30,7 @@ class Verification:
         That they show one person, 0..1, where half of all pairs do.
     score : float
         Cosine of the embeddings.
-    point : RatePoint
+    point : Threshold
         The threshold, its rate of false matches and their interval.
     calibration : Calibration
         What those were measured on.
@@ -42,7 +42,7 @@ class Verification:
     same: bool
     probability: float
     score: float
-    point: RatePoint
+    point: Threshold
     calibration: Calibration
     faces: tuple[Face, Face]
     found: tuple[int, int]
@@ -58,7 +58,7 @@ def calibration_for(pipeline: FacePipeline, given: Calibration | None = None) ->
     """
     contract = pipeline.embedder.contract
     if given is not None:
-        if given.contract != space_of(contract):
+        if given.contract != spec_fingerprint(contract):
             raise DataError(
                 f"the calibration is of another embedder than {contract['name']}; make one with "
                 "`rehead faces evaluate --save-calibration`"
@@ -79,7 +79,7 @@ def verify(
     *,
     rate: float | None = None,
     calibration: Calibration | None = None,
-    rule: Rule = "largest",
+    rule: FaceSelection = "largest",
 ) -> Verification:
     """Compare the faces of two photos.
 
@@ -116,7 +116,7 @@ def verify(
     )
 
 
-def _one_face(seen: Seen | ImageError) -> Seen:
+def _one_face(seen: FaceObservation | ImageError) -> FaceObservation:
     if isinstance(seen, ImageError):
         raise seen
     if not seen.faces:

@@ -16,7 +16,7 @@ from rehead.backbones import graphs
 from rehead.backbones.graphs.cam import LinearInMaps, NotLinearError, linear_in_maps, shares
 from rehead.backbones.graphs.inspect import expose, layers, taps_of
 from rehead.core.runtime import open_session
-from rehead.heads.mahalanobis import RelativeDistance, fit_distance
+from rehead.heads.mahalanobis import RelativeMahalanobis, fit_distance
 
 SIDE = 12
 
@@ -38,7 +38,7 @@ def maps_of(image: Any, rng: np.random.Generator, widths: list[int], strides: li
     return found
 
 
-def distance(width: int, classes: int, rng: np.random.Generator) -> RelativeDistance:
+def distance(width: int, classes: int, rng: np.random.Generator) -> RelativeMahalanobis:
     target = np.arange(4 * classes) % classes
     return fit_distance(rng.normal(size=(len(target), width)).astype(np.float32), target, [slice(0, width)])
 

@@ -19,7 +19,7 @@ from rehead.backbones.weights.torch_checkpoint import read_state_dict
 from rehead.core.preprocess import PreprocessSpec
 from rehead.core.runtime import open_session
 from rehead.errors import WeightsError
-from rehead.heads.mahalanobis import RelativeDistance
+from rehead.heads.mahalanobis import RelativeMahalanobis
 
 torch = pytest.importorskip("torch", reason="the networks are compared with their torch originals")
 
@@ -117,9 +117,9 @@ def test_the_installed_weights_give_the_torch_networks_maps(size: int) -> None:
     model = graphs.build_trunk(spec.architecture, read_state_dict(file), preprocess)
     image = pixels(size)
     assert_same_maps(model, network, preprocess, image)
-    pooled = run(graphs.pooled_taps(model, ["blocks.14", "head"]), image)["features"]
+    pooled = run(graphs.pooled_levels(model, ["blocks.14", "head"]), image)["features"]
     expected = maps_of(network, normalised(image, preprocess))
-    by_hand = np.concatenate([expected[tap].mean(axis=(2, 3)) for tap in ("blocks.14", "head")], axis=1)
+    by_hand = np.concatenate([expected[level].mean(axis=(2, 3)) for level in ("blocks.14", "head")], axis=1)
     assert pooled.shape == (2, by_hand.shape[1])
     np.testing.assert_allclose(pooled, by_hand, rtol=0, atol=5e-5)
     assert by_hand.shape[1] > spec.feature_size == 1280
@@ -218,7 +218,7 @@ def test_a_wrapped_network_is_given_what_numpy_would_give_it(channels: Any, layo
     assert list(found) == ["planes", "vector"], "only float maps and vectors are features"
     np.testing.assert_allclose(found["planes"], expected.clip(0), rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(found["vector"], expected.mean(axis=(2, 3)), rtol=1e-4, atol=1e-4)
-    pooled = run(graphs.pooled_taps(model, ["planes", "vector"]), image)["features"]
+    pooled = run(graphs.pooled_levels(model, ["planes", "vector"]), image)["features"]
     by_hand = np.concatenate([expected.clip(0).mean(axis=(2, 3)), expected.mean(axis=(2, 3))], axis=1)
     np.testing.assert_allclose(pooled, by_hand, rtol=1e-4, atol=1e-4)
 
@@ -300,7 +300,7 @@ def test_the_classifiers_outputs_are_what_the_formulas_say(tiny_onnx: Path) -> N
 
     weight, bias = normal(24, 3), normal(3)
     basis = np.linalg.qr(normal(32, 5))[0].astype(np.float32)
-    outlier = RelativeDistance(
+    outlier = RelativeMahalanobis(
         normal(32), np.abs(normal(32)), basis, normal(5, 5), normal(5, 5), normal(3, 5), 0.7
     )
     model = graphs.linear_model(trunk, ["middle", "last"], first=8, weight=weight, bias=bias, outlier=outlier)

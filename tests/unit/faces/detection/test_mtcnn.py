@@ -13,7 +13,7 @@ from PIL import Image
 from rehead.core.geometry import iou
 from rehead.errors import DataError, ImageError, UnknownNameError
 from rehead.faces import FaceDetector
-from rehead.faces.detection.mtcnn import _thinned
+from rehead.faces.detection.mtcnn import nms
 
 data = pytest.importorskip("skimage.data", reason="the photo comes from scikit-image")
 
@@ -122,6 +122,6 @@ def test_what_is_refused(detector: FaceDetector, tmp_path: Path) -> None:
 def test_thinning_keeps_the_surest() -> None:
     boxes = np.array([[0.0, 0, 10, 10], [1, 0, 11, 10], [20, 20, 30, 30], [22, 22, 26, 26]])
     scores = np.array([0.7, 0.9, 0.8, 0.6])
-    assert _thinned(boxes, scores, 0.5).tolist() == [1, 2, 3]
-    assert _thinned(boxes, scores, 0.5, of_smaller=True).tolist() == [1, 2]
-    assert _thinned(boxes[:0], scores[:0], 0.5).tolist() == []
+    assert nms(boxes, scores, 0.5).tolist() == [1, 2, 3]
+    assert nms(boxes, scores, 0.5, of_smaller=True).tolist() == [1, 2]
+    assert nms(boxes[:0], scores[:0], 0.5).tolist() == []

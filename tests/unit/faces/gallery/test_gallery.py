@@ -253,7 +253,7 @@ def test_photos_of_all_kinds_give_the_same_face(face_pipeline: FacePipeline, tmp
     Image.fromarray(alpha).save(tmp_path / "alpha.jpg", "PNG")
     Image.fromarray(pixels[..., 0]).save(tmp_path / "grey.png")
     Image.fromarray(pixels[..., 0].astype(np.uint16) * 257).save(tmp_path / "deep.png")
-    vectors, failed = face_pipeline.one_face_each(
+    vectors, failed = face_pipeline.embed_one(
         [tmp_path / name for name in ("alpha.jpg", "grey.png", "deep.png", "none.png")], "largest"
     )
     assert np.isfinite(vectors[:3]).all()

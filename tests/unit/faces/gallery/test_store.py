@@ -26,7 +26,7 @@ from rehead.errors import (
     WrongKeyError,
 )
 from rehead.faces.gallery import encryption
-from rehead.faces.gallery.records import NewTemplate, Templates, space_of
+from rehead.faces.gallery.records import NewTemplate, Templates, spec_fingerprint
 from rehead.faces.gallery.schema import PROTOCOL
 from rehead.faces.gallery.store import GalleryStore
 
@@ -177,7 +177,7 @@ def test_another_embedder_is_refused_with_the_way_out(store: GalleryStore) -> No
     with pytest.raises(OtherEmbedderError, match="fake with another sha256"):
         GalleryStore(store.path, key=KEY, contract={**CONTRACT, "sha256": "cd"})
     GalleryStore(store.path, key=KEY, contract={**CONTRACT, "name": "renamed", "licences": {}}).close()
-    assert space_of(CONTRACT) == space_of({**CONTRACT, "name": "renamed"})
+    assert spec_fingerprint(CONTRACT) == spec_fingerprint({**CONTRACT, "name": "renamed"})
 
 
 def test_rebuilding_keeps_names_and_forgets_lost_photos(store: GalleryStore) -> None:
@@ -291,11 +291,11 @@ def test_keys_from_files_and_the_environment(tmp_path: Path) -> None:
 @given(st.binary(max_size=200), st.integers(0, 10_000))
 @settings(max_examples=30, deadline=None)
 def test_what_is_sealed_opens_only_as_it_was(data: bytes, at: int) -> None:
-    sealed = encryption.seal(KEY, data, "here")
-    assert encryption.open_sealed(KEY, sealed, "here") == data
-    assert encryption.open_sealed(KEY, sealed, "there") is None
-    assert encryption.open_sealed(bytes(32), sealed, "here") is None
+    sealed = encryption.encrypt(KEY, data, "here")
+    assert encryption.decrypt(KEY, sealed, "here") == data
+    assert encryption.decrypt(KEY, sealed, "there") is None
+    assert encryption.decrypt(bytes(32), sealed, "here") is None
     changed = bytearray(sealed)
     changed[at % len(changed)] ^= 1
-    assert encryption.open_sealed(KEY, bytes(changed), "here") is None
-    assert encryption.open_sealed(KEY, sealed[: at % len(sealed)], "here") is None
+    assert encryption.decrypt(KEY, bytes(changed), "here") is None
+    assert encryption.decrypt(KEY, sealed[: at % len(sealed)], "here") is None

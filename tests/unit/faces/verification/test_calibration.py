@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rehead.errors import DataError
 from rehead.faces.verification.calibration import Calibration, calibrate, fit_probability, read_calibration
-from rehead.faces.verification.error_rates import Impostors, supported_rate, threshold_at
+from rehead.faces.verification.error_rates import ImpostorPairs, rule_of_three, threshold_at
 from rehead.faces.verification.pairs import Pairs, all_pairs
 
 
@@ -32,8 +32,8 @@ def calibration() -> Calibration:
 
 
 def test_the_rule_of_three() -> None:
-    assert supported_rate(300) == pytest.approx(0.01)
-    assert supported_rate(0) == supported_rate(2) == 1
+    assert rule_of_three(300) == pytest.approx(0.01)
+    assert rule_of_three(0) == rule_of_three(2) == 1
 
 
 def test_pairs_are_all_pairs() -> None:
@@ -156,9 +156,9 @@ def test_the_probability_of_separable_scores_is_finite() -> None:
     assert 0 < slope < 1000
 
 
-def hits_of(hits: NDArray[np.bool_], a: NDArray[np.intp], b: NDArray[np.intp]) -> Impostors:
+def hits_of(hits: NDArray[np.bool_], a: NDArray[np.intp], b: NDArray[np.intp]) -> ImpostorPairs:
     """Pairs of which some match at a threshold of 1."""
-    return Impostors.of(Pairs(hits.astype(float), a, b))
+    return ImpostorPairs.of(Pairs(hits.astype(float), a, b))
 
 
 def test_pairs_that_share_a_person_make_the_interval_wider() -> None:
@@ -182,7 +182,7 @@ def test_many_photos_of_two_people_are_one_pair() -> None:
 
 def test_the_threshold_keeps_the_upper_end_below_the_rate() -> None:
     pairs = all_pairs(*people_of(60))
-    strangers = Impostors.of(pairs)
+    strangers = ImpostorPairs.of(pairs)
     for rate in (0.2, 0.05, 0.01, 3 / strangers.different):
         threshold = strangers.threshold(rate)
         assert strangers.rate(threshold).high <= rate or not (strangers.score >= threshold).any()
@@ -197,6 +197,6 @@ def test_the_interval_covers_the_truth() -> None:
     truth = float((all_pairs(rows, people).score >= threshold).mean())
     inside = 0
     for seed in range(60):
-        interval = Impostors.of(all_pairs(*people_of(40, each=1, seed=seed))).rate(threshold)
+        interval = ImpostorPairs.of(all_pairs(*people_of(40, each=1, seed=seed))).rate(threshold)
         inside += interval.low <= truth <= interval.high
     assert inside >= 52
