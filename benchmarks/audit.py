@@ -49,10 +49,10 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from rehead import ImageClassifier, train
 from rehead.audit import Issue, audit_photos, image_stats
-from rehead.audit.label_issues import doubtful_labels, held_out_probabilities, label_quality, last_depths
+from rehead.audit.label_issues import doubtful_labels, held_out_probabilities, label_quality, last_levels
 from rehead.backbones.backbone import load_backbone
 from rehead.backbones.features import extract
-from rehead.data import Dataset, folds, near_duplicates, read_dataset, split
+from rehead.data import Dataset, cv_folds, near_duplicates, read_dataset, split
 from rehead.data.bursts import _by_name, _follows, _Likeness, burst_groups
 from rehead.heads.pca import span_of
 from rehead.workflows import train as run
@@ -240,16 +240,16 @@ def report_labels(dataset: Dataset, cleanlab: str | None) -> None:
         changed = rng.choice(n, round(0.05 * n), replace=False)
         y = truth.copy()
         y[changed] = (y[changed] + rng.integers(1, K, len(changed))) % K
-        fold = folds(y, group, count=5)
-        for depths in (1, 2, len(network.feature_levels)):
+        fold = cv_folds(y, group, count=5)
+        for n_levels in (1, 2, len(network.levels)):
             start = time.perf_counter()
-            z = span_of(*last_depths(features.plain, network.blocks, depths)).z
+            z = span_of(*last_levels(features.plain, network.blocks, n_levels)).z
             p = held_out_probabilities(z, y, fold)
             found = np.array([doubt.row for doubt in doubtful_labels(p, y)], dtype=np.intp)
             taken = time.perf_counter() - start
             quality = label_quality(p, y)
             first = _first(quality, changed)
-            line = f"{seed:4d} {depths:6d} {first:11.1%} {_scores(found, changed)} {taken:4.2f}"
+            line = f"{seed:4d} {n_levels:6d} {first:11.1%} {_scores(found, changed)} {taken:4.2f}"
             if cleanlab:
                 line += f"  {_compare(cleanlab, p, y, quality, changed)}"
             print(line)

@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy
 
 from rehead.backbones.backbone import load_backbone
 from rehead.backbones.features import duplicate_groups, extract
-from rehead.data import folds, holdout_mask, read_dataset
+from rehead.data import cv_folds, holdout_mask, read_dataset
 from rehead.finetune.model import build, set_trainable
 from rehead.heads import select_head
 from rehead.heads.temperature import fit_temperature
@@ -38,7 +38,7 @@ def measure(folder: Path, name: str, train: str, seed: int) -> None:
     group = duplicate_groups(found, backbone)
     last = found.plain[:, backbone.blocks[-1]]
     held = holdout_mask(target, group, seed=seed)
-    fold = folds(target[~held], group[~held], count=5, seed=seed)
+    fold = cv_folds(target[~held], group[~held], count=5, seed=seed)
     head = select_head(last[~held], target[~held], fold, [slice(0, last.shape[1])])
     checked = fold >= 0
     heat = fit_temperature(head.held_out[checked], target[~held][checked], smooth=True)
@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     if arguments.folder is None:
-        print("batch_norm: skipped, no folder of photos was given")
+        print("bn_stats: skipped, no folder of photos was given")
         return
     print(f"{'':20}{'statistics':10}{'loss':>8}{'right %':>9}")
     for name in BACKBONES:

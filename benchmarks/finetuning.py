@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from rehead import ImageClassifier
 from rehead.backbones.backbone import load_backbone
 from rehead.backbones.features import duplicate_groups, extract
-from rehead.data import Dataset, folds, read_dataset
+from rehead.data import Dataset, cv_folds, read_dataset
 from rehead.evaluation.intervals import paired_difference, proportion
 from rehead.finetune.classifier import FineTunedClassifier
 from rehead.finetune.config import FineTuneConfig
@@ -88,7 +88,7 @@ def measure(
     dataset = read_dataset(folder)
     look = load_backbone("efficientnet_lite0")
     group = duplicate_groups(extract(dataset.paths, look), look)
-    fold = folds(np.unique(dataset.labels, return_inverse=True)[1], group, count=5, seed=0)
+    fold = cv_folds(np.unique(dataset.labels, return_inverse=True)[1], group, count=5, seed=0)
     plain = FineTuneConfig().to_dict()
     given = {name: value for name, value in options.to_dict().items() if value != plain[name]}
     print(f"{folder.name}, {len(dataset)} photos, {backbone}, {given}")
@@ -99,7 +99,7 @@ def measure(
     for number in numbers:
         tested = fold == number
         train, groups = dataset.take(~tested), group[~tested]
-        last = ImageClassifier(backbone, depths=1).fit_split(train, groups)
+        last = ImageClassifier(backbone, n_levels=1).fit_split(train, groups)
         began = time.perf_counter()
         frozen = ImageClassifier(backbone).fit_split(train, groups)
         middle = time.perf_counter()

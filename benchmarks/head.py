@@ -83,12 +83,14 @@ def measure(
     target: float | None = None,
     mirrored: X32 | None = None,
 ) -> None:
-    depths = sorted({1, min(2, len(blocks)), len(blocks)})
+    n_levels = sorted({1, min(2, len(blocks)), len(blocks)})
     fold = five_folds(y)
     ours: list[tuple[float, float]] = []
     peers: list[tuple[float, float]] = []
     for _ in range(rounds):
-        wall, busy, found = timed(lambda: select_head(X, y, fold, blocks, mirrored=mirrored, depths=depths))
+        wall, busy, found = timed(
+            lambda: select_head(X, y, fold, blocks, mirrored=mirrored, n_levels=n_levels)
+        )
         ours.append((wall, busy))
         peer = make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=1000))
         wall, busy, _ = timed(lambda model=peer: model.fit(X, y))  # type: ignore[misc]

@@ -60,7 +60,7 @@ class Candidate:
     """One row of the table."""
 
     scaling: str
-    depths: int
+    n_levels: int
     mirrored: bool
     ridge: Best
     logistic: Best
@@ -78,7 +78,7 @@ def judge(logits: NDArray[np.float64], y: Labels, power: float) -> Best:
 
 
 def candidate(
-    X: X32, copies: int, y: Labels, fold: Labels, blocks: list[slice], label: str, depths: int
+    X: X32, copies: int, y: Labels, fold: Labels, blocks: list[slice], label: str, n_levels: int
 ) -> Candidate:
     """Cross-validate both paths on rows X (n * copies, d), the mirrored ones behind."""
     n, classes = len(y), int(y.max()) + 1
@@ -100,30 +100,30 @@ def candidate(
     logistic = [judge(logits[power], y, power) for power in LOGISTIC]
     start = next(best.loss for best in logistic if best.power == START)
     least = min(ridge, key=lambda best: best.loss), min(logistic, key=lambda best: best.loss)
-    return Candidate(label, depths, copies == 2, *least, start)
+    return Candidate(label, n_levels, copies == 2, *least, start)
 
 
 def candidates(plain: X32, mirrored: X32, y: Labels, blocks: list[slice], seed: int) -> Iterator[Candidate]:
     fold = np.zeros(len(y), dtype=np.intp)
     for number, (_, out) in enumerate(StratifiedKFold(5, shuffle=True, random_state=seed).split(y, y)):
         fold[out] = number
-    for depths in (1, 2, len(blocks)):
-        first = blocks[-depths].start
-        own = [slice(b.start - first, b.stop - first) for b in blocks[-depths:]]
+    for n_levels in (1, 2, len(blocks)):
+        first = blocks[-n_levels].start
+        own = [slice(b.start - first, b.stop - first) for b in blocks[-n_levels:]]
         X = plain[:, first:]
-        yield candidate(X, 1, y, fold, own, "blocks", depths)
-        yield candidate(np.concatenate([X, mirrored[:, first:]]), 2, y, fold, own, "blocks", depths)
+        yield candidate(X, 1, y, fold, own, "blocks", n_levels)
+        yield candidate(np.concatenate([X, mirrored[:, first:]]), 2, y, fold, own, "blocks", n_levels)
         each = [slice(column, column + 1) for column in range(X.shape[1])]
-        yield candidate(X, 1, y, fold, each, "each", depths)
+        yield candidate(X, 1, y, fold, each, "each", n_levels)
 
 
 def show(rows: list[Candidate]) -> None:
     screened, final = min(row.ridge.loss for row in rows), min(row.final for row in rows)
     kinds = f" |{'ridge':>7}{'acc.':>7}{'10^':>6} |{'logist.':>8}{'acc.':>7}{'10^':>6}"
-    print(f"{'scaling':8}{'depths':>7}{'mirrored':>9}{kinds} |{'screened':>9}{'start':>7}{'final':>7}")
+    print(f"{'scaling':8}{'n_levels':>7}{'mirrored':>9}{kinds} |{'screened':>9}{'start':>7}{'final':>7}")
     for row in rows:
         print(
-            f"{row.scaling:8}{row.depths:7d}{'yes' if row.mirrored else 'no':>9} |"
+            f"{row.scaling:8}{row.n_levels:7d}{'yes' if row.mirrored else 'no':>9} |"
             f"{row.ridge.loss:7.3f}{row.ridge.accuracy:7.3f}{row.ridge.power:6.1f} |"
             f"{row.logistic.loss:8.3f}{row.logistic.accuracy:7.3f}{row.logistic.power:6.1f} |"
             f"{row.ridge.loss / screened:9.2f}{row.start / row.ridge.loss:7.2f}{row.final / final:7.2f}"

@@ -84,7 +84,7 @@ def score(
     centred = (test - span.mean) * span.scale
     q = centred @ span.basis
     norm = (centred**2).sum(axis=1)
-    head = select_head(train, y, np.arange(len(y)) % 5, blocks, depths=(len(blocks),))
+    head = select_head(train, y, np.arange(len(y)) % 5, blocks, n_levels=(len(blocks),))
     logits = (test @ head.weight + head.bias).astype(np.float64)
     top = logits.max(axis=1)
     return {
@@ -137,7 +137,7 @@ def show(table: dict[tuple[str, str], dict[str, NDArray[np.float64]]]) -> None:
     names = list(next(iter(table.values())))
     print("tasks: " + ", ".join(names))
     print(f"{'':22}{'':>7}{'other folders':>16}{'class left out':>16}")
-    print(f"{'':22}{'depths':>7}" + f"{'AUROC':>8}{'FPR95':>8}" * 2 + "  AUROC of each task")
+    print(f"{'':22}{'n_levels':>7}" + f"{'AUROC':>8}{'FPR95':>8}" * 2 + "  AUROC of each task")
 
     def means(row: dict[str, NDArray[np.float64]], left_out: bool) -> NDArray[np.float64]:
         pairs = [pair for name, pair in row.items() if (" without " in name) == left_out]

@@ -43,16 +43,16 @@ def measure(
     busy = (time.process_time() - busy) / len(dataset)
     keep = features.readable
     X, y = features.plain[keep], np.unique(dataset.labels[keep], return_inverse=True)[1]
-    depths = sorted({1, min(2, len(network.feature_levels)), len(network.feature_levels)})
+    n_levels = sorted({1, min(2, len(network.levels)), len(network.levels)})
     right, loss, used = [], [], []
     for seed in seeds:
         fold = np.zeros(len(y), dtype=np.intp)
         for number, (_, out) in enumerate(StratifiedKFold(5, shuffle=True, random_state=seed).split(X, y)):
             fold[out] = number
-        found = select_head(X, y, fold, network.blocks, depths=depths)
+        found = select_head(X, y, fold, network.blocks, n_levels=n_levels)
         right.append(np.mean(found.held_out.argmax(axis=1) == y))
         loss.append(found.chosen.log_loss)
-        used.append(f"{found.chosen.loss} {found.chosen.depths}")
+        used.append(f"{found.chosen.loss} {found.chosen.n_levels}")
     row = f"{side:5d} {interpolation:9}{busy * 1e3:7.1f}{np.mean(right):10.4f}{np.mean(loss):10.4f}"
     print(f"{row}  {', '.join(used)}", flush=True)
 

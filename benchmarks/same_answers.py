@@ -27,6 +27,7 @@ import onnxruntime
 from PIL import Image
 
 BOUND = 1e-6
+RENAMED = {"cautions": "warnings"}
 PHOTOS = 100  # on which the model files are compared
 
 RUNS: dict[str, list[str]] = {
@@ -59,10 +60,10 @@ def rehead(source: Path, data: Path, cache: Path, *arguments: str) -> str:
 
 
 def numbers(record: Any, where: str = "") -> Iterator[tuple[str, Any]]:
-    """Every leaf of a JSON record with its place."""
+    """Every leaf of a JSON record with its place, by today's names."""
     if isinstance(record, dict):
         for key, value in record.items():
-            yield from numbers(value, f"{where}.{key}")
+            yield from numbers(value, f"{where}.{RENAMED.get(key, key)}")
     elif isinstance(record, list):
         for place, value in enumerate(record):
             yield from numbers(value, f"{where}[{place}]")

@@ -111,7 +111,7 @@ result = (run.folder / "report.html").is_file()
 def test_named_weights_need_no_torch() -> None:
     loaded, width = loaded_after(
         "from rehead.backbones.backbone import load_backbone\n"
-        "result = load_backbone('efficientnet_lite0').feature_levels[-1].width"
+        "result = load_backbone('efficientnet_lite0').levels[-1].width"
     )
     assert width == 1280
     assert not loaded & {"torch", "torchvision", "huggingface_hub", "efficientnet_lite_pytorch"}

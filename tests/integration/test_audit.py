@@ -122,8 +122,8 @@ def test_the_command_writes_whole_files_and_the_list_trains(
     run = json.loads((tmp_path / "run" / "run.json").read_text("utf-8"))
     assert len(run["left_out"]) == sum(row["keep"] == "no" for row in listed)
     assert "label" in run["audit"]["counts"]
-    assert set(run["audit"]["summary"][:-1]) <= set(run["cautions"])
-    assert any(caution.endswith("`rehead audit` shows which.") for caution in run["cautions"])
+    assert set(run["audit"]["summary"][:-1]) <= set(run["warnings"])
+    assert any(warning.endswith("`rehead audit` shows which.") for warning in run["warnings"])
     report = (tmp_path / "run" / "report.html").read_text("utf-8")
     assert report.index("First, the photos") < report.index("photos named correctly")
     assert f"<code>rehead audit {clean} --out audit</code>" in report

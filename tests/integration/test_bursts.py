@@ -51,7 +51,7 @@ def test_a_burst_stays_on_one_side(bursts: Path, tiny_onnx: Path, tmp_path: Path
 
     torn = train(bursts, tmp_path / "torn", classifier=ImageClassifier(tiny_onnx), keep_bursts=False)
     assert any(len(sides) == 2 for sides in sides_of_bursts(torn.folder))
-    assert any("on both sides of the split, as was asked" in caution for caution in torn.cautions)
+    assert any("on both sides of the split, as was asked" in warning for warning in torn.warnings)
 
 
 def test_photos_in_any_order_are_no_bursts(bursts: Path, tiny_onnx: Path, tmp_path: Path) -> None:

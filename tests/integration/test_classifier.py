@@ -18,7 +18,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_predict,
 
 from rehead import ImageClassifier, load_model
 from rehead.core.model_file import read_model_file
-from rehead.data import folds
+from rehead.data import cv_folds
 from rehead.errors import DataError, DatasetError, ImageError, UnknownNameError
 
 PhotoFolder = Callable[..., Path]
@@ -115,8 +115,8 @@ def test_cross_validation_of_probabilities_and_with_groups(
 
 
 def test_options_can_be_searched(tiny_onnx: Path, paths: list[Path], labels: list[str]) -> None:
-    search = GridSearchCV(ImageClassifier(tiny_onnx, cv=2), {"depths": [1, 2]}, cv=2).fit(paths, labels)
-    assert search.best_params_["depths"] in (1, 2)
+    search = GridSearchCV(ImageClassifier(tiny_onnx, cv=2), {"n_levels": [1, 2]}, cv=2).fit(paths, labels)
+    assert search.best_params_["n_levels"] in (1, 2)
     assert search.predict(paths[:2]).shape == (2,)
 
 
@@ -283,10 +283,10 @@ def test_photos_of_a_group_never_stand_on_both_sides_of_a_fold(
     seen: list[NDArray[Any]] = []
 
     def spy(*columns: Any, **options: Any) -> NDArray[np.intp]:
-        seen.append(folds(*columns, **options))
+        seen.append(cv_folds(*columns, **options))
         return seen[0]
 
-    monkeypatch.setattr("rehead.classification.estimator.folds", spy)
+    monkeypatch.setattr("rehead.classification.estimator.cv_folds", spy)
     groups = np.arange(36) // 3
     ImageClassifier(tiny_onnx, mirror=False).fit(paths, labels, groups=groups)
     (fold,) = seen
@@ -317,8 +317,8 @@ def test_unreadable_photos_are_left_out_and_listed_or_refused(
         {"coverage": 0},
         {"coverage": 1.5},
         {"coverage": float("nan")},
-        {"depths": 0},
-        {"depths": "all"},
+        {"n_levels": 0},
+        {"n_levels": "all"},
         {"mirror": "yes"},
         {"class_weight": "even"},
         {"threads": -1},
@@ -346,7 +346,7 @@ def test_two_photos_a_class_say_that_they_are_few(
 ) -> None:
     folder = photo_folder(tmp_path / "p", {"a": 2, "b": 2})
     model = ImageClassifier(tiny_onnx).fit(folder)
-    assert any("Fewer than 10 photos" in caution for caution in model.cautions_)
+    assert any("Fewer than 10 photos" in warning for warning in model.warnings_)
     # four photos, all right or not, promise no certainty
     assert model.predict_proba(folder).max() < 0.95
     model.save(tmp_path / "m.onnx")
@@ -375,7 +375,7 @@ def test_a_class_of_one_blank_picture_is_trained_on_and_said(
         Image.new("RGB", (30, 30), (255, 255, 255)).save(folder / "blank" / f"{n}.png")
     model = ImageClassifier(tiny_onnx).fit(folder)
     assert model.predict(folder / "blank").tolist() == ["blank"] * 5
-    assert any("5 photos" in caution and "near-duplicates" in caution for caution in model.cautions_)
+    assert any("5 photos" in warning and "near-duplicates" in warning for warning in model.warnings_)
     model.save(tmp_path / "m.onnx")
 
 

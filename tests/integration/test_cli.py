@@ -100,7 +100,7 @@ def test_every_option_of_train_arrives(cli: Cli, tiny_onnx: Path, photos: Path, 
     code, _, err = cli("train", photos, "-o", tmp_path / "r", "--backbone", tiny_onnx, *options.split(), "-q")
     assert (code, err) == (0, "")
     record = json.loads((tmp_path / "r" / "run.json").read_text("utf-8"))
-    wanted = {"depths": 1, "mirror": False, "class_weight": "balanced", "cv": 3, "coverage": 0.8}
+    wanted = {"n_levels": 1, "mirror": False, "class_weight": "balanced", "cv": 3, "coverage": 0.8}
     wanted |= {"random_state": 5, "cache": False, "threads": 1, "strict": False}
     assert {name: record["options"][name] for name in wanted} == wanted
     assert record["photos"]["test"] == 7

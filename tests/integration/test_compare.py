@@ -158,9 +158,9 @@ def test_a_training_that_was_killed_is_continued(photos: Path, tmp_path: Path) -
     def killed(at: Path, combination: Any, given: Split, *more: Any) -> None:
         sides.append(given)
         work = work_folder(at)
-        trained = given.dataset.take(given.part == "train")
+        trained = given.dataset.take(given.assignment == "train")
         one = TrainConfig(**{**vars(combination.plan), "epochs": 1})
-        one.classifier(work=work).fit_split(trained, given.group[given.part == "train"])
+        one.classifier(work=work).fit_split(trained, given.group[given.assignment == "train"])
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):

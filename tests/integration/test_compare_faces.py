@@ -64,7 +64,13 @@ def test_a_face_that_is_not_found_counts_as_wrong(
 def test_faces_are_used_as_they_are() -> None:
     _, notes = combinations(["faces", "efficientnet_lite0"], ["frozen", "all"], TrainConfig())
     assert notes == ["'faces' with all is left out: a face embedder can only be used frozen."]
-    for options in ({"size": 96}, {"depths": 2}, {"train": "all"}, {"head": "mlp:8"}, {"weights": Path("w")}):
+    for options in (
+        {"size": 96},
+        {"n_levels": 2},
+        {"train": "all"},
+        {"head": "mlp:8"},
+        {"weights": Path("w")},
+    ):
         with pytest.raises(DataError, match="faces: a face embedder is used frozen"):
             TrainConfig(backbone="faces", **options).classifier()
     with pytest.raises(WeightsError, match="cannot be read"):

@@ -289,17 +289,17 @@ def test_an_unfinished_run_says_how_it_goes_on(
     )
 
 
-@pytest.mark.parametrize("depths", [1, 3])
-def test_a_head_of_several_depths_stays_as_it_was_fitted(folder: Path, tmp_path: Path, depths: int) -> None:
-    model = pretrained(depths=depths).fit(folder)
-    assert model.selection_.chosen.depths == model.n_levels_ == depths
+@pytest.mark.parametrize("n_levels", [1, 3])
+def test_a_head_of_several_depths_stays_as_it_was_fitted(folder: Path, tmp_path: Path, n_levels: int) -> None:
+    model = pretrained(n_levels=n_levels).fit(folder)
+    assert model.selection_.chosen.n_levels == model.n_levels_ == n_levels
     model.save(tmp_path / "model.onnx")
     manifest = read_model_file(tmp_path / "model.onnx").manifest
-    assert manifest["depths"] == ["blocks.5.3", "blocks.6", "trained"][3 - depths :]
+    assert manifest["depths"] == ["blocks.5.3", "blocks.6", "trained"][3 - n_levels :]
     photo = read_dataset(folder).paths[0]
     assert explain(tmp_path / "model.onnx", photo, method="cam").method == "cam"
     before = FineTunedClassifier(
-        "efficientnet_lite0", size=64, options=replace(TOP, lr=1e-9), keep="always", depths=depths
+        "efficientnet_lite0", size=64, options=replace(TOP, lr=1e-9), keep="always", n_levels=n_levels
     )
     np.testing.assert_array_equal(model.selection_.weight, before.fit(folder).selection_.weight)
     assert model.parameters_["trained"] > model.selection_.weight.size

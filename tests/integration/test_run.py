@@ -15,7 +15,7 @@ from PIL import Image
 
 import rehead.workflows.train
 from rehead import ImageClassifier, load_model
-from rehead.data import digest, read_dataset
+from rehead.data import read_dataset, split_fingerprint
 from rehead.errors import DatasetError, ImageError, OutputError
 from rehead.workflows.train import Run, train
 
@@ -64,7 +64,7 @@ def test_a_run_directory_holds_all_it_should(run: Run, photos: Path) -> None:
     metrics, record = read(run.folder / "metrics.json"), read(run.folder / "run.json")
     assert metrics["test"] == json.loads(json.dumps(run.evaluation.to_dict()))
     assert sum(point["chosen"] for point in metrics["head"]["path"]) == 1
-    assert metrics["cautions"] == record["cautions"] == run.cautions
+    assert metrics["warnings"] == record["warnings"] == run.warnings
     assert record["command"] == ["rehead", "train"]
     assert record["seconds"].keys() >= {"weights", "features", "head", "evaluation", "model file", "report"}
     assert record["photos"] == {"folder": str(photos), "train": 24, "test": 6}
@@ -80,7 +80,7 @@ def test_the_split_names_every_photo_and_its_digest_is_in_the_model(run: Run, ph
     assert [row["path"] for row in rows] == list(dataset.ids)
     assert [row["label"] for row in rows] == dataset.labels.tolist()
     assert {row["split"] for row in rows} == {"train", "test"}
-    found = digest(
+    found = split_fingerprint(
         [row["path"] for row in rows], [row["label"] for row in rows], [row["split"] for row in rows]
     )
     model = load_model(run.folder / "model.onnx")
@@ -130,7 +130,7 @@ def test_too_few_photos_to_hold_any_out(
 ) -> None:
     folder = photo_folder(tmp_path / "few", {"a": each, "b": each})
     run = train(folder, tmp_path / "run", classifier=ImageClassifier(tiny_onnx))
-    assert any("Fewer than 10 photos" in caution for caution in run.cautions)
+    assert any("Fewer than 10 photos" in warning for warning in run.warnings)
     assert (tmp_path / "run" / "model.onnx").is_file()
     metrics = read(tmp_path / "run" / "metrics.json")
     tested = "test" in sides(run.folder).values()
@@ -186,7 +186,7 @@ def test_a_given_split_is_kept(tiny_onnx: Path, photo_folder: PhotoFolder, tmp_p
     expected = {"train": "train", "val": "train", "test": "test"}
     assert all(side == expected[path.split("/")[0]] for path, side in sides(run.folder).items())
     assert run.classifier.n_photos_ == 22
-    assert any("validation photos are trained on too" in caution for caution in run.cautions)
+    assert any("validation photos are trained on too" in warning for warning in run.warnings)
 
 
 def test_validation_photos_alone_serve_as_test(
@@ -197,7 +197,7 @@ def test_validation_photos_alone_serve_as_test(
     assert all((side == "test") == path.startswith("val/") for path, side in sides(run.folder).items())
     assert run.evaluation is not None
     assert run.evaluation.photos == 6
-    assert any("No test photos were given" in caution for caution in run.cautions)
+    assert any("No test photos were given" in warning for warning in run.warnings)
 
 
 def test_training_copies_of_test_photos_are_left_out_and_said(
@@ -210,7 +210,7 @@ def test_training_copies_of_test_photos_are_left_out_and_said(
     left_out = {path for path, side in sides(run.folder).items() if side == "left out"}
     assert left_out == {"train/a/leak.jpg", "train/b/leak.jpg"}
     assert run.classifier.n_photos_ == 16
-    assert any("2" in caution and "left out of training" in caution for caution in run.cautions)
+    assert any("2" in warning and "left out of training" in warning for warning in run.warnings)
     assert read(run.folder / "run.json")["photos"]["left out"] == 2
 
 
@@ -220,7 +220,7 @@ def test_a_class_that_a_given_test_lacks_is_said_as_it_is(
     folder = given(photo_folder, tmp_path / "p", train=8, test=4)
     photo_folder(folder / "train", {"c": 8}, seed=5)
     run = train(folder, tmp_path / "run", classifier=ImageClassifier(tiny_onnx))
-    assert "No test photos were given of: 'c'." in run.cautions
+    assert "No test photos were given of: 'c'." in run.warnings
 
 
 def test_report_shows_mistakes_with_their_maps_and_neighbours(

@@ -88,7 +88,7 @@ def test_a_network_learns_where_dots_are(
     dots: PointPhotos, tmp_path: Path, head: str, epochs: int, error: float
 ) -> None:
     options = FineTuneConfig(
-        head=head, epochs=epochs, patience=0, lr=1e-3, layer_decay=1.0, batch_size=4, average=0.8
+        head=head, epochs=epochs, patience=0, lr=1e-3, layer_decay=1.0, batch_size=4, ema=0.8
     )
     model, trained = learnt(dots, tmp_path / "a", options)
     # the mean place is off by 0.14; points that are missing are in neither number
@@ -141,7 +141,7 @@ def test_the_points_go_along_with_the_views(dots: PointPhotos) -> None:
 
 
 def test_a_frozen_trunk_is_run_once_for_each_view(dots: PointPhotos, tmp_path: Path) -> None:
-    options = FineTuneConfig(head="conv", train="frozen", epochs=3, views=2, lr=1e-3, batch_size=8)
+    options = FineTuneConfig(head="conv", train="frozen", epochs=3, cached_views=2, lr=1e-3, batch_size=8)
     model, trained = learnt(dots, tmp_path / "work", options)
     maps = np.load(tmp_path / "work" / "maps.npy")
     assert maps.shape[:2] == (3, 80)
@@ -153,7 +153,7 @@ def test_a_frozen_trunk_is_run_once_for_each_view(dots: PointPhotos, tmp_path: P
 
 
 def test_it_stops_early_and_keeps_the_best(dots: PointPhotos, tmp_path: Path) -> None:
-    options = FineTuneConfig(head="conv", epochs=9, patience=1, lr=0.3, schedule="constant", average=0.0)
+    options = FineTuneConfig(head="conv", epochs=9, patience=1, lr=0.3, schedule="constant", ema=0.0)
     _, trained = learnt(dots, tmp_path / "work", options)
     assert len(trained.curves) < 9
     assert trained.best == len(trained.curves) - 1
@@ -274,7 +274,7 @@ def test_what_cannot_be_trained_is_said(tiny_onnx: Path, tmp_path: Path, drawn_f
         (UnknownNameError, "layer of small-cnn", {"options": replace(QUICK, train="from:layer4")}),
         (DataError, "has to be trained", {"options": replace(QUICK, train="frozen")}),
         (DataError, "keep is 'best'", {"keep": "best"}),
-        (TrainingError, "the loss is not a number", {"options": replace(QUICK, lr=1e20, clip=0.0)}),
+        (TrainingError, "the loss is not a number", {"options": replace(QUICK, lr=1e20, grad_clip=0.0)}),
     ]
     for kind, message, options in wrong:
         with pytest.raises(kind, match=message):
@@ -357,6 +357,6 @@ def test_a_recipe_runs_and_options_given_besides_override_it(tmp_path: Path, dra
     assert code == 0
     options = json.loads((out / "metrics.json").read_text("utf-8"))["training"]["options"]
     assert (options["head"], options["epochs"], options["optimizer"]) == ("conv", 1, "adam")
-    assert options["batch_norm"] == "counted"
+    assert options["bn_stats"] == "batch"
     code, told = invoke("keypoints", "train", source, "--recipe", "gender-vgg16", "--out", tmp_path / "b")
     assert (code, "for another command: rehead train PHOTOS" in told) == (2, True)

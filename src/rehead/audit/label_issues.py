@@ -35,7 +35,7 @@ __all__ = [
     "held_out_probabilities",
     "label_findings",
     "label_quality",
-    "last_depths",
+    "last_levels",
     "outlier_findings",
 ]
 
@@ -65,11 +65,11 @@ class LabelIssue:
     score: float
 
 
-def last_depths(
-    X: NDArray[np.float32], blocks: Sequence[Block], depths: int = DEPTHS
+def last_levels(
+    X: NDArray[np.float32], blocks: Sequence[Block], n_levels: int = DEPTHS
 ) -> tuple[NDArray[np.float32], list[Block]]:
     """The columns of the last depths, a view, and the block of each in it."""
-    chosen = blocks[-depths:]
+    chosen = blocks[-n_levels:]
     start = chosen[0].start
     return X[:, start:], [slice(block.start - start, block.stop - start) for block in chosen]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..backbones.backbone import load_backbone
 from ..backbones.features import Features, extract
 from ..core.progress import Progress
-from ..data import Dataset, folds, merge_groups, near_duplicates, read_dataset
+from ..data import Dataset, cv_folds, merge_groups, near_duplicates, read_dataset
 from ..data.bursts import burst_groups
 from ..heads.pca import Block, span_of
 from .clean_csv import left_out
@@ -25,7 +25,7 @@ from .label_issues import (
     balance_findings,
     held_out_probabilities,
     label_findings,
-    last_depths,
+    last_levels,
     outlier_findings,
 )
 from .pixel_match import pixel_duplicates
@@ -114,7 +114,7 @@ def run_checks(
         *fault_findings(dataset, looks),
     ]
     if readable.any():
-        shown, columns = last_depths(features.plain, blocks)
+        shown, columns = last_levels(features.plain, blocks)
         found += _by_class(
             dataset.take(readable),
             groups[readable],
@@ -127,7 +127,7 @@ def run_checks(
 def _by_class(dataset: Dataset, groups: NDArray[np.intp], z: NDArray[np.float32], seed: int) -> list[Issue]:
     """What a head that did not see a photo says of its label, and how strange it is; photos all readable."""
     target = np.unique(dataset.labels, return_inverse=True)[1]
-    fold = folds(target, groups, count=5, seed=seed)
+    fold = cv_folds(target, groups, count=5, seed=seed)
     if fold.max() < 1:
         return []
     found = outlier_findings(dataset, z, target, fold)

@@ -47,7 +47,7 @@ class Backbone:
         Registered name, or the file's name.
     preprocess : PreprocessSpec
         How photos become `image`.
-    feature_levels : tuple of FeatureLevel
+    levels : tuple of FeatureLevel
         Depths, first to last.
     weights : mapping
         Name, sha256 and licences of the weights, as they go into the model file.
@@ -57,14 +57,14 @@ class Backbone:
 
     name: str
     preprocess: PreprocessSpec
-    feature_levels: tuple[FeatureLevel, ...]
+    levels: tuple[FeatureLevel, ...]
     weights: Mapping[str, Any]
     trunk: bytes = field(repr=False)
 
     @property
     def blocks(self) -> list[slice]:
         """Columns of each tap in the features of all taps side by side."""
-        ends = accumulate((level.width for level in self.feature_levels), initial=0)
+        ends = accumulate((level.width for level in self.levels), initial=0)
         return [slice(start, stop) for start, stop in pairwise(ends)]
 
     @property
@@ -73,7 +73,7 @@ class Backbone:
         return {
             "graph": _GRAPH_VERSION,
             "preprocess": self.preprocess.to_dict(),
-            "feature_levels": [level.name for level in self.feature_levels],
+            "levels": [level.name for level in self.levels],
             "weights": self.weights["sha256"],
         }
 
@@ -81,9 +81,7 @@ class Backbone:
         """Serialised ONNX: `image` to `features`, float32 (N, D), all taps pooled, side by side."""
         import onnx
 
-        model = graphs.pooled_levels(
-            onnx.load_from_string(self.trunk), [level.name for level in self.feature_levels]
-        )
+        model = graphs.pooled_levels(onnx.load_from_string(self.trunk), [level.name for level in self.levels])
         serialised: bytes = model.SerializeToString(deterministic=True)
         return serialised
 
@@ -149,8 +147,8 @@ def _backbone(name: str, preprocess: PreprocessSpec, weights: Mapping[str, Any],
     import onnx
 
     outputs = onnx.load_from_string(trunk).graph.output
-    feature_levels = tuple(FeatureLevel(o.name, o.type.tensor_type.shape.dim[1].dim_value) for o in outputs)
-    return Backbone(name, preprocess, feature_levels, weights, trunk)
+    levels = tuple(FeatureLevel(o.name, o.type.tensor_type.shape.dim[1].dim_value) for o in outputs)
+    return Backbone(name, preprocess, levels, weights, trunk)
 
 
 def _built(spec: WeightSpec, preprocess: PreprocessSpec, path: Path) -> bytes:

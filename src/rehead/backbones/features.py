@@ -118,7 +118,7 @@ def extract(
     """
     files = [Path(path) for path in paths]
     views = 2 if mirror else 1
-    width = sum(level.width for level in backbone.feature_levels)
+    width = sum(level.width for level in backbone.levels)
     row = np.dtype([("hash", "<u8"), ("features", "<f4", (width,))])
     stores = [
         RowCache({**backbone.context, "view": view}, row, cache_root)

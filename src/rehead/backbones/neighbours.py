@@ -191,7 +191,7 @@ def similar(
 
 
 def _words(network: Backbone) -> str:
-    names = [level.name for level in network.feature_levels[-_DEPTHS:]]
+    names = [level.name for level in network.levels[-_DEPTHS:]]
     return f"{network.name}, {' and '.join(names)}"
 
 

@@ -17,8 +17,8 @@ from ..backbones.backbone import Backbone, load_backbone
 from ..backbones.features import Features, duplicate_groups, extract
 from ..core.progress import Progress
 from ..core.rejection import choose_operating_point
-from ..data import Dataset, check_trainable, folds, merge_groups
-from ..data.inputs import LabelledPhotos, Photos, as_labels, as_paths, cautions, read_labelled, training_rows
+from ..data import Dataset, check_trainable, cv_folds, merge_groups
+from ..data.inputs import LabelledPhotos, Photos, as_labels, as_paths, read_labelled, training_rows, warnings
 from ..errors import DataError, DatasetError
 from ..heads import FittedHead, select_head
 from ..heads.mahalanobis import RelativeMahalanobis, fit_distance, held_out_scores
@@ -43,7 +43,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Instead of the backbone's own record.
     weights : path or None
         Weight file of the named backbone, instead of looking for it.
-    depths : "auto" or int
+    n_levels : "auto" or int
         How many of the last depths to take features from; "auto" lets cross-validation choose between
         the last, the last two and all.
     mirror : "auto" or bool
@@ -85,7 +85,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Name, sha256 and licences of the backbone's weights.
     class_counts_ : dict of str to int
         Photos of each class that were trained on.
-    cautions_ : list of str
+    warnings_ : list of str
         Plain sentences about data that are thin.
 
     Notes
@@ -106,7 +106,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         *,
         preprocess: PreprocessSpec | str | os.PathLike[str] | None = None,
         weights: str | os.PathLike[str] | None = None,
-        depths: Literal["auto"] | int = "auto",
+        n_levels: Literal["auto"] | int = "auto",
         mirror: Literal["auto"] | bool = "auto",
         class_weight: Literal["balanced"] | None = None,
         cv: int = 5,
@@ -120,7 +120,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.backbone = backbone
         self.preprocess = preprocess
         self.weights = weights
-        self.depths = depths
+        self.n_levels = n_levels
         self.mirror = mirror
         self.class_weight = class_weight
         self.cv = cv
@@ -192,13 +192,13 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._calibrate(look.plain, look.target, fold, network)
         self._backbone = network
         self.weights_record_ = {"name": network.name, **network.weights}
-        self.n_levels_ = len(network.feature_levels)
+        self.n_levels_ = len(network.levels)
         self.n_folds_ = int(fold.max()) + 1
-        self.cautions_ = self._cautions(fold)
+        self.warnings_ = self._warnings(fold)
         return self
 
     def _folds(self, look: TrainingFeatures) -> NDArray[np.intp]:
-        fold = folds(look.target, look.group, count=self.cv, seed=self.random_state)
+        fold = cv_folds(look.target, look.group, count=self.cv, seed=self.random_state)
         if fold.max() < 1:
             raise DatasetError(
                 "every class consists of one group of photos (near-duplicates, a burst, or a group that was "
@@ -213,7 +213,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             fold,
             look.network.blocks,
             mirrored=look.mirrored,
-            depths=self._depths(len(look.network.feature_levels)),
+            n_levels=self._n_levels(len(look.network.levels)),
             balanced=self.class_weight == "balanced",
         )
 
@@ -230,8 +230,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         )
         self._distance: RelativeMahalanobis = fit_distance(X, target, network.blocks)
 
-    def _cautions(self, fold: NDArray[np.intp]) -> list[str]:
-        return cautions(self.class_counts_, fold, self.coverage)
+    def _warnings(self, fold: NDArray[np.intp]) -> list[str]:
+        return warnings(self.class_counts_, fold, self.coverage)
 
     def _check_options(self) -> None:
         if self.class_weight not in (None, "balanced"):
@@ -244,13 +244,13 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise DataError(f"mirror is {self.mirror!r}; expected 'auto', True or False")
         if self.threads is not None and self.threads < 1:
             raise DataError(f"threads is {self.threads}; expected 1 or more, or None for all processors")
-        if self.depths != "auto" and not (isinstance(self.depths, int) and self.depths >= 1):
-            raise DataError(f"depths is {self.depths!r}; expected 'auto' or a whole number from 1")
+        if self.n_levels != "auto" and not (isinstance(self.n_levels, int) and self.n_levels >= 1):
+            raise DataError(f"n_levels is {self.n_levels!r}; expected 'auto' or a whole number from 1")
 
-    def _depths(self, feature_levels: int) -> list[int]:
-        if self.depths == "auto":
-            return sorted({1, min(2, feature_levels), feature_levels})
-        return [min(self.depths, feature_levels)]
+    def _n_levels(self, levels: int) -> list[int]:
+        if self.n_levels == "auto":
+            return sorted({1, min(2, levels), levels})
+        return [min(self.n_levels, levels)]
 
     def mirrors(self, photos: int) -> bool:
         """Whether mirrored photos are tried when there are that many."""

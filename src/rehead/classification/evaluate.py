@@ -31,20 +31,20 @@ class Assessment:
     Parameters
     ----------
     evaluation : Evaluation
-    cautions : list of str
+    warnings : list of str
         Plain sentences, those of the evaluation among them.
     unreadable : list of (str, str)
         Id and reason of each photo that was left out.
     """
 
     evaluation: Evaluation
-    cautions: list[str]
+    warnings: list[str]
     unreadable: list[tuple[str, str]]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able record."""
         unreadable = [{"photo": name, "reason": reason} for name, reason in self.unreadable]
-        return {"test": self.evaluation.to_dict(), "cautions": self.cautions, "unreadable": unreadable}
+        return {"test": self.evaluation.to_dict(), "warnings": self.warnings, "unreadable": unreadable}
 
 
 def assess(
@@ -109,7 +109,7 @@ def assess(
         np.where(dataset.groups == "", np.array(dataset.ids), dataset.groups), return_inverse=True
     )[1]
     evaluation = evaluate(truth, probabilities, list(model.labels), groups=groups, accepted=accepted)
-    result = Assessment(evaluation, notes + evaluation.cautions, unreadable)
+    result = Assessment(evaluation, notes + evaluation.warnings, unreadable)
     if out is not None:
         _write(Path(out), model, dataset, result, truth, probabilities, accepted, notes, command)
     return result

@@ -63,8 +63,8 @@ def _graph(fitted: ImageClassifier, distance: RelativeMahalanobis) -> bytes:
     network, selection = fitted.backbone_, fitted.selection_
     model = graphs.linear_model(
         onnx.load_from_string(network.trunk),
-        [level.name for level in network.feature_levels],
-        first=network.blocks[-selection.chosen.depths].start,
+        [level.name for level in network.levels],
+        first=network.blocks[-selection.chosen.n_levels].start,
         weight=(selection.weight / fitted.temperature_).astype(np.float32),
         bias=(selection.bias / fitted.temperature_).astype(np.float32),
         outlier=distance,
@@ -92,12 +92,12 @@ def _manifest(fitted: ImageClassifier, digests: Sequence[str]) -> dict[str, Any]
         "labels": [str(name) for name in fitted.classes_],
         "preprocess": fitted.backbone_.preprocess.to_dict(),
         "backbone": fitted.weights_record_,
-        "depths": [level.name for level in fitted.backbone_.feature_levels],
+        "depths": [level.name for level in fitted.backbone_.levels],
         "head": {
             "loss": chosen.loss,
-            "depths": chosen.depths,
+            "depths": chosen.n_levels,
             "mirrored": chosen.mirrored,
-            "strength": chosen.strength,
+            "strength": chosen.l2,
             "log_loss": chosen.log_loss,
             "temperature": fitted.temperature_,
             "class_weight": fitted.class_weight,

@@ -178,7 +178,7 @@ class Explainer:
         backbone = load_backbone(path, preprocess=preprocess)
         graph = onnx.load_from_string(backbone.trunk)
         ranks = {o.name: len(o.type.tensor_type.shape.dim) for o in graph.graph.output}
-        answers = [level for level in backbone.feature_levels if ranks[level.name] == 2]
+        answers = [level for level in backbone.levels if ranks[level.name] == 2]
         if len(answers) != 1:
             raise DataError(
                 f"{path}: expected one output of class scores [N, K], found {len(answers)}; "

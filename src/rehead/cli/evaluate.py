@@ -58,8 +58,8 @@ def evaluate(
     console = Console()
     console.print(scores_table(result.evaluation))
     console.print(result.evaluation.sentence, highlight=False, markup=False)
-    for caution in result.cautions:
-        console.print("[yellow]![/yellow]", Text(caution), highlight=False)
+    for warning in result.warnings:
+        console.print("[yellow]![/yellow]", Text(warning), highlight=False)
     for name, reason in result.unreadable:
         console.print(f"  unreadable: {name}: {reason}", highlight=False, markup=False)
     if out is not None:

@@ -238,7 +238,9 @@ def plan_of(values: Mapping[str, Any]) -> TrainConfig:
     from ..workflows.config import TrainConfig
 
     named = {field.name: values[field.name] for field in fields(TrainConfig) if field.name in values}
-    return TrainConfig(**{**named, "depths": _depths(named["depths"]), "mirror": _mirror(named["mirror"])})
+    return TrainConfig(
+        **{**named, "n_levels": _n_levels(named["n_levels"]), "mirror": _mirror(named["mirror"])}
+    )
 
 
 def given_in(context: typer.Context) -> set[str]:
@@ -259,7 +261,7 @@ def refuse_in_vain(plan: TrainConfig, given: set[str]) -> None:
             raise typer.BadParameter("needs --train, --network or another --head", param_hint=flag)
 
 
-def _depths(text: str) -> int | Literal["auto"]:
+def _n_levels(text: str) -> int | Literal["auto"]:
     if text == "auto":
         return "auto"
     if text.isdecimal() and int(text) >= 1:

@@ -58,7 +58,7 @@ def report(
         )
     console = Console()
     console.print(scores_table(found.evaluation))
-    for note in (*found.notes, *found.evaluation.cautions):
+    for note in (*found.notes, *found.evaluation.warnings):
         console.print(Text(note))
     if found.before is not None:
         console.print(Text(f"Accuracy until now: {percent(found.before)}"))

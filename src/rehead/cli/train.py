@@ -27,7 +27,7 @@ def train(
     backbone: options.Backbone = "efficientnet_lite0",
     preprocess: options.Preprocess = None,
     weights: options.Weights = None,
-    depths: options.Depths = "auto",
+    n_levels: options.Depths = "auto",
     mirror: options.Mirror = "auto",
     balanced: options.Balanced = False,
     folds: options.Folds = 5,
@@ -50,18 +50,18 @@ def train(
     lr: options.Lr = None,
     optimizer: options.Optimizer = "adamw",
     schedule: options.Schedule = "cosine",
-    warm_up: options.WarmUp = 0.1,
+    warmup: options.WarmUp = 0.1,
     weight_decay: options.WeightDecay = 0.01,
     layer_decay: options.LayerDecay = 0.8,
     batch_size: options.BatchSize = 32,
     augment: options.Augment = "auto",
-    views: options.Views = 4,
+    cached_views: options.Views = 4,
     label_smoothing: options.LabelSmoothing = 0.0,
     mixup: options.Mixup = 0.0,
-    clip: options.Clip = 1.0,
-    average: options.Average = 0.98,
+    grad_clip: options.Clip = 1.0,
+    ema: options.Average = 0.98,
     interpolate: options.Interpolate = True,
-    batch_norm: options.BatchNorm = "auto",
+    bn_stats: options.BatchNorm = "auto",
     precision: options.Precision = "auto",
     accelerator: options.Accelerator = "auto",
     devices: options.Devices = 1,
@@ -121,8 +121,8 @@ def show_run(result: Run) -> None:
         console.print(result.evaluation.sentence, highlight=False, markup=False)
     if result.classifier.training_:
         console.print(result.classifier.training_["sentence"], highlight=False, markup=False)
-    for caution in result.cautions:
-        console.print("[yellow]![/yellow]", Text(caution), highlight=False)
+    for warning in result.warnings:
+        console.print("[yellow]![/yellow]", Text(warning), highlight=False)
     if result.unreadable:
         console.print(
             f"[yellow]![/yellow] {len(result.unreadable)} unreadable photos were left out:", highlight=False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .dataset import Dataset, check_labels, check_trainable, list_photos, read_dataset
 from .duplicates import MAX_BITS, MAX_BITS_ALONE, MIN_COSINE, merge_groups, near_duplicates, perceptual_hash
-from .partition import digest, folds, holdout_mask, stratified_group_partition
+from .partition import cv_folds, holdout_mask, split_fingerprint, stratified_group_partition
 
 __all__ = [
     "MAX_BITS",
@@ -13,13 +13,13 @@ __all__ = [
     "Dataset",
     "check_labels",
     "check_trainable",
-    "digest",
-    "folds",
+    "cv_folds",
     "holdout_mask",
     "list_photos",
     "merge_groups",
     "near_duplicates",
     "perceptual_hash",
     "read_dataset",
+    "split_fingerprint",
     "stratified_group_partition",
 ]

@@ -19,10 +19,10 @@ __all__ = [
     "Photos",
     "as_labels",
     "as_paths",
-    "cautions",
     "check_names",
     "read_labelled",
     "training_rows",
+    "warnings",
 ]
 
 
@@ -118,7 +118,7 @@ def training_rows(X: Photos, y: ArrayLike | None, groups: ArrayLike | None) -> L
     return LabelledPhotos(names, paths, labels, given, splits)
 
 
-def cautions(counts: Mapping[str, int], fold: NDArray[np.intp], coverage: float) -> list[str]:
+def warnings(counts: Mapping[str, int], fold: NDArray[np.intp], coverage: float) -> list[str]:
     """What should be known of a head that rests on few photos.
 
     Parameters

@@ -23,7 +23,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["digest", "folds", "holdout_mask", "stratified_group_partition"]
+__all__ = ["cv_folds", "holdout_mask", "split_fingerprint", "stratified_group_partition"]
 
 _NOISE = 1e-9  # shares are decimal fractions: 0.1 * 30 is 3.0000000000000004
 
@@ -120,7 +120,7 @@ def holdout_mask(
     return test
 
 
-def folds(labels: ArrayLike, groups: ArrayLike, *, count: int = 5, seed: int = 0) -> NDArray[np.intp]:
+def cv_folds(labels: ArrayLike, groups: ArrayLike, *, count: int = 5, seed: int = 0) -> NDArray[np.intp]:
     """Number the folds of a cross-validation.
 
     Whichever fold is left out, the others and the rows at -1 hold every class. A class of fewer
@@ -169,7 +169,7 @@ def folds(labels: ArrayLike, groups: ArrayLike, *, count: int = 5, seed: int = 0
     return fold
 
 
-def digest(ids: Sequence[str], labels: Iterable[object], parts: Iterable[object]) -> str:
+def split_fingerprint(ids: Sequence[str], labels: Iterable[object], parts: Iterable[object]) -> str:
     """Name a split by its content, whatever the order of its rows.
 
     Parameters

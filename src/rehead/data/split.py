@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..core import atomic
 from ..core.text import count
-from . import Dataset, check_labels, check_trainable, digest, holdout_mask, merge_groups
+from . import Dataset, check_labels, check_trainable, holdout_mask, merge_groups, split_fingerprint
 from .inputs import check_names
 
 __all__ = ["Split", "check_classes", "make_split", "write_splits"]
@@ -24,7 +24,7 @@ class Split:
     Parameters
     ----------
     dataset : Dataset
-    part : ndarray of str (n,)
+    assignment : ndarray of str (n,)
         "train", "test", "unreadable", or "left out" of training because of a near-duplicate in the test.
     copies, bursts : int ndarray (n,)
         Near-duplicates share a number in the one, photos of one burst in the other.
@@ -36,7 +36,7 @@ class Split:
     """
 
     dataset: Dataset
-    part: NDArray[np.str_]
+    assignment: NDArray[np.str_]
     copies: NDArray[np.intp]
     bursts: NDArray[np.intp]
     group: NDArray[np.intp]
@@ -50,12 +50,12 @@ class Split:
     @property
     def tested(self) -> NDArray[np.intp]:
         """Rows of the test photos."""
-        return np.flatnonzero(self.part == "test")
+        return np.flatnonzero(self.assignment == "test")
 
     @property
-    def digest(self) -> str:
+    def fingerprint(self) -> str:
         """The division's name, by its content."""
-        return digest(self.dataset.ids, self.dataset.labels, self.part)
+        return split_fingerprint(self.dataset.ids, self.dataset.labels, self.assignment)
 
 
 def check_classes(dataset: Dataset) -> None:
@@ -102,12 +102,12 @@ def make_split(
     """
     group = merge_groups(copies, dataset.groups, *([bursts] if keep_bursts else []))
     notes: list[str] = []
-    part = np.full(len(dataset), "train", dtype="<U10")
+    assignment = np.full(len(dataset), "train", dtype="<U10")
     sides = set(dataset.splits.tolist())
     given = bool(sides & {"train", "val", "test"})
     if given:
         tested = "test" if "test" in sides else "val"
-        part[dataset.splits == tested] = "test"
+        assignment[dataset.splits == tested] = "test"
         if tested == "val":
             notes.append(
                 "No test photos were given; the validation photos serve as such and are not trained on."
@@ -115,59 +115,59 @@ def make_split(
         if "" in sides:
             notes.append("Photos without a split are trained on.")
     else:
-        part[readable] = np.where(
+        assignment[readable] = np.where(
             holdout_mask(dataset.labels[readable], group[readable], fraction=share, seed=seed),
             "test",
             "train",
         )
-    part[~readable] = "unreadable"
-    _leave_out_leaks(dataset, part, group, notes)
-    if not keep_bursts and (torn := _on_both_sides(bursts, part)):
+    assignment[~readable] = "unreadable"
+    _leave_out_leaks(dataset, assignment, group, notes)
+    if not keep_bursts and (torn := _on_both_sides(bursts, assignment)):
         notes.append(
             f"{torn} {'burst stands' if torn == 1 else 'bursts stand'} on both sides of the split, as was "
             "asked for: the test may be too kind."
         )
-    labels = {side: set(dataset.labels[part == side].tolist()) for side in ("train", "test")}
+    labels = {side: set(dataset.labels[assignment == side].tolist()) for side in ("train", "test")}
     if untested := sorted(labels["train"] - labels["test"]):
         names = ", ".join(repr(name) for name in untested[:5]) + (" and others" if len(untested) > 5 else "")
         too_few = "Too few different photos to hold any out for testing"
         notes.append(f"{'No test photos were given of' if given else too_few}: {names}.")
-    return Split(dataset, part, copies, bursts, group, tuple(notes))
+    return Split(dataset, assignment, copies, bursts, group, tuple(notes))
 
 
 def _leave_out_leaks(
-    dataset: Dataset, part: NDArray[np.str_], group: NDArray[np.intp], notes: list[str]
+    dataset: Dataset, assignment: NDArray[np.str_], group: NDArray[np.intp], notes: list[str]
 ) -> None:
     """Take photos that belong together with a test photo out of training; change `part` and `notes`."""
-    _check_parts(dataset, part)
-    leaked = np.isin(group, group[part == "test"]) & (part == "train")
+    _check_parts(dataset, assignment)
+    leaked = np.isin(group, group[assignment == "test"]) & (assignment == "train")
     if leaked.any():
-        part[leaked] = "left out"
+        assignment[leaked] = "left out"
         n = int(leaked.sum())
         notes.append(
             f"{count(n, 'photo')} {'was' if n == 1 else 'were'} left out of training, being near-duplicates "
             "of test photos or of one burst or group with one, so that the test stays honest."
         )
-        _check_parts(dataset, part)
+        _check_parts(dataset, assignment)
 
 
-def _on_both_sides(group: NDArray[np.intp], part: NDArray[np.str_]) -> int:
+def _on_both_sides(group: NDArray[np.intp], assignment: NDArray[np.str_]) -> int:
     """How many groups have photos that are trained on and photos that are tested on."""
-    return len(np.intersect1d(group[part == "train"], group[part == "test"]))
+    return len(np.intersect1d(group[assignment == "train"], group[assignment == "test"]))
 
 
-def _check_parts(dataset: Dataset, part: NDArray[np.str_]) -> None:
-    trained, tested = part == "train", part == "test"
+def _check_parts(dataset: Dataset, assignment: NDArray[np.str_]) -> None:
+    trained, tested = assignment == "train", assignment == "test"
     check_trainable(dataset.take(trained))
     if tested.any():
         check_labels(set(dataset.labels[trained].tolist()), dataset.take(tested))
 
 
-def write_splits(path: Path, dataset: Dataset, part: NDArray[np.str_], group: NDArray[np.intp]) -> None:
+def write_splits(path: Path, dataset: Dataset, assignment: NDArray[np.str_], group: NDArray[np.intp]) -> None:
     """Write which photo stood on which side, `part` (n,), and in which group (n,), as CSV."""
     with atomic.replacing(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["path", "label", "split", "group"])
         writer.writerows(
-            zip(dataset.ids, dataset.labels.tolist(), part.tolist(), group.tolist(), strict=True)
+            zip(dataset.ids, dataset.labels.tolist(), assignment.tolist(), group.tolist(), strict=True)
         )

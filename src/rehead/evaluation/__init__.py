@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .charts import curves_chart, strength_chart
+from .charts import curves_chart, search_chart
 from .classification import ClassScores, Evaluation, evaluate
 from .comparison import Comparison, Cost, ModelResult, compare_answers, write_comparison
 from .intervals import Interval, mean_interval, proportion
@@ -28,7 +28,7 @@ __all__ = [
     "mean_interval",
     "proportion",
     "render",
-    "strength_chart",
+    "search_chart",
     "uniform_wrong",
     "write_comparison",
     "write_report",

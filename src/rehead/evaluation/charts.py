@@ -19,7 +19,7 @@ __all__ = [
     "curves_chart",
     "error_trade_chart",
     "reliability_chart",
-    "strength_chart",
+    "search_chart",
 ]
 
 _WIDTH, _HEIGHT = 420, 310
@@ -96,12 +96,12 @@ def coverage_chart(curve: CoverageCurve, coverage: Interval | None, accuracy: In
     return _svg("Accuracy against the share of photos that are answered", parts)
 
 
-def strength_chart(
+def search_chart(
     path: Sequence[Mapping[str, Any]], *, score: str = "log loss"
 ) -> tuple[str, list[tuple[str, str]]]:
     """Cross-validated score against strength, a line a candidate, and the legend [(CSS class, candidate)].
 
-    `path` holds mappings with "candidate", "strength" > 0, "chosen", and the score under its name
+    `path` holds mappings with "candidate", "l2" > 0, "chosen", and the score under its name
     with "_" for " ", such as "log_loss"; lower is better.
     """
     key = score.replace(" ", "_")
@@ -110,7 +110,7 @@ def strength_chart(
     losses = [point[key] for point in path]
     top = max(1.04 * min(max(losses), _CLIPPED * min(losses)), 1e-6)
     floor = 0.9 * min(losses) if top < 2 * min(losses) else 0.0
-    exponents = [math.log10(point["strength"]) for point in path]
+    exponents = [math.log10(point["l2"]) for point in path]
     first = math.floor(min(exponents))
     last = max(math.ceil(max(exponents)), first + 1)
     x, y = _linear(first, last, _LEFT, _RIGHT), _linear(floor, top, _BOTTOM, _TOP)
@@ -126,7 +126,7 @@ def strength_chart(
         ),
     ]
     for i, name in reversed(list(enumerate(names))):
-        points = sorted((x(math.log10(p["strength"])), y(p[key])) for p in path if p["candidate"] == name)
+        points = sorted((x(math.log10(p["l2"])), y(p[key])) for p in path if p["candidate"] == name)
         line = "L".join(f"{cx:.1f} {cy:.1f}" for cx, cy in points)
         parts.append(
             f'<path class="line clipped c{min(i, 4)}" d="M{line}"><title>{escape(name)}</title></path>'
@@ -136,7 +136,7 @@ def strength_chart(
             for cx, cy in points
             if cy >= _TOP
         ]
-    cx, cy = x(math.log10(chosen["strength"])), y(chosen[key])
+    cx, cy = x(math.log10(chosen["l2"])), y(chosen[key])
     parts.append(
         f"<g><title>chosen: {escape(names[0])}, {score} {chosen[key]:.3f}</title>"
         f'<circle class="mark" cx="{cx:.1f}" cy="{cy:.1f}" r="6"/></g>'

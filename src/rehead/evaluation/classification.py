@@ -99,7 +99,7 @@ class Evaluation:
         )
 
     @property
-    def cautions(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """What the numbers cannot tell, a plain sentence each; empty where there is nothing to add."""
         return [*self._about_size(), *self._about_classes(), *self._about_calibration()]
 
@@ -183,7 +183,7 @@ class Evaluation:
         points = np.unique(np.linspace(0, len(curve.coverage) - 1, _CURVE_POINTS).round().astype(int))
         return {
             "sentence": self.sentence,
-            "cautions": self.cautions,
+            "warnings": self.warnings,
             "photos": self.photos,
             "groups": self.groups,
             "level": LEVEL,

@@ -16,7 +16,7 @@ import numpy as np
 from ..core.atomic import write_text
 from ..core.text import count, number, number_range, percent, percent_range
 from ..errors import ReheadError
-from .charts import coverage_chart, curves_chart, reliability_chart, strength_chart
+from .charts import coverage_chart, curves_chart, reliability_chart, search_chart
 from .classification import ClassScores, Evaluation
 from .mistakes import MOST_MISTAKES, Mistake
 
@@ -28,7 +28,7 @@ _LISTED_APART = (
     "unreadable",
     "skipped",
     "left_out",
-    "cautions",
+    "warnings",
     "audit",
 )  # entries of `run` that grow with the photos, or stand in front
 _MOST_ROWS = 30
@@ -111,7 +111,7 @@ def write_report(
     mistakes : sequence of Mistake
         At most 24 are shown.
     head : mapping, optional
-        "path", a list of {"candidate": str, "strength": float > 0, "log_loss": float, "chosen": bool}; and
+        "path", a list of {"candidate": str, "l2": float > 0, "log_loss": float, "chosen": bool}; and
         "sentence", optional, instead of the one that says how heads are chosen.
     curves : sequence of mapping
         Of a network that was trained, {"epoch": int from 1, "train_loss": float, "train_accuracy": float,
@@ -139,7 +139,7 @@ def write_report(
         Where the file cannot be written.
     """
     rows, rest = _class_rows(evaluation)
-    strength, legend = strength_chart(head["path"]) if head and head.get("path") else ("", [])
+    search, legend = search_chart(head["path"]) if head and head.get("path") else ("", [])
     classes = len(evaluation.classes)
     even = (
         f"minus the logarithm of the true class's probability; answering evenly gives {math.log(classes):.3f}"
@@ -161,7 +161,7 @@ def write_report(
         coverage=coverage_chart(evaluation.curve, evaluation.coverage, evaluation.accepted_accuracy),
         date=run.get("date"),
         head_sentence=(head or {}).get("sentence"),
-        strength=strength,
+        search=search,
         legend=legend,
         learning=[curves_chart(curves, quantity) for quantity in ("loss", "accuracy")] if curves else [],
         learning_sentence=curves_sentence,

@@ -161,7 +161,7 @@ class FaceClassifier(ImageClassifier):
     def extract(self, paths: Sequence[Path], network: Backbone, *, mirror: bool = False) -> Features:
         """Embeddings of the faces of photos; a photo without a face is among the errors."""
         rows = self._seen_in(paths)
-        plain = np.full((len(rows), network.feature_levels[0].width), np.nan, np.float32)
+        plain = np.full((len(rows), network.levels[0].width), np.nan, np.float32)
         views = [plain] + ([plain.copy()] if mirror else [])
         there = [n for n, row in enumerate(rows) if row.crop is not None]
         if there:
@@ -221,19 +221,19 @@ class FaceClassifier(ImageClassifier):
 
     # what it says of itself
 
-    def _cautions(self, fold: NDArray[np.intp]) -> list[str]:
-        cautions = super()._cautions(fold)
+    def _warnings(self, fold: NDArray[np.intp]) -> list[str]:
+        warnings = super()._warnings(fold)
         self.several_faces_ = [
             (str(path), row.found) for path in self._files if (row := self._rows[path]).found > 1
         ]
         if self.several_faces_:
             names = ", ".join(Path(path).name for path, _ in self.several_faces_[:5])
             more = " and others" if len(self.several_faces_) > 5 else ""
-            cautions.append(
+            warnings.append(
                 f"{len(self.several_faces_)} photos that were trained on show several faces; the one that "
                 f"the rule '{self.rule}' names was taken: {names}{more}."
             )
-        return cautions
+        return warnings
 
     def save(self, path: str | os.PathLike[str], *, extra: Mapping[str, Any] | None = None) -> None:
         """Write the model file: one ONNX from the aligned face to the person, and how faces are aligned."""

@@ -20,7 +20,7 @@ from ..core import atomic
 from ..core.progress import Progress
 from ..core.rejection import choose_operating_point
 from ..core.run_dir import check_work, work_or_temporary
-from ..data import Dataset, digest, holdout_mask
+from ..data import Dataset, holdout_mask, split_fingerprint
 from ..data.inputs import Photos, training_rows
 from ..errors import DataError, DatasetError
 from ..heads import FittedHead, SearchPoint
@@ -70,7 +70,7 @@ class FineTunedClassifier(ImageClassifier):
     resume : bool
         Continue the training in `work`.
     depths, mirror, class_weight, cv, coverage, random_state, strict, cache, threads, progress
-        As in ImageClassifier; `depths`, `mirror` and `cv` are those of the frozen network's heads.
+        As in ImageClassifier; `n_levels`, `mirror` and `cv` are those of the frozen network's heads.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ class FineTunedClassifier(ImageClassifier):
         refit: bool = True,
         work: str | os.PathLike[str] | None = None,
         resume: bool = False,
-        depths: Literal["auto"] | int = "auto",
+        n_levels: Literal["auto"] | int = "auto",
         mirror: Literal["auto"] | bool = "auto",
         class_weight: Literal["balanced"] | None = None,
         cv: int = 5,
@@ -110,7 +110,7 @@ class FineTunedClassifier(ImageClassifier):
         super().__init__(
             backbone,
             weights=weights,
-            depths=depths,
+            n_levels=n_levels,
             mirror=mirror,
             class_weight=class_weight,
             cv=cv,
@@ -317,7 +317,7 @@ class FineTunedClassifier(ImageClassifier):
         if self.pretrained and options.head == "linear":
             set_trainable(network, options.train)
             part = look.take(~held)
-            init_from_probe(network, part, self._folds(part), depths=self._depths, balanced=balanced)
+            init_from_probe(network, part, self._folds(part), n_levels=self._n_levels, balanced=balanced)
         return train_network(
             network,
             TrainingPhotos(self._files, look.target, held, balanced),
@@ -358,15 +358,15 @@ class FineTunedClassifier(ImageClassifier):
             backbone = trained_backbone(again, recorded)
             self._distance = fit_distance(self.extract(self._files, backbone).plain, target, backbone.blocks)
         loss = calibrated_loss(logits, target[held], self._weights(target)[held])
-        point = SearchPoint(kept.depths, False, "network", self._options().weight_decay, loss)
+        point = SearchPoint(kept.n_levels, False, "network", self._options().weight_decay, loss)
         everyone = np.full((len(held), len(self.classes_)), np.nan)
         everyone[held] = logits
         self.selection_ = FittedHead(*last_layer(kept), point, (), everyone)
         self._backbone = backbone
         self.weights_record_ = dict(backbone.weights)
-        self.n_levels_ = len(backbone.feature_levels)
+        self.n_levels_ = len(backbone.levels)
         self.n_folds_ = 0
-        self.cautions_ = self._cautions(np.zeros(int(held.sum()), dtype=np.intp))
+        self.warnings_ = self._warnings(np.zeros(int(held.sum()), dtype=np.intp))
 
     def _weights(self, target: NDArray[np.intp]) -> NDArray[np.float64]:
         return balanced_weights(target) if self.class_weight == "balanced" else np.ones(len(target))
@@ -375,12 +375,12 @@ class FineTunedClassifier(ImageClassifier):
         sides = np.where(held, "validation", "train").tolist()
         return {
             "network": network.name,
-            "depths": network.depths,
+            "n_levels": network.n_levels,
             "weights": network.record["sha256"],
             "size": network.preprocess.size,
             "labels": self.classes_.tolist(),
             "balanced": self.class_weight == "balanced",
-            "split": digest(self._seen, look.target.tolist(), sides),
+            "split": split_fingerprint(self._seen, look.target.tolist(), sides),
         }
 
     # what is told of it

@@ -12,7 +12,7 @@ __all__ = ["FineTuneConfig"]
 _CHOICES = {
     "optimizer": ("adamw", "adam", "rmsprop", "sgd"),
     "schedule": ("cosine", "constant"),
-    "batch_norm": ("auto", "kept", "counted"),
+    "bn_stats": ("auto", "frozen", "batch"),
     "precision": ("auto", "32", "bf16-mixed", "16-mixed"),
     "accelerator": ("auto", "cpu", "cuda", "mps"),
 }
@@ -51,7 +51,7 @@ class FineTuneConfig:
         "sgd" has Nesterov's momentum, 0.9.
     schedule : {"cosine", "constant"}
         What the rate does after warm-up.
-    warm_up : float
+    warmup : float
         Share of all steps in which the rate grows from 0, in [0, 1).
     weight_decay : float
     layer_decay : float
@@ -61,7 +61,7 @@ class FineTuneConfig:
     augment : str
         Preset of `augment.augmentation`: "none", "light", "default" or "strong". "auto": strong where blocks
         of a pretrained network are trained (benchmarks/RESULTS.md), default elsewhere.
-    views : int
+    cached_views : int
         Augmented views of each photo whose maps are kept where the trunk or its beginning is frozen; an
         epoch sees a random one of them, or the photo itself. 0: with a frozen trunk the photos as they are,
         otherwise fresh views in every epoch, for which the beginning is run again.
@@ -69,18 +69,18 @@ class FineTuneConfig:
         In [0, 1).
     mixup : float
         Both parameters of the beta distribution of Zhang et al. 2018; 0: no mixup.
-    clip : float
+    grad_clip : float
         Largest norm of the gradient; 0: no limit.
-    average : float
+    ema : float
         In [0, 1). The weights that are validated and kept are a running average, to which each step
-        contributes 1 - average of what is new (Polyak and Juditsky 1992); 0: those of the last step.
+        contributes 1 - ema of what is new (Polyak and Juditsky 1992); 0: those of the last step.
     interpolate : bool
         Try weights on the way from a fitted start to the best epoch too (WiSE-FT, Wortsman et al. 2022), and
         take the best ones by the validation photos. Not for keypoints.
-    batch_norm : {"auto", "kept", "counted"}
-        Statistics of batch norm in trained blocks: "kept" as they were, or "counted" anew from each batch.
-        "auto": kept where the network is pretrained, so that training begins with the very features that the
-        head was fitted on; see benchmarks/batch_norm.py.
+    bn_stats : {"auto", "frozen", "batch"}
+        Statistics of batch norm in trained blocks: "frozen", as they were, or those of each "batch".
+        "auto": frozen where the network is pretrained, so that training begins with the very features that
+        the head was fitted on; see benchmarks/batch_norm.py.
     precision : {"auto", "32", "bf16-mixed", "16-mixed"}
         "auto": bfloat16 on CUDA devices that have it, otherwise 32 bits.
     accelerator : {"auto", "cpu", "cuda", "mps"}
@@ -101,31 +101,37 @@ class FineTuneConfig:
     lr: float | None = None
     optimizer: Literal["adamw", "adam", "rmsprop", "sgd"] = "adamw"
     schedule: Literal["cosine", "constant"] = "cosine"
-    warm_up: float = 0.1
+    warmup: float = 0.1
     weight_decay: float = 0.01
     layer_decay: float = 0.8
     batch_size: int = 32
     augment: str = "auto"
-    views: int = 4
+    cached_views: int = 4
     label_smoothing: float = 0.0
     mixup: float = 0.0
-    clip: float = 1.0
-    average: float = 0.98
+    grad_clip: float = 1.0
+    ema: float = 0.98
     interpolate: bool = True
-    batch_norm: Literal["auto", "kept", "counted"] = "auto"
+    bn_stats: Literal["auto", "frozen", "batch"] = "auto"
     precision: Literal["auto", "32", "bf16-mixed", "16-mixed"] = "auto"
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     devices: int = 1
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("patience", 0), ("batch_size", 2), ("views", 0), ("devices", 1)):
+        for name, least in (
+            ("epochs", 1),
+            ("patience", 0),
+            ("batch_size", 2),
+            ("cached_views", 0),
+            ("devices", 1),
+        ):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise DataError(f"{name} is {value!r}; expected a whole number, {least} or more")
-        for name in ("dropout", "warm_up", "label_smoothing", "average"):
+        for name in ("dropout", "warmup", "label_smoothing", "ema"):
             if not 0 <= getattr(self, name) < 1:
                 raise DataError(f"{name} is {getattr(self, name)}; expected at least 0 and less than 1")
-        for name in ("weight_decay", "mixup", "clip"):
+        for name in ("weight_decay", "mixup", "grad_clip"):
             if not getattr(self, name) >= 0:
                 raise DataError(f"{name} is {getattr(self, name)}; expected 0 or more")
         if not 0 < self.layer_decay <= 1:
@@ -148,9 +154,9 @@ class FineTuneConfig:
             return self
         return replace(self, augment="strong" if pretrained and self.train != "frozen" else "default")
 
-    def keeps_statistics(self, *, pretrained: bool) -> bool:
+    def freeze_bn_stats(self, *, pretrained: bool) -> bool:
         """Whether batch norm in trained blocks keeps its statistics."""
-        return self.batch_norm == "kept" or (self.batch_norm == "auto" and pretrained)
+        return self.bn_stats == "frozen" or (self.bn_stats == "auto" and pretrained)
 
     def to_dict(self) -> dict[str, Any]:
         """Every field as JSON has it."""

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data import folds
+from ..data import cv_folds
 from ..evaluation import metrics
 from ..evaluation.intervals import Interval, mean_difference, paired_difference
 from ..heads import FittedHead
@@ -137,7 +137,7 @@ def held_out_logits(
     -------
     float32 ndarray (n, K)
     """
-    half = folds(y, group, count=2, seed=seed) == 1
+    half = cv_folds(y, group, count=2, seed=seed) == 1
 
     def loss(logits: NDArray[np.float32], rows: NDArray[np.bool_]) -> float:
         return calibrated_loss(logits[rows], y[rows], weight[rows])

@@ -282,6 +282,6 @@ def _backbone(network: Network, weights: dict[str, Any], trunk: bytes) -> Backbo
 
 def _taps(network: Network) -> tuple[FeatureLevel, ...]:
     """The depths that the last layer sees: the blocks that give them, and the network's own features."""
-    names = [block.name for block in network.blocks[len(network.blocks) - (network.depths - 1) :]]
+    names = [block.name for block in network.blocks[len(network.blocks) - (network.n_levels - 1) :]]
     widths = network.widths or (network.linear.in_features,)
     return tuple(FeatureLevel(name, width) for name, width in zip([*names, _TAP], widths, strict=True))

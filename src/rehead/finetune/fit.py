@@ -57,7 +57,7 @@ _HEAD = "head"
 _PIXELS, _MAPS = "photos.npy", "maps.npy"
 _MOST_KEPT = 4 * 2**30  # bytes of maps in a work folder: more is not taken from a disk without being asked
 _NO_OPTIONS = {
-    "depths": "a head of other depths",
+    "n_levels": "a head of other depths",
     "labels": "other classes",
     "split": "other photos, or another division",
     "weights": "other weights",
@@ -224,7 +224,7 @@ def train_network(
         raise DataError("training needs photos to learn from and others for validation; add photos")
     options = options.resolve_auto(pretrained=pretrained)
     accelerator, precision = machine(options)
-    still = options.keeps_statistics(pretrained=pretrained)
+    still = options.freeze_bn_stats(pretrained=pretrained)
     set_trainable(network, options.train, keep_statistics=still)
     record = {**identity, "seed": seed, "options": options.to_dict()}
     if again:
@@ -385,12 +385,12 @@ def _inputs_in(work: Path, beginning: FrozenPrefix | None, options: FineTuneConf
 
 def _views(options: FineTuneConfig) -> int:
     """Augmented views that are kept; no more than there are epochs to see them in."""
-    return 0 if options.augment == "none" else min(options.views, options.epochs)
+    return 0 if options.augment == "none" else min(options.cached_views, options.epochs)
 
 
 def _beginning(network: Network, photos: int, options: FineTuneConfig) -> FrozenPrefix | None:
     """What need not be run in every epoch, unless fresh views are wanted or its maps would fill the disk."""
-    if options.train in ("frozen", "all") or (options.augment != "none" and options.views == 0):
+    if options.train in ("frozen", "all") or (options.augment != "none" and options.cached_views == 0):
         return None
     beginning = frozen_beginning(network)
     if beginning and 4 * photos * (1 + _views(options)) * math.prod(beginning.shape) > _MOST_KEPT:

@@ -18,7 +18,7 @@ from ..backbones.weights import registry
 from ..core import atomic
 from ..core.progress import Progress
 from ..core.run_dir import check_work, work_or_temporary
-from ..data import digest
+from ..data import split_fingerprint
 from ..errors import DataError
 from ..images import PreprocessSpec, read_bytes
 from ..keypoints import Annotations, KeypointRegressor
@@ -62,7 +62,7 @@ class FineTunedKeypoints(KeypointRegressor):
     options : FineTuneConfig, optional
         What is trained, and how; `head` is one of `training.point_network.POINT_HEADS`, `augment` one of
         `training.points.POINT_AUGMENTS`, "auto" is "default". By default heat maps, all blocks at the same
-        rate of 1e-3, and batches of 16. `batch_norm` "auto" counts statistics anew below a `conv` head.
+        rate of 1e-3, and batches of 16. `bn_stats` "auto" is "batch" below a `conv` head.
     loss : {"l1", "l2"}
         Mean absolute or mean squared error of coordinates.
     side : int
@@ -141,9 +141,9 @@ class FineTunedKeypoints(KeypointRegressor):
         options = self.options or FineTuneConfig(head="heatmap", lr=1e-3, layer_decay=1.0, batch_size=16)
         if options.augment == "auto":
             options = replace(options, augment="default")
-        if options.head == "conv" and options.batch_norm == "auto":
-            # by kept statistics a conv head does not get off the mean shape (benchmarks/RESULTS.md)
-            return replace(options, batch_norm="counted")
+        if options.head == "conv" and options.bn_stats == "auto":
+            # by frozen statistics a conv head does not get off the mean shape (benchmarks/RESULTS.md)
+            return replace(options, bn_stats="batch")
         return options
 
     def _check_options(self) -> None:
@@ -275,7 +275,7 @@ class FineTunedKeypoints(KeypointRegressor):
             "size": network.preprocess.size,
             "loss": self.loss,
             "cascade": "yes" if self._twice(closed) else "no",
-            "split": digest(
+            "split": split_fingerprint(
                 [_sha256(path) for path in rows.paths], rows.points.round(3).tolist(), rows.groups.tolist()
             ),
             "folds": self.cv,

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from ..classification.training_data import TrainingFeatures
     from .model import Network
 
-__all__ = ["init_from_probe", "most_depths", "set_feature_levels"]
+__all__ = ["init_from_probe", "max_levels", "set_levels"]
 
 
-def most_depths(network: Network) -> int:
+def max_levels(network: Network) -> int:
     """How many of the last depths belong to what is trained: the maps it gets, and all that it gives.
 
     Depths before those would keep the network from being run from its first trained block on.
@@ -33,7 +33,7 @@ def most_depths(network: Network) -> int:
     return min(trained + 2, len(network.blocks)) if trained else 1
 
 
-def set_feature_levels(network: Network, count: int) -> None:
+def set_levels(network: Network, count: int) -> None:
     """Give a network a new last layer, of zeros, that sees its last `count` depths.
 
     Parameters
@@ -43,7 +43,7 @@ def set_feature_levels(network: Network, count: int) -> None:
     count : int
         1: the network's own features; 2: what its last block gives, too; 3: what the block before gives; ...
     """
-    network.depths = count
+    network.n_levels = count
     size = network.preprocess.size
     training = network.training
     network.eval()
@@ -61,7 +61,7 @@ def init_from_probe(
     look: TrainingFeatures,
     fold: NDArray[np.intp],
     *,
-    depths: Callable[[int], Sequence[int]],
+    n_levels: Callable[[int], Sequence[int]],
     balanced: bool,
 ) -> None:
     """Let a network begin with the best linear head of the depths that are trained, fitted and calibrated.
@@ -69,26 +69,26 @@ def init_from_probe(
     Parameters
     ----------
     network : Network
-        As `set_feature_levels`.
+        As `set_levels`.
     look : TrainingFeatures
         What the frozen network says of the photos that are trained on. More than its last depth is used only
         where it has all those of `network`.
     fold : int ndarray (n,)
         Of each photo.
-    depths : callable
+    n_levels : callable
         How many of the last depths to try, where there are that many.
     balanced : bool
         Whether every class weighs the same.
     """
     blocks, y = look.network.blocks, look.target
-    most = most_depths(network) if len(blocks) == len(network.blocks) else 1
+    most = max_levels(network) if len(blocks) == len(network.blocks) else 1
     first = blocks[-most].start
     known = [slice(block.start - first, block.stop - first) for block in blocks[-most:]]
-    head = select_head(look.plain[:, first:], y, fold, known, depths=depths(most), balanced=balanced)
+    head = select_head(look.plain[:, first:], y, fold, known, n_levels=n_levels(most), balanced=balanced)
     checked = fold >= 0
     heat = fit_temperature(head.held_out[checked], y[checked], smooth=True)
-    if head.chosen.depths > 1:
-        set_feature_levels(network, head.chosen.depths)
+    if head.chosen.n_levels > 1:
+        set_levels(network, head.chosen.n_levels)
     network.fitted = True
     with torch.no_grad():
         network.linear.weight.copy_(torch.from_numpy(np.ascontiguousarray(head.weight.T / heat)))

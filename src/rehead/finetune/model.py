@@ -78,9 +78,11 @@ class Network(nn.Module):
         self.preprocess = preprocess
         self.record = record
         self.frozen: frozenset[str] = frozenset()
-        self.keeps_statistics = False
-        self.fitted = False  # whether the last layer is a head that was fitted, see `depths.init_from_probe`
-        self.depths = 1  # the last so many are what the last layer sees, see `depths.set_feature_levels`
+        self.freeze_bn_stats = False
+        self.fitted = (
+            False  # whether the last layer is a head that was fitted, see `n_levels.init_from_probe`
+        )
+        self.n_levels = 1  # the last so many are what the last layer sees, see `n_levels.set_levels`
         self.widths: tuple[int, ...] = ()  # of each of them, where they are several
         for field in ("mean", "std"):
             values = torch.tensor(getattr(preprocess, field)).view(1, 3, 1, 1)
@@ -98,8 +100,8 @@ class Network(nn.Module):
     def vectors(self, photos: torch.Tensor) -> list[torch.Tensor]:
         """Normalised photos (N, 3, S, S) to what the last layer sees, (N, D) of each depth in order."""
         module = self.trunk.model if isinstance(self.trunk, TimmTrunk) else self.trunk
-        pieces = [module.get_submodule(block.name) for block in self.blocks[1:]] if self.depths > 1 else []
-        with averages(pieces, self.depths) as earlier:
+        pieces = [module.get_submodule(block.name) for block in self.blocks[1:]] if self.n_levels > 1 else []
+        with averages(pieces, self.n_levels) as earlier:
             own = self.neck(self.trunk(photos))
         return [*earlier, own]
 
@@ -113,12 +115,12 @@ class Network(nn.Module):
 
     def forward(self, photos: torch.Tensor) -> torch.Tensor:
         """Normalised photos (N, 3, S, S) to logits (N, K)."""
-        return self.linear(self.features(photos)) if self.depths > 1 else self.head(self.trunk(photos))
+        return self.linear(self.features(photos)) if self.n_levels > 1 else self.head(self.trunk(photos))
 
     def train(self, mode: bool = True) -> Network:
         """Switch to training, all but batch norm that keeps its statistics and frozen blocks."""
         super().train(mode)
-        if mode and self.keeps_statistics:
+        if mode and self.freeze_bn_stats:
             for module in self.trunk.modules():
                 if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
                     module.eval()
@@ -242,7 +244,7 @@ def set_trainable(network: Network, what: str, *, keep_statistics: bool = False)
         for _, parameter in block.parameters:
             parameter.requires_grad_(number >= first)
     network.linear.requires_grad_(not network.fitted or first == len(blocks))
-    network.keeps_statistics = keep_statistics
+    network.freeze_bn_stats = keep_statistics
     network.train(network.training)
 
 

@@ -68,7 +68,7 @@ class FineTuneModule(pl.LightningModule):
         self.progress: Callable[[int, int], None] | None = None
         self.until = options.epochs  # the epoch that is the last, for progress
         self.curves: list[Any] = []
-        self.average: dict[str, torch.Tensor] = {}
+        self.ema: dict[str, torch.Tensor] = {}
         self.held: list[torch.Tensor] = []  # answers for the validation photos, after each epoch
         self.frozen, self.from_prefix = options.train == "frozen", from_prefix
         self.maps = self.frozen or from_prefix
@@ -106,23 +106,23 @@ class FineTuneModule(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         """Called by Lightning, after a state was loaded."""
-        if self.options.average and not self.average:
-            self.average = {name: value.clone() for name, value in self._moving()}
-        self.average = {name: value.to(self.device) for name, value in self.average.items()}
+        if self.options.ema and not self.ema:
+            self.ema = {name: value.clone() for name, value in self._moving()}
+        self.ema = {name: value.to(self.device) for name, value in self.ema.items()}
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Called by Lightning after each step."""
-        if self.average:
+        if self.ema:
             # TensorFlow's ExponentialMovingAverage: the first steps do not count for long
-            kept = min(self.options.average, (1 + self.global_step) / (10 + self.global_step))
+            kept = min(self.options.ema, (1 + self.global_step) / (10 + self.global_step))
             for name, value in self._moving():
-                self.average[name].lerp_(value, 1 - kept)
+                self.ema[name].lerp_(value, 1 - kept)
 
     def _swap(self) -> None:
-        for name, value in self._moving() if self.average else ():
+        for name, value in self._moving() if self.ema else ():
             own = value.clone()
-            value.copy_(self.average[name])
-            self.average[name].copy_(own)
+            value.copy_(self.ema[name])
+            self.ema[name].copy_(own)
 
     def on_validation_epoch_end(self) -> None:
         """Called by Lightning."""
@@ -130,7 +130,7 @@ class FineTuneModule(pl.LightningModule):
 
     def averaged_state(self) -> dict[str, torch.Tensor]:
         """The network's state with the averaged weights, as they are validated."""
-        return {**self.network.state_dict(), **self.average}
+        return {**self.network.state_dict(), **self.ema}
 
     # training
 
@@ -212,7 +212,7 @@ class FineTuneModule(pl.LightningModule):
             case _:
                 optimizer = torch.optim.AdamW(groups)
         steps = max(1, int(self.trainer.estimated_stepping_batches))
-        warm = int(options.warm_up * steps)
+        warm = int(options.warmup * steps)
 
         def factor(step: int) -> float:
             if step < warm:
@@ -229,9 +229,9 @@ class FineTuneModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Called by Lightning."""
         checkpoint["curves"] = [asdict(epoch) for epoch in self.curves]
-        checkpoint["held"], checkpoint["average"] = self.held, self.average
+        checkpoint["held"], checkpoint["ema"] = self.held, self.ema
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Called by Lightning."""
         self.curves = [self.epoch_kind(**epoch) for epoch in checkpoint["curves"]]
-        self.held, self.average = checkpoint["held"], checkpoint["average"]
+        self.held, self.ema = checkpoint["held"], checkpoint["ema"]

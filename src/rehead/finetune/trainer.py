@@ -47,7 +47,7 @@ def new_trainer(
         strategy="ddp_spawn" if options.devices > 1 else "auto",
         precision={"32": "32-true"}.get(precision, precision),
         max_epochs=options.epochs,
-        gradient_clip_val=options.clip or None,
+        gradient_clip_val=options.grad_clip or None,
         callbacks=[BestCheckpoint(work, until, options.patience)],
         limit_val_batches=None if judged else 0,
         plugins=[AtomicCheckpointIO()],

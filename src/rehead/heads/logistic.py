@@ -29,7 +29,7 @@ def fit_logistic(
     y: NDArray[np.intp],
     weight: NDArray[np.float64],
     classes: int,
-    strength: float,
+    l2: float,
     start: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """Fit one logistic regression.
@@ -42,7 +42,7 @@ def fit_logistic(
     weight : float64 ndarray of shape (n,)
     classes : int
         K, 2 or more.
-    strength : float
+    l2 : float
         Of the penalty, per unit of mean loss; positive.
     start : float64 ndarray of shape (r + 1, K), optional
         Solution nearby, to begin from.
@@ -60,7 +60,7 @@ def fit_logistic(
     curvature = (1 - 1 / classes) / classes
     energy = np.einsum("ij,ij,i->j", z, z, share, dtype=np.float64)
     metric = np.ones((r + 1, 1))
-    metric[:r, 0] = 1 / np.sqrt(curvature * energy + strength)
+    metric[:r, 0] = 1 / np.sqrt(curvature * energy + l2)
     rows = np.arange(n)
 
     def objective(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -71,12 +71,12 @@ def fit_logistic(
         right = logits[rows, y]
         np.exp(logits, out=logits)
         mass = logits.sum(axis=1)
-        loss = float(share64 @ (np.log(mass) - right)) + strength / 2 * float((theta[:r] ** 2).sum())
+        loss = float(share64 @ (np.log(mass) - right)) + l2 / 2 * float((theta[:r] ** 2).sum())
         logits /= mass[:, None]
         logits[rows, y] -= 1
         logits *= share[:, None]
         gradient = np.empty_like(theta)
-        gradient[:r] = (z.T @ logits) + strength * theta[:r]
+        gradient[:r] = (z.T @ logits) + l2 * theta[:r]
         gradient[r] = logits.sum(axis=0, dtype=np.float64)
         return loss, (gradient * metric).ravel()
 

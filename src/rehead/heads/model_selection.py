@@ -48,22 +48,22 @@ class SearchPoint:
 
     Parameters
     ----------
-    depths : int
+    n_levels : int
         How many of the last depths were used.
     mirrored : bool
         Whether mirrored photos were trained on too.
     loss : {"logistic", "ridge", "network"}
         What was minimised; "network" where the head was trained together with a network.
-    strength : float
+    l2 : float
         Of the L2 penalty, per unit of mean loss and of mean squared row norm; a network's weight decay.
     log_loss : float
         On held-out folds, a network's on its validation photos, after one temperature, nats.
     """
 
-    depths: int
+    n_levels: int
     mirrored: bool
     loss: Loss
-    strength: float
+    l2: float
     log_loss: float
 
 
@@ -74,7 +74,7 @@ class FittedHead:
     Parameters
     ----------
     weight, bias : float32 ndarray (d, K), (K,)
-        Logits are x @ weight + bias for features x of the last `depths` depths.
+        Logits are x @ weight + bias for features x of the last `n_levels` depths.
     chosen : SearchPoint
     path : tuple of SearchPoint
         All that was fitted, `chosen` among it.
@@ -92,7 +92,7 @@ class FittedHead:
 
 @dataclass
 class _Candidate:
-    depths: int
+    n_levels: int
     mirrored: bool
     span: PCABasis
     y: NDArray[np.intp]
@@ -167,7 +167,7 @@ class _Candidate:
             ("ridge", self.ridge),
         )
         return [
-            (SearchPoint(self.depths, self.mirrored, loss, _strength(step), held.loss), held)
+            (SearchPoint(self.n_levels, self.mirrored, loss, _strength(step), held.loss), held)
             for loss, path in paths
             for step, held in sorted(path.items())
         ]
@@ -176,11 +176,11 @@ class _Candidate:
         """Fit the chosen point on all rows."""
         z, y, weight = self.span.z, self.y, self.weight
         if chosen.loss == "ridge":
-            theta = fit_ridge(z, y, weight, chosen.strength)
+            theta = fit_ridge(z, y, weight, chosen.l2)
         else:
             # in the order of the folds: in that of the threads, the sum's last bit would vary between runs
             start = np.mean([self._starts[number] for number in sorted(self._starts)], axis=0)
-            theta = fit_logistic(z, y, weight, self.classes, chosen.strength, start)
+            theta = fit_logistic(z, y, weight, self.classes, chosen.l2, start)
         return self.span.weights(theta[:-1], theta[-1])
 
 
@@ -206,7 +206,7 @@ def select_head(
     blocks: Sequence[Block],
     *,
     mirrored: NDArray[np.float32] | None = None,
-    depths: Sequence[int] = (1,),
+    n_levels: Sequence[int] = (1,),
     balanced: bool = False,
 ) -> FittedHead:
     """Choose and fit a linear head.
@@ -223,7 +223,7 @@ def select_head(
         Columns of each depth, in order.
     mirrored : float32 ndarray of shape (n, D), optional
         Features of the mirrored photos; tried, and kept where they help.
-    depths : sequence of int
+    n_levels : sequence of int
         How many of the last depths to try.
     balanced : bool
         Whether every class weighs the same.
@@ -258,16 +258,16 @@ def select_head(
             )
 
         ranked: list[_Candidate] = []
-        for depth in depths:
+        for depth in n_levels:
             ranked = sorted([*ranked, candidate(depth, 1)], key=lambda c: c.screened)[:2]
         if mirrored is not None:
-            ranked = sorted([*ranked, candidate(ranked[0].depths, 2)], key=lambda c: c.screened)[:2]
+            ranked = sorted([*ranked, candidate(ranked[0].n_levels, 2)], key=lambda c: c.screened)[:2]
         short = [c for c in ranked if c.screened <= ranked[0].screened * _SHORT_LIST]
         for each in short:
             each.fit_path()
         found = [(each, point, held) for each in short for point, held in each.points()]
         # where all is right at every strength the losses differ by rounding only: then the strongest
-        best, chosen, held = min(found, key=lambda f: (round(f[1].log_loss, 6), -f[1].strength))
+        best, chosen, held = min(found, key=lambda f: (round(f[1].log_loss, 6), -f[1].l2))
         weight, bias = best.fit(chosen)
     path = tuple(point for _, point, _ in found)
     return FittedHead(weight, bias, chosen, path, held.logits)

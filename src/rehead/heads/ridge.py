@@ -57,7 +57,7 @@ class _Sums(NamedTuple):
             first += weighted.sum(axis=0, dtype=np.float64)
         return cls(square, cross, first, weight @ targets, weight.sum())
 
-    def solve(self, strength: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def solve(self, l2: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """A (r, K) and b (K,)."""
         import scipy.linalg
 
@@ -66,7 +66,7 @@ class _Sums(NamedTuple):
             return self.cross, prior
         # one triangle of one copy, in place all along: these matrices are most of the memory
         system = self.square.copy().T
-        system[np.diag_indices_from(system)] += strength * self.mass
+        system[np.diag_indices_from(system)] += l2 * self.mass
         centre = scipy.linalg.get_blas_funcs("syr", (system,))
         system = centre(-self.mass, mean.astype(system.dtype), a=system, lower=1, overwrite_a=1)
         factor = scipy.linalg.cho_factor(system, lower=True, overwrite_a=True, check_finite=False)
@@ -114,23 +114,23 @@ def ridge_path(
         left = _Sums(
             *(a - b for a, b in zip(total, _Sums.of(z[out], targets[out], weight[out]), strict=True))
         )
-        for strength in strengths:
-            A, b = left.solve(strength)
-            held[strength][shown] = z[shown] @ A + b
+        for l2 in strengths:
+            A, b = left.solve(l2)
+            held[l2][shown] = z[shown] @ A + b
 
     list(each_fold(run, range(int(fold.max()) + 1)))
     judged = fold[:photos] >= 0
     truth, mass = y[:photos][judged], weight[:photos][judged]
     path = {}
-    for strength, scores in held.items():
+    for l2, scores in held.items():
         calibrated = scores[judged] / fit_temperature(scores[judged], truth, mass)
-        path[strength] = HeldOut(scores, log_loss(calibrated, truth, mass))
+        path[l2] = HeldOut(scores, log_loss(calibrated, truth, mass))
     return path
 
 
 def fit_ridge(
-    z: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], strength: float
+    z: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], l2: float
 ) -> NDArray[np.float64]:
     """A, and b in the last row, float64 (r + 1, K), of rows z (n, r) of classes y (n,)."""
-    A, b = _Sums.of(z, np.eye(int(y.max()) + 1)[y], weight).solve(strength)
+    A, b = _Sums.of(z, np.eye(int(y.max()) + 1)[y], weight).solve(l2)
     return np.vstack([A, b]).astype(np.float64)

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from ..backbones.backbone import Backbone, load_backbone
 from ..backbones.weights import registry
 from ..core.progress import Progress
-from ..data import folds, list_photos
+from ..data import cv_folds, list_photos
 from ..errors import DataError, DatasetError
 from ..images import PreprocessSpec, image_size, read_bytes
 from .annotations import Annotations, read_annotations
@@ -90,7 +90,7 @@ class KeypointRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Name, sha256 and licences of the backbone's weights.
     training_ : dict
         Empty here; how a network was trained, in `FineTunedKeypoints`.
-    cautions_ : list of str
+    warnings_ : list of str
         Plain sentences on data that are thin.
 
     Notes
@@ -165,10 +165,10 @@ class KeypointRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """Fit on photos that were read with their points."""
         self._check_options()
         self.__dict__.pop("_predictor", None)
-        self.cautions_: list[str] = []
+        self.warnings_: list[str] = []
         self.training_: dict[str, Any] = {}
         rows = self._enough(rows)
-        fold = folds(np.zeros(len(rows), dtype=int), rows.groups, count=self.cv, seed=self.random_state)
+        fold = cv_folds(np.zeros(len(rows), dtype=int), rows.groups, count=self.cv, seed=self.random_state)
         if fold.max() < 1:
             raise DatasetError(
                 f"{rows.source}: all {len(rows)} photos belong to one person or group; at least two are "
@@ -231,13 +231,13 @@ class KeypointRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         most = _MOST_VIEWS // 2
         if len(rows) > most:
             kept = np.random.default_rng(self.random_state).choice(len(rows), most, replace=False)
-            self.cautions_.append(
+            self.warnings_.append(
                 f"{len(rows):,} photos are more than the closed form takes; it learnt from {most:,} of "
                 "them, drawn at random."
             )
             rows = rows.take(np.sort(kept))
         if len(rows) < 50:
-            self.cautions_.append(f"{len(rows)} photos are few to learn from; expect large errors.")
+            self.warnings_.append(f"{len(rows)} photos are few to learn from; expect large errors.")
         return rows
 
     def _check_points(self, rows: Annotations, fold: NDArray[np.intp]) -> None:
@@ -259,7 +259,7 @@ class KeypointRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             return check_permutation(self.mirror, rows.points.shape[1])
         found = find_permutation(rows.units, rows.names)
         if found is None:
-            self.cautions_.append(
+            self.warnings_.append(
                 "The points show no left-right symmetry, so mirrored photos were not learnt from."
             )
         return found
@@ -338,7 +338,7 @@ class KeypointRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 {
                     "depths": [site.name for site in step.point.sites],
                     "views": step.point.views,
-                    "strength": step.point.strength,
+                    "strength": step.point.l2,
                     "error": step.point.error,
                 }
                 for step in self.cascade_.path

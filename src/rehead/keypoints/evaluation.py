@@ -59,7 +59,7 @@ class KeypointEvaluation:
         Of each photo: mean distance over box size.
     coverage : dict of float to float
         Share of points that lie in the ellipses of 50, 80 and 95 %; empty where spreads are not known.
-    cautions : tuple of str
+    warnings : tuple of str
     """
 
     photos: int
@@ -70,7 +70,7 @@ class KeypointEvaluation:
     per_point: NDArray[np.float64]
     errors: NDArray[np.float64]
     coverage: dict[float, float]
-    cautions: tuple[str, ...]
+    warnings: tuple[str, ...]
 
     @property
     def sentence(self) -> str:
@@ -103,7 +103,7 @@ class KeypointEvaluation:
             "regions": {s.name: s.interval.to_dict() for s in self.regions},
             "per_point": [None if math.isnan(v) else round(v, 6) for v in self.per_point.tolist()],
             "ellipses": {f"{q:.0%}": round(v, 6) for q, v in self.coverage.items()},
-            "cautions": list(self.cautions),
+            "warnings": list(self.warnings),
         }
 
 
@@ -159,7 +159,7 @@ def account_of(
         _row_mean(away.T),
         errors,
         {} if spread is None else _coverage(predicted - truth, spread),
-        tuple(_cautions(people)),
+        tuple(_warnings(people)),
     )
 
 
@@ -205,7 +205,7 @@ def _coverage(errors: NDArray[np.float64], spread: NDArray[np.float64]) -> dict[
     return {q: float((away[known] <= -2 * math.log(1 - q)).mean()) for q in (0.5, 0.8, 0.95)}
 
 
-def _cautions(people: int) -> Sequence[str]:
+def _warnings(people: int) -> Sequence[str]:
     if people == 1:
         return ["All photos show one person: how far the result holds for others is not known."]
     if people < _SMALL:

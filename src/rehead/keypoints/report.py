@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..core.atomic import write_text
 from ..errors import ReheadError
-from ..evaluation import curves_chart, render, strength_chart
+from ..evaluation import curves_chart, render, search_chart
 from ..images import thumbnail
 from .annotations import Annotations
 from .cascade import Step
@@ -40,7 +40,7 @@ def write_keypoint_report(
     run: Mapping[str, Any],
     facts: Mapping[str, str | int],
     steps: Sequence[Step] = (),
-    cautions: Sequence[str] = (),
+    warnings: Sequence[str] = (),
     notes: Sequence[str] = (),
     training: Mapping[str, Any] | None = None,
 ) -> None:
@@ -92,7 +92,7 @@ def write_keypoint_report(
         paths=_paths(steps),
         learning=_learning(training),
         learning_sentence=training.get("sentence") if training else None,
-        cautions=[*cautions, *account.cautions],
+        warnings=[*warnings, *account.warnings],
         notes=[*rows.notes, *notes],
         unreadable=rows.unreadable,
         facts=facts,
@@ -211,7 +211,7 @@ def _paths(steps: Sequence[Step]) -> list[tuple[str, str, list[tuple[str, str]]]
         path = [
             {
                 "candidate": step.point.name,
-                "strength": step.point.strength,
+                "l2": step.point.l2,
                 "mean_error": step.point.error,
                 "chosen": step.chosen,
             }
@@ -219,5 +219,5 @@ def _paths(steps: Sequence[Step]) -> list[tuple[str, str, list[tuple[str, str]]]
             if step.look == look
         ]
         if path:
-            found.append((title, *strength_chart(path, score="mean error")))
+            found.append((title, *search_chart(path, score="mean error")))
     return found

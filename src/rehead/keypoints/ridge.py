@@ -70,7 +70,7 @@ class SearchPoint:
 
     sites: tuple[FeatureMap, ...]
     views: int
-    strength: float
+    l2: float
     error: float
 
     @property
@@ -88,7 +88,7 @@ class LinearStage:
 
     Parameters
     ----------
-    feature_levels : tuple of str
+    levels : tuple of str
     weights : tuple of float32 ndarray (d, r), one a tap
     bias, low, high : float32 ndarray (r,)
         What is added, and the limits.
@@ -96,7 +96,7 @@ class LinearStage:
     mean : float32 ndarray (2K,)
     """
 
-    feature_levels: tuple[str, ...]
+    levels: tuple[str, ...]
     weights: tuple[NDArray[np.float32], ...]
     bias: NDArray[np.float32]
     low: NDArray[np.float32]
@@ -141,7 +141,7 @@ def _one_thread_each() -> Any:
 
 
 def solve_dual(
-    kernel: NDArray[np.float32], targets: NDArray[np.float64], strength: float
+    kernel: NDArray[np.float32], targets: NDArray[np.float64], l2: float
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Dual weights alpha (m, q) and mean (q,) of targets (m, q), NaN where not known; alpha is 0 there."""
     from scipy.linalg import cho_factor, cho_solve
@@ -157,7 +157,7 @@ def solve_dual(
         columns = np.array(same)
         rows = np.flatnonzero(known[:, columns[0]])
         system = kernel[np.ix_(rows, rows)]
-        system[np.diag_indices_from(system)] += np.float32(strength)
+        system[np.diag_indices_from(system)] += np.float32(l2)
         wanted = (targets[np.ix_(rows, columns)] - mean[columns]).astype(np.float32)
         factor = cho_factor(system, lower=True, overwrite_a=True, check_finite=False)
         alpha[np.ix_(rows, columns)] = cho_solve(factor, wanted, check_finite=False)
@@ -192,9 +192,9 @@ def held_out_path(
     for sites, views in candidates:
         kernel = design.kernel(sites, views)
         held = _held_out(kernel, targets[:views], fold, strengths)
-        for strength, predicted in zip(strengths, held, strict=True):
+        for l2, predicted in zip(strengths, held, strict=True):
             error = float(np.nanmean(np.abs(predicted - targets[0])))
-            found.append((SearchPoint(tuple(sites), views, strength, error), predicted))
+            found.append((SearchPoint(tuple(sites), views, l2, error), predicted))
     return found
 
 
@@ -232,7 +232,7 @@ def fit_stage(design: DesignMatrix, targets: NDArray[np.float64], chosen: Search
     views, n = chosen.views, targets.shape[1]
     m = views * n
     kernel = design.kernel(chosen.sites, views)
-    alpha, mean = solve_dual(kernel, targets[:views].reshape(m, -1), chosen.strength)
+    alpha, mean = solve_dual(kernel, targets[:views].reshape(m, -1), chosen.l2)
     fitted = (kernel @ alpha).astype(np.float64)
     _, energy, basis = np.linalg.svd(fitted, full_matrices=False)
     tail = np.sqrt(np.append(np.cumsum((energy**2)[::-1])[::-1], 0) / (m * alpha.shape[1]))

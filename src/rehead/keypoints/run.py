@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from ..core import atomic
 from ..core.progress import Progress
 from ..core.run_dir import StepTimer, check_place, versions, write_json
-from ..data import digest, folds
+from ..data import cv_folds, split_fingerprint
 from ..errors import DatasetError, ImageError
 from ..images import read_bytes
 from .annotations import Annotations, read_annotations
@@ -50,7 +50,7 @@ class KeypointRun:
     folder : Path or None
         Where it was written.
     account : KeypointEvaluation
-    cautions, notes : list of str
+    warnings, notes : list of str
     unreadable : list of (str, str)
         Name and reason of each photo that was left out.
     seconds : dict of str to float
@@ -61,7 +61,7 @@ class KeypointRun:
 
     folder: Path | None
     account: KeypointEvaluation
-    cautions: list[str]
+    warnings: list[str]
     notes: list[str]
     unreadable: list[tuple[str, str]]
     seconds: dict[str, float]
@@ -71,7 +71,7 @@ class KeypointRun:
         """JSON-able record."""
         return {
             "test": self.account.to_dict(),
-            "cautions": self.cautions,
+            "warnings": self.warnings,
             "notes": self.notes,
             "unreadable": [{"photo": name, "reason": reason} for name, reason in self.unreadable],
             **({"training": self.training} if self.training else {}),
@@ -160,12 +160,12 @@ def _written(
     truth = shown_rows.points, shown_rows.sizes, shown_rows.groups
     account = account_of(predicted[shown], *truth, spread=spread, held_out=True, seed=model.random_state)
     clock.mark("evaluation")
-    fold = folds(np.zeros(len(used), dtype=int), used.groups, count=model.cv, seed=model.random_state)
-    split = digest(used.ids, used.groups.tolist(), fold.tolist())
+    fold = cv_folds(np.zeros(len(used), dtype=int), used.groups, count=model.cv, seed=model.random_state)
+    split = split_fingerprint(used.ids, used.groups.tolist(), fold.tolist())
     run = KeypointRun(
         folder,
         account,
-        model.cautions_,
+        model.warnings_,
         list(rows.notes),
         list(rows.unreadable),
         clock.seconds,
@@ -191,7 +191,7 @@ def _written(
             run=record,
             facts=_facts(model, rows),
             steps=model.cascade_.path,
-            cautions=model.cautions_,
+            warnings=model.warnings_,
             training=model.training_,
         )
         clock.mark("report")
@@ -214,9 +214,9 @@ def _path(model: KeypointRegressor) -> list[dict[str, Any]]:
     return [
         {
             "look": step.look,
-            "depths": [site.name for site in step.point.sites],
+            "n_levels": [site.name for site in step.point.sites],
             "views": step.point.views,
-            "strength": step.point.strength,
+            "l2": step.point.l2,
             "mean_error": round(step.point.error, 6),
             "chosen": step.chosen,
         }
@@ -241,7 +241,7 @@ def _record(
             if name not in ("progress", "options", "work")  # those of a training stand in metrics.json
         },
         "unreadable": [{"photo": name, "reason": reason} for name, reason in rows.unreadable],
-        "cautions": model.cautions_,
+        "warnings": model.warnings_,
         "versions": versions(),
     }
 

@@ -185,15 +185,15 @@ def compare_models(
     for combination in chosen:
         combination.plan.classifier().network()
     with watch("Looking at photos") as progress:
-        sides = _divide(photos, plan, progress)
-    _check_place(folder, sides, chosen, overwrite=overwrite, command=command)
+        split = _divide(photos, plan, progress)
+    _check_place(folder, split, chosen, overwrite=overwrite, command=command)
     done: list[Candidate] = []
     for place, combination in enumerate(chosen, 1):
         at = folder / combination.folder
-        if not _finished(at, combination, sides):
+        if not _finished(at, combination, split):
             with watch(f"{place} of {len(chosen)}: {combination.name}") as progress:
                 try:
-                    _train(at, combination, sides, command, progress)
+                    _train(at, combination, split, command, progress)
                 except (TrainingError, DatasetError) as error:
                     if len(chosen) == 1:
                         raise
@@ -205,9 +205,9 @@ def compare_models(
     with watch("Measuring") as progress:
         runs = [(c.name, folder / c.folder) for c in done]
         comparison = measure_models(
-            runs, sides, notes=[*notes, *sides.notes], seed=plan.seed, threads=plan.threads, progress=progress
+            runs, split, notes=[*notes, *split.notes], seed=plan.seed, threads=plan.threads, progress=progress
         )
-    _write(folder, comparison, sides, command)
+    _write(folder, comparison, split, command)
     return comparison
 
 
@@ -220,7 +220,7 @@ def _divide(photos: str | os.PathLike[str], plan: TrainConfig, progress: Progres
     features = looking.extract(dataset.paths, network)
     if plan.strict and features.errors:
         raise features.errors[0][1]
-    sides = make_split(
+    split = make_split(
         dataset,
         *photo_groups(dataset, features, network, threads=plan.threads),
         features.readable,
@@ -228,18 +228,18 @@ def _divide(photos: str | os.PathLike[str], plan: TrainConfig, progress: Progres
         seed=plan.seed,
         keep_bursts=plan.bursts,
     )
-    if not len(sides.tested):
+    if not len(split.tested):
         raise DatasetError(
             f"{dataset.root}: too few different photos to hold any out for testing; add photos"
         )
-    return sides
+    return split
 
 
 # the folder
 
 
 def _check_place(
-    folder: Path, sides: Split, chosen: Sequence[Candidate], *, overwrite: bool, command: Sequence[str]
+    folder: Path, split: Split, chosen: Sequence[Candidate], *, overwrite: bool, command: Sequence[str]
 ) -> None:
     """Refuse a folder of something else; make it ready, and say in it what is compared."""
     record = folder / _RECORD
@@ -254,16 +254,16 @@ def _check_place(
                 if old.exists():
                     with atomic.output_errors(old):
                         shutil.rmtree(old)
-    elif in_use and known["split"] != sides.digest:
+    elif in_use and known["split"] != split.fingerprint:
         raise OutputError(
             f"{folder}: holds a comparison on other photos or another split of them; choose another --out, "
             "or give --overwrite to replace it"
         )
-    if not in_use or known["split"] != sides.digest:
-        write_json(record, {"split": sides.digest, "command": list(command), "models": []})
+    if not in_use or known["split"] != split.fingerprint:
+        write_json(record, {"split": split.fingerprint, "command": list(command), "models": []})
 
 
-def _finished(at: Path, combination: Candidate, sides: Split) -> bool:
+def _finished(at: Path, combination: Candidate, split: Split) -> bool:
     """Whether the run is there already; OutputError where it is of another model or another split."""
     record = at / "run.json"
     if not record.is_file():
@@ -273,7 +273,7 @@ def _finished(at: Path, combination: Candidate, sides: Split) -> bool:
     now = _flat(json.loads(json.dumps(options_record(combination.plan.classifier()))))
     names = sorted({*before, *now} - _NOT_OF_THE_MODEL)
     different = [name for name in names if before.get(name) != now.get(name)]
-    if found.get("split") != sides.digest:
+    if found.get("split") != split.fingerprint:
         different.append("split")
     if different:
         raise OutputError(
@@ -303,27 +303,27 @@ def _read(record: Path) -> dict[str, Any]:
 
 
 def _train(
-    at: Path, combination: Candidate, sides: Split, command: Sequence[str], progress: Progress | None
+    at: Path, combination: Candidate, split: Split, command: Sequence[str], progress: Progress | None
 ) -> None:
     plan = combination.plan
     resume = plan.trains_network and holds_training(work_folder(at))
-    run_training(plan, sides, at, resume=resume, command=command, progress=progress)
+    run_training(plan, split, at, resume=resume, command=command, progress=progress)
 
 
 # what is written
 
 
-def _write(folder: Path, comparison: Comparison, sides: Split, command: Sequence[str]) -> None:
+def _write(folder: Path, comparison: Comparison, split: Split, command: Sequence[str]) -> None:
     record = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": " ".join(command),
-        "photos": str(sides.dataset.root),
-        "split": sides.digest,
+        "photos": str(split.dataset.root),
+        "split": split.fingerprint,
         "cpu_count": cpu_count(),
         "machine": platform.machine(),
         **versions(),
     }
-    title = sides.dataset.root.resolve().name or "photos"
+    title = split.dataset.root.resolve().name or "photos"
     atomic.write_text(folder / "compare.md", comparison.to_markdown(title))
     write_comparison(folder / "compare.html", title=title, comparison=comparison, run=record)
     named = {"source": record.pop("photos"), **record}

@@ -41,9 +41,9 @@ __all__ = [
 
 
 OF_THE_NETWORK = (
-    *("dropout", "epochs", "patience", "lr", "optimizer", "schedule", "warm_up"),
-    *("weight_decay", "layer_decay", "batch_size", "augment", "views", "label_smoothing", "mixup"),
-    *("clip", "average", "interpolate", "batch_norm", "refit"),
+    *("dropout", "epochs", "patience", "lr", "optimizer", "schedule", "warmup"),
+    *("weight_decay", "layer_decay", "batch_size", "augment", "cached_views", "label_smoothing", "mixup"),
+    *("grad_clip", "ema", "interpolate", "bn_stats", "refit"),
     *("precision", "accelerator", "devices"),
 )
 """Options that say how a network is trained, and nothing where none is."""
@@ -82,8 +82,8 @@ class TrainConfig:
         Side of the photos, pixels.
     keep, refit
         As in `FineTunedClassifier`.
-    head, dropout, epochs, patience, lr, optimizer, schedule, warm_up, weight_decay, layer_decay, \
-batch_size, augment, views, label_smoothing, mixup, clip, average, interpolate, batch_norm, precision, \
+    head, dropout, epochs, patience, lr, optimizer, schedule, warmup, weight_decay, layer_decay, \
+batch_size, augment, cached_views, label_smoothing, mixup, grad_clip, ema, interpolate, bn_stats, precision, \
 accelerator, devices
         As in `FineTuneConfig`.
     """
@@ -91,7 +91,7 @@ accelerator, devices
     backbone: str = "efficientnet_lite0"
     preprocess: Path | None = None
     weights: Path | None = None
-    depths: Literal["auto"] | int = "auto"
+    n_levels: Literal["auto"] | int = "auto"
     mirror: Literal["auto"] | bool = "auto"
     balanced: bool = False
     folds: int = 5
@@ -114,18 +114,18 @@ accelerator, devices
     lr: float | None = None
     optimizer: Literal["adamw", "adam", "rmsprop", "sgd"] = "adamw"
     schedule: Literal["cosine", "constant"] = "cosine"
-    warm_up: float = 0.1
+    warmup: float = 0.1
     weight_decay: float = 0.01
     layer_decay: float = 0.8
     batch_size: int = 32
     augment: str = "auto"
-    views: int = 4
+    cached_views: int = 4
     label_smoothing: float = 0.0
     mixup: float = 0.0
-    clip: float = 1.0
-    average: float = 0.98
+    grad_clip: float = 1.0
+    ema: float = 0.98
     interpolate: bool = True
-    batch_norm: Literal["auto", "kept", "counted"] = "auto"
+    bn_stats: Literal["auto", "frozen", "batch"] = "auto"
     precision: Literal["auto", "32", "bf16-mixed", "16-mixed"] = "auto"
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     devices: int = 1
@@ -152,7 +152,7 @@ accelerator, devices
             Options out of range or that do not go together; torch is needed and not there.
         """
         shared: dict[str, Any] = {
-            "depths": self.depths,
+            "n_levels": self.n_levels,
             "mirror": self.mirror,
             "class_weight": "balanced" if self.balanced else None,
             "cv": self.folds,
@@ -192,14 +192,14 @@ accelerator, devices
 
     def _of_faces(self, shared: dict[str, Any]) -> ImageClassifier:
         given = [self.preprocess, self.weights, self.size]
-        if self.trains_network or self.depths != "auto" or any(value is not None for value in given):
+        if self.trains_network or self.n_levels != "auto" or any(value is not None for value in given):
             raise DataError(
                 f"{self.backbone}: a face embedder is used frozen, with a linear head, as it is; leave out "
                 "the options for what is trained, weights, preprocessing, size and depths"
             )
         from ..faces.classifier import FaceClassifier
 
-        options = {name: value for name, value in shared.items() if name not in ("depths", "cache")}
+        options = {name: value for name, value in shared.items() if name not in ("n_levels", "cache")}
         _, _, file = self.backbone.partition(":")
         return FaceClassifier(embedder=file or "dlib", **options)
 
@@ -325,8 +325,8 @@ class KeypointTrainConfig:
         What is trained besides the head, as in `FineTuneConfig`; None: "all".
     loss, side, keep
         As in `FineTunedKeypoints`.
-    dropout, epochs, patience, lr, optimizer, schedule, warm_up, weight_decay, layer_decay, batch_size, \
-augment, views, clip, average, batch_norm, precision, accelerator, devices
+    dropout, epochs, patience, lr, optimizer, schedule, warmup, weight_decay, layer_decay, batch_size, \
+augment, cached_views, grad_clip, ema, bn_stats, precision, accelerator, devices
         As in `FineTuneConfig`.
     """
 
@@ -351,15 +351,15 @@ augment, views, clip, average, batch_norm, precision, accelerator, devices
     lr: float | None = 1e-3
     optimizer: Literal["adamw", "adam", "rmsprop", "sgd"] = "adamw"
     schedule: Literal["cosine", "constant"] = "cosine"
-    warm_up: float = 0.1
+    warmup: float = 0.1
     weight_decay: float = 0.01
     layer_decay: float = 1.0
     batch_size: int = 16
     augment: str = "default"
-    views: int = 4
-    clip: float = 1.0
-    average: float = 0.98
-    batch_norm: Literal["auto", "kept", "counted"] = "auto"
+    cached_views: int = 4
+    grad_clip: float = 1.0
+    ema: float = 0.98
+    bn_stats: Literal["auto", "frozen", "batch"] = "auto"
     precision: Literal["auto", "32", "bf16-mixed", "16-mixed"] = "auto"
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     devices: int = 1

@@ -28,7 +28,7 @@ _TIMED_PHOTOS, _ROUNDS = 5, 12  # 60 answers a model; their quartiles are record
 
 def measure_models(
     runs: Sequence[tuple[str, Path]],
-    sides: Split,
+    split: Split,
     *,
     notes: Sequence[str],
     seed: int,
@@ -41,7 +41,7 @@ def measure_models(
     ----------
     runs : sequence of (str, Path)
         Name and run directory; the first is the one that the others are compared with.
-    sides : Split
+    split : Split
         By which all were trained.
     notes : sequence of str
         What is to be said of the comparison.
@@ -52,9 +52,9 @@ def measure_models(
     """
     models = [open_model(folder / "model.onnx", threads=threads) for _, folder in runs]
     records = [json.loads((folder / "run.json").read_text("utf-8")) for _, folder in runs]
-    rows = sides.tested
-    paths = [sides.dataset.paths[row] for row in rows]
-    truth = np.array([models[0].labels.index(label) for label in sides.dataset.labels[rows].tolist()])
+    rows = split.tested
+    paths = [split.dataset.paths[row] for row in rows]
+    truth = np.array([models[0].labels.index(label) for label in split.dataset.labels[rows].tolist()])
     answers, remarks = [], [_note(record) for record in records]
     for number, model in enumerate(models):
         given, failed = _answers(model, paths, truth)
@@ -74,7 +74,7 @@ def measure_models(
         [(name, folder.name, remark) for (name, folder), remark in zip(runs, remarks, strict=True)],
         [_cost(record, size, wait) for record, size, wait in zip(records, sizes, latencies, strict=True)],
         models[0].labels,
-        groups=sides.group[rows],
+        groups=split.group[rows],
         notes=[*notes, *_about_faces(models)],
         seed=seed,
     )

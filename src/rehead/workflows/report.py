@@ -26,7 +26,7 @@ from ..backbones.features import Features, extract, photo_groups
 from ..classification.predictor import Prediction, Predictor, load_model
 from ..core.progress import Progress
 from ..core.run_dir import versions, write_json
-from ..data import Dataset, check_labels, digest, merge_groups, read_dataset
+from ..data import Dataset, check_labels, merge_groups, read_dataset, split_fingerprint
 from ..errors import DataError, DatasetError
 from ..evaluation import Evaluation, Mistake, confident_mistakes, evaluate
 from .run_report import NEAR_TEST, run_report, with_maps, with_neighbours
@@ -140,9 +140,9 @@ def report(
             "Unreadable": len(found.features.errors),
         },
         notes=found.notes,
-        left_out={found.why: [found.dataset.ids[n] for n in np.flatnonzero(found.part == "left out")]},
+        left_out={found.why: [found.dataset.ids[n] for n in np.flatnonzero(found.assignment == "left out")]},
     )
-    written = {**metrics, "test": evaluation.to_dict(), "cautions": found.notes + evaluation.cautions}
+    written = {**metrics, "test": evaluation.to_dict(), "warnings": found.notes + evaluation.warnings}
     write_json(place / "metrics.json", written)
     before = ((metrics.get("test") or {}).get("accuracy") or {}).get("value")
     return ReportResult(place / "report.html", evaluation, before, found.notes)
@@ -161,23 +161,23 @@ class EvaluatedSplit:
 
     dataset: Dataset
     features: Features
-    part: NDArray[np.str_]
+    assignment: NDArray[np.str_]
     group: NDArray[np.intp]
     why: str
     notes: list[str]
 
     @property
     def tested(self) -> NDArray[np.bool_]:
-        return np.asarray(self.part == "test")
+        return np.asarray(self.assignment == "test")
 
 
 def _as_divided(
     folder: Path, record: Mapping[str, Any], look: TrainingFeatures, seen: set[str]
 ) -> EvaluatedSplit:
     """The run's own photos, on the sides and with the labels that splits.csv says now."""
-    dataset, part = _read_splits(folder / "splits.csv", Path(record["photos"]["folder"]))
+    dataset, assignment = _read_splits(folder / "splits.csv", Path(record["photos"]["folder"]))
     notes = []
-    if digest(dataset.ids, dataset.labels, part) != record["split"]:
+    if split_fingerprint(dataset.ids, dataset.labels, assignment) != record["split"]:
         notes.append(
             "splits.csv was changed after the model was trained; the test goes by what it says now, the "
             "model still rests on what it said then."
@@ -189,14 +189,14 @@ def _as_divided(
             f"{dataset.root}: none of the run's {len(dataset)} photos can be read "
             f"({features.errors[0][1].reason}); where have they gone? Say it with --photos"
         )
-    part[~readable] = "unreadable"
+    assignment[~readable] = "unreadable"
     known = _trained_on(features, seen)
-    if (wrong := known & (part == "test")).any():
+    if (wrong := known & (assignment == "test")).any():
         notes.append(
             f"{int(wrong.sum())} photos that were trained on are not tested on, whatever splits.csv says."
         )
-    part[known] = "train"
-    return EvaluatedSplit(dataset, features, part, merge_groups(dataset.groups), NEAR_TEST, notes)
+    assignment[known] = "train"
+    return EvaluatedSplit(dataset, features, assignment, merge_groups(dataset.groups), NEAR_TEST, notes)
 
 
 def _not_seen(dataset: Dataset, network: Backbone, look: TrainingFeatures, seen: set[str]) -> EvaluatedSplit:
@@ -205,18 +205,18 @@ def _not_seen(dataset: Dataset, network: Backbone, look: TrainingFeatures, seen:
     features = look(dataset.paths)
     group = merge_groups(*photo_groups(dataset, features, network), dataset.groups)
     known = _trained_on(features, seen)
-    part = np.full(len(dataset), "test", dtype="<U10")
+    assignment = np.full(len(dataset), "test", dtype="<U10")
     if "test" in dataset.splits:
         notes.append("Only the photos of the test split were used.")
-        part[dataset.splits != "test"] = "not used"
-    part[np.isin(group, group[known]) & (part == "test")] = "left out"
-    part[~features.readable] = "unreadable"
-    part[known] = "train"
+        assignment[dataset.splits != "test"] = "not used"
+    assignment[np.isin(group, group[known]) & (assignment == "test")] = "left out"
+    assignment[~features.readable] = "unreadable"
+    assignment[known] = "train"
     notes.append(
         f"Tested on the photos of {dataset.root} that the model was not trained on: {int(known.sum())} of "
         f"{len(dataset)} were."
     )
-    return EvaluatedSplit(dataset, features, part, group, _NEAR_TRAINED, notes)
+    return EvaluatedSplit(dataset, features, assignment, group, _NEAR_TRAINED, notes)
 
 
 def _trained_on(features: Features, seen: set[str]) -> NDArray[np.bool_]:
@@ -225,7 +225,10 @@ def _trained_on(features: Features, seen: set[str]) -> NDArray[np.bool_]:
 
 def _relabelled(found: EvaluatedSplit, manifest: Mapping[str, Any]) -> list[str]:
     """Say it where training photos have other classes than the model learned."""
-    now, then = Counter(found.dataset.labels[found.part == "train"].tolist()), manifest.get("photos", {})
+    now, then = (
+        Counter(found.dataset.labels[found.assignment == "train"].tolist()),
+        manifest.get("photos", {}),
+    )
     if now.total() != sum(then.values()) or now == Counter(then):
         return []
     changed = [
@@ -284,7 +287,7 @@ def _test(
 ) -> tuple[Evaluation, list[Mistake]]:
     """How good the model is on the test photos, and its surest mistakes with their neighbours."""
     rows = np.flatnonzero(found.tested)
-    tested, trained = found.dataset.take(rows), found.dataset.take(found.part == "train")
+    tested, trained = found.dataset.take(rows), found.dataset.take(found.assignment == "train")
     check_labels(model.labels, tested)
     answers = []
     for answer in model.predict_each(tested.paths):
@@ -304,7 +307,7 @@ def _test(
     return evaluation, with_neighbours(
         mistakes,
         plain[rows],
-        plain[found.part == "train"],
+        plain[found.assignment == "train"],
         network.blocks,
         trained.paths,
         trained.labels.tolist(),
@@ -316,7 +319,7 @@ def _record_now(
 ) -> dict[str, Any]:
     """What run.json says, with what is different now."""
     dataset = found.dataset
-    names, counts = np.unique(found.part, return_counts=True)
+    names, counts = np.unique(found.assignment, return_counts=True)
     return {
         **record,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -324,7 +327,7 @@ def _record_now(
         "trained": {"date": record["date"], "command": record["command"], "versions": record["versions"]},
         "photos": {"folder": str(dataset.root), **dict(zip(names.tolist(), counts.tolist(), strict=True))},
         "test_photos": record.get("test_photos") if drawn else "unseen",
-        "split": digest(dataset.ids, dataset.labels, found.part),
+        "split": split_fingerprint(dataset.ids, dataset.labels, found.assignment),
         "unreadable": [
             {"photo": dataset.ids[row], "reason": error.reason} for row, error in found.features.errors
         ],

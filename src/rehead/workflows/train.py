@@ -50,7 +50,7 @@ class Run:
         Fitted on the training photos.
     evaluation : Evaluation or None
         On the test photos; None where there are too few photos to hold any out.
-    cautions : list of str
+    warnings : list of str
         What to know before relying on it, in plain sentences.
     unreadable : list of (str, str)
         Id and reason of each photo that was left out.
@@ -63,7 +63,7 @@ class Run:
     folder: Path
     classifier: ImageClassifier
     evaluation: Evaluation | None
-    cautions: list[str]
+    warnings: list[str]
     unreadable: list[tuple[str, str]]
     seconds: dict[str, float]
     audit: Audit
@@ -122,9 +122,9 @@ def train(
             raise features.errors[0][1]
         clock.mark("features")
         if isinstance(photos, Split):
-            sides = photos
+            split = photos
         else:
-            sides = make_split(
+            split = make_split(
                 dataset,
                 *photo_groups(dataset, features, network, threads=model.threads),
                 features.readable,
@@ -132,24 +132,24 @@ def train(
                 seed=model.random_state,
                 keep_bursts=keep_bursts,
             )
-        part, group = sides.part, sides.group
-        tested, rows = features.plain[part == "test"], part == "train"
+        assignment, group = split.assignment, split.group
+        tested, rows = features.plain[assignment == "test"], assignment == "train"
         del features  # a row is 12 kB, and fitting fetches those it needs from the cache
         model.fit_split(dataset.take(rows), group[rows])
         model.unreadable_ = unreadable
         clock.mark("head")
         found = quick_checks(
-            dataset, sides.copies, sides.bursts, trained=rows, held_out=model.selection_.held_out
+            dataset, split.copies, split.bursts, trained=rows, held_out=model.selection_.held_out
         )
-        test = _test(model, dataset, tested, network, part, group)
-        mistakes = _mistakes(model, sides, test, network, tested) if test else []
+        test = _test(model, dataset, tested, network, assignment, group)
+        mistakes = _mistakes(model, split, test, network, tested) if test else []
     evaluation = test.evaluation if test else None
     clock.mark("evaluation")
-    notes = [*sides.notes, *_about_validation(model, sides), *model.cautions_]
+    notes = [*split.notes, *_about_validation(model, split), *model.warnings_]
     seen = quick_warnings(found)
-    cautions = notes + seen + (evaluation.cautions if evaluation else [])
+    warnings = notes + seen + (evaluation.warnings if evaluation else [])
     record = {
-        **_record(model, sides, command, unreadable, cautions),
+        **_record(model, split, command, unreadable, warnings),
         "audit": {
             "counts": found.counts,
             "summary": found.summary(),
@@ -157,26 +157,26 @@ def train(
         },
     }
     with atomic.replacing_folder(folder) as beside:
-        write_splits(beside / "splits.csv", dataset, part, group)
+        write_splits(beside / "splits.csv", dataset, assignment, group)
         metrics = evaluation.to_dict() if evaluation else None
-        written = {"test": metrics, "head": _head(model), **_training(model), "cautions": cautions}
+        written = {"test": metrics, "head": _head(model), **_training(model), "warnings": warnings}
         write_json(beside / "metrics.json", written)
-        model.save(beside / "model.onnx", extra={"split": sides.digest, "metrics": _summary(metrics)})
+        model.save(beside / "model.onnx", extra={"split": split.fingerprint, "metrics": _summary(metrics)})
         model.write_logs(beside)
         clock.mark("model file")
         if test:
-            _report(beside, model, sides, test, mistakes, record, notes)
+            _report(beside, model, split, test, mistakes, record, notes)
         clock.mark("report")
         write_json(beside / "run.json", {**record, "seconds": clock.seconds})
-    return Run(folder, model, evaluation, cautions, unreadable, clock.seconds, found)
+    return Run(folder, model, evaluation, warnings, unreadable, clock.seconds, found)
 
 
 def _to_audit(photos: str | os.PathLike[str]) -> str:
     return shlex.join(["rehead", "audit", os.fspath(photos), "--out", "audit"])
 
 
-def _about_validation(model: ImageClassifier, sides: Split) -> list[str]:
-    trained = sides.dataset.splits[sides.part == "train"]
+def _about_validation(model: ImageClassifier, split: Split) -> list[str]:
+    trained = split.dataset.splits[split.assignment == "train"]
     if "val" not in trained or model.takes_validation:
         return []
     return ["The head is chosen by cross-validation, so the validation photos are trained on too."]
@@ -198,10 +198,10 @@ def _test(
     dataset: Dataset,
     features: NDArray[np.float32],
     features_of: Backbone,
-    part: NDArray[np.str_],
+    assignment: NDArray[np.str_],
     group: NDArray[np.intp],
 ) -> _Test | None:
-    rows = np.flatnonzero(part == "test")
+    rows = np.flatnonzero(assignment == "test")
     if not len(rows):
         return None
     if model.backbone_.context == features_of.context:
@@ -224,11 +224,11 @@ def _test(
 
 
 def _head(model: ImageClassifier) -> dict[str, Any]:
-    feature_levels = model.n_levels_
+    levels = model.n_levels_
     path = [
         {
-            "candidate": _candidate(point.depths, point.mirrored, point.loss, feature_levels),
-            "strength": point.strength,
+            "candidate": _candidate(point.n_levels, point.mirrored, point.loss, levels),
+            "l2": point.l2,
             "log_loss": round(point.log_loss, 6),
             "chosen": point == model.selection_.chosen,
         }
@@ -241,13 +241,13 @@ def _training(model: ImageClassifier) -> dict[str, Any]:
     return {"training": model.training_} if model.training_ else {}
 
 
-def _candidate(depths: int, mirrored: bool, loss: str, feature_levels: int) -> str:
+def _candidate(n_levels: int, mirrored: bool, loss: str, levels: int) -> str:
     where = (
         "all depths"
-        if depths == feature_levels and feature_levels > 1
+        if n_levels == levels and levels > 1
         else "last layer"
-        if depths == 1
-        else f"last {depths} layers"
+        if n_levels == 1
+        else f"last {n_levels} layers"
     )
     return f"{where}, {loss}" + (", with mirrored photos" if mirrored else "")
 
@@ -269,21 +269,21 @@ def _summary(metrics: dict[str, Any] | None) -> dict[str, Any] | None:
 
 def _record(
     model: ImageClassifier,
-    sides: Split,
+    split: Split,
     command: Sequence[str],
     unreadable: list[tuple[str, str]],
-    cautions: list[str],
+    warnings: list[str],
 ) -> dict[str, Any]:
-    dataset = sides.dataset
-    parts, counts = np.unique(sides.part, return_counts=True)
+    dataset = split.dataset
+    parts, counts = np.unique(split.assignment, return_counts=True)
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": list(command),
         "photos": {"folder": str(dataset.root), **dict(zip(parts.tolist(), counts.tolist(), strict=True))},
-        "groups_kept_together": int((np.unique(sides.group, return_counts=True)[1] > 1).sum()),
-        "keeps_bursts": sides.keeps_bursts,
+        "groups_kept_together": int((np.unique(split.group, return_counts=True)[1] > 1).sum()),
+        "keeps_bursts": split.keeps_bursts,
         "test_photos": "given" if (dataset.splits != "").any() else "drawn",
-        "split": sides.digest,
+        "split": split.fingerprint,
         "seed": model.random_state,
         "folds": model.n_folds_,
         "backbone": model.weights_record_,
@@ -293,7 +293,7 @@ def _record(
         "unreadable": [{"photo": name, "reason": reason} for name, reason in unreadable],
         "skipped": list(dataset.skipped),
         "left_out": list(dataset.left_out),
-        "cautions": cautions,
+        "warnings": warnings,
         "versions": versions(),
     }
 
@@ -313,16 +313,16 @@ def _plain(value: object) -> object:
 
 
 def _mistakes(
-    model: ImageClassifier, sides: Split, test: _Test, network: Backbone, tested: NDArray[np.float32]
+    model: ImageClassifier, split: Split, test: _Test, network: Backbone, tested: NDArray[np.float32]
 ) -> list[Mistake]:
     """The surest mistakes, with the nearest training photos; `tested` are features by `network`."""
-    dataset = sides.dataset
+    dataset = split.dataset
     photos = [(dataset.paths[n], dataset.ids[n]) for n in test.rows]
     classes = model.classes_.tolist()
     mistakes = confident_mistakes(test.truth, test.probabilities, classes, photos, accepted=test.accepted)
     if not mistakes:
         return []
-    trained = dataset.take(sides.part == "train")
+    trained = dataset.take(split.assignment == "train")
     features = model.extract(
         trained.paths, network
     ).plain  # from the cache: not kept while the head was fitted
@@ -332,13 +332,13 @@ def _mistakes(
 def _report(
     folder: Path,
     model: ImageClassifier,
-    sides: Split,
+    split: Split,
     test: _Test,
     mistakes: Sequence[Mistake],
     record: dict[str, Any],
     notes: list[str],
 ) -> None:
-    dataset = sides.dataset
+    dataset = split.dataset
     run_report(
         folder / "report.html",
         title=dataset.root.resolve().name or "photos",
@@ -356,7 +356,7 @@ def _report(
             "Unreadable": len(record["unreadable"]),
         },
         notes=notes,
-        left_out={NEAR_TEST: [dataset.ids[n] for n in np.flatnonzero(sides.part == "left out")]},
+        left_out={NEAR_TEST: [dataset.ids[n] for n in np.flatnonzero(split.assignment == "left out")]},
     )
 
 

@@ -12,9 +12,9 @@ from rehead.audit.label_issues import (
     doubtful_labels,
     held_out_probabilities,
     label_quality,
-    last_depths,
+    last_levels,
 )
-from rehead.data import folds
+from rehead.data import cv_folds
 
 
 def test_a_label_is_in_doubt_where_another_class_reaches_its_threshold() -> None:
@@ -59,7 +59,7 @@ def test_swapped_labels_come_first_and_are_told_what_they_were() -> None:
     y = truth.copy()
     swapped = rng.choice(180, 9, replace=False)
     y[swapped] = (y[swapped] + 1) % 3
-    fold = folds(y, np.arange(180), count=5)
+    fold = cv_folds(y, np.arange(180), count=5)
     p = held_out_probabilities(z, y, fold)
     np.testing.assert_allclose(p.sum(axis=1), 1)
     doubts = doubtful_labels(p, y)
@@ -78,7 +78,7 @@ def test_calibration_keeps_what_was_not_judged() -> None:
 
 def test_last_depths_are_the_last_columns() -> None:
     X = np.arange(12, dtype=np.float32).reshape(2, 6)
-    view, blocks = last_depths(X, [slice(0, 1), slice(1, 3), slice(3, 6)])
+    view, blocks = last_levels(X, [slice(0, 1), slice(1, 3), slice(3, 6)])
     np.testing.assert_array_equal(view, X[:, 1:])
     assert blocks == [slice(0, 2), slice(2, 5)]
     assert view.base is not None

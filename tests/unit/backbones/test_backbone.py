@@ -40,7 +40,7 @@ def features(backbone: Backbone, pixels: np.typing.NDArray[np.uint8] = PIXELS) -
 def test_an_onnx_file_with_its_record_is_a_backbone(net: Path) -> None:
     backbone = load_backbone(net)
     assert backbone.name == "my net"
-    assert backbone.feature_levels == (FeatureLevel("middle", 8), FeatureLevel("last", 24))
+    assert backbone.levels == (FeatureLevel("middle", 8), FeatureLevel("last", 24))
     assert backbone.blocks == [slice(0, 8), slice(8, 32)]
     assert backbone.preprocess == PreprocessSpec(32, (123.7, 116.3, 103.5), (58.4, 57.1, 57.4))
     assert backbone.weights["name"] == "my net.onnx"
@@ -147,7 +147,7 @@ def test_a_network_exported_for_one_photo_takes_several(tmp_path: Path) -> None:
     model = onnx.shape_inference.infer_shapes(spox.build({"x": x}, {"y": op.relu(halves)}))
     onnx.save(model, tmp_path / "one.onnx")
     backbone = load_backbone(tmp_path / "one.onnx", preprocess=PreprocessSpec(32, (9, 9, 9), (2, 2, 2)))
-    assert backbone.feature_levels == (FeatureLevel("y", 3),)
+    assert backbone.levels == (FeatureLevel("y", 3),)
     both = features(backbone)
     assert both.shape == (2, 3)
     np.testing.assert_array_equal(both, [features(backbone, PIXELS[n : n + 1])[0] for n in range(2)])
@@ -181,7 +181,7 @@ def test_registered_weights_are_built_once(counted: Callable[[], int], tmp_path:
     spec = registry.get("efficientnet_lite0")
     assert first.weights["sha256"] == spec.sha256
     assert first.weights["licences"]["weights"] == "Apache-2.0"
-    assert first.feature_levels[-1].width == spec.feature_size
+    assert first.levels[-1].width == spec.feature_size
     assert first.preprocess == spec.preprocess
     assert load_backbone("efficientnet_lite0") == first
     assert counted() == 1
@@ -214,5 +214,5 @@ def test_a_damaged_built_graph_is_built_again(
 def test_a_cache_that_cannot_be_written_only_costs_time(counted: Callable[[], int], tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be")
     spec = replace(registry.get("efficientnet_lite0").preprocess, size=64)
-    assert load_backbone("efficientnet_lite0", preprocess=spec).feature_levels[-1].width == 1280
+    assert load_backbone("efficientnet_lite0", preprocess=spec).levels[-1].width == 1280
     assert counted() == 1

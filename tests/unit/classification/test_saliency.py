@@ -36,7 +36,7 @@ def photos(photo_folder: PhotoFolder, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="module")
 def tiny_model(tiny_onnx: Path, photos: Path) -> Path:
     path = photos.parent / "tiny model.onnx"
-    ImageClassifier(tiny_onnx, depths=2, mirror=False).fit(photos).save(path)
+    ImageClassifier(tiny_onnx, n_levels=2, mirror=False).fit(photos).save(path)
     return path
 
 
@@ -48,18 +48,18 @@ def real_photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-@pytest.mark.parametrize("depths", [1, 3, 17])
+@pytest.mark.parametrize("n_levels", [1, 3, 17])
 def test_map_and_bias_give_back_the_logit_of_real_photos(
-    depths: int, photos: Path, real_photos: list[Path], tmp_path: Path
+    n_levels: int, photos: Path, real_photos: list[Path], tmp_path: Path
 ) -> None:
-    classifier = ImageClassifier(depths=depths, mirror=False).fit(photos)
+    classifier = ImageClassifier(n_levels=n_levels, mirror=False).fit(photos)
     classifier.save(tmp_path / "model.onnx")
     explainer = Explainer(tmp_path / "model.onnx")
     logits = np.log(classifier.predict_proba(real_photos))
     for photo, expected in zip(real_photos, logits, strict=True):
         found = explainer.explain(photo, classes=list(explainer.labels))
         assert found.method == "cam"
-        assert found.maps[0].values.shape == {1: (8, 8), 3: (8, 8), 17: (128, 128)}[depths]
+        assert found.maps[0].values.shape == {1: (8, 8), 3: (8, 8), 17: (128, 128)}[n_levels]
         added_up = np.array([one.values.mean(dtype=np.float64) + one.bias for one in found.maps])
         # softmax forgets what all logits share
         np.testing.assert_allclose(added_up - added_up.mean(), expected - expected.mean(), rtol=0, atol=1e-3)

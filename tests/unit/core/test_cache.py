@@ -82,7 +82,7 @@ def test_nothing_is_made_before_the_first_row(tmp_path: Path) -> None:
         {"preprocess": {"size": 32, "mean": [1.0, 2.0, 3.5]}},
         {"view": "mirrored"},
         {"graph": 2},
-        {"feature_levels": ["last"]},
+        {"levels": ["last"]},
     ],
     ids=str,
 )

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from rehead.data import digest, folds, holdout_mask, stratified_group_partition
+from rehead.data import cv_folds, holdout_mask, split_fingerprint, stratified_group_partition
 
 quick = settings(max_examples=80, deadline=None)
 
@@ -88,7 +88,7 @@ def test_rounding_does_not_add_up_over_classes() -> None:
     label, group = singletons([2] * 100)
     assert np.bincount(stratified_group_partition(label, group, (0.8, 0.2), 0)).tolist() == [160, 40]
     label, group = singletons([7] * 60)
-    assert np.ptp(np.bincount(folds(label, group))) <= 1
+    assert np.ptp(np.bincount(cv_folds(label, group))) <= 1
 
 
 def test_which_classes_are_rounded_up_depends_on_the_seed() -> None:
@@ -149,7 +149,7 @@ def test_a_split_depends_on_the_partition_and_not_on_its_names(
 def test_seeds_differ() -> None:
     label, group = singletons([20, 30])
     assert len({holdout_mask(label, group, seed=seed).tobytes() for seed in range(5)}) == 5
-    assert len({folds(label, group, seed=seed).tobytes() for seed in range(5)}) == 5
+    assert len({cv_folds(label, group, seed=seed).tobytes() for seed in range(5)}) == 5
 
 
 @pytest.mark.parametrize("parts", [(0.5, 0.4), (1.2, -0.2), (1.0, 0.0), (), (float("nan"), 1.0)])
@@ -167,7 +167,7 @@ def test_no_rows_are_no_split() -> None:
     assert (
         len(stratified_group_partition([], [], (0.8, 0.2), 0))
         == len(holdout_mask([], []))
-        == len(folds([], []))
+        == len(cv_folds([], []))
         == 0
     )
 
@@ -214,7 +214,7 @@ def test_every_fold_leaves_every_class_to_learn_from(
     pairs: list[tuple[int, int]], seed: int, count: int
 ) -> None:
     label, group = columns(pairs)
-    fold = folds(label, group, count=count, seed=seed)
+    fold = cv_folds(label, group, count=count, seed=seed)
     used = np.unique(fold[fold >= 0])
     assert used.tolist() == list(range(len(used)))
     assert len(used) <= count
@@ -231,7 +231,7 @@ def test_every_fold_leaves_every_class_to_learn_from(
 @given(sizes, seeds)
 def test_folds_of_single_photos_are_balanced(counts: list[int], seed: int) -> None:
     label, group = singletons(counts)
-    fold = folds(label, group, seed=seed)
+    fold = cv_folds(label, group, seed=seed)
     number = min(5, max(counts))
     for c, size in enumerate(counts):
         inside = fold[label == c]
@@ -243,19 +243,19 @@ def test_folds_of_single_photos_are_balanced(counts: list[int], seed: int) -> No
 
 def test_two_photos_a_class_give_two_folds_of_one_each() -> None:
     label, group = singletons([2, 2, 2])
-    fold = folds(label, group)
+    fold = cv_folds(label, group)
     assert all(sorted(fold[label == c].tolist()) == [0, 1] for c in range(3))
 
 
 def test_a_thin_class_does_not_lower_the_number_of_folds() -> None:
     label, group = singletons([40, 40, 2])
-    fold = folds(label, group)
+    fold = cv_folds(label, group)
     assert fold.max() == 4
     assert len(set(fold[label == 2].tolist())) == 2
 
 
 def test_classes_of_one_group_have_no_folds() -> None:
-    assert folds([0, 0, 1, 1], [0, 0, 1, 1]).tolist() == [-1, -1, -1, -1]
+    assert cv_folds([0, 0, 1, 1], [0, 0, 1, 1]).tolist() == [-1, -1, -1, -1]
 
 
 def test_a_class_bound_to_others_is_still_learned() -> None:
@@ -263,7 +263,7 @@ def test_a_class_bound_to_others_is_still_learned() -> None:
     label = np.array([2, 0, 2, 0, 1, 0, 0, 0, 1])
     group = np.array([2, 3, 4, 4, 1, 1, 1, 4, 2])
     for seed in range(20):
-        fold = folds(label, group, seed=seed)
+        fold = cv_folds(label, group, seed=seed)
         assert len(set(fold[label == 1].tolist())) == 2
 
 
@@ -272,24 +272,24 @@ def test_folds_are_numbered_without_gaps() -> None:
     label = np.array([0, 2, 0, 1, 1, 0, 2, 0, 2, 0, 0, 1, 0, 1, 1, 1, 0, 0, 0])
     group = np.array([3, 5, 3, 4, 2, 5, 4, 2, 4, 1, 2, 4, 4, 1, 1, 1, 2, 4, 4])
     for seed in range(20):
-        fold = folds(label, group, seed=seed)
+        fold = cv_folds(label, group, seed=seed)
         used = np.unique(fold[fold >= 0])
         assert used.tolist() == list(range(len(used)))
 
 
 def test_two_folds_are_the_fewest() -> None:
     with pytest.raises(ValueError, match="expected 2 folds or more"):
-        folds([0, 1], [0, 1], count=1)
+        cv_folds([0, 1], [0, 1], count=1)
 
 
 def test_digest_names_the_split() -> None:
     ids, labels, parts = ["a.jpg", "b, c.jpg", "é.jpg"], ["x", "y", "x"], ["train", "test", "train"]
-    name = digest(ids, labels, parts)
+    name = split_fingerprint(ids, labels, parts)
     text = '[["a.jpg","x","train"],["b, c.jpg","y","test"],["\\u00e9.jpg","x","train"]]'
     assert name == hashlib.sha256(text.encode()).hexdigest()
-    assert name == digest(ids[::-1], labels[::-1], np.array(parts[::-1]))
-    assert name != digest(ids, labels, ["train", "train", "test"])
-    assert name != digest(ids, ["x", "x", "x"], parts)
-    assert digest(ids, labels, np.array([0, 1, 0])) == digest(ids, labels, [0, 1, 0])
+    assert name == split_fingerprint(ids[::-1], labels[::-1], np.array(parts[::-1]))
+    assert name != split_fingerprint(ids, labels, ["train", "train", "test"])
+    assert name != split_fingerprint(ids, ["x", "x", "x"], parts)
+    assert split_fingerprint(ids, labels, np.array([0, 1, 0])) == split_fingerprint(ids, labels, [0, 1, 0])
     with pytest.raises(ValueError, match="shorter"):
-        digest(ids, labels, parts[:2])
+        split_fingerprint(ids, labels, parts[:2])

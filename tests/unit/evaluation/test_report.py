@@ -27,7 +27,7 @@ from rehead.evaluation import (
     evaluate,
     write_report,
 )
-from rehead.evaluation.charts import coverage_chart, reliability_chart, strength_chart
+from rehead.evaluation.charts import coverage_chart, reliability_chart, search_chart
 from rehead.evaluation.intervals import Interval
 
 Answers = tuple[NDArray[np.int64], NDArray[np.float64]]
@@ -137,7 +137,7 @@ def test_a_good_model_on_enough_photos_needs_no_caution() -> None:
     y = np.repeat([0, 1], 200)
     p = np.where(np.eye(2)[y] == 1, 0.97, 0.03)
     p[:12] = p[:12, ::-1]
-    assert evaluate(y, p, ["a", "b"]).cautions == []
+    assert evaluate(y, p, ["a", "b"]).warnings == []
 
 
 @pytest.mark.parametrize(
@@ -150,27 +150,27 @@ def test_a_good_model_on_enough_photos_needs_no_caution() -> None:
         (6, 1, "Fewer than 5 test photos of 'class 0' and 'class 1'"),
     ],
 )
-def test_cautions(n: int, wrong: int, says: str) -> None:
-    assert any(says in caution for caution in account(n=n, wrong=wrong).cautions)
+def test_warnings(n: int, wrong: int, says: str) -> None:
+    assert any(says in warning for warning in account(n=n, wrong=wrong).warnings)
 
 
 def test_caution_about_classes_without_photos() -> None:
     y, p = answers(60, 3, 2)
     kept = y != 1
-    cautions = evaluate(y[kept], p[kept], ["a", "b", "c"]).cautions
-    assert any("No test photos of 'b'" in caution for caution in cautions)
+    warnings = evaluate(y[kept], p[kept], ["a", "b", "c"]).warnings
+    assert any("No test photos of 'b'" in warning for warning in warnings)
 
 
 def test_caution_about_few_groups() -> None:
-    assert any("only 4 groups" in c for c in account(groups=np.arange(60) % 4).cautions)
-    assert not any("groups" in c for c in account(n=6).cautions)
+    assert any("only 4 groups" in c for c in account(groups=np.arange(60) % 4).warnings)
+    assert not any("groups" in c for c in account(n=6).warnings)
 
 
 @pytest.mark.parametrize(("sure", "right", "says"), [(0.95, 140, "too sure"), (0.6, 190, "not sure enough")])
 def test_caution_about_calibration(sure: float, right: int, says: str) -> None:
     p = np.tile([sure, 1 - sure], (200, 1))
-    cautions = evaluate((np.arange(200) >= right).astype(int), p, ["a", "b"]).cautions
-    assert any("poorly calibrated" in c and says in c for c in cautions)
+    warnings = evaluate((np.arange(200) >= right).astype(int), p, ["a", "b"]).warnings
+    assert any("poorly calibrated" in c and says in c for c in warnings)
 
 
 def test_to_dict_is_json_with_null_where_not_defined() -> None:
@@ -312,7 +312,7 @@ def test_everything_is_escaped(tmp_path_factory: pytest.TempPathFactory, text: s
         title=name,
         mistakes=[Mistake("nowhere.jpg", name, name, name, 0.5)],
         head={
-            "path": [{"candidate": name, "strength": 1.0, "log_loss": 0.5, "chosen": True}],
+            "path": [{"candidate": name, "l2": 1.0, "log_loss": 0.5, "chosen": True}],
             "sentence": name,
         },
         unreadable=[(name, name)],
@@ -398,9 +398,9 @@ def test_charts_stay_on_the_paper(n: int, k: int, wrong: int, seed: int) -> None
     )
 )
 def test_strength_chart_of_any_path(points: list[tuple[str, float, float]]) -> None:
-    path = [{"candidate": c, "strength": s, "log_loss": loss, "chosen": False} for c, s, loss in points]
+    path = [{"candidate": c, "l2": s, "log_loss": loss, "chosen": False} for c, s, loss in points]
     path[-1]["chosen"] = True
-    svg, legend = strength_chart(path)
+    svg, legend = search_chart(path)
     Page(svg)
     assert "nan" not in svg
     assert legend[0] == ("c0", points[-1][0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rehead.data import folds
+from rehead.data import cv_folds
 
 pytest.importorskip("torch")
 
@@ -13,9 +13,9 @@ from rehead.evaluation.intervals import Interval
 from rehead.finetune.cross_fit import PairedComparison, compare, held_out_logits, score
 
 
-def logits_of(right: np.ndarray, strength: float = 2.0) -> np.ndarray:
+def logits_of(right: np.ndarray, l2: float = 2.0) -> np.ndarray:
     """Two classes, all photos of class 0; `right` bool (n,)."""
-    signed = np.where(right, strength, -strength)
+    signed = np.where(right, l2, -l2)
     return np.stack([signed, -signed], axis=1).astype(np.float32)
 
 
@@ -23,7 +23,7 @@ def test_each_half_is_judged_at_the_epoch_that_the_other_half_chose() -> None:
     n = 40
     y, group, weight = np.zeros(n, np.intp), np.arange(n), np.ones(n)
     # each epoch is right on one half and wrong on the other
-    half = folds(y, group, count=2, seed=3) == 1
+    half = cv_folds(y, group, count=2, seed=3) == 1
     each = np.stack([logits_of(half), logits_of(~half)])
     found = held_out_logits(each, y, group, weight, seed=3)
     assert not (found.argmax(axis=1) == y).any()

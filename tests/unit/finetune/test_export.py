@@ -87,7 +87,7 @@ def test_a_neck_with_hidden_layers_is_exported_with_the_trunk() -> None:
     neck = nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(8, 5), nn.ReLU())
     network = tiny(neck=neck, width=5).eval()
     backbone = export.trained_backbone(network, RECORD)
-    assert [level.width for level in backbone.feature_levels] == [5]
+    assert [level.width for level in backbone.levels] == [5]
     (features,) = open_session(backbone.features_graph(), threads=1).run(None, {"image": pixels(2)})
     np.testing.assert_allclose(features, export.torch_features(network, pixels(2)), atol=1e-4)
 

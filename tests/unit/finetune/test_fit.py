@@ -118,12 +118,12 @@ def test_the_same_seed_gives_the_same_numbers_and_another_gives_others(train: An
 
 @pytest.mark.parametrize(
     ("choice", "pretrained", "kept"),
-    [("auto", True, True), ("auto", False, False), ("counted", True, False), ("kept", False, True)],
+    [("auto", True, True), ("auto", False, False), ("batch", True, False), ("frozen", False, True)],
 )
 def test_a_pretrained_network_keeps_its_statistics_unless_told_otherwise(
     train: Any, choice: Any, pretrained: bool, kept: bool
 ) -> None:
-    options = replace(QUICK, epochs=1, batch_norm=choice)
+    options = replace(QUICK, epochs=1, bn_stats=choice)
     network, _ = train(options, pretrained=pretrained)
     norms = [m for m in network.trunk.modules() if isinstance(m, nn.BatchNorm2d)]
     assert norms
@@ -133,8 +133,8 @@ def test_a_pretrained_network_keeps_its_statistics_unless_told_otherwise(
 def test_the_weights_that_are_kept_are_averaged_and_those_that_are_trained_are_not(
     train: Any, tmp_path: Path
 ) -> None:
-    averaged, _ = train(replace(QUICK, epochs=1, average=0.9), "averaged")
-    plain, _ = train(replace(QUICK, epochs=1, average=0.0), "plain")
+    averaged, _ = train(replace(QUICK, epochs=1, ema=0.9), "averaged")
+    plain, _ = train(replace(QUICK, epochs=1, ema=0.0), "plain")
     start = tiny().state_dict()
     states = [
         torch.load(tmp_path / name / "last.ckpt", weights_only=True)["state_dict"]
@@ -150,7 +150,7 @@ def test_the_weights_that_are_kept_are_averaged_and_those_that_are_trained_are_n
 
 
 def test_early_stopping_waits_for_so_many_epochs(train: Any) -> None:
-    options = replace(QUICK, epochs=30, patience=2, lr=1e-12, schedule="constant", warm_up=0)
+    options = replace(QUICK, epochs=30, patience=2, lr=1e-12, schedule="constant", warmup=0)
     _, trained = train(options)
     assert len(trained.curves) == trained.best + 2
 
@@ -163,7 +163,7 @@ def test_every_optimizer_moves_the_weights(train: Any, optimizer: Any) -> None:
 
 
 def test_the_rate_warms_up_and_falls_as_a_cosine(train: Any) -> None:
-    _, trained = train(replace(QUICK, epochs=8, warm_up=0.25, layer_decay=1.0))
+    _, trained = train(replace(QUICK, epochs=8, warmup=0.25, layer_decay=1.0))
     rates = [epoch.rate for epoch in trained.curves]
     assert rates[1] == max(rates) == pytest.approx(0.01, rel=0.01)
     assert rates[2:] == sorted(rates[2:], reverse=True)
@@ -171,7 +171,7 @@ def test_the_rate_warms_up_and_falls_as_a_cosine(train: Any) -> None:
 
 
 def test_a_frozen_trunk_is_run_once_and_left_alone(train: Any, tmp_path: Path) -> None:
-    network, trained = train(replace(QUICK, train="frozen", augment="light", views=2))
+    network, trained = train(replace(QUICK, train="frozen", augment="light", cached_views=2))
     maps = np.load(tmp_path / "work" / "maps.npy")
     assert maps.shape == (3, 28, 8, 6, 6)
     assert not np.array_equal(maps[0], maps[1])
@@ -386,7 +386,7 @@ def test_a_loss_that_is_not_a_number_says_what_to_do(train: Any) -> None:
     with pytest.raises(
         TrainingError, match=r"epoch 1: the loss is not a number; give a lower --lr than 1e\+30"
     ):
-        train(replace(QUICK, lr=1e30, optimizer="sgd", clip=0.0, warm_up=0))
+        train(replace(QUICK, lr=1e30, optimizer="sgd", grad_clip=0.0, warmup=0))
 
 
 @pytest.mark.parametrize(
@@ -397,7 +397,7 @@ def test_a_loss_that_is_not_a_number_says_what_to_do(train: Any) -> None:
         ({"patience": -1}, "patience is -1"),
         ({"lr": 0.0}, "lr is 0.0"),
         ({"lr": float("nan")}, "lr is nan"),
-        ({"warm_up": 1.0}, "warm_up is 1.0"),
+        ({"warmup": 1.0}, "warmup is 1.0"),
         ({"layer_decay": 0.0}, "layer_decay is 0.0"),
         ({"mixup": -1.0}, "mixup is -1.0"),
     ],

@@ -129,9 +129,9 @@ def test_training_ends_with_the_numbers_of_a_training_without_it(
 def test_views_are_kept_no_more_than_epochs_and_zero_means_fresh_ones(
     photos: fit.TrainingPhotos, tmp_path: Path
 ) -> None:
-    trained(photos, tmp_path / "kept", replace(OPTIONS, augment="light", views=4))
+    trained(photos, tmp_path / "kept", replace(OPTIONS, augment="light", cached_views=4))
     assert np.load(tmp_path / "kept" / "maps.npy", mmap_mode="r").shape[:2] == (1 + OPTIONS.epochs, 12)
-    trained(photos, tmp_path / "fresh", replace(OPTIONS, augment="light", views=0))
+    trained(photos, tmp_path / "fresh", replace(OPTIONS, augment="light", cached_views=0))
     assert not (tmp_path / "fresh" / "maps.npy").exists()
 
 

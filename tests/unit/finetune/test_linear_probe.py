@@ -17,10 +17,10 @@ from rehead.backbones.backbone import load_backbone  # noqa: E402
 from rehead.backbones.features import extract  # noqa: E402
 from rehead.classification.training_data import TrainingFeatures  # noqa: E402
 from rehead.core.runtime import open_session  # noqa: E402
-from rehead.data import folds, read_dataset  # noqa: E402
+from rehead.data import cv_folds, read_dataset  # noqa: E402
 from rehead.finetune.export import export_trunk, torch_features, trained_backbone  # noqa: E402
 from rehead.finetune.frozen_prefix import frozen_beginning  # noqa: E402
-from rehead.finetune.linear_probe import init_from_probe, most_depths, set_feature_levels  # noqa: E402
+from rehead.finetune.linear_probe import init_from_probe, max_levels, set_levels  # noqa: E402
 from rehead.finetune.model import Network, build, set_trainable  # noqa: E402
 from rehead.heads import select_head  # noqa: E402
 from rehead.heads.temperature import fit_temperature  # noqa: E402
@@ -35,12 +35,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def network(train: str, depths: int = 1) -> Network:
+def network(train: str, n_levels: int = 1) -> Network:
     torch.manual_seed(0)
     made = build("mobilenet_v2", classes=3, size=64, weights="none")
     set_trainable(made, train, keep_statistics=True)
-    if depths > 1:
-        set_feature_levels(made, depths)
+    if n_levels > 1:
+        set_levels(made, n_levels)
     made.eval()
     return made
 
@@ -51,15 +51,15 @@ def photos(count: int) -> np.ndarray:
 
 @pytest.mark.parametrize(("train", "most"), [("frozen", 1), ("top:1", 3), ("top:4", 6), ("all", 18)])
 def test_the_depths_are_those_that_are_trained_and_the_one_before(train: str, most: int) -> None:
-    assert most_depths(network(train)) == most
+    assert max_levels(network(train)) == most
 
 
-@pytest.mark.parametrize(("train", "depths"), [("top:4", 2), ("top:4", 3), ("top:4", 6), ("all", 18)])
-def test_every_depth_is_what_its_block_gives(train: str, depths: int) -> None:
-    made = network(train, depths)
+@pytest.mark.parametrize(("train", "n_levels"), [("top:4", 2), ("top:4", 3), ("top:4", 6), ("all", 18)])
+def test_every_depth_is_what_its_block_gives(train: str, n_levels: int) -> None:
+    made = network(train, n_levels)
     given: list[Any] = []
     flat = [block for stage in made.trunk.model.blocks for block in stage]
-    for block in flat[len(flat) - (depths - 1) :]:
+    for block in flat[len(flat) - (n_levels - 1) :]:
         block.register_forward_hook(lambda *call: given.append(call[-1].mean((2, 3))))
     x = made.normalised(torch.from_numpy(photos(2).transpose(0, 3, 1, 2).copy()))
     with torch.no_grad():
@@ -73,8 +73,8 @@ def test_every_depth_is_what_its_block_gives(train: str, depths: int) -> None:
 
 
 def test_they_are_there_where_the_frozen_beginning_is_passed_over() -> None:
-    for train, depths in (("top:4", 6), ("top:2", 4), ("from:blocks.5.0", 2)):
-        made = network(train, depths)
+    for train, n_levels in (("top:4", 6), ("top:2", 4), ("from:blocks.5.0", 2)):
+        made = network(train, n_levels)
         beginning = frozen_beginning(made)
         assert beginning is not None
         x = made.normalised(torch.from_numpy(photos(3).transpose(0, 3, 1, 2).copy()))
@@ -94,13 +94,13 @@ def test_the_exported_network_has_them_as_its_depths() -> None:
     found = open_session(export_trunk(made), threads=1).run(None, {"image": photos(5)})
     np.testing.assert_allclose(np.concatenate(found, 1), torch_features(made, photos(5)), atol=1e-4)
     backbone = trained_backbone(made, made.record)
-    assert [level.name for level in backbone.feature_levels] == [
+    assert [level.name for level in backbone.levels] == [
         "blocks.5.1",
         "blocks.5.2",
         "blocks.6",
         "trained",
     ]
-    assert tuple(level.width for level in backbone.feature_levels) == made.widths
+    assert tuple(level.width for level in backbone.levels) == made.widths
 
 
 def test_training_starts_from_the_head_that_the_frozen_network_has(photo_folder: Any, tmp_path: Path) -> None:
@@ -109,16 +109,16 @@ def test_training_starts_from_the_head_that_the_frozen_network_has(photo_folder:
     backbone = load_backbone("efficientnet_lite0")
     backbone = load_backbone("efficientnet_lite0", preprocess=replace(backbone.preprocess, size=64))
     features = extract(dataset.paths, backbone, cache=False).plain
-    fold = folds(y, np.arange(len(y)), count=3, seed=0)
+    fold = cv_folds(y, np.arange(len(y)), count=3, seed=0)
     made = build("efficientnet_lite0", classes=2, size=64)
     set_trainable(made, "top:3")
     look = TrainingFeatures(backbone, features, None, y, np.arange(len(y)), np.ones(len(y), bool))
-    init_from_probe(made, look, fold, depths=lambda most: [most], balanced=False)
-    assert made.depths == 5
+    init_from_probe(made, look, fold, n_levels=lambda most: [most], balanced=False)
+    assert made.n_levels == 5
     pixels = np.stack([load_image(path, made.preprocess) for path in dataset.paths])
     with torch.no_grad():
         logits = made.linear(torch.from_numpy(torch_features(made, pixels))).numpy()
-    head = select_head(features, y, fold, backbone.blocks, depths=[5])
+    head = select_head(features, y, fold, backbone.blocks, n_levels=[5])
     heat = fit_temperature(head.held_out, y, smooth=True)
     expected = (features[:, -len(head.weight) :] @ head.weight + head.bias) / heat
     np.testing.assert_allclose(logits, expected, atol=1e-3)

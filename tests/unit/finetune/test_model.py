@@ -96,9 +96,7 @@ def test_registered_weights_agree_with_the_core(name: str) -> None:
     with torch.no_grad():
         maps = network.trunk(network.normalised(image)).numpy()
     session = ort.InferenceSession(backbone.trunk)
-    (expected,) = session.run(
-        [backbone.feature_levels[-1].name], {"image": image.permute(0, 2, 3, 1).numpy()}
-    )
+    (expected,) = session.run([backbone.levels[-1].name], {"image": image.permute(0, 2, 3, 1).numpy()})
     assert np.abs(expected).max() > 1
     np.testing.assert_allclose(maps, expected, atol=1e-4)
 

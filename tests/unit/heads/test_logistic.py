@@ -18,7 +18,7 @@ def problem(n: int, d: int, classes: int) -> tuple[NDArray[np.float32], NDArray[
 
 
 def reference(
-    z: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], strength: float
+    z: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], l2: float
 ) -> NDArray[np.float64]:
     """Minimum of sum_i w_i loss_i + |A|^2 / (2 C): ours times the sum of the weights.
 
@@ -26,7 +26,7 @@ def reference(
     and the penalty on them half of that on the binary one's.
     """
     binary = y.max() == 1
-    C = 1 / (strength * weight.sum()) * (2 if binary else 1)
+    C = 1 / (l2 * weight.sum()) * (2 if binary else 1)
     model = LogisticRegression(C=C, tol=1e-10, max_iter=20000).fit(
         z.astype(np.float64), y, sample_weight=weight
     )
@@ -35,11 +35,11 @@ def reference(
 
 
 @pytest.mark.parametrize(("n", "d", "classes"), [(120, 20, 4), (40, 90, 3), (60, 12, 2)])
-@pytest.mark.parametrize("strength", [1e-3, 1e-2, 0.3])
-def test_agrees_with_scikit_learn(n: int, d: int, classes: int, strength: float) -> None:
+@pytest.mark.parametrize("l2", [1e-3, 1e-2, 0.3])
+def test_agrees_with_scikit_learn(n: int, d: int, classes: int, l2: float) -> None:
     z, y = problem(n, d, classes)
     weight = np.ones(n)
-    theta, expected = fit_logistic(z, y, weight, classes, strength), reference(z, y, weight, strength)
+    theta, expected = fit_logistic(z, y, weight, classes, l2), reference(z, y, weight, l2)
     logits, wanted = (z @ t[:-1] + t[-1] for t in (theta, expected))
     # softmax does not see what is added to all classes
     np.testing.assert_allclose(

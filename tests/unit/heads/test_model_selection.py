@@ -68,9 +68,9 @@ def test_weights_on_raw_features_are_the_chosen_point_on_coordinates(
     span = span_of(X, [slice(0, d)])
     chosen = selection.chosen
     if chosen.loss == "ridge":
-        theta = fit_ridge(span.z, y, np.ones(len(y)), chosen.strength)
+        theta = fit_ridge(span.z, y, np.ones(len(y)), chosen.l2)
     else:
-        theta = fit_logistic(span.z, y, np.ones(len(y)), classes, chosen.strength)
+        theta = fit_logistic(span.z, y, np.ones(len(y)), classes, chosen.l2)
     expected = span.z @ theta[:-1] + theta[-1]
     logits = X @ selection.weight + selection.bias
     difference = np.abs(logits - expected).max()
@@ -82,8 +82,8 @@ def test_both_losses_are_searched_and_the_strength_is_not_at_the_end_of_the_path
     X, y, fold = problem(40, 4, 30, noise=2.0)
     selection = select_head(X, y, fold, [slice(0, 30)])
     assert {point.loss for point in selection.path} == {"logistic", "ridge"}
-    strengths = sorted(p.strength for p in selection.path if p.loss == selection.chosen.loss)
-    assert strengths[0] < selection.chosen.strength < strengths[-1]
+    strengths = sorted(p.l2 for p in selection.path if p.loss == selection.chosen.loss)
+    assert strengths[0] < selection.chosen.l2 < strengths[-1]
 
 
 def test_where_every_strength_is_right_the_strongest_is_taken() -> None:
@@ -91,7 +91,7 @@ def test_where_every_strength_is_right_the_strongest_is_taken() -> None:
     selection = select_head(X, y, fold, [slice(0, 20)])
     perfect = [point for point in selection.path if point.log_loss < 1e-7]
     assert len(perfect) > 1
-    assert selection.chosen.strength == max(point.strength for point in perfect)
+    assert selection.chosen.l2 == max(point.l2 for point in perfect)
 
 
 def test_photos_at_minus_one_are_always_trained_on_and_never_judged() -> None:
@@ -113,7 +113,7 @@ def test_the_held_out_logits_do_not_depend_on_the_labels_of_the_held_out_photos(
     out = fold == 0
     span = span_of(X, [slice(0, 40)])
     fit: Any = fit_ridge if point.loss == "ridge" else lambda z, y, w, s: fit_logistic(z, y, w, 3, s)
-    theta = fit(span.z[~out], y[~out], np.ones(int((~out).sum())), point.strength)
+    theta = fit(span.z[~out], y[~out], np.ones(int((~out).sum())), point.l2)
     np.testing.assert_allclose(
         first.held_out[out], span.z[out] @ theta[:-1] + theta[-1], atol=0.02 * np.abs(first.held_out).max()
     )
@@ -161,10 +161,10 @@ def test_the_depth_that_tells_the_classes_apart_is_chosen(informative: str) -> N
     X, y, fold = problem(20, 3, 20, noise=0.5)
     noise = np.random.default_rng(9).normal(size=X.shape).astype(np.float32)
     both = np.hstack([X, noise] if informative == "first" else [noise, X])
-    selection = select_head(both, y, fold, [slice(0, 20), slice(20, 40)], depths=[1, 2])
-    assert selection.chosen.depths == (2 if informative == "first" else 1)
-    assert selection.weight.shape == (20 * selection.chosen.depths, 3)
-    used = both[:, 40 - 20 * selection.chosen.depths :]
+    selection = select_head(both, y, fold, [slice(0, 20), slice(20, 40)], n_levels=[1, 2])
+    assert selection.chosen.n_levels == (2 if informative == "first" else 1)
+    assert selection.weight.shape == (20 * selection.chosen.n_levels, 3)
+    used = both[:, 40 - 20 * selection.chosen.n_levels :]
     assert accuracy(selection, used, y) == 1.0
 
 

@@ -18,9 +18,9 @@ def problem(n: int = 90, r: int = 14, classes: int = 4) -> tuple[NDArray[np.floa
     return z.astype(np.float32), y.astype(np.intp)
 
 
-def refit(z: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], strength: float) -> Ridge:
+def refit(z: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], l2: float) -> Ridge:
     """The same minimum found by scikit-learn, whose penalty is on the sum of the losses."""
-    model = Ridge(alpha=strength * weight.sum(), solver="cholesky")
+    model = Ridge(alpha=l2 * weight.sum(), solver="cholesky")
     return model.fit(z.astype(np.float64), np.eye(int(y.max()) + 1)[y], sample_weight=weight)
 
 
@@ -33,11 +33,11 @@ def test_held_out_scores_are_those_of_a_refit_of_every_fold(weighted: bool) -> N
     weight = rng.uniform(0.2, 3, len(y)) if weighted else np.ones(len(y))
     path = ridge_path(z, y, fold, weight, STRENGTHS, photos=len(y))
     assert tuple(path) == STRENGTHS
-    for strength, held in path.items():
+    for l2, held in path.items():
         assert np.isnan(held.logits[fold == -1]).all()
         for number in range(5):
             out = fold == number
-            model = refit(z[~out], y[~out], weight[~out], strength)
+            model = refit(z[~out], y[~out], weight[~out], l2)
             np.testing.assert_allclose(held.logits[out], model.predict(z[out]), atol=1e-4)
 
 
@@ -51,12 +51,12 @@ def test_a_heavy_photo_counts_like_as_many_copies() -> None:
     )
 
 
-@pytest.mark.parametrize("strength", STRENGTHS)
-def test_the_fit_on_all_rows_is_scikit_learns(strength: float) -> None:
+@pytest.mark.parametrize("l2", STRENGTHS)
+def test_the_fit_on_all_rows_is_scikit_learns(l2: float) -> None:
     z, y = problem()
     weight = np.linspace(0.5, 2, len(y))
-    theta = fit_ridge(z, y, weight, strength)
-    expected = refit(z, y, weight, strength)
+    theta = fit_ridge(z, y, weight, l2)
+    expected = refit(z, y, weight, l2)
     np.testing.assert_allclose(theta[:-1], expected.coef_.T, atol=1e-4)
     np.testing.assert_allclose(theta[-1], expected.intercept_, atol=1e-4)
 

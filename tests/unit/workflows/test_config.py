@@ -20,12 +20,12 @@ from rehead.workflows.config import OF_THE_NETWORK, KeypointTrainConfig, TrainCo
 PLANS = {
     **{recipe.name: recipe.plan for recipe in recipes.RECIPES},
     "the core's options": TrainConfig(
-        backbone="mobilenet_v2", weights=Path("my weights.pth"), depths=2, mirror=False, balanced=True,
+        backbone="mobilenet_v2", weights=Path("my weights.pth"), n_levels=2, mirror=False, balanced=True,
         folds=3, test_share=0.3, coverage=0.8, seed=5, strict=True, cache=False, threads=1, size=192,
     ),
     "the network's options": TrainConfig(
         network="small-cnn", mirror=True, label_smoothing=0.1, mixup=0.2, precision="32", accelerator="cpu",
-        devices=2, views=0, lr=1e-5,
+        devices=2, cached_views=0, lr=1e-5,
     ),
 }  # fmt: skip
 
@@ -76,7 +76,7 @@ def test_a_plan_of_the_core_needs_no_more_than_the_core() -> None:
     classifier = plan.classifier()
     assert type(classifier) is ImageClassifier
     found = classifier.get_params()
-    wanted = {"backbone": "mobilenet_v2", "depths": 2, "mirror": False, "class_weight": "balanced", "cv": 3}
+    wanted = {"backbone": "mobilenet_v2", "n_levels": 2, "mirror": False, "class_weight": "balanced", "cv": 3}
     wanted |= {"coverage": 0.8, "random_state": 5, "strict": True, "cache": False, "threads": 1}
     assert {name: found[name] for name in wanted} == wanted
     assert found["preprocess"].size == 192

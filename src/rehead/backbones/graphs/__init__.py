@@ -71,10 +71,10 @@ def build_trunk(architecture: str, arrays: Mapping[str, NDArray[Any]], preproces
     state = State(arrays, architecture)
     x = normalised(image, preprocess)
     if architecture == "mobilenet_v2":
-        feature_levels = mobilenet_v2.trunk(x, state)
+        levels = mobilenet_v2.trunk(x, state)
     else:
-        feature_levels = efficientnet_lite.trunk(x, state, architecture)
-    return spox.build({"image": image}, feature_levels)
+        levels = efficientnet_lite.trunk(x, state, architecture)
+    return spox.build({"image": image}, levels)
 
 
 def wrap(model: Any, preprocess: PreprocessSpec, name: str, *, prewhitened: bool = False) -> Any:
@@ -112,13 +112,13 @@ def wrap(model: Any, preprocess: PreprocessSpec, name: str, *, prewhitened: bool
         for o in model.graph.output
         if o.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
     }
-    feature_levels = {n: outputs[n] for n, s in shapes.items() if len(s) in (2, 4) and s[1] > 0}
-    if not feature_levels:
+    levels = {n: outputs[n] for n, s in shapes.items() if len(s) in (2, 4) and s[1] > 0}
+    if not levels:
         raise WeightsError(
             f"{name}: expected an output of float vectors [N, C] or maps [N, C, h, w], "
             f"found {shapes or 'none'}"
         )
-    return spox.build({"image": image}, feature_levels)
+    return spox.build({"image": image}, levels)
 
 
 def _image_input_of(model: Any, preprocess: PreprocessSpec, name: str) -> Any:
@@ -144,19 +144,19 @@ def _image_input_of(model: Any, preprocess: PreprocessSpec, name: str) -> Any:
     return inputs[0]
 
 
-def pooled_levels(trunk: Any, feature_levels: Sequence[str]) -> Any:
+def pooled_levels(trunk: Any, levels: Sequence[str]) -> Any:
     """`image` to `features`, float32 (N, D): the taps' maps averaged over their pixels, side by side."""
     import spox
 
     from .ops import features_of
 
-    image, features = features_of(trunk, feature_levels)
+    image, features = features_of(trunk, levels)
     return spox.build({"image": image}, {"features": features})
 
 
 def linear_model(
     trunk: Any,
-    feature_levels: Sequence[str],
+    levels: Sequence[str],
     *,
     first: int,
     weight: NDArray[np.float32],
@@ -173,7 +173,7 @@ def linear_model(
 
     from .ops import features_of
 
-    image, x = features_of(trunk, feature_levels)
+    image, x = features_of(trunk, levels)
     used = op.slice(x, op.const([first]), op.const([np.iinfo(np.int64).max]), op.const([1])) if first else x
     probabilities = op.softmax(op.add(op.matmul(used, op.const(weight)), op.const(bias)), axis=1)
 

@@ -44,13 +44,13 @@ def trunk(x: Var, state: State, name: str) -> dict[str, Var]:
     width, depth = SCALES[name]
     channels = 32
     x = relu6(conv_bn(x, state, "_conv_stem", "_bn0", outputs=channels, kernel=3, eps=_EPS, stride=2))
-    feature_levels: dict[str, Var] = {}
+    levels: dict[str, Var] = {}
     for stage, (expand, outputs, repeats, first_stride, kernel) in enumerate(_STAGES):
         outputs = _width(outputs, width)
         if 0 < stage < len(_STAGES) - 1:
             repeats = math.ceil(repeats * depth)
         for repeat in range(repeats):
-            block, stride = f"_blocks.{len(feature_levels)}.", first_stride if repeat == 0 else 1
+            block, stride = f"_blocks.{len(levels)}.", first_stride if repeat == 0 else 1
             inner, wide = x, channels * expand
             if expand > 1:
                 inner = conv_bn(inner, state, block + "_expand_conv", block + "_bn0", outputs=wide, eps=_EPS)
@@ -71,7 +71,7 @@ def trunk(x: Var, state: State, name: str) -> dict[str, Var]:
             inner = conv_bn(inner, state, block + "_project_conv", block + "_bn2", outputs=outputs, eps=_EPS)
             x = add(x, inner) if stride == 1 and channels == outputs else inner
             channels = outputs
-            feature_levels[f"blocks.{len(feature_levels)}"] = x
-    feature_levels["head"] = relu6(conv_bn(x, state, "_conv_head", "_bn1", outputs=1280, eps=_EPS))
+            levels[f"blocks.{len(levels)}"] = x
+    levels["head"] = relu6(conv_bn(x, state, "_conv_head", "_bn1", outputs=1280, eps=_EPS))
     state.finish(unused=("_fc.weight", "_fc.bias", "num_batches_tracked"))
-    return feature_levels
+    return levels

@@ -28,7 +28,7 @@ class StageArrays(Protocol):
     """A stage: points = mean + clip(sum over depths of map @ weights + bias, low, high) @ basis."""
 
     @property
-    def feature_levels(self) -> Sequence[str]: ...
+    def levels(self) -> Sequence[str]: ...
     @property
     def weights(self) -> Sequence[NDArray[np.float32]]: ...
     @property
@@ -65,9 +65,9 @@ class _Pass(NamedTuple):
     pooled: Var  # (N, C)
 
 
-def maps_of(trunk: Any, feature_levels: Sequence[str]) -> Any:
+def maps_of(trunk: Any, levels: Sequence[str]) -> Any:
     """`image` uint8 (N, S, S, 3) to the taps' maps; what comes behind them is left out."""
-    return onnx.utils.Extractor(trunk).extract_model(["image"], list(feature_levels))
+    return onnx.utils.Extractor(trunk).extract_model(["image"], list(levels))
 
 
 def sampler(side: int) -> Any:
@@ -101,7 +101,7 @@ def keypoint_model(
     """
     side = _side(trunks[0])
     image = image_input(side)
-    last = first = _run(maps_of(trunks[0], stages[0].feature_levels), image, stages[0])
+    last = first = _run(maps_of(trunks[0], stages[0].levels), image, stages[0])
     row = op.add(op.matmul(first.points, op.const(aligner)), op.const(offset))
     view = op.reshape(row, op.const(np.array([-1, 2, 3])))
     turn = op.slice(view, op.const([0]), op.const([2]), op.const([2]))  # (N, 2, 2)
@@ -109,7 +109,7 @@ def keypoint_model(
     apart: Var | None = None
     if len(stages) == 2:
         seen_again = _sampled(image, view, _side(trunks[1]))
-        last = _run(maps_of(trunks[1], stages[1].feature_levels), seen_again, stages[1])
+        last = _run(maps_of(trunks[1], stages[1].levels), seen_again, stages[1])
         seen = op.reshape(last.points, op.const(np.array([0, -1, 2])))
         shift = op.slice(view, op.const([2]), op.const([3]), op.const([2]))
         moved = op.add(
@@ -142,10 +142,10 @@ def _sampled(image: Var, view: Var, side: int) -> Var:
 def _run(trunk: Any, image: Var, stage: StageArrays) -> _Pass:
     maps: Mapping[str, Var] = spox.inline(trunk)(image=image)
     shape: Var = op.const(stage.bias)
-    for level, weight in zip(stage.feature_levels, stage.weights, strict=True):
+    for level, weight in zip(stage.levels, stage.weights, strict=True):
         shape = op.add(shape, op.matmul(op.flatten(maps[level]), op.const(weight)))
     shape = op.max([op.min([shape, op.const(stage.high)]), op.const(stage.low)])
-    deepest = maps[stage.feature_levels[-1]]
+    deepest = maps[stage.levels[-1]]
     pooled = (
         op.flatten(op.global_average_pool(deepest)) if len(deepest.unwrap_tensor().shape) == 4 else deepest
     )

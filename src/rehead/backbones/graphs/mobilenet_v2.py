@@ -26,11 +26,11 @@ def trunk(x: Var, state: State) -> dict[str, Var]:
     layer = partial(conv_bn, eps=_EPS, padding="symmetric")
     channels = 32
     x = relu6(layer(x, state, "features.0.0", "features.0.1", outputs=channels, kernel=3, stride=2))
-    feature_levels: dict[str, Var] = {}
+    levels: dict[str, Var] = {}
     for expand, outputs, repeats, first_stride in _STAGES:
         for repeat in range(repeats):
             stride = first_stride if repeat == 0 else 1
-            block = f"features.{len(feature_levels) + 1}.conv."
+            block = f"features.{len(levels) + 1}.conv."
             inner, part, wide = x, 0, channels * expand
             if expand > 1:
                 inner, part = relu6(layer(inner, state, block + "0.0", block + "0.1", outputs=wide)), 1
@@ -49,8 +49,8 @@ def trunk(x: Var, state: State) -> dict[str, Var]:
             inner = layer(inner, state, f"{block}{part + 1}", f"{block}{part + 2}", outputs=outputs)
             x = add(x, inner) if stride == 1 and channels == outputs else inner
             channels = outputs
-            feature_levels[f"features.{len(feature_levels) + 1}"] = x
-    last = f"features.{len(feature_levels) + 1}"
-    feature_levels[last] = relu6(layer(x, state, f"{last}.0", f"{last}.1", outputs=1280))
+            levels[f"features.{len(levels) + 1}"] = x
+    last = f"features.{len(levels) + 1}"
+    levels[last] = relu6(layer(x, state, f"{last}.0", f"{last}.1", outputs=1280))
     state.finish(unused=("classifier.1.weight", "classifier.1.bias", "num_batches_tracked"))
-    return feature_levels
+    return levels

@@ -182,15 +182,13 @@ def add(x: Var, y: Var) -> Var:
     return op.add(x, y)
 
 
-def features_of(trunk: Any, feature_levels: Sequence[str]) -> tuple[Var, Var]:
+def features_of(trunk: Any, levels: Sequence[str]) -> tuple[Var, Var]:
     """Input of a copy of `trunk`, and its taps averaged over their pixels, side by side: (N, D)."""
     shape = trunk.graph.input[0].type.tensor_type.shape.dim
     image = image_input(shape[1].dim_value)
-    maps = spox.inline(onnx.utils.Extractor(trunk).extract_model(["image"], list(feature_levels)))(
-        image=image
-    )
+    maps = spox.inline(onnx.utils.Extractor(trunk).extract_model(["image"], list(levels)))(image=image)
     flat = [
         m if len(m.unwrap_tensor().shape) == 2 else op.flatten(op.global_average_pool(m))
-        for m in map(maps.get, feature_levels)
+        for m in map(maps.get, levels)
     ]
     return image, op.concat(flat, axis=1) if len(flat) > 1 else flat[0]

@@ -54,8 +54,8 @@ def show_run(run: KeypointRun) -> None:
     console.print(run.account.sentence, highlight=False, markup=False)
     if run.training:
         console.print(run.training["sentence"], highlight=False, markup=False)
-    for caution in [*run.cautions, *run.account.cautions, *run.notes]:
-        console.print("[yellow]![/yellow]", Text(caution), highlight=False)
+    for warning in [*run.warnings, *run.account.warnings, *run.notes]:
+        console.print("[yellow]![/yellow]", Text(warning), highlight=False)
     for name, reason in run.unreadable[:10]:
         console.print(f"  left out: {name}: {reason}", highlight=False, markup=False)
     if len(run.unreadable) > 10:

@@ -83,9 +83,9 @@ def write_pairs_report(
         "Without a face": len(failed),
         "Accuracy": f"{result.accuracy.value:.4f} ± {result.standard_error:.4f}",
     }
-    cautions = []
+    warnings = []
     if weak := [p.target for p in result.operating if not p.supported]:
-        cautions.append(
+        warnings.append(
             f"{count(impostors, 'pair')} of different people support no rate of false matches below "
             f"{100 * min(1.0, 3 / impostors):.2g} %; what stands at {_listed(weak)} is only a hint."
         )
@@ -94,7 +94,7 @@ def write_pairs_report(
         sentence,
         hero=result.accuracy,
         hero_name="pairs told rightly",
-        cautions=cautions,
+        warnings=warnings,
         facts=facts,
         pairs={"operating": operating},
         published=listed.published,
@@ -137,7 +137,7 @@ def write_people_report(
         As in `write_pairs_report`.
     """
     facts: dict[str, str | int] = {"People": people, "Photos": photos, "Without a face": len(failed)}
-    cautions, table = [], None
+    warnings, table = [], None
     if openset is not None:
         facts |= {"Photos looked for": openset.probes, "Photos of strangers": openset.strangers}
         table = {
@@ -146,13 +146,13 @@ def write_people_report(
             ]
         }
         if weak := [p.target for p in openset.points if not p.supported]:
-            cautions.append(f"There are too few strangers to promise a rate of {_listed(weak)}.")
+            warnings.append(f"There are too few strangers to promise a rate of {_listed(weak)}.")
     html = _page(
         title,
         sentence,
         hero=openset.rank_one if openset else Interval(math.nan, math.nan, math.nan),
         hero_name="photos most like their own person",
-        cautions=cautions,
+        warnings=warnings,
         facts=facts,
         openset=table,
         doubts=doubts,
