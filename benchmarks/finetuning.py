@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from rehead import ImageClassifier
 from rehead.backbones.backbone import load_backbone
 from rehead.backbones.features import duplicate_groups, extract
+from rehead.core.options import options_of
 from rehead.data import Dataset, cv_folds, read_dataset
 from rehead.evaluation.intervals import paired_difference, proportion
 from rehead.finetune.classifier import FineTunedClassifier
@@ -47,33 +48,19 @@ def main() -> None:
     parser.add_argument("--backbone", default="mobilenet_v2")
     parser.add_argument("--size", type=int)
     parser.add_argument("--folds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--refit", action=argparse.BooleanOptionalAction, default=True)
-    parser.add_argument("--interpolate", action=argparse.BooleanOptionalAction, default=True)
-    defaults = FineTuneConfig(train="top:6")
-    for name in (
-        "train",
-        "epochs",
-        "patience",
-        "augment",
-        "lr",
-        "layer_decay",
-        "views",
-        "head",
-        "batch_size",
-        "label_smoothing",
-        "average",
-    ):
+    defaults = FineTuneConfig(train="top:6", keep="always")
+    for name, option in options_of(FineTuneConfig).items():
         value = getattr(defaults, name)
-        kind = float if name == "lr" else type(value)
-        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=value)
+        how: Any = {"type": float if name == "lr" else type(value)}
+        if option.is_flag:
+            how = {"action": argparse.BooleanOptionalAction}
+        parser.add_argument(option.flag, default=value, **how)
     given = vars(parser.parse_args())
-    folder, backbone, size, tested, refit = (
-        given.pop(name) for name in ("folder", "backbone", "size", "folds", "refit")
-    )
+    folder, backbone, size, tested = (given.pop(name) for name in ("folder", "backbone", "size", "folds"))
     if folder is None:
         print("finetuning: skipped, no folder of photos was given")
         return
-    measure(folder, backbone, size, tested, FineTuneConfig(**given), refit=refit)
+    measure(folder, backbone, size, tested, FineTuneConfig(**given))
 
 
 def measure(
@@ -81,16 +68,14 @@ def measure(
     backbone: str,
     size: int | None,
     numbers: list[int],
-    options: FineTuneConfig,
-    *,
-    refit: bool,
+    config: FineTuneConfig,
 ) -> None:
     dataset = read_dataset(folder)
-    look = load_backbone("efficientnet_lite0")
-    group = duplicate_groups(extract(dataset.paths, look), look)
+    default = load_backbone("efficientnet_lite0")
+    group = duplicate_groups(extract(dataset.paths, default), default)
     fold = cv_folds(np.unique(dataset.labels, return_inverse=True)[1], group, count=5, seed=0)
     plain = FineTuneConfig().to_dict()
-    given = {name: value for name, value in options.to_dict().items() if value != plain[name]}
+    given = {name: value for name, value in config.to_dict().items() if value != plain[name]}
     print(f"{folder.name}, {len(dataset)} photos, {backbone}, {given}")
     print(
         "fold     last   frozen  trained    kept  (validation: frozen, trained)  frozen s  trained s  epochs"
@@ -103,7 +88,7 @@ def measure(
         began = time.perf_counter()
         frozen = ImageClassifier(backbone).fit_split(train, groups)
         middle = time.perf_counter()
-        tuned = FineTunedClassifier(backbone, options=options, size=size, keep="always", refit=refit)
+        tuned = FineTunedClassifier(ImageClassifier(backbone, size=size), config)
         tuned.fit_split(train, groups)
         ended = time.perf_counter()
         told = tuned.training_ or {}

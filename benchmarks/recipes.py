@@ -24,7 +24,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from rehead.workflows.recipes import POINT_RECIPES, get
+from rehead.workflows.recipes import KEYPOINT_RECIPES
 
 NONE = "none"
 RECORD = Path(__file__).parents[1] / "docs" / "recipes.json"
@@ -69,7 +69,9 @@ def carried_out(folder: Path, recipe: str, run: Path, options: list[str]) -> dic
         "accuracy": test["accuracy"],
         "epochs": len(epochs),
         "seconds": round(sum(epoch["seconds"] for epoch in epochs), 1),
-        "weights": "random numbers" if get(recipe).plan.random else record["backbone"]["name"],
+        "weights": "random weights"
+        if record["backbone"]["sha256"] == "random"
+        else record["backbone"]["name"],
     }
 
 
@@ -116,7 +118,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as temporary:
         run = arguments.out or Path(temporary) / "run"
-        points = arguments.recipe in {recipe.name for recipe in POINT_RECIPES}
+        points = arguments.recipe in {recipe.name for recipe in KEYPOINT_RECIPES}
         run_training = carried_out_points if points else carried_out
         row = run_training(arguments.folder, arguments.recipe, run, words[cut + 1 :])
     rows = json.loads(RECORD.read_text("utf-8"))

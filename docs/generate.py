@@ -15,7 +15,7 @@ import typing
 from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import typer
 from typer.models import ArgumentInfo, OptionInfo
@@ -71,7 +71,7 @@ def _section(name: str, function: Callable[..., Any]) -> Iterator[str]:
             flag = _flags(parameter.name, kind, info)
             if required:
                 words.append(f"{flag.split(',')[0]} {parameter.name.upper()}")
-            default = "required" if required else _default(parameter.default)
+            default = "required" if required else _default(parameter.default, info)
             options.append(f"| `{flag}` | {about}{_choices(kind)} | {default} |")
     yield f"## {name}"
     yield inspect.cleandoc(function.__doc__ or "")
@@ -93,10 +93,15 @@ def _flags(name: str, kind: Any, info: OptionInfo) -> str:
 def _choices(kind: Any) -> str:
     if isinstance(kind, type) and issubclass(kind, Enum):
         return " One of " + ", ".join(f"`{choice.value}`" for choice in kind) + "."
-    return ""
+    literal = next(
+        (part for part in (kind, *typing.get_args(kind)) if typing.get_origin(part) is Literal), None
+    )
+    return " One of " + ", ".join(f"`{word}`" for word in typing.get_args(literal)) + "." if literal else ""
 
 
-def _default(value: Any) -> str:
+def _default(value: Any, info: OptionInfo) -> str:
+    if isinstance(info.show_default, str):
+        return _cell(info.show_default)
     if value is None or value is False:
         return ""
     if value is True:
@@ -176,13 +181,15 @@ def _recipe_section(recipe: Recipe[Any], record: dict[str, Any]) -> Iterator[str
     yield f"{recipe.summary[0].upper()}{recipe.summary[1:]}. The tutorial's photos: {recipe.data}."
     if recipe.differs:
         yield f"Differs from the tutorial: {recipe.differs}."
-    yield f"```text\n{recipe.command} {shlex.join(recipe.plan.arguments())}\n```"
+    yield f"```text\n{recipe.command} {shlex.join(recipe.config.arguments())}\n```"
     for row in record["measured"]:
         if row["recipe"] == recipe.name:
             words = ["python", "benchmarks/recipes.py", row["folder"] + "/", recipe.name]
             words += ["--", *row["options"]] if row["options"] else []
-            start = row["weights"] if row["weights"] == "random numbers" else f"weights of {row['weights']}"
-            maps = " on maps of the frozen network, which were taken before" * (recipe.plan.train == "frozen")
+            start = row["weights"] if row["weights"] == "random weights" else f"weights of {row['weights']}"
+            maps = " on maps of the frozen network, which were taken before" * (
+                recipe.config.finetune.train == "frozen"
+            )
             spent = f"{row['epochs']} epochs in {_seconds(row['seconds'])} s{maps}, from {start}"
             yield f"Measured by `{shlex.join(words)}`: {spent}."
 

@@ -225,7 +225,7 @@ def _colour_graph() -> bytes:
 
 @pytest.fixture(scope="session")
 def face_parts() -> tuple[BlockDetector, GraphBlockEmbedder]:
-    """Detector and embedder of a `FaceClassifier`."""
+    """Detector and embedder of a `FaceEncoder`."""
     return BlockDetector(), GraphBlockEmbedder()
 
 

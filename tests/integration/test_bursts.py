@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rehead import ImageClassifier, train
+from rehead import ImageClassifier, SplitOptions, train
 
 SCENES, SHOTS = 12, 3
 
@@ -49,7 +49,12 @@ def test_a_burst_stays_on_one_side(bursts: Path, tiny_onnx: Path, tmp_path: Path
     assert record["keeps_bursts"]
     assert "photos of one burst" in (kept.folder / "report.html").read_text("utf-8")
 
-    torn = train(bursts, tmp_path / "torn", classifier=ImageClassifier(tiny_onnx), keep_bursts=False)
+    torn = train(
+        bursts,
+        tmp_path / "torn",
+        classifier=ImageClassifier(tiny_onnx),
+        split=SplitOptions(keep_bursts=False),
+    )
     assert any(len(sides) == 2 for sides in sides_of_bursts(torn.folder))
     assert any("on both sides of the split, as was asked" in warning for warning in torn.warnings)
 

@@ -271,7 +271,7 @@ def test_rows_for_testing_are_left_alone_and_scored_on(
     photo_folder(tmp_path / "p" / "train", {"a": 6, "b": 6}, seed=1)
     photo_folder(tmp_path / "p" / "test", {"a": 3, "b": 3}, seed=2)
     model = ImageClassifier(tiny_onnx).fit(tmp_path / "p")
-    assert model.n_photos_ == 12
+    assert len(model.fitted_.trained_on.paths) == 12
     tested = sorted((tmp_path / "p" / "test").glob("*/*.jpg"))
     truth = [path.parent.name for path in tested]
     assert model.score(tmp_path / "p") == model.score(tested, truth)
@@ -286,7 +286,7 @@ def test_photos_of_a_group_never_stand_on_both_sides_of_a_fold(
         seen.append(cv_folds(*columns, **options))
         return seen[0]
 
-    monkeypatch.setattr("rehead.classification.estimator.cv_folds", spy)
+    monkeypatch.setattr("rehead.classification.training_data.cv_folds", spy)
     groups = np.arange(36) // 3
     ImageClassifier(tiny_onnx, mirror=False).fit(paths, labels, groups=groups)
     (fold,) = seen
@@ -304,7 +304,7 @@ def test_unreadable_photos_are_left_out_and_listed_or_refused(
     model = ImageClassifier(tiny_onnx).fit(folder)
     assert [name for name, _ in model.unreadable_] == ["a/cut.jpg", "b/empty.png"]
     assert all(reason for _, reason in model.unreadable_)
-    assert model.class_counts_ == {"a": 6, "b": 6}
+    assert model.fitted_.trained_on.class_counts == {"a": 6, "b": 6}
     assert manifest(model, tmp_path / "m.onnx")["unreadable"] == ["a/cut.jpg", "b/empty.png"]
     with pytest.raises(ImageError, match=r"cut\.jpg"):
         ImageClassifier(tiny_onnx, strict=True).fit(folder)
@@ -425,7 +425,7 @@ def test_the_default_backbone_tells_textures_apart(tmp_path: Path) -> None:
             window = image[row * 140 : row * 140 + 130, column * 160 : column * 160 + 150]
             Image.fromarray(window).save(tmp_path / "p" / name / f"{n}.png")
     model = ImageClassifier(mirror=False).fit(tmp_path / "p")
-    assert model.weights_record_["name"] == "efficientnet_lite0"
+    assert model.fitted_.weights_record["name"] == "efficientnet_lite0"
     assert model.score(tmp_path / "p") > 0.9
     model.save(tmp_path / "m.onnx")
     photos = sorted((tmp_path / "p").glob("*/*.png"))[::6]

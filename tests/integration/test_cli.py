@@ -95,7 +95,7 @@ def test_train_prints_cautions_as_they_are_and_nothing_when_quiet(
 
 
 def test_every_option_of_train_arrives(cli: Cli, tiny_onnx: Path, photos: Path, tmp_path: Path) -> None:
-    options = "--depths 1 --mirror no --balanced --folds 3 --test-share 0.3 --coverage 0.8 --seed 5"
+    options = "--n-levels 1 --mirror no --balanced --folds 3 --test-share 0.3 --coverage 0.8 --seed 5"
     options += " --no-cache --threads 1"
     code, _, err = cli("train", photos, "-o", tmp_path / "r", "--backbone", tiny_onnx, *options.split(), "-q")
     assert (code, err) == (0, "")
@@ -449,7 +449,7 @@ def test_a_bug_keeps_its_traceback(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("rehead.workflows.config.train", broken)
+    monkeypatch.setattr("rehead.workflows.train.train", broken)
     monkeypatch.setattr(sys, "argv", ["rehead", "train", str(photos), "--out", str(tmp_path / "run")])
     with pytest.raises(RuntimeError, match="a bug"):
         main()

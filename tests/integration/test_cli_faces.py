@@ -325,8 +325,8 @@ def test_train(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("rehead.faces.classifier._detector", lambda name: face_parts[0])
-    monkeypatch.setattr("rehead.faces.classifier._embedder", lambda name, **_: face_parts[1])
+    monkeypatch.setattr("rehead.faces.encoder.FaceDetector", lambda name, threads: face_parts[0])
+    monkeypatch.setattr("rehead.faces.encoder.FaceEmbedder", lambda name, **_: face_parts[1])
     for name, person in {"Rani": 10, "blå": 60}.items():
         for variant in range(15):
             face_photo(tmp_path / "photos" / name / f"{variant}.png", person, variant=11 * (7 * variant % 15))

@@ -6,21 +6,27 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rehead.classification.options import ClassifierOptions
 from rehead.classification.predictor import load_model
 from rehead.cli import main
 from rehead.core.run_dir import work_folder
 from rehead.errors import DataError, DatasetError, OutputError, TrainingError, UnknownNameError
+from rehead.finetune.config import FineTuneConfig
 from rehead.workflows import compare
-from rehead.workflows.compare import combinations, compare_models
+from rehead.workflows.compare import candidates, compare_models
 from rehead.workflows.config import TrainConfig, run_training
 
 PhotoFolder = Callable[..., Path]
-QUICK = TrainConfig(size=32, epochs=2, patience=0, batch_size=8, augment="none", lr=3e-3)
+QUICK = TrainConfig(
+    classifier=ClassifierOptions(size=32),
+    finetune=FineTuneConfig(epochs=2, patience=0, batch_size=8, augment="none", lr=3e-3),
+)
 
 
 @pytest.fixture(scope="module")
@@ -76,12 +82,12 @@ def test_a_comparison_that_was_killed_continues_and_one_that_is_finished_is_not_
 ) -> None:
     real, done = run_training, list[str]()
 
-    def killed(plan: TrainConfig, photos: Any, out: Path, **more: Any) -> Any:
+    def killed(config: TrainConfig, photos: Any, out: Path, **more: Any) -> Any:
         if out.name == "tiny-frozen-2" and len(done) < 2:
             done.append("killed")
             raise KeyboardInterrupt
         done.append(out.name)
-        return real(plan, photos, out, **more)
+        return real(config, photos, out, **more)
 
     monkeypatch.setattr(compare, "run_training", killed)
     with pytest.raises(KeyboardInterrupt):
@@ -102,9 +108,13 @@ def test_what_lies_there_must_be_the_same(
     out = tmp_path / "out"
     compare_models(photos, out, [str(tiny_onnx)])
     with pytest.raises(OutputError, match=r"another split of them.*--overwrite"):
-        compare_models(photos, out, [str(tiny_onnx)], plan=TrainConfig(seed=1))
+        compare_models(
+            photos, out, [str(tiny_onnx)], config=TrainConfig(classifier=ClassifierOptions(random_state=1))
+        )
     with pytest.raises(OutputError, match=r"other options \(coverage\).*--overwrite"):
-        compare_models(photos, out, [str(tiny_onnx)], plan=TrainConfig(coverage=0.8))
+        compare_models(
+            photos, out, [str(tiny_onnx)], config=TrainConfig(classifier=ClassifierOptions(coverage=0.8))
+        )
     (out / "tiny-frozen" / "run.json").write_text("{", "utf-8")
     with pytest.raises(OutputError, match=r"run\.json: not a record of rehead"):
         compare_models(photos, out, [str(tiny_onnx)])
@@ -120,21 +130,21 @@ def test_from_scratch_beside_frozen_and_a_failure_does_not_stop_the_others(
     photos: Path, tiny_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("torch")
-    chosen, _ = combinations([str(tiny_onnx)], ["frozen"], TrainConfig())
-    assert chosen[0].plan.cache is False
+    chosen, _ = candidates([str(tiny_onnx)], ["frozen"], TrainConfig())
+    assert chosen[0].config.classifier.cache is False
     nets = ["cnn4-50", "small-cnn", "small-cnn"]
     started: list[str] = []
     real = run_training
 
-    def failing(plan: TrainConfig, photos: Any, out: Path, **more: Any) -> Any:
+    def failing(config: TrainConfig, photos: Any, out: Path, **more: Any) -> Any:
         started.append(out.name)
         if out.name == "cnn4-50-scratch":
             raise TrainingError("the loss is not a number")
-        return real(plan, photos, out, **more)
+        return real(config, photos, out, **more)
 
     monkeypatch.setattr(compare, "run_training", failing)
-    quick = TrainConfig(**{**vars(QUICK), "size": 64})
-    told = compare_models(photos, tmp_path / "out", nets, train=["frozen", "top:4"], plan=quick)
+    quick = replace(QUICK, classifier=ClassifierOptions(size=64))
+    told = compare_models(photos, tmp_path / "out", nets, train=["frozen", "top:4"], config=quick)
     assert started == ["cnn4-50-scratch", "small-cnn-scratch"]
     assert [c.name for c in told.contenders] == ["small-cnn, from scratch"]
     assert told.contenders[0].cost.parameters == told.contenders[0].cost.trained == 93_506
@@ -150,31 +160,32 @@ def test_a_training_that_was_killed_is_continued(photos: Path, tmp_path: Path) -
     pytest.importorskip("torch")
     from rehead.data.split import Split
 
-    chosen, _ = combinations(["small-cnn"], ["scratch"], QUICK)
+    chosen, _ = candidates(["small-cnn"], ["scratch"], QUICK)
     out = tmp_path / "out"
     sides: list[Split] = []
     real = compare._train
 
-    def killed(at: Path, combination: Any, given: Split, *more: Any) -> None:
+    def killed(at: Path, candidate: Any, given: Split, *more: Any) -> None:
         sides.append(given)
         work = work_folder(at)
         trained = given.dataset.take(given.assignment == "train")
-        one = TrainConfig(**{**vars(combination.plan), "epochs": 1})
-        one.classifier(work=work).fit_split(trained, given.group[given.assignment == "train"])
+        config = candidate.config
+        one = replace(config, finetune=replace(config.finetune, epochs=1))
+        one.estimator(work=work).fit_split(trained, given.group[given.assignment == "train"])
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(compare, "_train", killed)
-        compare_models(photos, out, ["small-cnn"], train=["scratch"], plan=QUICK)
+        compare_models(photos, out, ["small-cnn"], train=["scratch"], config=QUICK)
     assert compare._train is real
-    told = compare_models(photos, out, ["small-cnn"], train=["scratch"], plan=QUICK)
+    told = compare_models(photos, out, ["small-cnn"], train=["scratch"], config=QUICK)
     assert told.contenders[0].cost.continued
     assert record(out / chosen[0].folder / "run.json")["training"]["epochs_resumed"] == 1
     assert "at least" in told.to_markdown("x")
 
 
 def test_what_makes_no_sense_is_said(tiny_onnx: Path) -> None:
-    chosen, notes = combinations(
+    chosen, notes = candidates(
         [str(tiny_onnx), "mobilenet_v2"], ["frozen", "top:4", "scratch"], TrainConfig()
     )
     assert [c.name for c in chosen] == [
@@ -184,9 +195,9 @@ def test_what_makes_no_sense_is_said(tiny_onnx: Path) -> None:
     (note,) = notes
     assert "with top:4 and scratch is left out: an ONNX file can only be used frozen" in note
     with pytest.raises(DataError, match="only be used frozen"):
-        combinations([str(tiny_onnx)], ["all"], TrainConfig())
+        candidates([str(tiny_onnx)], ["all"], TrainConfig())
     with pytest.raises(DataError, match="nothing to compare"):
-        combinations([], ["all"], TrainConfig())
+        candidates([], ["all"], TrainConfig())
 
 
 def test_mistakes_are_refused_before_anything_is_trained(

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from rehead.classification.options import ClassifierOptions
 from rehead.errors import DataError, WeightsError
-from rehead.workflows.compare import combinations, compare_models
+from rehead.finetune.config import FineTuneConfig
+from rehead.workflows.compare import candidates, compare_models
 from rehead.workflows.config import TrainConfig
 from rehead.workflows.loading import open_model
 
@@ -19,8 +21,8 @@ FacePhoto = Callable[..., Path]
 
 @pytest.fixture
 def people(tmp_path: Path, face_photo: FacePhoto, face_parts: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("rehead.faces.classifier._detector", lambda name: face_parts[0])
-    monkeypatch.setattr("rehead.faces.classifier._embedder", lambda name, **_: face_parts[1])
+    monkeypatch.setattr("rehead.faces.encoder.FaceDetector", lambda name, threads: face_parts[0])
+    monkeypatch.setattr("rehead.faces.encoder.FaceEmbedder", lambda name, **_: face_parts[1])
     monkeypatch.setattr("rehead.faces.predictor.FaceDetector", lambda name, threads: face_parts[0])
     for side, count in (("train", 12), ("val", 6)):
         for place, name in enumerate(("Rani", "blå")):
@@ -35,15 +37,15 @@ def people(tmp_path: Path, face_photo: FacePhoto, face_parts: Any, monkeypatch: 
 def test_faces_are_compared_with_other_networks_on_the_same_photos(
     people: Path, tiny_onnx: Path, tmp_path: Path
 ) -> None:
-    plan = TrainConfig(mirror=False)
-    told = compare_models(people, tmp_path / "out", [str(tiny_onnx), "faces"], plan=plan)
+    config = TrainConfig(classifier=ClassifierOptions(mirror=False))
+    told = compare_models(people, tmp_path / "out", [str(tiny_onnx), "faces"], config=config)
     assert [c.folder for c in told.contenders] == ["tiny-frozen", "faces-frozen"]
     runs = [tmp_path / "out" / c.folder for c in told.contenders]
     assert (runs[0] / "splits.csv").read_text("utf-8") == (runs[1] / "splits.csv").read_text("utf-8")
     assert open_model(runs[1] / "model.onnx").kind == "face-classifier"
     assert told.contenders[1].accuracy.value == 1
     assert any("times include finding the face" in note for note in told.notes)
-    again = compare_models(people, tmp_path / "out", [str(tiny_onnx), "faces"], plan=plan)
+    again = compare_models(people, tmp_path / "out", [str(tiny_onnx), "faces"], config=config)
     assert again.contenders[1].accuracy == told.contenders[1].accuracy
 
 
@@ -52,7 +54,12 @@ def test_a_face_that_is_not_found_counts_as_wrong(
 ) -> None:
     face_photo(people / "val" / "Rani" / "scene.png")
     face_photo(people / "train" / "Rani" / "other scene.png")
-    told = compare_models(people, tmp_path / "out", [str(tiny_onnx), "faces"], plan=TrainConfig(mirror=False))
+    told = compare_models(
+        people,
+        tmp_path / "out",
+        [str(tiny_onnx), "faces"],
+        config=TrainConfig(classifier=ClassifierOptions(mirror=False)),
+    )
     tested = sum(1 for _ in (people / "val").rglob("*.png"))
     assert told.contenders[1].accuracy.value == pytest.approx((tested - 1) / tested)
     assert told.contenders[1].note == "1 test photo without a face that was found counts as wrong."
@@ -62,16 +69,13 @@ def test_a_face_that_is_not_found_counts_as_wrong(
 
 
 def test_faces_are_used_as_they_are() -> None:
-    _, notes = combinations(["faces", "efficientnet_lite0"], ["frozen", "all"], TrainConfig())
+    _, notes = candidates(["faces", "efficientnet_lite0"], ["frozen", "all"], TrainConfig())
     assert notes == ["'faces' with all is left out: a face embedder can only be used frozen."]
-    for options in (
-        {"size": 96},
-        {"n_levels": 2},
-        {"train": "all"},
-        {"head": "mlp:8"},
-        {"weights": Path("w")},
-    ):
+    for classifier in ({"size": 96}, {"n_levels": 2}, {"weights": Path("w")}):
         with pytest.raises(DataError, match="faces: a face embedder is used frozen"):
-            TrainConfig(backbone="faces", **options).classifier()
+            TrainConfig(classifier=ClassifierOptions(**classifier)).with_backbone("faces").estimator()
+    for finetune in (FineTuneConfig(train="all"), FineTuneConfig(head="mlp:8")):
+        with pytest.raises(DataError, match="faces: a face embedder is used frozen"):
+            TrainConfig(finetune=finetune).with_backbone("faces").estimator()
     with pytest.raises(WeightsError, match="cannot be read"):
-        TrainConfig(backbone="faces:none.onnx").classifier().network()
+        TrainConfig().with_backbone("faces:none.onnx").estimator().make_encoder().backbone  # noqa: B018

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
+from rehead.classification.estimator import ImageClassifier
 from rehead.classification.predictor import load_model
 from rehead.core.cache import cache_root
 from rehead.core.model_file import read_model_file, write_model_file
-from rehead.errors import DatasetError, ImageError, NotAModelFileError
-from rehead.faces.classifier import FaceClassifier
+from rehead.errors import DataError, DatasetError, ImageError, NotAModelFileError
+from rehead.faces.encoder import FaceEncoder
 from rehead.faces.predictor import FacePredictor, load_face_model
 from rehead.workflows.train import train
 
@@ -37,7 +38,7 @@ def photos(face_photo: FacePhoto, tmp_path_factory: pytest.TempPathFactory) -> P
 def test_a_run_from_folder_to_model_file(photos: Path, face_parts: Any, tmp_path: Path) -> None:
     before = set(cache_root().rglob("*"))
     detector, embedder = face_parts
-    run = train(photos, tmp_path / "run", classifier=FaceClassifier(detector, embedder))
+    run = train(photos, tmp_path / "run", classifier=ImageClassifier(encoder=FaceEncoder(detector, embedder)))
     assert run.evaluation is not None
     assert run.evaluation.scores.accuracy.value == 1
     assert dict(run.unreadable).keys() == {"train/Rani/scene.png", "train/blå/torn.jpg"}
@@ -50,17 +51,23 @@ def test_a_run_from_folder_to_model_file(photos: Path, face_parts: Any, tmp_path
     assert manifest["faces"]["embedder"]["sha256"] == "ef" * 32
     assert manifest["labels"] == sorted(PEOPLE)
     options = json.loads((tmp_path / "run/run.json").read_text())["options"]
-    assert options["rule"] == "centre"
+    assert options["selection"] == "centre"
     # who somebody is must not lie about in a cache
     assert set(cache_root().rglob("*")) == before
 
 
 def test_it_keeps_scikit_learns_grammar(photos: Path, face_parts: Any) -> None:
     detector, embedder = face_parts
-    assert clone(FaceClassifier(cv=3, rule="largest")).get_params()["rule"] == "largest"
-    model = FaceClassifier(detector, embedder, cv=3, mirror=False)
+    asked = ImageClassifier(encoder=FaceEncoder(selection="largest"), cv=3)
+    assert clone(asked).get_params()["encoder__selection"] == "largest"
+    with pytest.raises(DataError, match="size cannot be given beside encoder"):
+        ImageClassifier(encoder=FaceEncoder(detector, embedder), size=64).fit(photos / "train")
+    model = ImageClassifier(encoder=FaceEncoder(detector, embedder), cv=3, mirror=False)
     model.fit(photos / "train")
-    assert model.several_faces_ == [(str(photos / "train/blå/two.png"), 2)]
+    encoder = model.fitted_.encoder
+    assert isinstance(encoder, FaceEncoder)
+    several = encoder.several_faces(model.fitted_.trained_on.paths)
+    assert several == [(str(photos / "train/blå/two.png"), 2)]
     answers = model.predict(sorted((photos / "val/blå").iterdir()))
     assert answers.tolist() == ["blå"] * 4
     assert model.predict_proba([photos / "val/Rani/9.png"]).argmax() == 0
@@ -70,9 +77,9 @@ def test_it_keeps_scikit_learns_grammar(photos: Path, face_parts: Any) -> None:
 
 def test_several_faces_can_be_refused(photos: Path, face_parts: Any) -> None:
     detector, embedder = face_parts
-    model = FaceClassifier(detector, embedder, rule="error").fit(photos / "train")
+    model = ImageClassifier(encoder=FaceEncoder(detector, embedder, selection="error")).fit(photos / "train")
     assert any("2 faces, expected one" in reason for _, reason in model.unreadable_)
-    assert model.several_faces_ == []
+    assert not any("several faces" in words for words in model.warnings_)
 
 
 def test_nobody_to_learn_from(tmp_path: Path, face_photo: FacePhoto, face_parts: Any) -> None:
@@ -81,21 +88,23 @@ def test_nobody_to_learn_from(tmp_path: Path, face_photo: FacePhoto, face_parts:
             face_photo(tmp_path / name / f"{n}.png", variant=n)
     detector, embedder = face_parts
     with pytest.raises(DatasetError):
-        FaceClassifier(detector, embedder).fit(tmp_path)
+        ImageClassifier(encoder=FaceEncoder(detector, embedder)).fit(tmp_path)
 
 
 def test_the_file_is_not_taken_for_a_photo_classifier(photos: Path, face_parts: Any, tmp_path: Path) -> None:
     detector, embedder = face_parts
-    FaceClassifier(detector, embedder).fit(photos / "train").save(tmp_path / "model.onnx")
+    ImageClassifier(encoder=FaceEncoder(detector, embedder)).fit(photos / "train").save(
+        tmp_path / "model.onnx"
+    )
     with pytest.raises(NotAModelFileError, match="a face-classifier model"):
         load_model(tmp_path / "model.onnx")
 
 
 def test_mirrored_faces_are_tried(photos: Path, face_parts: Any) -> None:
     detector, embedder = face_parts
-    model = FaceClassifier(detector, embedder, mirror=True).fit(photos / "train")
-    assert {point.mirrored for point in model.selection_.path} <= {True, False}
-    features = model.extract([photos / "val/Rani/9.png"], model.backbone_, mirror=True)
+    model = ImageClassifier(encoder=FaceEncoder(detector, embedder), mirror=True).fit(photos / "train")
+    assert {point.mirrored for point in model.head_.path} <= {True, False}
+    features = model.fitted_.encoder.extract([photos / "val/Rani/9.png"], mirror=True)
     assert features.mirrored is not None
     # the colours of a block have no left and right
     np.testing.assert_allclose(features.mirrored, features.plain, atol=1e-6)
@@ -105,7 +114,7 @@ def test_the_model_file_answers_as_the_classifier_does(
     photos: Path, face_parts: Any, tmp_path: Path, face_photo: FacePhoto
 ) -> None:
     detector, embedder = face_parts
-    model = FaceClassifier(detector, embedder).fit(photos / "train")
+    model = ImageClassifier(encoder=FaceEncoder(detector, embedder)).fit(photos / "train")
     model.save(tmp_path / "model.onnx")
     predictor = FacePredictor(read_model_file(tmp_path / "model.onnx"), detector=detector)
     files = sorted((photos / "val").rglob("*.png"))

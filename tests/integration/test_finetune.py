@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -18,12 +18,13 @@ pytest.importorskip("lightning")
 
 from sklearn.base import clone  # noqa: E402
 
+from rehead.classification.estimator import ImageClassifier  # noqa: E402
 from rehead.classification.predictor import load_model  # noqa: E402
 from rehead.classification.saliency import explain  # noqa: E402
 from rehead.cli import app  # noqa: E402
 from rehead.core.model_file import read_model_file  # noqa: E402
 from rehead.data import read_dataset  # noqa: E402
-from rehead.errors import DataError, DatasetError, OutputError, ReheadError  # noqa: E402
+from rehead.errors import DataError, DatasetError, OutputError, ReheadError, UnknownNameError  # noqa: E402
 from rehead.finetune.classifier import FineTunedClassifier  # noqa: E402
 from rehead.finetune.config import FineTuneConfig  # noqa: E402
 from rehead.workflows.train import train  # noqa: E402
@@ -47,8 +48,17 @@ def folder(photo_folder: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def pretrained(**more: Any) -> FineTunedClassifier:
-    return FineTunedClassifier("efficientnet_lite0", **{"size": 64, "options": TOP, "keep": "always", **more})
+def pretrained(
+    config: FineTuneConfig = TOP, *, keep: Literal["better", "always"] = "always", **more: Any
+) -> FineTunedClassifier:
+    """Of `more`, work and resume are the trained classifier's, all else is its base's."""
+    own = {name: more.pop(name) for name in ("work", "resume") if name in more}
+    base = ImageClassifier("efficientnet_lite0", size=64, **more)
+    return FineTunedClassifier(base, replace(config, keep=keep), **own)
+
+
+def from_scratch(config: FineTuneConfig, **more: Any) -> FineTunedClassifier:
+    return FineTunedClassifier(ImageClassifier("small-cnn", size=32), config, **more)
 
 
 def account(model: FineTunedClassifier) -> dict[str, Any]:
@@ -57,7 +67,7 @@ def account(model: FineTunedClassifier) -> dict[str, Any]:
 
 
 def test_a_network_from_random_numbers_ends_in_a_run_like_any_other(folder: Path, tmp_path: Path) -> None:
-    model = FineTunedClassifier("small-cnn", size=32, options=replace(QUICK, epochs=10, lr=3e-3))
+    model = from_scratch(replace(QUICK, epochs=10, lr=3e-3))
     run = train(folder, tmp_path / "run", classifier=model)
     assert run.evaluation is not None
     assert run.evaluation.scores.accuracy.value >= 0.8
@@ -101,7 +111,7 @@ def test_photos_for_validation_are_not_trained_on(folder: Path) -> None:
     validation = np.zeros(len(dataset), bool)
     validation[::4] = True
     model = pretrained().fit(dataset.paths, dataset.labels, validation=validation)
-    judged = ~np.isnan(model.selection_.held_out).any(axis=1)
+    judged = ~np.isnan(model.head_.held_out).any(axis=1)
     assert judged.sum() == account(model)["validation"]["photos"] <= validation.sum()
     assert not (judged & ~validation).any()
 
@@ -109,20 +119,20 @@ def test_photos_for_validation_are_not_trained_on(folder: Path) -> None:
 def test_the_trained_network_is_kept_only_if_it_beats_the_frozen_one(folder: Path) -> None:
     # a rate of next to nothing leaves random hidden layers, which cannot beat a fitted head
     options = replace(TOP, train="frozen", head="mlp:4", lr=1e-9, epochs=1, augment="none")
-    model = pretrained(options=options, keep="better").fit(folder)
+    model = pretrained(options, keep="better").fit(folder)
     told = account(model)
     assert told["kept"] == "probe"
     assert told["validation"]["probe"]["log_loss"] < told["validation"]["network"]["log_loss"]
     assert "did not beat the frozen one" in told["sentence"]
-    assert model.selection_.chosen.loss in ("logistic", "ridge")
-    assert "trained" not in model.weights_record_
-    anyway = pretrained(options=options, keep="always").fit(folder)
+    assert model.head_.chosen.loss in ("logistic", "ridge")
+    assert "trained" not in model.fitted_.weights_record
+    anyway = pretrained(options, keep="always").fit(folder)
     assert account(anyway)["kept"] == "network"
-    assert anyway.weights_record_["trained"] == "frozen"
+    assert anyway.fitted_.weights_record["trained"] == "frozen"
 
 
 def test_the_comparison_says_by_how_much_and_how_sure_it_is(folder: Path) -> None:
-    told = account(pretrained(options=replace(TOP, lr=1e-9, augment="none")).fit(folder))
+    told = account(pretrained(replace(TOP, lr=1e-9, augment="none")).fit(folder))
     for name in ("accuracy", "log_loss"):
         difference = told["validation"]["difference"][name]
         scores = told["validation"]["network"][name], told["validation"]["probe"][name]
@@ -135,11 +145,11 @@ def test_the_comparison_says_by_how_much_and_how_sure_it_is(folder: Path) -> Non
 def test_a_head_of_several_layers_is_trained_before_the_trunk(folder: Path, tmp_path: Path) -> None:
     work, told = tmp_path / "work", []
     options = replace(TOP, head="mlp:8", epochs=1)
-    model = pretrained(options=options, work=work, progress=lambda *count: told.append(count)).fit(folder)
+    model = pretrained(options, work=work, progress=lambda *count: told.append(count)).fit(folder)
     assert len(account(model)["head_curves"]) == len(account(model)["curves"]) == 1
     assert (work / "head" / "last.ckpt").is_file()
     assert (work / "head" / "maps.npy").is_file()  # it never ran the trunk again
-    photos = model.n_photos_ - account(model)["validation"]["photos"]
+    photos = len(model.fitted_.trained_on.paths) - account(model)["validation"]["photos"]
     assert [count for count in told if count[1] == 2 * photos][-1] == (2 * photos, 2 * photos)
     # killed after the head and before the first epoch of both, it goes on from the head
     for path in [*work.glob("*.ckpt"), *work.glob("*.pt")]:
@@ -151,7 +161,7 @@ def test_a_head_of_several_layers_is_trained_before_the_trunk(folder: Path, tmp_
 
 def test_the_head_starts_from_the_probe(folder: Path) -> None:
     # with next to no training, what the network says is what the frozen network's last layer says
-    model = pretrained(options=replace(TOP, lr=1e-9, epochs=1, augment="none")).fit(folder)
+    model = pretrained(replace(TOP, lr=1e-9, epochs=1, augment="none")).fit(folder)
     assert account(model)["validation"]["network"]["accuracy"] >= 0.8
     assert account(model)["curves"][0]["val_loss"] < 0.5
 
@@ -159,31 +169,36 @@ def test_the_head_starts_from_the_probe(folder: Path) -> None:
 def test_a_run_is_resumed_on_the_same_split_and_refused_on_another(folder: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
     options = replace(QUICK, epochs=1)
-    model = FineTunedClassifier("small-cnn", size=32, options=options, work=work).fit(folder)
+    model = from_scratch(options, work=work).fit(folder)
     with pytest.raises(OutputError, match="continue it with --resume"):
         clone(model).fit(folder)
-    longer = clone(model).set_params(options=replace(options, epochs=3), resume=True).fit(folder)
+    longer = clone(model).set_params(config=replace(options, epochs=3), resume=True).fit(folder)
     assert account(longer)["epochs_resumed"] == 1
     assert account(longer)["curves"][:1] == account(model)["curves"]
-    for change in ({"random_state": 1}, {"size": 40}, {"validation_share": 0.4}):
+    other = replace(options, epochs=3, validation_share=0.4)
+    for change in ({"base__random_state": 1}, {"base__size": 40}, {"config": other}):
         with pytest.raises(DataError, match="holds the training of something else"):
             clone(longer).set_params(**change).fit(folder)
 
 
 def test_what_is_kept_is_trained_once_more_on_all_photos(folder: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
-    model = pretrained(work=work, options=replace(TOP, lr=1e-3)).fit(folder)
+    model = pretrained(replace(TOP, lr=1e-3), work=work).fit(folder)
     told = account(model)
-    assert told["refit"] == model.n_photos_
-    assert told["sentence"].endswith(f"on all {model.n_photos_} photos.")
+    assert told["refit"] == len(model.fitted_.trained_on.paths)
+    assert told["sentence"].endswith(f"on all {len(model.fitted_.trained_on.paths)} photos.")
     assert (work / "all" / f"best-{told['best_epoch']}.pt").is_file()
-    once = clone(model).set_params(work=None, refit=False).fit(folder)
+    once = (
+        clone(model)
+        .set_params(work=None, config=replace(TOP, lr=1e-3, keep="always", refit=False))
+        .fit(folder)
+    )
     assert account(once)["refit"] is None
     # what is told, the temperature and what is known of each photo come from before
     assert account(once)["validation"] == told["validation"]
     assert once.temperature_ == model.temperature_
-    np.testing.assert_array_equal(once.selection_.held_out, model.selection_.held_out)
-    assert not np.array_equal(once.selection_.weight, model.selection_.weight)
+    np.testing.assert_array_equal(once.head_.held_out, model.head_.held_out)
+    assert not np.array_equal(once.head_.weight, model.head_.weight)
     photos = read_dataset(folder).paths
     assert not np.allclose(once.predict_proba(photos), model.predict_proba(photos))
     # finished, it is taken as it is
@@ -194,16 +209,16 @@ def test_what_is_kept_is_trained_once_more_on_all_photos(folder: Path, tmp_path:
 def test_a_network_that_is_not_kept_is_not_trained_once_more(folder: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
     options = replace(TOP, train="frozen", head="mlp:4", lr=1e-9, epochs=1, augment="none")
-    model = pretrained(options=options, keep="better", work=work).fit(folder)
+    model = pretrained(options, keep="better", work=work).fit(folder)
     assert (account(model)["kept"], account(model)["refit"]) == ("probe", None)
     assert not (work / "all").exists()
 
 
 def test_mistakes_of_the_user_are_named(folder: Path) -> None:
-    with pytest.raises(DataError, match="starts from random numbers, so all of it has to be trained"):
-        FineTunedClassifier("small-cnn", options=TOP).fit(folder)
-    with pytest.raises(DataError, match="keep is 'best'"):
-        FineTunedClassifier(keep="best").fit(folder)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="starts from random weights, so all of it has to be trained"):
+        from_scratch(TOP).fit(folder)
+    with pytest.raises(UnknownNameError, match="unknown keep 'best'"):
+        FineTuneConfig(keep="best")  # type: ignore[arg-type]
     dataset = read_dataset(folder)
     with pytest.raises(DatasetError, match="all photos of 'blå' are validation photos"):
         pretrained().fit(dataset.paths, dataset.labels, validation=dataset.labels == "blå")
@@ -223,7 +238,7 @@ def invoke(*arguments: str) -> tuple[int, str]:
 def test_train_from_the_command_line(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     code, told = invoke(
-        "train", str(folder), "--out", str(out), "--network", "small-cnn", "--size", "32", "--epochs", "2",
+        "train", str(folder), "--out", str(out), "--backbone", "small-cnn", "--size", "32", "--epochs", "2",
         "--batch-size", "8", "--augment", "none", "--lr", "0.001", "--optimizer", "rmsprop",
     )  # fmt: skip
     assert code == 0
@@ -252,16 +267,16 @@ def test_a_recipe_runs_and_options_given_besides_override_it(folder: Path, tmp_p
 
 def test_a_frozen_network_gets_a_head_by_gradient_steps_where_that_is_asked_for(folder: Path) -> None:
     options = FineTuneConfig(train="frozen", dropout=0.2, epochs=1, patience=0, batch_size=8, augment="none")
-    model = pretrained(options=options, keep="always").fit(folder)
+    model = pretrained(options, keep="always").fit(folder)
     assert account(model)["kept"] == "network"
-    assert model.parameters_["trained"] == 2 * 1280 + 2 < model.parameters_["total"]
-    assert pretrained(options=options, keep="better").fit(folder).training_ is None
+    assert model.fitted_.parameters["trained"] == 2 * 1280 + 2 < model.fitted_.parameters["total"]
+    assert pretrained(options, keep="better").fit(folder).training_ is None
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--resume", "nothing", "--network", "small-cnn"], "no training to continue"),
+        (["--resume", "nothing", "--backbone", "small-cnn"], "no training to continue"),
         (["--out", "x", "--epochs", "3"], "needs --train"),
         (["--out", "x", "--resume", "y", "--train", "all"], "not two folders"),
         (["--train", "all"], "run directory"),
@@ -282,7 +297,7 @@ def test_an_unfinished_run_says_how_it_goes_on(
     monkeypatch.chdir(tmp_path)
     Path("x.work").mkdir()
     Path("x.work", "training.json").write_text("{}")
-    code, told = invoke("train", str(folder), "--out", "x", "--network", "small-cnn")
+    code, told = invoke("train", str(folder), "--out", "x", "--backbone", "small-cnn")
     assert code == 2
     assert "continue it with --resume x instead of --out, or start anew with --overwrite" in " ".join(
         told.split()
@@ -292,17 +307,15 @@ def test_an_unfinished_run_says_how_it_goes_on(
 @pytest.mark.parametrize("n_levels", [1, 3])
 def test_a_head_of_several_depths_stays_as_it_was_fitted(folder: Path, tmp_path: Path, n_levels: int) -> None:
     model = pretrained(n_levels=n_levels).fit(folder)
-    assert model.selection_.chosen.n_levels == model.n_levels_ == n_levels
+    assert model.head_.chosen.n_levels == len(model.fitted_.backbone.levels) == n_levels
     model.save(tmp_path / "model.onnx")
     manifest = read_model_file(tmp_path / "model.onnx").manifest
     assert manifest["depths"] == ["blocks.5.3", "blocks.6", "trained"][3 - n_levels :]
     photo = read_dataset(folder).paths[0]
     assert explain(tmp_path / "model.onnx", photo, method="cam").method == "cam"
-    before = FineTunedClassifier(
-        "efficientnet_lite0", size=64, options=replace(TOP, lr=1e-9), keep="always", n_levels=n_levels
-    )
-    np.testing.assert_array_equal(model.selection_.weight, before.fit(folder).selection_.weight)
-    assert model.parameters_["trained"] > model.selection_.weight.size
+    before = pretrained(replace(TOP, lr=1e-9), n_levels=n_levels)
+    np.testing.assert_array_equal(model.head_.weight, before.fit(folder).head_.weight)
+    assert model.fitted_.parameters["trained"] > model.head_.weight.size
 
 
 def test_without_torch_one_line_says_what_to_install(folder: Path, tmp_path: Path) -> None:

@@ -185,7 +185,7 @@ def test_a_given_split_is_kept(tiny_onnx: Path, photo_folder: PhotoFolder, tmp_p
     run = train(folder, tmp_path / "run", classifier=ImageClassifier(tiny_onnx))
     expected = {"train": "train", "val": "train", "test": "test"}
     assert all(side == expected[path.split("/")[0]] for path, side in sides(run.folder).items())
-    assert run.classifier.n_photos_ == 22
+    assert len(run.classifier.fitted_.trained_on.paths) == 22
     assert any("validation photos are trained on too" in warning for warning in run.warnings)
 
 
@@ -209,7 +209,7 @@ def test_training_copies_of_test_photos_are_left_out_and_said(
     run = train(folder, tmp_path / "run", classifier=ImageClassifier(tiny_onnx))
     left_out = {path for path, side in sides(run.folder).items() if side == "left out"}
     assert left_out == {"train/a/leak.jpg", "train/b/leak.jpg"}
-    assert run.classifier.n_photos_ == 16
+    assert len(run.classifier.fitted_.trained_on.paths) == 16
     assert any("2" in warning and "left out of training" in warning for warning in run.warnings)
     assert read(run.folder / "run.json")["photos"]["left out"] == 2
 

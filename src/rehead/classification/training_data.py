@@ -2,39 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..backbones.backbone import Backbone
+from ..backbones.encoder import Encoder
+from ..backbones.features import duplicate_groups
+from ..core.progress import Progress
+from ..data import check_trainable, cv_folds, merge_groups
+from ..data.inputs import LabelledPhotos
+from ..errors import DatasetError
+from .options import ClassifierOptions
 
-__all__ = ["TrainingFeatures"]
+__all__ = ["TrainingFeatures", "extract_features", "mirrors"]
+
+_MIRROR_UP_TO = 200  # photos; mirrored ones cost as much again and gain little, benchmarks/head_candidates.py
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrainingFeatures:
     """What is known of the photos before anything is fitted, a row for each that is readable.
 
     Parameters
     ----------
-    network : Backbone
+    backbone : Backbone
     plain, mirrored : float32 ndarray (n, D)
         Features of the photos and of their mirror images; None where those were not asked for.
+    classes : ndarray (K,)
+        Of str, or of the integers that were given.
     target : int ndarray (n,)
         Class of each, 0..K-1.
     group : int ndarray (n,)
         Copies and near-copies, and photos of one given group, share a number.
+    paths : tuple of Path
+    digests : tuple of str
+        Sha256 of each file.
     readable : bool ndarray
         Which of the photos that were given these are.
+    unreadable : tuple of (str, str)
+        Name and reason of the others.
     """
 
-    network: Backbone
+    backbone: Backbone
     plain: NDArray[np.float32]
     mirrored: NDArray[np.float32] | None
+    classes: NDArray[Any]
     target: NDArray[np.intp]
     group: NDArray[np.intp]
+    paths: tuple[Path, ...]
+    digests: tuple[str, ...]
     readable: NDArray[np.bool_]
+    unreadable: tuple[tuple[str, str], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.target)
 
     def take(self, rows: NDArray[np.bool_]) -> TrainingFeatures:
         """What is known of some of them."""
@@ -44,4 +71,66 @@ class TrainingFeatures:
             mirrored=None if self.mirrored is None else self.mirrored[rows],
             target=self.target[rows],
             group=self.group[rows],
+            paths=tuple(compress(self.paths, rows)),
+            digests=tuple(compress(self.digests, rows)),
         )
+
+    @property
+    def class_counts(self) -> dict[str, int]:
+        """Photos of each class."""
+        counts = np.bincount(self.target, minlength=len(self.classes)).tolist()
+        return dict(zip(map(str, self.classes), counts, strict=True))
+
+    def folds(self, options: ClassifierOptions) -> NDArray[np.intp]:
+        """Fold of each photo, (n,), no group divided; DatasetError where there are no two."""
+        fold = cv_folds(self.target, self.group, count=options.cv, seed=options.random_state)
+        if fold.max() < 1:
+            raise DatasetError(
+                "every class consists of one group of photos (near-duplicates, a burst, or a group that was "
+                "given); add photos of other scenes"
+            )
+        return fold
+
+
+def mirrors(options: ClassifierOptions, photos: int) -> bool:
+    """Whether mirrored photos are tried when there are that many."""
+    return options.mirror is True or (options.mirror == "auto" and photos <= _MIRROR_UP_TO)
+
+
+def extract_features(
+    rows: LabelledPhotos, encoder: Encoder, options: ClassifierOptions, progress: Progress | None = None
+) -> TrainingFeatures:
+    """Take the features of the training photos, and see which photos belong together.
+
+    Raises
+    ------
+    DataError
+        Too few classes or photos; with `strict` an unreadable photo.
+    """
+    names, paths, labels, groups, _ = rows
+    backbone = encoder.backbone
+    features = encoder.extract(
+        paths, mirror=mirrors(options, len(paths)), threads=options.threads, progress=progress
+    )
+    if options.strict and features.errors:
+        raise features.errors[0][1]
+    keep = features.readable
+    check_trainable(rows.as_dataset(keep))
+    classes, target = np.unique(labels[keep], return_inverse=True)
+    group = merge_groups(duplicate_groups(features, backbone)[keep], *_given(groups, keep))
+    return TrainingFeatures(
+        backbone,
+        features.plain if keep.all() else features.plain[keep],
+        None if features.mirrored is None else features.mirrored[keep],
+        classes,
+        target,
+        group,
+        tuple(compress(paths, keep)),
+        tuple(compress(features.digests, keep)),
+        keep,
+        tuple((names[row], error.reason) for row, error in features.errors),
+    )
+
+
+def _given(groups: NDArray[Any] | None, keep: NDArray[np.bool_]) -> Sequence[NDArray[Any]]:
+    return [] if groups is None else [groups[keep]]

@@ -8,6 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..classification.options import ClassifierOptions
+from ..core.options import Opt
+from . import options
+from .command import Only, command
+
 if TYPE_CHECKING:
     from ..audit import Audit
 
@@ -16,47 +21,29 @@ __all__ = ["audit"]
 _EXAMPLES = 3  # of each kind, printed
 
 
+@command
 def audit(
-    photos: Annotated[
-        Path,
-        typer.Argument(
-            help="Photos with their classes, in any form `rehead train` takes.", show_default=False
-        ),
-    ],
+    photos: options.Photos,
     out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="Folder for audit.json and audit.html.", show_default=False),
-    ] = None,
+        Path | None, Opt(help="Folder for audit.json and audit.html.", flag="--out -o", default=None)
+    ],
     write_csv: Annotated[
         Path | None,
-        typer.Option(
+        Opt(
             help="CSV to write, for `rehead train`: with suggested labels, groups, and what to leave out.",
-            show_default=False,
+            default=None,
         ),
-    ] = None,
+    ],
     fail_on: Annotated[
         str | None,
-        typer.Option(
+        Opt(
             help="End with exit code 1 where one of these kinds is found, such as leak,unreadable; "
             "any: whatever it is.",
-            show_default=False,
+            default=None,
         ),
-    ] = None,
-    backbone: Annotated[
-        str,
-        typer.Option(
-            help="Network that tells photos apart: a name of `rehead weights list`, or an ONNX file."
-        ),
-    ] = "efficientnet_lite0",
-    weights: Annotated[
-        Path | None, typer.Option(help="Weight file of the named backbone.", show_default=False)
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the folds in which labels are checked.")] = 0,
-    cache: Annotated[bool, typer.Option(help="Keep features, so that the next run is faster.")] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Processors to use; all by default.", show_default=False)
-    ] = None,
+    ],
+    use: Annotated[ClassifierOptions, Only("backbone", "weights", "random_state", "cache", "threads")],
+    as_json: options.Json,
 ) -> None:
     """Look for what is wrong with photos before training: copies, leaks, wrong labels, spoilt files.
 
@@ -77,11 +64,11 @@ def audit(
     with photo_progress("Looking at photos") as progress:
         result = look(
             photos,
-            backbone=backbone,
-            weights=weights,
-            seed=seed,
-            cache=cache,
-            threads=threads,
+            backbone=use.backbone,
+            weights=use.weights,
+            seed=use.random_state,
+            cache=use.cache,
+            threads=use.threads,
             progress=progress,
         )
     wrote = []

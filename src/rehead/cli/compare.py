@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..classification.options import ClassifierOptions
+from ..core.options import Opt
+from ..data.options import SplitOptions
+from ..finetune.config import FineTuneConfig
 from . import options
+from .command import Without, command, given_in
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -21,89 +26,57 @@ _WIDE = 120  # columns of a terminal; a narrower one shows the table without som
 _ONLY_WIDE = ("Log loss", "File", "Parameters")
 
 
+@command
 def compare(
     context: typer.Context,
     photos: options.Photos,
     out: Annotated[
         Path,
-        typer.Option(
-            "--out",
-            "-o",
-            help="Folder for the runs and the comparison; one that was killed is continued.",
-            show_default=False,
+        Opt(
+            help="Folder for the runs and the comparison; one that was killed is continued.", flag="--out -o"
         ),
     ],
     with_: Annotated[
         str,
-        typer.Option(
-            "--with",
+        Opt(
             help="Networks, separated by commas: names of `rehead weights list`, of timm, small-cnn and its "
             "like, ONNX files, or faces (their embeddings; faces:FILE.onnx). The others are compared with "
             "the first.",
+            flag="--with",
+            default="efficientnet_lite0,mobilenet_v2",
         ),
-    ] = "efficientnet_lite0,mobilenet_v2",
-    train: Annotated[
+    ],
+    ways: Annotated[
         str,
-        typer.Option(
+        Opt(
             help="What is trained of each, separated by commas: frozen (the head only), top:N, from:LAYER, "
-            "all, scratch (all, from random numbers)."
+            "all, scratch (all, from random weights).",
+            flag="--train",
+            default="frozen",
         ),
-    ] = "frozen",
-    n_levels: options.Depths = "auto",
-    mirror: options.Mirror = "auto",
-    balanced: options.Balanced = False,
-    folds: options.Folds = 5,
-    test_share: options.TestShare = 0.2,
-    bursts: options.Bursts = True,
-    coverage: options.Coverage = 0.95,
-    seed: options.Seed = 0,
-    strict: options.Strict = False,
-    cache: options.Cache = True,
-    threads: options.Threads = None,
-    size: options.Size = None,
-    keep: options.Keep = "better",
-    refit: options.Refit = True,
-    head: options.Head = "linear",
-    dropout: options.Dropout = 0.0,
-    epochs: options.Epochs = 20,
-    patience: options.Patience = 5,
-    lr: options.Lr = None,
-    optimizer: options.Optimizer = "adamw",
-    schedule: options.Schedule = "cosine",
-    warmup: options.WarmUp = 0.1,
-    weight_decay: options.WeightDecay = 0.01,
-    layer_decay: options.LayerDecay = 0.8,
-    batch_size: options.BatchSize = 32,
-    augment: options.Augment = "auto",
-    cached_views: options.Views = 4,
-    label_smoothing: options.LabelSmoothing = 0.0,
-    mixup: options.Mixup = 0.0,
-    grad_clip: options.Clip = 1.0,
-    ema: options.Average = 0.98,
-    interpolate: options.Interpolate = True,
-    bn_stats: options.BatchNorm = "auto",
-    precision: options.Precision = "auto",
-    accelerator: options.Accelerator = "auto",
-    devices: options.Devices = 1,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Train all models anew.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    ],
+    classifier: Annotated[ClassifierOptions, Without("backbone", "weights", "preprocess")],
+    split: SplitOptions,
+    finetune: Annotated[FineTuneConfig, Without("train")],
+    overwrite: Annotated[bool, Opt(help="Train all models anew.", flag="--overwrite", default=False)],
+    quiet: options.Quiet,
 ) -> None:
     """Train several networks on the same photos, test them on the same others, and say which is better."""
-    named = {name: value for name, value in locals().items() if name != "train"}
-    plan, given = options.plan_of(named), options.given_in(context)
-    from ..workflows.compare import combinations, compare_models
+    from ..workflows.compare import candidates, compare_models
+    from ..workflows.config import TrainConfig
     from .console import photo_progress
 
-    networks, ways = _list(with_, "--with"), _list(train, "--train")
-    chosen, _ = combinations(networks, ways, plan)
-    if not any(combination.plan.trains_network for combination in chosen):
-        options.refuse_in_vain(chosen[0].plan, given)
+    config = TrainConfig(classifier=classifier, finetune=finetune, split=split)
+    networks, trained = _list(with_, "--with"), _list(ways, "--train")
+    chosen, _ = candidates(networks, trained, config)
+    if not any(candidate.config.trains_network for candidate in chosen):
+        options.refuse_in_vain(chosen[0].config, given_in(context))
     result = compare_models(
         photos,
         out,
         networks,
-        train=ways,
-        plan=plan,
+        train=trained,
+        config=config,
         overwrite=overwrite,
         command=["rehead", *sys.argv[1:]],
         watch=lambda doing: photo_progress(doing, quiet=quiet),

@@ -8,28 +8,23 @@ from typing import Annotated
 
 import typer
 
+from ..classification.options import ClassifierOptions
+from ..core.options import Opt
+from . import options
+from .command import Only, command
+
 __all__ = ["evaluate"]
 
 
+@command
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="Model file.", show_default=False)],
-    photos: Annotated[
-        Path,
-        typer.Argument(
-            help="Photos with known classes, in any form `rehead train` takes.", show_default=False
-        ),
-    ],
+    model: options.ModelFile,
+    photos: options.Photos,
     out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="Folder for metrics.json and report.html.", show_default=False),
-    ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse unreadable photos instead of leaving them out.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Processors to use; all by default.", show_default=False)
-    ] = None,
+        Path | None, Opt(help="Folder for metrics.json and report.html.", flag="--out -o", default=None)
+    ],
+    use: Annotated[ClassifierOptions, Only("strict", "threads")],
+    as_json: options.Json,
 ) -> None:
     """Test a model file on photos whose classes are known."""
     from ..classification.evaluate import assess
@@ -38,10 +33,10 @@ def evaluate(
 
     with photo_progress("Looking at photos") as progress:
         result = assess(
-            open_model(model, threads=threads),
+            open_model(model, threads=use.threads),
             photos,
             out=out,
-            strict=strict,
+            strict=use.strict,
             progress=progress,
             command=["rehead", *sys.argv[1:]],
         )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+from ..classification.options import ClassifierOptions
+from ..core.options import Opt
+from . import options
+from .command import Only, command
 
 if TYPE_CHECKING:
     from ..classification.saliency import Explanation
@@ -14,14 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["explain"]
 
 
-class Method(StrEnum):
-    """How places are weighed."""
-
-    auto = "auto"
-    cam = "cam"
-    occlusion = "occlusion"
-
-
+@command
 def explain(
     model: Annotated[
         Path,
@@ -31,29 +28,24 @@ def explain(
         ),
     ],
     photo: Annotated[Path, typer.Argument(help="Photo.", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", "-o", help="PNG file to write.", show_default=False)],
-    classes: Annotated[int, typer.Option(min=1, max=100, help="How many of the most probable classes.")] = 3,
+    out: options.Picture,
+    classes: Annotated[int, Opt(help="How many of the most probable classes.", ge=1, le=100, default=3)],
     method: Annotated[
-        Method,
-        typer.Option(
+        Literal["auto", "cam", "occlusion"],
+        Opt(
             help="cam: class activation maps; occlusion: cover the photo piece by piece, for any network; "
-            "auto: cam where the network has them."
+            "auto: cam where the network has them.",
+            default="auto",
         ),
-    ] = Method.auto,
-    preprocess: Annotated[
-        Path | None,
-        typer.Option(
-            help="JSON record of how photos are prepared, for an ONNX classifier that is not a model file.",
-            show_default=False,
-        ),
-    ] = None,
+    ],
     labels: Annotated[
         Path | None,
-        typer.Option(help="Text file with the classes of such a one, a line each.", show_default=False),
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Processors to use; all by default.", show_default=False)
-    ] = None,
+        Opt(
+            help="Text file with the classes of an ONNX classifier that is no model file, a line each.",
+            default=None,
+        ),
+    ],
+    use: Annotated[ClassifierOptions, Only("preprocess", "threads")],
 ) -> None:
     """Show where in a photo a model's answer comes from, for its most probable classes."""
     from ..classification.saliency import Explainer, draw_explanation
@@ -62,7 +54,7 @@ def explain(
 
     check_suffix(out, ".png")
     names = read_lines(labels) if labels else None
-    explainer = Explainer(model, method=method.value, preprocess=preprocess, labels=names, threads=threads)
+    explainer = Explainer(model, method=method, preprocess=use.preprocess, labels=names, threads=use.threads)
     explanation = explainer.explain(photo, classes=classes)
     write_png(out, draw_explanation(explanation, photo))
     _print(explanation)

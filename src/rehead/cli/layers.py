@@ -8,47 +8,34 @@ from typing import Annotated
 
 import typer
 
+from ..classification.options import ClassifierOptions
+from ..core.options import Opt
+from .command import Only, command
+
 __all__ = ["layers"]
 
 
+@command
 def layers(
     photos: Annotated[
         Path | None,
         typer.Argument(help="A photo, or a folder that is searched at any depth.", show_default=False),
     ] = None,
+    *,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out", "-o", help="File to write: .png, a picture, or .npz, the numbers.", show_default=False
-        ),
-    ] = None,
-    backbone: Annotated[
-        str, typer.Option(help="A name of `rehead weights list`, an ONNX file, or a model file.")
-    ] = "efficientnet_lite0",
+        Opt(help="File to write: .png, a picture, or .npz, the numbers.", flag="--out -o", default=None),
+    ],
     layer: Annotated[
-        str, typer.Option(help="first or last, the convolution, or a name that --list shows.")
-    ] = "last",
-    channels: Annotated[
-        int, typer.Option(min=1, help="Of one photo: how many channels, from the first.")
-    ] = 36,
+        str, Opt(help="first or last, the convolution, or a name that --list shows.", default="last")
+    ],
+    channels: Annotated[int, Opt(help="Of one photo: how many channels, from the first.", ge=1, default=36)],
     channel: Annotated[
-        int | None,
-        typer.Option(min=0, help="Only this channel, counted from 0; for a folder.", show_default=False),
-    ] = None,
-    images: Annotated[int, typer.Option(min=1, help="Of a folder: how many photos, evenly spread.")] = 36,
-    show: Annotated[bool, typer.Option("--list", help="List the layers instead.")] = False,
-    preprocess: Annotated[
-        Path | None,
-        typer.Option(
-            help="JSON record of how photos are prepared, instead of the backbone's own.", show_default=False
-        ),
-    ] = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="Weight file of the named backbone.", show_default=False)
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Processors to use; all by default.", show_default=False)
-    ] = None,
+        int | None, Opt(help="Only this channel, counted from 0; for a folder.", ge=0, default=None)
+    ],
+    images: Annotated[int, Opt(help="Of a folder: how many photos, evenly spread.", ge=1, default=36)],
+    show: Annotated[bool, Opt(help="List the layers instead.", flag="--list", default=False)],
+    use: Annotated[ClassifierOptions, Only("backbone", "preprocess", "weights", "threads")],
 ) -> None:
     """Show what a layer of a network sees: many channels of one photo, or one channel across photos."""
     from ..backbones.activations import draw_maps, layer_maps, write_maps
@@ -58,7 +45,7 @@ def layers(
     from .console import check_suffix
 
     if show:
-        _list(backbone, preprocess, weights)
+        _list(use)
         return
     if photos is None or out is None:
         raise DataError("give a photo or a folder, and --out; or --list to see the layers")
@@ -68,13 +55,13 @@ def layers(
         raise DataError(f"{photos}: of several photos one channel is shown; say which, such as --channel 7")
     maps = layer_maps(
         photos,
-        backbone=backbone,
+        backbone=use.backbone,
         layer=layer,
         channels=channels if channel is None else [channel],
         images=images,
-        preprocess=preprocess,
-        weights=weights,
-        threads=threads,
+        preprocess=use.preprocess,
+        weights=use.weights,
+        threads=use.threads,
     )
     if suffix == ".png":
         write_png(out, draw_maps(maps))
@@ -89,7 +76,7 @@ def layers(
     )
 
 
-def _list(backbone: str, preprocess: Path | None, weights: Path | None) -> None:
+def _list(use: ClassifierOptions) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -102,7 +89,7 @@ def _list(backbone: str, preprocess: Path | None, weights: Path | None) -> None:
     table.add_column("kind")
     for name in ("channels", "width", "height"):
         table.add_column(name, justify="right")
-    for layer in list_layers(backbone, preprocess=preprocess, weights=weights):
+    for layer in list_layers(use.backbone, preprocess=use.preprocess, weights=use.weights):
         sizes = (str(n or "?") for n in (layer.shape[0], layer.shape[2], layer.shape[1]))
         table.add_row(Text(layer.name), layer.kind, *sizes)
     Console().print(table)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import typer
+from ..core.options import EstimatorOptions, Opt
+from . import options
+from .command import Only, command
 
 if TYPE_CHECKING:
     from ..classification.predictor import Prediction
@@ -17,32 +18,22 @@ if TYPE_CHECKING:
 __all__ = ["predict"]
 
 
-class Format(StrEnum):
-    """How answers are printed."""
-
-    table = "table"
-    json = "json"
-    jsonl = "jsonl"
-    csv = "csv"
-
-
+@command
 def predict(
-    model: Annotated[Path, typer.Argument(help="Model file.", show_default=False)],
-    photos: Annotated[
-        list[Path],
-        typer.Argument(help="Photos, and folders that are searched at any depth.", show_default=False),
+    model: options.ModelFile,
+    photos: options.PhotoList,
+    form: Annotated[
+        Literal["table", "json", "jsonl", "csv"],
+        Opt(help="How to print the answers.", flag="--format -f", default="table"),
     ],
-    form: Annotated[Format, typer.Option("--format", "-f", help="How to print the answers.")] = Format.table,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Processors to use; all by default.", show_default=False)
-    ] = None,
+    use: Annotated[EstimatorOptions, Only("threads")],
 ) -> None:
     """Name the class of photos, or answer "unknown" and say why."""
     from ..data import list_photos
     from ..errors import DataError, ImageError
     from ..workflows.loading import open_model
 
-    loaded = open_model(model, threads=threads)
+    loaded = open_model(model, threads=use.threads)
     files = [file for photo in photos for file in list_photos(photo)]
     failed: list[ImageError] = []
 
@@ -59,7 +50,7 @@ def predict(
             if len(failed) == 1
             else DataError(f"none of the {len(files)} photos can be read; {failed[0]}")
         )
-    if failed and form is Format.table:
+    if failed and form == "table":
         print(f"rehead: {len(failed)} of {len(files)} photos could not be read", file=sys.stderr)
 
 
@@ -131,9 +122,9 @@ def _csv(answers: Answers, labels: tuple[str, ...]) -> None:
         writer.writerow(record)
 
 
-_WRITERS: dict[Format, Callable[[Answers, tuple[str, ...]], None]] = {
-    Format.table: _table,
-    Format.json: _json,
-    Format.jsonl: _jsonl,
-    Format.csv: _csv,
+_WRITERS: dict[str, Callable[[Answers, tuple[str, ...]], None]] = {
+    "table": _table,
+    "json": _json,
+    "jsonl": _jsonl,
+    "csv": _csv,
 }

@@ -25,7 +25,7 @@ def recipes(
         typer.echo(f"the tutorial reports: {recipe.reported or 'not known here'}")
         if recipe.differs:
             typer.echo(f"differs from the tutorial: {recipe.differs}")
-        typer.echo(f"\n{recipe.command} {shlex.join(recipe.plan.arguments())}")
+        typer.echo(f"\n{recipe.command} {shlex.join(recipe.config.arguments())}")
         return
     from rich.box import SIMPLE_HEAD
     from rich.console import Console

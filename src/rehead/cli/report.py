@@ -8,35 +8,37 @@ from typing import Annotated
 
 import typer
 
+from ..classification.options import ClassifierOptions
+from ..core.options import Opt
+from .command import Only, command
+
 __all__ = ["report"]
 
 
+@command
 def report(
     run: Annotated[
         Path, typer.Argument(help="Run directory, as `rehead train` wrote it.", show_default=False)
     ],
     photos: Annotated[
         Path | None,
-        typer.Option(
-            "--photos",
+        Opt(
             help="Test on these photos with known classes instead, in any form `rehead train` takes; those "
             "that were trained on are left out.",
-            show_default="the run's test photos, with the labels its splits.csv has now",
+            shown="the run's test photos, with the labels its splits.csv has now",
+            default=None,
         ),
-    ] = None,
+    ],
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out",
-            "-o",
+        Opt(
             help="Folder for report.html and metrics.json.",
-            show_default="the run directory",
+            flag="--out -o",
+            shown="the run directory",
+            default=None,
         ),
-    ] = None,
-    cache: Annotated[bool, typer.Option(help="Keep features, so that the next run is faster.")] = True,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Processors to use; all by default.", show_default=False)
-    ] = None,
+    ],
+    use: Annotated[ClassifierOptions, Only("cache", "threads")],
 ) -> None:
     """Write a run's report again, after photos were relabelled or with more photos; nothing is trained."""
     from rich.console import Console
@@ -51,8 +53,8 @@ def report(
             run,
             photos,
             out=out,
-            cache=cache,
-            threads=threads,
+            cache=use.cache,
+            threads=use.threads,
             progress=progress,
             command=["rehead", *sys.argv[1:]],
         )

@@ -8,34 +8,22 @@ from typing import Annotated
 
 import typer
 
+from ..classification.options import ClassifierOptions
+from ..core.options import Opt
+from .command import Only, command
+
 __all__ = ["similar"]
 
 
+@command
 def similar(
     photos: Annotated[
         Path, typer.Argument(help="A folder of photos, searched at any depth.", show_default=False)
     ],
-    to: Annotated[Path, typer.Option("--to", help="The photo to compare with.", show_default=False)],
-    count: Annotated[int, typer.Option(min=1, help="How many photos to show.")] = 12,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="PNG file to write.", show_default=False)
-    ] = None,
-    backbone: Annotated[
-        str,
-        typer.Option(
-            help="Whose features to compare: a name of `rehead weights list`, an ONNX file or a model file."
-        ),
-    ] = "efficientnet_lite0",
-    preprocess: Annotated[
-        Path | None,
-        typer.Option(
-            help="JSON record of how photos are prepared, instead of the backbone's own.", show_default=False
-        ),
-    ] = None,
-    cache: Annotated[bool, typer.Option(help="Keep features, so that the next run is faster.")] = True,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Processors to use; all by default.", show_default=False)
-    ] = None,
+    to: Annotated[Path, Opt(help="The photo to compare with.")],
+    count: Annotated[int, Opt(help="How many photos to show.", ge=1, default=12)],
+    out: Annotated[Path | None, Opt(help="PNG file to write.", flag="--out -o", default=None)],
+    use: Annotated[ClassifierOptions, Only("backbone", "preprocess", "cache", "threads")],
 ) -> None:
     """Show the photos of a folder that look most like one photo, with their distances."""
     from rich.box import SIMPLE_HEAD
@@ -55,10 +43,10 @@ def similar(
             photos,
             to,
             count=count,
-            backbone=backbone,
-            preprocess=preprocess,
-            cache=cache,
-            threads=threads,
+            backbone=use.backbone,
+            preprocess=use.preprocess,
+            cache=use.cache,
+            threads=use.threads,
             progress=progress,
         )
     table = Table(box=SIMPLE_HEAD, pad_edge=False)

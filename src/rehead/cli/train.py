@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ..classification.options import ClassifierOptions
+from ..core.options import options_of
+from ..data.options import SplitOptions
+from ..finetune.config import FineTuneConfig
 from . import options
+from .command import command, given_in
 
 if TYPE_CHECKING:
     from ..workflows.config import TrainConfig
@@ -18,73 +22,34 @@ if TYPE_CHECKING:
 __all__ = ["show_run", "train"]
 
 
+@command
 def train(
     context: typer.Context,
     photos: options.Photos,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Run directory to write.", show_default=False)
-    ] = None,
-    backbone: options.Backbone = "efficientnet_lite0",
-    preprocess: options.Preprocess = None,
-    weights: options.Weights = None,
-    n_levels: options.Depths = "auto",
-    mirror: options.Mirror = "auto",
-    balanced: options.Balanced = False,
-    folds: options.Folds = 5,
-    test_share: options.TestShare = 0.2,
-    bursts: options.Bursts = True,
-    coverage: options.Coverage = 0.95,
-    seed: options.Seed = 0,
-    strict: options.Strict = False,
-    cache: options.Cache = True,
-    threads: options.Threads = None,
-    train: options.Train = None,
-    network: options.Network = None,
-    size: options.Size = None,
-    keep: options.Keep = "better",
-    refit: options.Refit = True,
-    head: options.Head = "linear",
-    dropout: options.Dropout = 0.0,
-    epochs: options.Epochs = 20,
-    patience: options.Patience = 5,
-    lr: options.Lr = None,
-    optimizer: options.Optimizer = "adamw",
-    schedule: options.Schedule = "cosine",
-    warmup: options.WarmUp = 0.1,
-    weight_decay: options.WeightDecay = 0.01,
-    layer_decay: options.LayerDecay = 0.8,
-    batch_size: options.BatchSize = 32,
-    augment: options.Augment = "auto",
-    cached_views: options.Views = 4,
-    label_smoothing: options.LabelSmoothing = 0.0,
-    mixup: options.Mixup = 0.0,
-    grad_clip: options.Clip = 1.0,
-    ema: options.Average = 0.98,
-    interpolate: options.Interpolate = True,
-    bn_stats: options.BatchNorm = "auto",
-    precision: options.Precision = "auto",
-    accelerator: options.Accelerator = "auto",
-    devices: options.Devices = 1,
-    recipe: options.Recipe = None,
-    resume: options.Resume = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run at --out.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    out: options.NewRunFolder,
+    classifier: ClassifierOptions,
+    split: SplitOptions,
+    finetune: FineTuneConfig,
+    recipe: options.Recipe,
+    resume: options.Resume,
+    overwrite: options.Overwrite,
+    quiet: options.Quiet,
 ) -> None:
     """Train a classifier on photos, test it, and write model file, metrics and report."""
-    plan, given = options.plan_of(locals()), options.given_in(context)
-    from ..workflows.config import run_training
+    from ..workflows.config import TrainConfig, run_training
     from .console import photo_progress
 
+    given = given_in(context)
     folder = options.folder_of(out, resume)
-    if {"backbone", "network"} <= given:
-        raise typer.BadParameter("give --backbone or --network, not both", param_hint="--network")
+    config = TrainConfig(classifier=classifier, finetune=finetune, split=split)
     if recipe is not None:
-        plan = _with_recipe(recipe, plan, given)
-    options.refuse_in_vain(plan, given)
-    doing = "Training" if plan.trains_network else "Looking at photos"
+        config = _with_recipe(recipe, config, given)
+    config = config.with_backbone(str(config.classifier.backbone))
+    options.refuse_in_vain(config, given)
+    doing = "Training" if config.trains_network else "Looking at photos"
     with photo_progress(doing, quiet=quiet) as progress:
         result = run_training(
-            plan,
+            config,
             photos,
             folder,
             resume=resume is not None,
@@ -96,16 +61,23 @@ def train(
         show_run(result)
 
 
-def _with_recipe(recipe: str, plan: TrainConfig, given: set[str]) -> TrainConfig:
-    """The recipe's plan, with the options that were given besides."""
+def _with_recipe(recipe: str, config: TrainConfig, given: set[str]) -> TrainConfig:
+    """The recipe's configuration, with the options that were given besides."""
     from ..workflows import recipes
 
-    settings = recipes.get(recipe).plan
-    if given & {"backbone", "network"}:  # the same with another network
-        settings = replace(settings, backbone=plan.backbone, network=plan.network)
-    if "network" in given:
-        settings = replace(settings, train=None)
-    return replace(settings, **{name: getattr(plan, name) for name in given if hasattr(plan, name)})
+    settings = recipes.get(recipe).config
+    return replace(
+        settings,
+        classifier=overridden(settings.classifier, config.classifier, given),
+        finetune=overridden(settings.finetune, config.finetune, given),
+        split=config.split,
+    )
+
+
+def overridden(settings: Any, config: Any, given: set[str]) -> Any:
+    """Options of a recipe, with those of `config` that were given on the command line."""
+    own = given & set(options_of(type(settings)))
+    return replace(settings, **{name: getattr(config, name) for name in own})
 
 
 def show_run(result: Run) -> None:

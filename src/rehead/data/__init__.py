@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from .dataset import Dataset, check_labels, check_trainable, list_photos, read_dataset
-from .duplicates import MAX_BITS, MAX_BITS_ALONE, MIN_COSINE, merge_groups, near_duplicates, perceptual_hash
-from .partition import cv_folds, holdout_mask, split_fingerprint, stratified_group_partition
+from typing import TYPE_CHECKING
+
+from ..core.lazy import attach
+
+if TYPE_CHECKING:
+    from .dataset import Dataset, check_labels, check_trainable, list_photos, read_dataset
+    from .duplicates import (
+        MAX_BITS,
+        MAX_BITS_ALONE,
+        MIN_COSINE,
+        merge_groups,
+        near_duplicates,
+        perceptual_hash,
+    )
+    from .partition import cv_folds, holdout_mask, split_fingerprint, stratified_group_partition
 
 __all__ = [
     "MAX_BITS",
@@ -23,3 +35,24 @@ __all__ = [
     "split_fingerprint",
     "stratified_group_partition",
 ]
+
+__getattr__, __dir__ = attach(
+    __name__,
+    {
+        "Dataset": "dataset",
+        "MAX_BITS": "duplicates",
+        "MAX_BITS_ALONE": "duplicates",
+        "MIN_COSINE": "duplicates",
+        "check_labels": "dataset",
+        "check_trainable": "dataset",
+        "cv_folds": "partition",
+        "holdout_mask": "partition",
+        "list_photos": "dataset",
+        "merge_groups": "duplicates",
+        "near_duplicates": "duplicates",
+        "perceptual_hash": "duplicates",
+        "read_dataset": "dataset",
+        "split_fingerprint": "partition",
+        "stratified_group_partition": "partition",
+    },
+)

@@ -13,6 +13,7 @@ from ..core import atomic
 from ..core.text import count
 from . import Dataset, check_labels, check_trainable, holdout_mask, merge_groups, split_fingerprint
 from .inputs import check_names
+from .options import SplitOptions
 
 __all__ = ["Split", "check_classes", "make_split", "write_splits"]
 
@@ -71,10 +72,9 @@ def make_split(
     copies: NDArray[np.intp],
     bursts: NDArray[np.intp],
     readable: NDArray[np.bool_],
+    options: SplitOptions,
     *,
-    share: float,
     seed: int,
-    keep_bursts: bool = True,
 ) -> Split:
     """Hold out test photos: those that the dataset says, else a stratified share.
 
@@ -85,11 +85,8 @@ def make_split(
         Near-duplicates share a number in the one, photos of one burst in the other, as of
         `backbones.features.photo_groups`.
     readable : bool ndarray (n,)
-    share : float
-        Of the photos to hold out, where none are given for testing.
+    options : SplitOptions
     seed : int
-    keep_bursts : bool
-        Whether photos of one burst stay on one side, as near-duplicates do.
 
     Returns
     -------
@@ -100,7 +97,7 @@ def make_split(
     DatasetError
         Too few classes or photos to train on; a class that is only tested on.
     """
-    group = merge_groups(copies, dataset.groups, *([bursts] if keep_bursts else []))
+    group = merge_groups(copies, dataset.groups, *([bursts] if options.keep_bursts else []))
     notes: list[str] = []
     assignment = np.full(len(dataset), "train", dtype="<U10")
     sides = set(dataset.splits.tolist())
@@ -116,13 +113,13 @@ def make_split(
             notes.append("Photos without a split are trained on.")
     else:
         assignment[readable] = np.where(
-            holdout_mask(dataset.labels[readable], group[readable], fraction=share, seed=seed),
+            holdout_mask(dataset.labels[readable], group[readable], fraction=options.test_share, seed=seed),
             "test",
             "train",
         )
     assignment[~readable] = "unreadable"
     _leave_out_leaks(dataset, assignment, group, notes)
-    if not keep_bursts and (torn := _on_both_sides(bursts, assignment)):
+    if not options.keep_bursts and (torn := _on_both_sides(bursts, assignment)):
         notes.append(
             f"{torn} {'burst stands' if torn == 1 else 'bursts stand'} on both sides of the split, as was "
             "asked for: the test may be too kind."

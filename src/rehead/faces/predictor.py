@@ -14,8 +14,8 @@ from ..core.geometry import Points, similarity
 from ..core.model_file import ModelFile, read_model_file
 from ..errors import DataError, ImageError, NotAModelFileError
 from ..images import read_image, warped
-from .classifier import FaceClassifier, select_face
 from .detection.detector import FaceDetector
+from .encoder import KIND, select_face
 from .types import Detector, FaceSelection
 
 __all__ = ["FacePredictor", "load_face_model"]
@@ -34,7 +34,7 @@ class FacePredictor(Predictor):
         Instead of the one that the file names.
     """
 
-    kind = FaceClassifier.kind
+    kind = KIND
 
     def __init__(
         self, file: ModelFile, *, threads: int | None = None, detector: Detector | None = None
@@ -72,7 +72,7 @@ def load_face_model(path: str | os.PathLike[str], *, threads: int | None = None)
     Parameters
     ----------
     path : path
-        What `rehead faces train` or `FaceClassifier.save` wrote.
+        What `rehead faces train` wrote, or `ImageClassifier(encoder=FaceEncoder()).save`.
     threads : int, optional
         Processors to use, all by default.
 

@@ -6,10 +6,15 @@ from importlib.util import find_spec
 
 from ..errors import MissingExtraError
 
-__all__: list[str] = []
+__all__ = ["require_torch"]
 
-for _package in ("torch", "torchvision", "timm", "lightning", "tensorboard"):
-    if find_spec(_package) is None:
-        raise MissingExtraError(
-            f"training a network needs {_package}, which is not installed: pip install 'rehead[torch]'"
-        )
+_PACKAGES = ("torch", "torchvision", "timm", "lightning", "tensorboard")
+
+
+def require_torch() -> None:
+    """Raise MissingExtraError where the extra is not installed, which names its pip line."""
+    for package in _PACKAGES:
+        if find_spec(package) is None:
+            raise MissingExtraError(
+                f"training a network needs {package}, which is not installed: pip install 'rehead[torch]'"
+            )

@@ -101,6 +101,8 @@ class ClassLoop(FineTuneModule):
 
     epoch_kind, other = ClassEpoch, "accuracy"
 
+    options: FineTuneConfig
+
     def __init__(
         self,
         network: Network,

@@ -6,17 +6,28 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
 
 from ..backbones.backbone import Backbone, load_backbone
-from ..backbones.features import Features, extract
+from ..backbones.encoder import Encoder, PhotoEncoder
 from ..backbones.weights import registry
-from ..classification.estimator import ImageClassifier
-from ..classification.training_data import TrainingFeatures
+from ..classification.estimator import (
+    FittedMixin,
+    ImageClassifier,
+    choose_head,
+    fit_classifier,
+    fit_warnings,
+    level_counts,
+)
+from ..classification.fitted import FittedClassifier, TrainedOn
+from ..classification.options import ClassifierOptions
+from ..classification.training_data import TrainingFeatures, extract_features
 from ..core import atomic
+from ..core.options import check_options
 from ..core.progress import Progress
 from ..core.rejection import choose_operating_point
 from ..core.run_dir import check_work, work_or_temporary
@@ -27,9 +38,10 @@ from ..heads import FittedHead, SearchPoint
 from ..heads.mahalanobis import fit_distance
 from ..heads.model_selection import balanced_weights
 from ..heads.temperature import calibrated_loss, fit_temperature, softmax
+from . import require_torch
+from .config import FineTuneConfig
 
 if TYPE_CHECKING:
-    from .config import FineTuneConfig
     from .cross_fit import ValidationScore
     from .fit import Trained
     from .model import Network
@@ -37,165 +49,130 @@ if TYPE_CHECKING:
 __all__ = ["FineTunedClassifier"]
 
 
-class FineTunedClassifier(ImageClassifier):
+class FineTunedClassifier(FittedMixin, BaseEstimator):
     """Classify photos with a network that is trained on them.
 
-    Where the network is pretrained, its linear head starts from the one that `ImageClassifier` would
-    fit on the depths that are trained (LP-FT, Kumar et al. 2022), other heads are trained on the frozen
-    network first, and the trained network is kept only if its log loss on the validation photos is less than
-    that of the frozen one, by more than one standard error. For that each half of these photos is judged by
-    the weights that the other half chose.
+    Where the network is pretrained, its linear head starts from the one that the base classifier would fit on
+    the levels that are trained (LP-FT, Kumar et al. 2022), other heads are trained on the frozen network
+    first, and the trained network is kept only if its log loss on the validation photos is less than that of
+    the frozen one, by more than one standard error. For that each half of these photos is scored by the
+    weights that the other half chose.
 
     Parameters
     ----------
-    backbone : str
-        A name of `training.networks.PLAIN_NAMES` or of timm.
-    options : FineTuneConfig, optional
-        What is trained, and how.
-    size : int, optional
-        Side of the photos, pixels, instead of the network's own.
-    weights : None, "none" or path
-        What the network starts from: its published weights, random numbers, or a state dict.
-    validation_share : float
-        Share of the training photos that is held out to choose the epoch, the temperature and the limits
-        for "unknown", where no validation photos are given.
-    keep : {"better", "always"}
-        "always" keeps the trained network even where the frozen one is as good; where no more than a linear
-        head is trained, it is trained by gradient steps, as the options say.
-    refit : bool
-        Train a network that is kept once more on all photos, those for validation too, for as many epochs
-        as were best without them. Temperature and limits are those that were set before.
+    base : ImageClassifier
+        The classifier on the frozen network: what it starts from, and what is kept where training does not
+        help. Its `backbone` is a name of `model.PLAIN_NAMES` or of timm; its `weights` a state dict.
+    config : FineTuneConfig, optional
+        What is trained, and how; by default nothing but the head, which is what `base` does.
     work : path, optional
         Folder where the state after each epoch is kept, for `resume`; whoever names it removes it.
     resume : bool
         Continue the training in `work`.
-    depths, mirror, class_weight, cv, coverage, random_state, strict, cache, threads, progress
-        As in ImageClassifier; `n_levels`, `mirror` and `cv` are those of the frozen network's heads.
 
     Attributes
     ----------
+    fitted_ : FittedClassifier
+        And its parts, as of `ImageClassifier`. Temperature and limits come from photos that were not yet
+        trained on.
     training_ : dict or None
         JSON: options, parameters, curves, scores on the validation photos, and which was kept.
-
-    Notes
-    -----
-    All else is as in ImageClassifier: temperature and limits come from photos that were not yet trained on.
     """
 
     takes_validation = True
 
     def __init__(
         self,
-        backbone: str = "efficientnet_lite0",
+        base: ImageClassifier,
+        config: FineTuneConfig | None = None,
         *,
-        options: FineTuneConfig | None = None,
-        size: int | None = None,
-        weights: str | os.PathLike[str] | None = None,
-        validation_share: float = 0.2,
-        keep: Literal["better", "always"] = "better",
-        refit: bool = True,
         work: str | os.PathLike[str] | None = None,
         resume: bool = False,
-        n_levels: Literal["auto"] | int = "auto",
-        mirror: Literal["auto"] | bool = "auto",
-        class_weight: Literal["balanced"] | None = None,
-        cv: int = 5,
-        coverage: float = 0.95,
-        random_state: int = 0,
-        strict: bool = False,
-        cache: bool | str | os.PathLike[str] = True,
-        threads: int | None = None,
-        progress: Progress | None = None,
     ) -> None:
-        super().__init__(
-            backbone,
-            weights=weights,
-            n_levels=n_levels,
-            mirror=mirror,
-            class_weight=class_weight,
-            cv=cv,
-            coverage=coverage,
-            random_state=random_state,
-            strict=strict,
-            cache=cache,
-            threads=threads,
-            progress=progress,
-        )
-        self.options = options
-        self.size = size
-        self.validation_share = validation_share
-        self.keep = keep
-        self.refit = refit
+        self.base = base
+        self.config = config
         self.work = work
         self.resume = resume
 
     # what there is to begin with
 
-    def _options(self) -> FineTuneConfig:
-        from .config import FineTuneConfig
+    @property
+    def options(self) -> ClassifierOptions:
+        """The options of the head: those of the base."""
+        return self.base
 
-        return (self.options or FineTuneConfig()).resolve_auto(pretrained=self.pretrained)
-
-    def _check_options(self) -> None:
-        super()._check_options()
-        options = self._options()
-        if self.keep not in ("better", "always"):
-            raise DataError(f"keep is {self.keep!r}; expected 'better' or 'always'")
-        if not 0 < self.validation_share < 1:
-            raise DataError(f"validation_share is {self.validation_share}; expected more than 0, less than 1")
-        if not self.pretrained and options.train != "all":
-            raise DataError(
-                f"{self.backbone} starts from random numbers, so all of it has to be trained; "
-                f"leave out --train {options.train}"
-            )
-        check_work(self.work, resume=self.resume)
+    @property
+    def progress(self) -> Progress | None:
+        """That of the base."""
+        return self.base.progress
 
     @property
     def pretrained(self) -> bool:
-        """Whether the network starts from weights, rather than from random numbers."""
+        """Whether the network starts from weights, rather than from random ones."""
         from .small_cnns import SMALL_CNNS
 
-        return self.weights != "none" and self.backbone not in SMALL_CNNS
+        asked = self.config.train if self.config else "auto"
+        return asked != "scratch" and self.base.backbone not in SMALL_CNNS
 
-    def _build(self, classes: int, options: FineTuneConfig) -> Network:
+    def _resolved(self) -> FineTuneConfig:
+        return (self.config or FineTuneConfig()).resolve_auto(pretrained=self.pretrained)
+
+    def _check_options(self) -> FineTuneConfig:
+        require_torch()
+        check_options(self.base)
+        config = self._resolved()
+        name = os.fspath(self.base.backbone)
+        if self.base.encoder is not None:
+            raise DataError("a base with an encoder of its own is used frozen; fit it as it is")
+        if self.base.preprocess is not None:
+            raise DataError(
+                f"{self.base.preprocess}: a record of preprocessing is for frozen networks of the core"
+            )
+        if name.lower().endswith(".onnx"):
+            raise DataError(f"{name}: an ONNX file cannot be trained; use it frozen, with a linear head")
+        if not self.pretrained and config.train != "all":
+            raise DataError(
+                f"{name} starts from random weights, so all of it has to be trained; leave out "
+                f"--train {config.train}"
+            )
+        check_work(self.work, resume=self.resume)
+        return config
+
+    def _build(self, classes: int, config: FineTuneConfig) -> Network:
         from .fit import new_network
 
-        weights: Any = self.weights
-        if weights is None:
-            weights = "pretrained"
-        elif weights != "none":
-            weights = Path(weights)
+        weights: Any = "none" if not self.pretrained else "pretrained"
+        if self.base.weights is not None:
+            if not self.pretrained:
+                raise DataError(f"{self.base.weights}: a weight file and --train scratch exclude each other")
+            weights = Path(self.base.weights)
         return new_network(
-            os.fspath(self.backbone),
-            options,
+            os.fspath(self.base.backbone),
+            config,
             classes=classes,
-            size=self.size,
+            size=self.base.size,
             weights=weights,
-            seed=self.random_state,
+            seed=self.base.random_state,
         )
 
-    def network(self) -> Backbone:
+    def make_encoder(self) -> Encoder:
         """The frozen network; the default backbone, to see near-duplicates with, where it is random."""
-        from .config import FineTuneConfig
+        config = self._check_options()
         from .export import frozen_backbone
         from .model import set_trainable
 
-        self._check_options()
-        plain = FineTuneConfig()
         # options that the network cannot follow are refused here, before any photo is looked at
-        built = self._build(2, plain if self.pretrained else self._options())
-        set_trainable(built, self._options().train)
+        built = self._build(2, FineTuneConfig() if self.pretrained else config)
+        set_trainable(built, config.train)
+        name = os.fspath(self.base.backbone)
         if not self.pretrained:
-            return load_backbone("efficientnet_lite0")
-        if self.weights is None and self.backbone in registry.names():
-            return load_backbone(self.backbone, preprocess=built.preprocess)
-        return frozen_backbone(built)
-
-    def extract(self, paths: Any, network: Backbone, *, mirror: bool = False) -> Features:
-        """As ImageClassifier's; features of a trained network are needed once and not kept."""
-        if "trained" not in network.weights:
-            return super().extract(paths, network, mirror=mirror)
-        return extract(paths, network, cache=False, threads=self.threads, progress=self.progress)
+            backbone = load_backbone("efficientnet_lite0")
+        elif self.base.weights is None and name in registry.names():
+            backbone = load_backbone(name, preprocess=built.preprocess)
+        else:
+            backbone = frozen_backbone(built)
+        cache = self.base.cache if isinstance(self.base.cache, bool) else Path(self.base.cache)
+        return PhotoEncoder(backbone, cache)
 
     # fitting
 
@@ -206,7 +183,7 @@ class FineTunedClassifier(ImageClassifier):
         groups: ArrayLike | None = None,
         *,
         validation: ArrayLike | None = None,
-    ) -> FineTunedClassifier:
+    ) -> Self:
         """Train the network.
 
         Parameters
@@ -226,179 +203,196 @@ class FineTunedClassifier(ImageClassifier):
         DataError, UnknownNameError, WeightsError, TrainingError, OutputError
             Options or photos that do not fit; a loss that is not a number.
         """
-        self._check_options()
-        self._training: dict[str, Any] | None = None
+        config = self._check_options()
+        self.__dict__.pop("fitted_", None)  # not fitted any more, should fitting fail
+        self.training_: dict[str, Any] | None = None
         self._logs: Mapping[str, bytes] = {}
+        encoder = self.make_encoder()
         rows = training_rows(X, y, groups)
-        look = self._look(rows)
-        options = self._options()
-        only_a_head = options.train == "frozen" and options.head == "linear" and self.pretrained
-        if only_a_head and self.keep == "better":
-            self._fit_head(look)
+        data = extract_features(rows, encoder, self.base, self.progress)
+        only_a_head = config.train == "frozen" and config.head == "linear" and self.pretrained
+        if only_a_head and config.keep == "better":
+            self.fitted_ = fit_classifier(data, encoder, self.base)
             return self
         mask = rows.splits == "val" if validation is None else np.asarray(validation, dtype=bool)
-        held = self._held_out(look, mask[look.readable])
-        self._fit_network(look, held, options)
+        held_out = self._held_out(data, mask[data.readable], config)
+        trained = self._fit_network(data, held_out, config)
+        self.fitted_ = trained or fit_classifier(data, encoder, self.base)
         return self
 
-    def fit_split(self, dataset: Dataset, groups: NDArray[Any]) -> FineTunedClassifier:
+    def fit_split(self, dataset: Dataset, groups: NDArray[Any]) -> Self:
         """Fit on the photos of a dataset, in these groups (n,); its validation photos are not trained on."""
         return self.fit(dataset.paths, dataset.labels, groups, validation=dataset.splits == "val")
 
-    def _held_out(self, look: TrainingFeatures, given: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def _held_out(
+        self, data: TrainingFeatures, given: NDArray[np.bool_], config: FineTuneConfig
+    ) -> NDArray[np.bool_]:
         """The validation photos."""
         if given.any():
-            held: NDArray[np.bool_] = given & ~np.isin(look.group, look.group[~given])
+            held_out: NDArray[np.bool_] = given & ~np.isin(data.group, data.group[~given])
         else:
-            held = holdout_mask(
-                look.target, look.group, fraction=self.validation_share, seed=self.random_state
+            held_out = holdout_mask(
+                data.target, data.group, fraction=config.validation_share, seed=self.base.random_state
             )
-        if not held.any():
+        if not held_out.any():
             raise DatasetError(
                 "too few different photos to hold any out for validation; add photos, or train the head only "
                 "(--train frozen)"
             )
-        if lacking := set(range(len(self.classes_))) - set(look.target[~held].tolist()):
-            names = ", ".join(repr(str(self.classes_[n])) for n in sorted(lacking))
+        if lacking := set(range(len(data.classes))) - set(data.target[~held_out].tolist()):
+            names = ", ".join(repr(str(data.classes[n])) for n in sorted(lacking))
             raise DatasetError(f"all photos of {names} are validation photos; add some to train on")
-        return held
+        return held_out
 
-    def _fit_network(self, look: TrainingFeatures, held: NDArray[np.bool_], options: FineTuneConfig) -> None:
+    def _fit_network(
+        self, data: TrainingFeatures, held_out: NDArray[np.bool_], config: FineTuneConfig
+    ) -> FittedClassifier | None:
+        """Train the network; None where the frozen one is to be kept."""
         from .cross_fit import compare, held_out_logits, score
         from .fit import ALL
         from .summary import account
 
         started = time.perf_counter()
-        network = self._build(len(self.classes_), options)
-        probe = self._probe(look, held) if self.pretrained else None
-        target, group, weight = look.target[held], look.group[held], self._weights(look.target)[held]
-        again: Network | None = None
+        network = self._build(len(data.classes), config)
+        probe = self._probe(data, held_out) if self.pretrained else None
+        target, group = data.target[held_out], data.group[held_out]
+        weight = self._weights(data.target)[held_out]
+        refit: Network | None = None
         with work_or_temporary(self.work) as work:
-            trained = self._train(network, look, held, options, work)
-            logits = held_out_logits(trained.held, target, group, weight, seed=self.random_state)
-            judged = score(logits, target, weight)
-            verdict = compare(judged, probe, group) if probe else None
-            kept = verdict is None or verdict.better or self.keep == "always"
-            if kept and self.refit:
-                again = self._build(len(self.classes_), options)
-                self._train(again, look, np.zeros_like(held), options, work / ALL, again=trained)
+            trained = self._train(network, data, held_out, config, work)
+            logits = held_out_logits(trained.held, target, group, weight, seed=self.base.random_state)
+            scored = score(logits, target, weight)
+            comparison = compare(scored, probe, group) if probe else None
+            kept = comparison is None or comparison.better or config.keep == "always"
+            if kept and config.refit:
+                refit = self._build(len(data.classes), config)
+                self._train(refit, data, np.zeros_like(held_out), config, work / ALL, refit_of=trained)
         self._logs = trained.logs
-        everyone, seconds = len(held) if again else None, time.perf_counter() - started
-        made = again or network
-        self._training = account(made, options, trained, judged, probe, verdict, kept, everyone, seconds)
-        if kept:
-            self._take(network, again, look.target, held, logits)
-        else:
-            self._fit_head(look)
+        everyone, seconds = len(data) if refit else None, time.perf_counter() - started
+        self.training_ = account(
+            refit or network, config, trained, scored, probe, comparison, kept, everyone, seconds
+        )
+        return self._adopt_trained(network, refit, data, held_out, logits, config) if kept else None
 
-    def _probe(self, look: TrainingFeatures, held: NDArray[np.bool_]) -> ValidationScore:
+    def _probe(self, data: TrainingFeatures, held_out: NDArray[np.bool_]) -> ValidationScore:
         """How good the frozen network's best head is."""
         from .cross_fit import judge_frozen
 
-        part = look.take(~held)
-        best = self._select(part, self._folds(part))
-        return judge_frozen(best, look.plain[held], look.target[held], self._weights(look.target)[held])
+        part = data.take(~held_out)
+        best = choose_head(part, part.folds(self.base), self.base)
+        weight = self._weights(data.target)[held_out]
+        return judge_frozen(best, data.plain[held_out], data.target[held_out], weight)
 
     def _train(
         self,
         network: Network,
-        look: TrainingFeatures,
-        held: NDArray[np.bool_],
-        options: FineTuneConfig,
+        data: TrainingFeatures,
+        held_out: NDArray[np.bool_],
+        config: FineTuneConfig,
         work: Path,
-        again: Trained | None = None,
+        refit_of: Trained | None = None,
     ) -> Trained:
         """Train on all photos but those held out, from the best fitted head of what is trained."""
         from .fit import TrainingPhotos, train_network
         from .linear_probe import init_from_probe
         from .model import set_trainable
 
-        balanced = self.class_weight == "balanced"
-        if self.pretrained and options.head == "linear":
-            set_trainable(network, options.train)
-            part = look.take(~held)
-            init_from_probe(network, part, self._folds(part), n_levels=self._n_levels, balanced=balanced)
+        balanced = self.base.class_weight == "balanced"
+        if self.pretrained and config.head == "linear":
+            set_trainable(network, config.train)
+            part = data.take(~held_out)
+            init_from_probe(
+                network,
+                part,
+                part.folds(self.base),
+                n_levels=lambda levels: level_counts(self.base, levels),
+                balanced=balanced,
+            )
         return train_network(
             network,
-            TrainingPhotos(self._files, look.target, held, balanced),
-            options,
+            TrainingPhotos(list(data.paths), data.target, held_out, balanced),
+            config,
             work=work,
-            identity=self._identity(look, held, network),
+            identity=self._identity(data, held_out, network),
             pretrained=self.pretrained,
-            seed=self.random_state,
+            seed=self.base.random_state,
             resume=self.resume,
-            again=again,
+            again=refit_of,
             progress=self.progress,
         )
 
-    def _take(
+    def _adopt_trained(
         self,
         network: Network,
-        again: Network | None,
-        target: NDArray[np.intp],
-        held: NDArray[np.bool_],
+        refit: Network | None,
+        data: TrainingFeatures,
+        held_out: NDArray[np.bool_],
         logits: NDArray[np.float32],
-    ) -> None:
-        """Calibrate the trained network by the photos that it was not trained on, `held`, and take it.
+        config: FineTuneConfig,
+    ) -> FittedClassifier:
+        """The trained network, calibrated by the photos that it was not trained on.
 
-        Temperature and limits pass on to the network that was trained `again` on all photos.
+        Temperature and limits pass on to the network that was trained once more on all photos.
         """
         from .export import trained_backbone
         from .fit import last_layer
 
-        kept, recorded = again or network, {**network.record, "trained": self._options().train}
+        adopted, recorded = refit or network, {**network.record, "trained": config.train}
         backbone = trained_backbone(network, recorded)
-        features = self.extract(self._files, backbone).plain
-        self.temperature_ = fit_temperature(logits, target[held], smooth=True)
-        self._distance = fit_distance(features[~held], target[~held], backbone.blocks)
-        self.operating_point_ = choose_operating_point(
-            softmax(logits / self.temperature_), self._distance.scores(features[held]), coverage=self.coverage
+        features, target = self._features(data.paths, backbone), data.target
+        temperature = fit_temperature(logits, target[held_out], smooth=True)
+        distance = fit_distance(features[~held_out], target[~held_out], backbone.blocks)
+        operating_point = choose_operating_point(
+            softmax(logits / temperature),
+            distance.scores(features[held_out]),
+            coverage=self.base.coverage,
         )
-        if again:
-            backbone = trained_backbone(again, recorded)
-            self._distance = fit_distance(self.extract(self._files, backbone).plain, target, backbone.blocks)
-        loss = calibrated_loss(logits, target[held], self._weights(target)[held])
-        point = SearchPoint(kept.n_levels, False, "network", self._options().weight_decay, loss)
-        everyone = np.full((len(held), len(self.classes_)), np.nan)
-        everyone[held] = logits
-        self.selection_ = FittedHead(*last_layer(kept), point, (), everyone)
-        self._backbone = backbone
-        self.weights_record_ = dict(backbone.weights)
-        self.n_levels_ = len(backbone.levels)
-        self.n_folds_ = 0
-        self.warnings_ = self._warnings(np.zeros(int(held.sum()), dtype=np.intp))
+        if refit:
+            backbone = trained_backbone(refit, recorded)
+            distance = fit_distance(self._features(data.paths, backbone), target, backbone.blocks)
+        loss = calibrated_loss(logits, target[held_out], self._weights(target)[held_out])
+        point = SearchPoint(adopted.n_levels, False, "network", config.weight_decay, loss)
+        everyone = np.full((len(held_out), len(data.classes)), np.nan)
+        everyone[held_out] = logits
+        encoder = PhotoEncoder(backbone, cache=False)
+        assert self.training_ is not None
+        return FittedClassifier(
+            encoder,
+            backbone,
+            data.classes,
+            FittedHead(*last_layer(adopted), point, (), everyone),
+            temperature,
+            distance,
+            operating_point,
+            TrainedOn.of(data, folds=0, class_weight=self.base.class_weight, seed=self.base.random_state),
+            fit_warnings(data, np.zeros(int(held_out.sum()), dtype=np.intp), encoder, self.base),
+            self.training_["parameters"]["trained"],
+        )
+
+    def _features(self, paths: tuple[Path, ...], backbone: Backbone) -> NDArray[np.float32]:
+        """Of a trained network, which are needed once and not cached."""
+        encoder = PhotoEncoder(backbone, cache=False)
+        return encoder.extract(paths, threads=self.base.threads, progress=self.progress).plain
 
     def _weights(self, target: NDArray[np.intp]) -> NDArray[np.float64]:
-        return balanced_weights(target) if self.class_weight == "balanced" else np.ones(len(target))
+        return balanced_weights(target) if self.base.class_weight == "balanced" else np.ones(len(target))
 
-    def _identity(self, look: TrainingFeatures, held: NDArray[np.bool_], network: Network) -> dict[str, Any]:
-        sides = np.where(held, "validation", "train").tolist()
+    def _identity(
+        self, data: TrainingFeatures, held_out: NDArray[np.bool_], network: Network
+    ) -> dict[str, Any]:
+        """What a training must have in common with the one that it continues."""
+        sides = np.where(held_out, "validation", "train").tolist()
         return {
             "network": network.name,
             "n_levels": network.n_levels,
             "weights": network.record["sha256"],
             "size": network.preprocess.size,
-            "labels": self.classes_.tolist(),
-            "balanced": self.class_weight == "balanced",
-            "split": split_fingerprint(self._seen, look.target.tolist(), sides),
+            "labels": data.classes.tolist(),
+            "balanced": self.base.class_weight == "balanced",
+            "split": split_fingerprint(data.digests, data.target.tolist(), sides),
         }
-
-    # what is told of it
-
-    @property
-    def training_(self) -> dict[str, Any] | None:
-        """See the class."""
-        return getattr(self, "_training", None)
-
-    @property
-    def parameters_(self) -> dict[str, int]:
-        """See ImageClassifier; where the trained network was kept, its trained numbers."""
-        counts = super().parameters_
-        if self.training_ and self.training_["kept"] == "network":
-            counts["trained"] = self.training_["parameters"]["trained"]
-        return counts
 
     def write_logs(self, folder: Path) -> None:
         """Write logs/curves.csv and TensorBoard's events into a run's folder."""
-        for name, data in getattr(self, "_logs", {}).items():
+        for name, data in self._logs.items():
             atomic.write_bytes(folder / "logs" / name, data)

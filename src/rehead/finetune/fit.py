@@ -35,7 +35,7 @@ from ..core.run_dir import TRAINING, check_work, holds_training
 from ..errors import DataError
 from .checkpoint import LAST, EpochMetrics, best_of, curves_in, finished, held_in, weights_file
 from .classification_module import TrainingPhotos
-from .config import FineTuneConfig
+from .config import FineTuneConfig, TrainingConfig
 from .frozen_prefix import FrozenPrefix, frozen_beginning
 from .model import Network, build, set_trainable
 from .module import FineTuneModule
@@ -83,7 +83,7 @@ class TrainingTask(Protocol):
         network: Network,
         pixels: Path,
         to: Path,
-        options: FineTuneConfig,
+        options: Any,
         *,
         views: int,
         seed: int,
@@ -94,7 +94,7 @@ class TrainingTask(Protocol):
     def loop(
         self,
         network: Network,
-        options: FineTuneConfig,
+        options: Any,
         file: Path,
         *,
         seed: int,
@@ -141,7 +141,7 @@ class Trained:
 
 def new_network(
     name: str,
-    options: FineTuneConfig,
+    options: TrainingConfig,
     *,
     classes: int,
     size: int | None,
@@ -165,7 +165,7 @@ def last_layer(network: Network) -> tuple[NDArray[np.float32], NDArray[np.float3
 def train_network(
     network: Network,
     photos: TrainingTask,
-    options: FineTuneConfig,
+    options: TrainingConfig,
     *,
     work: Path,
     identity: Mapping[str, Any],
@@ -190,7 +190,7 @@ def train_network(
         What is trained in it is chosen here, by `options.train`.
     photos : TrainingTask
         TrainingPhotos, or PointPhotos for keypoints.
-    options : FineTuneConfig
+    options : TrainingConfig
     work : Path
         Folder of its own; made where it is missing.
     identity : mapping
@@ -270,12 +270,12 @@ def train_network(
             with interruptible(), beginning.bypassed() if beginning else contextlib.nullcontext():
                 trainer.fit(module, ckpt_path=last if last.is_file() else None)
         trained = _best_of(network, photos, work, len(done), head)
-        if options.interpolate and _starts_from_head(photos, options, pretrained):
+        if isinstance(options, FineTuneConfig) and options.interpolate and _starts_from_head(photos, options, pretrained):
             return _interpolated(module, start, trained, beginning, again)
         return trained
 
 
-def _starts_from_head(photos: TrainingTask, options: FineTuneConfig, pretrained: bool) -> bool:
+def _starts_from_head(photos: TrainingTask, options: TrainingConfig, pretrained: bool) -> bool:
     """Whether a head that fits the frozen network comes first, and its blocks are trained from there."""
     return photos.head_first and pretrained and options.train != "frozen"
 
@@ -358,7 +358,7 @@ def _inputs(
     network: Network,
     beginning: FrozenPrefix | None,
     photos: TrainingTask,
-    options: FineTuneConfig,
+    options: TrainingConfig,
     work: Path,
     seed: int,
     device: str,
@@ -378,17 +378,17 @@ def _inputs(
     return file
 
 
-def _inputs_in(work: Path, beginning: FrozenPrefix | None, options: FineTuneConfig) -> Path:
+def _inputs_in(work: Path, beginning: FrozenPrefix | None, options: TrainingConfig) -> Path:
     """The file that is trained from: pixels, or maps where the trunk or its beginning is frozen."""
     return work / (_MAPS if options.train == "frozen" or beginning else _PIXELS)
 
 
-def _views(options: FineTuneConfig) -> int:
+def _views(options: TrainingConfig) -> int:
     """Augmented views that are kept; no more than there are epochs to see them in."""
     return 0 if options.augment == "none" else min(options.cached_views, options.epochs)
 
 
-def _beginning(network: Network, photos: int, options: FineTuneConfig) -> FrozenPrefix | None:
+def _beginning(network: Network, photos: int, options: TrainingConfig) -> FrozenPrefix | None:
     """What need not be run in every epoch, unless fresh views are wanted or its maps would fill the disk."""
     if options.train in ("frozen", "all") or (options.augment != "none" and options.cached_views == 0):
         return None

@@ -23,7 +23,7 @@ from ..images import PreprocessSpec
 from ..keypoints.alignment import JitterStd, jitter, mirrored_views, view_points
 from ..keypoints.flip import mirrored
 from .checkpoint import EpochMetrics
-from .config import FineTuneConfig
+from .config import TrainingConfig
 from .data import Batch, EpochSampler, MemmapDataset, decode, step_seed, write_maps
 from .frozen_prefix import FrozenPrefix
 from .keypoint_model import PointNetwork
@@ -46,7 +46,7 @@ _AT_ONCE = 32  # photos that are looked at together when nothing is learnt
 View = tuple[NDArray[np.float64], NDArray[np.float64]]  # (n, 2, 3), and points as it sees them (n, K, 2)
 
 
-def check_points(options: FineTuneConfig, loss: str) -> None:
+def check_points(options: TrainingConfig, loss: str) -> None:
     """Refuse what is meant for classes; UnknownNameError, DataError."""
     if loss not in LOSSES:
         raise UnknownNameError("loss for keypoints", loss, LOSSES)
@@ -137,7 +137,7 @@ class PointPhotos:
         network: Network,
         pixels: Path,
         to: Path,
-        options: FineTuneConfig,
+        options: TrainingConfig,
         *,
         views: int,
         seed: int,
@@ -159,7 +159,7 @@ class PointPhotos:
     def loop(
         self,
         network: Network,
-        options: FineTuneConfig,
+        options: TrainingConfig,
         file: Path,
         *,
         seed: int,
@@ -217,7 +217,7 @@ class PointLoop(FineTuneModule):
         self,
         network: Network,
         photos: PointPhotos,
-        options: FineTuneConfig,
+        options: TrainingConfig,
         file: Path,
         seed: int,
         pretrained: bool,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from ..backbones.backbone import Backbone
 from ..backbones.weights import registry
 from ..core import atomic
-from ..core.progress import Progress
 from ..core.run_dir import check_work, work_or_temporary
 from ..data import split_fingerprint
 from ..errors import DataError
@@ -27,9 +26,10 @@ from ..keypoints.cascade import Cascade, Options, fit_cascade, spread_in_photos
 from ..keypoints.export import model_graph
 from ..keypoints.ridge import LinearStage
 from ..keypoints.uncertainty import fit_trust
+from . import require_torch
+from .config import KeypointFineTuneConfig
 
 if TYPE_CHECKING:
-    from .config import FineTuneConfig
     from .fit import Trained
     from .keypoint_model import PointNetwork
     from .keypoint_module import PointPhotos
@@ -42,6 +42,7 @@ _WHOLE = JitterStd(scale=0.1, turn=0.1, shift=0.04)
 _MARGIN = 0.5  # of the square: points beyond it are not believed
 
 
+@dataclass(kw_only=True, repr=False, eq=False)
 class FineTunedKeypoints(KeypointRegressor):
     """Place K points on photos with a network that is trained on them.
 
@@ -59,24 +60,13 @@ class FineTunedKeypoints(KeypointRegressor):
         The network that is trained: a plain name of rehead or one of timm.
     closed_form : str or path, optional
         Backbone of the closed form; by default the same where the core runs it, else EfficientNet-Lite0.
-    options : FineTuneConfig, optional
-        What is trained, and how; `head` is one of `training.point_network.POINT_HEADS`, `augment` one of
-        `training.points.POINT_AUGMENTS`, "auto" is "default". By default heat maps, all blocks at the same
-        rate of 1e-3, and batches of 16. `bn_stats` "auto" is "batch" below a `conv` head.
-    loss : {"l1", "l2"}
-        Mean absolute or mean squared error of coordinates.
-    side : int
-        Of the squares that the network sees, pixels.
-    keep : {"better", "always"}
-        "better" keeps the trained network where it is better than the closed form by more than one standard
-        error; "always" in any case.
-    weights : None, "none" or path
-        What the network starts from: its published weights, random numbers, or a state dict.
+    config : KeypointFineTuneConfig, optional
+        What is trained, and how. By default heat maps, all blocks at the same rate of 1e-3, in batches of 16.
     work : path, optional
         Folder where the state after each epoch is kept, for `resume`; whoever names it removes it.
     resume : bool
         Continue the training in `work`.
-    size, cascade, mirror, shakes, cv, coverage, random_state, threads, progress
+    size, weights, cascade, mirror, n_jitter, cv, coverage, random_state, threads, progress
         As in KeypointRegressor.
 
     Attributes
@@ -90,104 +80,64 @@ class FineTunedKeypoints(KeypointRegressor):
     photos of the fold that was held out.
     """
 
-    def __init__(
-        self,
-        backbone: str = "efficientnet_lite0",
-        *,
-        closed_form: str | os.PathLike[str] | None = None,
-        options: FineTuneConfig | None = None,
-        loss: Literal["l1", "l2"] = "l1",
-        side: int = 128,
-        keep: Literal["better", "always"] = "better",
-        weights: str | os.PathLike[str] | None = None,
-        work: str | os.PathLike[str] | None = None,
-        resume: bool = False,
-        size: int | None = None,
-        cascade: Literal["auto"] | bool = "auto",
-        mirror: Literal["auto", False] | Sequence[int] = "auto",
-        n_jitter: int = 1,
-        cv: int = 5,
-        coverage: float = 0.95,
-        random_state: int = 0,
-        threads: int | None = None,
-        progress: Progress | None = None,
-    ) -> None:
-        super().__init__(
-            backbone,
-            size=size,
-            weights=weights,
-            cascade=cascade,
-            mirror=mirror,
-            n_jitter=n_jitter,
-            cv=cv,
-            coverage=coverage,
-            random_state=random_state,
-            threads=threads,
-            progress=progress,
-        )
-        self.closed_form = closed_form
-        self.options = options
-        self.loss = loss
-        self.side = side
-        self.keep = keep
-        self.work = work
-        self.resume = resume
+    config: KeypointFineTuneConfig | None = None
+    closed_form: str | os.PathLike[str] | None = None
+    work: str | os.PathLike[str] | None = None
+    resume: bool = False
 
     # what there is to begin with
 
-    def _options(self) -> FineTuneConfig:
-        from .config import FineTuneConfig
+    def _config(self) -> KeypointFineTuneConfig:
+        return (self.config or KeypointFineTuneConfig()).resolve_auto(pretrained=not self._random)
 
-        options = self.options or FineTuneConfig(head="heatmap", lr=1e-3, layer_decay=1.0, batch_size=16)
-        if options.augment == "auto":
-            options = replace(options, augment="default")
-        if options.head == "conv" and options.bn_stats == "auto":
-            # by frozen statistics a conv head does not get off the mean shape (benchmarks/RESULTS.md)
-            return replace(options, bn_stats="batch")
-        return options
+    @property
+    def _random(self) -> bool:
+        return self.config is not None and self.config.train == "scratch"
 
     def _check_options(self) -> None:
+        require_torch()
         from .keypoint_module import check_points
         from .trainer import machine
 
         super()._check_options()
-        check_points(self._options(), self.loss)
-        machine(self._options())
-        if self.keep not in ("better", "always"):
-            raise DataError(f"keep is {self.keep!r}; expected 'better' or 'always'")
+        config = self._config()
+        check_points(config, config.loss)
+        machine(config)
         if os.fspath(self.backbone).lower().endswith(".onnx"):
             raise DataError(
                 f"{os.fspath(self.backbone)}: an ONNX file cannot be trained; use it in closed form "
                 "(--head ridge)"
             )
+        if self._random and self.weights is not None:
+            raise DataError(f"{self.weights}: a weight file and --train scratch exclude each other")
         check_work(self.work, resume=self.resume)
 
     def network(self) -> Backbone:
         """The backbone of the closed form."""
         from .model import set_trainable
 
-        options = self._options()
+        options = self._config()
         built = self._built(np.full((2, 2), 0.5), options)
         # options that the network cannot follow are refused here, before any photo is looked at
         set_trainable(built, options.train)
         if built.record["sha256"] == "random" and options.train != "all":
             raise DataError(
-                f"{self.backbone} starts from random numbers, so all of it has to be trained; "
+                f"{self.backbone} starts from random weights, so all of it has to be trained; "
                 f"leave out --train {options.train}"
             )
         same = self.backbone in registry.names()
         own = self.closed_form or (self.backbone if same else "efficientnet_lite0")
-        given = self.weights if same and own == self.backbone and self.weights != "none" else None
+        given = self.weights if same and own == self.backbone else None
         return KeypointRegressor(own, size=self.size, weights=given).network()
 
-    def _built(self, start: NDArray[np.float64], options: FineTuneConfig) -> PointNetwork:
+    def _built(self, start: NDArray[np.float64], options: KeypointFineTuneConfig) -> PointNetwork:
         from .keypoint_model import point_network
 
         return point_network(
             os.fspath(self.backbone),
             start,
-            size=self.side,
-            weights="pretrained" if self.weights is None else self.weights,
+            size=self._config().side,
+            weights="none" if self._random else "pretrained" if self.weights is None else self.weights,
             head=options.head,
             dropout=options.dropout,
             seed=self.random_state,
@@ -203,7 +153,7 @@ class FineTunedKeypoints(KeypointRegressor):
         from .keypoint_module import looked_at
 
         closed = fit_cascade(rows.paths, rows.units, fold, network, options)
-        started, settings = time.perf_counter(), self._options()
+        started, settings = time.perf_counter(), self._config()
         right = self._right(rows, closed)
         model = self._built(np.nanmean(view_points(right, rows.units), axis=0), settings)
         photos = self._photos(rows, closed, right, fold == 0, network, model)
@@ -262,7 +212,7 @@ class FineTunedKeypoints(KeypointRegressor):
             self.permutation_,
             validation,
             network.preprocess if twice else model.preprocess,
-            self.loss,
+            self._config().loss,
         )
 
     def _identity(
@@ -271,9 +221,9 @@ class FineTunedKeypoints(KeypointRegressor):
         return {
             "network": model.name,
             "weights": model.record["sha256"],
-            "side": self.side,
+            "side": self._config().side,
             "size": network.preprocess.size,
-            "loss": self.loss,
+            "loss": self._config().loss,
             "cascade": "yes" if self._twice(closed) else "no",
             "split": split_fingerprint(
                 [_sha256(path) for path in rows.paths], rows.points.round(3).tolist(), rows.groups.tolist()
@@ -340,8 +290,8 @@ class FineTunedKeypoints(KeypointRegressor):
             np.nanmean(np.abs(of.held_out[held] - photos.points[held]), axis=(1, 2))
             for of in (placed, closed)
         )
-        options = {**self._options().to_dict(), "loss": self.loss}
-        always = self.keep == "always"
+        options = self._config().to_dict()
+        always = self._config().keep == "always"
         return account_of_points(model, options, trained, network, form, groups[held], always=always)
 
     def _manifest(self) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def init_from_probe(
     balanced : bool
         Whether every class weighs the same.
     """
-    blocks, y = look.network.blocks, look.target
+    blocks, y = look.backbone.blocks, look.target
     most = max_levels(network) if len(blocks) == len(network.blocks) else 1
     first = blocks[-most].start
     known = [slice(block.start - first, block.stop - first) for block in blocks[-most:]]

@@ -19,7 +19,7 @@ from torch import nn
 from ..core.runtime import cpu_count
 from ..errors import TrainingError
 from .checkpoint import EpochMetrics
-from .config import FineTuneConfig
+from .config import TrainingConfig
 from .data import step_seed
 from .model import Network, parameter_groups
 
@@ -39,7 +39,7 @@ class FineTuneModule(pl.LightningModule):
     network : Network
     validation : bool ndarray (n,)
         Photos that nothing is learnt from; there may be none.
-    options : FineTuneConfig
+    options : TrainingConfig
     file : Path
         Pixels, or maps where the trunk or its beginning is frozen.
     seed : int
@@ -56,7 +56,7 @@ class FineTuneModule(pl.LightningModule):
         self,
         network: Network,
         validation: NDArray[np.bool_],
-        options: FineTuneConfig,
+        options: TrainingConfig,
         file: Path,
         seed: int,
         pretrained: bool,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..evaluation.intervals import Interval, mean_difference
-from .config import FineTuneConfig
+from .config import TrainingConfig
 from .cross_fit import PairedComparison, ValidationScore, better_by_one_se
 from .fit import Trained
 from .model import Network, count_parameters
@@ -22,7 +22,7 @@ _FEW = 5  # people below which the interval of a difference is not told: it says
 
 def account(
     network: Network,
-    options: FineTuneConfig,
+    options: TrainingConfig,
     trained: Trained,
     judged: ValidationScore,
     probe: ValidationScore | None,

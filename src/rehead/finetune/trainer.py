@@ -16,12 +16,12 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from ..errors import DataError
 from .checkpoint import AtomicCheckpointIO, BestCheckpoint
-from .config import FineTuneConfig
+from .config import TrainingConfig
 
 __all__ = ["interruptible", "machine", "new_trainer", "silence_lightning"]
 
 
-def machine(options: FineTuneConfig) -> tuple[str, str]:
+def machine(options: TrainingConfig) -> tuple[str, str]:
     """Accelerator and precision, those of "auto" found out; DataError where it cannot be had."""
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     accelerator: str = options.accelerator
@@ -38,7 +38,7 @@ def machine(options: FineTuneConfig) -> tuple[str, str]:
 
 
 def new_trainer(
-    options: FineTuneConfig, work: Path, accelerator: str, precision: str, *, until: int, judged: bool
+    options: TrainingConfig, work: Path, accelerator: str, precision: str, *, until: int, judged: bool
 ) -> pl.Trainer:
     """A Trainer that keeps its state in `work` and stops after epoch `until`, `judged` after each of them."""
     return pl.Trainer(

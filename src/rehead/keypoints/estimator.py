@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..backbones.backbone import Backbone, load_backbone
 from ..backbones.weights import registry
+from ..core.options import check_options
 from ..core.progress import Progress
 from ..data import cv_folds, list_photos
 from ..errors import DataError, DatasetError
@@ -26,6 +27,7 @@ from .export import model_graph, write_keypoints
 from .face_crops import frame_of
 from .flip import check_permutation, find_permutation
 from .formats import CENTRE
+from .options import KeypointOptions
 from .predictor import KeypointPredictor
 
 __all__ = ["KeypointRegressor"]
@@ -36,7 +38,8 @@ _SIDE = 192  # px: 224 costs a third more, and the error was 1.01 for 1.04 % (be
 _MOST_VIEWS = 6000  # rows of the Gram matrices: 0.5 GB of maps, and a second for each factorisation
 
 
-class KeypointRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+@dataclass(kw_only=True, repr=False, eq=False)
+class KeypointRegressor(KeypointOptions, RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """Place K points on photos: ridge regression on spatial maps of a pretrained network.
 
     A first look places the points in the photo; the square around them is cut out upright, and a second look
@@ -99,32 +102,7 @@ class KeypointRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     as in dlib and OpenCV.
     """
 
-    def __init__(
-        self,
-        backbone: str | os.PathLike[str] = "efficientnet_lite0",
-        *,
-        size: int | None = None,
-        weights: str | os.PathLike[str] | None = None,
-        cascade: Literal["auto"] | bool = "auto",
-        mirror: Literal["auto", False] | Sequence[int] = "auto",
-        n_jitter: int = 1,
-        cv: int = 5,
-        coverage: float = 0.95,
-        random_state: int = 0,
-        threads: int | None = None,
-        progress: Progress | None = None,
-    ) -> None:
-        self.backbone = backbone
-        self.size = size
-        self.weights = weights
-        self.cascade = cascade
-        self.mirror = mirror
-        self.n_jitter = n_jitter
-        self.cv = cv
-        self.coverage = coverage
-        self.random_state = random_state
-        self.threads = threads
-        self.progress = progress
+    progress: Progress | None = None
 
     def fit(
         self, X: Photos, y: ArrayLike | None = None, groups: ArrayLike | None = None
@@ -210,16 +188,9 @@ class KeypointRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return cascade, model_graph([network.trunk] * len(cascade.stages), cascade), network.preprocess
 
     def _check_options(self) -> None:
-        if self.cv < 2:
-            raise DataError(f"cv is {self.cv}; expected 2 folds or more")
-        if not 0 < self.coverage <= 1:
-            raise DataError(f"coverage is {self.coverage}; expected more than 0 and at most 1")
-        if self.cascade not in ("auto", True, False):
-            raise DataError(f"cascade is {self.cascade!r}; expected 'auto', True or False")
+        check_options(self)
         if isinstance(self.mirror, str) and self.mirror != "auto":
             raise DataError(f"mirror is {self.mirror!r}; expected 'auto', False or the partner of each point")
-        if not 0 <= self.n_jitter <= 8:
-            raise DataError(f"shakes is {self.n_jitter}; expected 0 to 8")
 
     def _enough(self, rows: Annotations) -> Annotations:
         """Not too few photos, and not more than the Gram matrices can hold."""

@@ -25,24 +25,30 @@ from typing import Any
 from ..backbones.features import photo_groups
 from ..classification.estimator import ImageClassifier
 from ..core import atomic
+from ..core.options import options_of
 from ..core.progress import Progress
 from ..core.run_dir import holds_training, versions, work_folder, write_json
 from ..core.runtime import cpu_count
 from ..data import read_dataset
+from ..data.options import SplitOptions
 from ..data.split import Split, check_classes, make_split
 from ..errors import DataError, DatasetError, OutputError, TrainingError
 from ..evaluation import Comparison, write_comparison
 from .config import TrainConfig, from_scratch_only, is_of_faces, run_training
 from .measure import measure_models
-from .train import options_record
+from .train import classifier_record
 
-__all__ = ["Candidate", "combinations", "compare_models"]
+__all__ = ["Candidate", "candidates", "compare_models"]
 
 SCRATCH = "scratch"
 """What is trained, of a network that starts from random numbers: all of it."""
 
 _RECORD = "compare.json"
-_NOT_OF_THE_MODEL = {"work", "resume", "cache", "threads"}  # options that do not change what is fitted
+_NOT_OF_THE_MODEL = {
+    "cache",
+    "threads",
+    *options_of(SplitOptions),
+}  # options that do not change what is fitted
 
 Watch = Callable[[str], AbstractContextManager[Progress | None]]
 
@@ -57,16 +63,16 @@ class Candidate:
         For people: "mobilenet_v2, top:4".
     folder : str
         Of its run directory.
-    plan : TrainConfig
+    config : TrainConfig
     """
 
     name: str
     folder: str
-    plan: TrainConfig
+    config: TrainConfig
 
 
-def combinations(
-    networks: Sequence[str], train: Sequence[str], plan: TrainConfig
+def candidates(
+    networks: Sequence[str], train: Sequence[str], config: TrainConfig
 ) -> tuple[list[Candidate], list[str]]:
     """Every network with every way to train it, as far as that makes sense.
 
@@ -77,7 +83,7 @@ def combinations(
         "faces:FILE.onnx": their embeddings.
     train : sequence of str
         "frozen", "top:N", "from:LAYER", "all"; "scratch": all, from random numbers.
-    plan : TrainConfig
+    config : TrainConfig
         All other options.
 
     Returns
@@ -98,9 +104,9 @@ def combinations(
         ways, note = _ways(network, list(dict.fromkeys(train)))
         notes += [note] if note else []
         for what in ways:
-            folder = _folder(network, what, {combination.folder for combination in chosen.values()})
+            folder = _folder(network, what, {candidate.folder for candidate in chosen.values()})
             name = f"{Path(network).name}, {'from scratch' if what == SCRATCH else what}"
-            chosen[network, what] = Candidate(name, folder, _planned(plan, network, what))
+            chosen[network, what] = Candidate(name, folder, _configured(config, network, what))
     if not chosen:
         raise DataError(" ".join(notes) or "nothing to compare; name networks, and what is trained of them")
     return list(chosen.values()), notes
@@ -122,11 +128,13 @@ def _ways(network: str, train: list[str]) -> tuple[list[str], str]:
     return train, ""
 
 
-def _planned(plan: TrainConfig, network: str, mode: str) -> TrainConfig:
-    # each pays for its own features, or the times would not compare
-    if mode == SCRATCH:
-        return replace(plan, network=network, train=None, cache=False)
-    return replace(plan, backbone=network, train=mode, cache=False)
+def _configured(config: TrainConfig, network: str, mode: str) -> TrainConfig:
+    chosen = config.with_backbone(network)
+    return replace(
+        chosen,
+        classifier=replace(chosen.classifier, cache=False),  # each pays for its own features
+        finetune=replace(chosen.finetune, train=mode),
+    )
 
 
 def _folder(network: str, mode: str, taken: Collection[str]) -> str:
@@ -144,7 +152,7 @@ def compare_models(
     networks: Sequence[str],
     *,
     train: Sequence[str] = ("frozen",),
-    plan: TrainConfig | None = None,
+    config: TrainConfig | None = None,
     overwrite: bool = False,
     command: Sequence[str] = (),
     watch: Watch | None = None,
@@ -159,8 +167,8 @@ def compare_models(
         Folder to write; models that are finished there are not trained again, an unfinished training is
         continued.
     networks, train : sequence of str
-        As in `combinations`.
-    plan : TrainConfig, optional
+        As in `candidates`.
+    config : TrainConfig, optional
         All other options.
     overwrite : bool
         Train all anew.
@@ -172,7 +180,7 @@ def compare_models(
     Returns
     -------
     Comparison
-        The first combination is the one that the others are compared with.
+        The first candidate is the one that the others are compared with.
 
     Raises
     ------
@@ -180,53 +188,58 @@ def compare_models(
         Options, weights or photos that do not fit are refused before anything is trained. A training
         that fails is noted, and the others go on.
     """
-    folder, plan, watch = Path(out), plan or TrainConfig(), watch or (lambda _: nullcontext())
-    chosen, notes = combinations(networks, train, plan)
-    for combination in chosen:
-        combination.plan.classifier().network()
+    folder, config, watch = Path(out), config or TrainConfig(), watch or (lambda _: nullcontext())
+    options = config.classifier
+    chosen, notes = candidates(networks, train, config)
+    for candidate in chosen:
+        candidate.config.estimator().make_encoder()
     with watch("Looking at photos") as progress:
-        split = _divide(photos, plan, progress)
+        split = _split(photos, config, progress)
     _check_place(folder, split, chosen, overwrite=overwrite, command=command)
     done: list[Candidate] = []
-    for place, combination in enumerate(chosen, 1):
-        at = folder / combination.folder
-        if not _finished(at, combination, split):
-            with watch(f"{place} of {len(chosen)}: {combination.name}") as progress:
+    for place, candidate in enumerate(chosen, 1):
+        at = folder / candidate.folder
+        if not _finished(at, candidate, split):
+            with watch(f"{place} of {len(chosen)}: {candidate.name}") as progress:
                 try:
-                    _train(at, combination, split, command, progress)
+                    _train(at, candidate, split, command, progress)
                 except (TrainingError, DatasetError) as error:
                     if len(chosen) == 1:
                         raise
-                    notes.append(f"'{combination.name}' is left out, its training failed: {error}.")
+                    notes.append(f"'{candidate.name}' is left out, its training failed: {error}.")
                     continue
-        done.append(combination)
+        done.append(candidate)
     if not done:
         raise TrainingError(f"{folder}: nothing to compare. {' '.join(notes)}")
     with watch("Measuring") as progress:
         runs = [(c.name, folder / c.folder) for c in done]
         comparison = measure_models(
-            runs, split, notes=[*notes, *split.notes], seed=plan.seed, threads=plan.threads, progress=progress
+            runs,
+            split,
+            notes=[*notes, *split.notes],
+            seed=options.random_state,
+            threads=options.threads,
+            progress=progress,
         )
     _write(folder, comparison, split, command)
     return comparison
 
 
-def _divide(photos: str | os.PathLike[str], plan: TrainConfig, progress: Progress | None) -> Split:
+def _split(photos: str | os.PathLike[str], config: TrainConfig, progress: Progress | None) -> Split:
     """The split, made once, with near-duplicates as the default network sees them."""
     dataset = read_dataset(photos)
     check_classes(dataset)
-    looking = ImageClassifier(cache=plan.cache, threads=plan.threads, progress=progress)
-    network = looking.network()
-    features = looking.extract(dataset.paths, network)
-    if plan.strict and features.errors:
+    options = config.classifier
+    encoder = ImageClassifier(cache=options.cache, threads=options.threads).make_encoder()
+    features = encoder.extract(dataset.paths, threads=options.threads, progress=progress)
+    if options.strict and features.errors:
         raise features.errors[0][1]
     split = make_split(
         dataset,
-        *photo_groups(dataset, features, network, threads=plan.threads),
+        *photo_groups(dataset, features, encoder.backbone, threads=options.threads),
         features.readable,
-        share=plan.test_share,
-        seed=plan.seed,
-        keep_bursts=plan.bursts,
+        config.split,
+        seed=options.random_state,
     )
     if not len(split.tested):
         raise DatasetError(
@@ -249,8 +262,8 @@ def _check_place(
     if in_use and "split" not in known:
         raise OutputError(f"{folder}: holds other files; choose an empty or a new folder for --out")
     if overwrite:
-        for combination in chosen:
-            for old in (folder / combination.folder, work_folder(folder / combination.folder)):
+        for candidate in chosen:
+            for old in (folder / candidate.folder, work_folder(folder / candidate.folder)):
                 if old.exists():
                     with atomic.output_errors(old):
                         shutil.rmtree(old)
@@ -263,14 +276,14 @@ def _check_place(
         write_json(record, {"split": split.fingerprint, "command": list(command), "models": []})
 
 
-def _finished(at: Path, combination: Candidate, split: Split) -> bool:
+def _finished(at: Path, candidate: Candidate, split: Split) -> bool:
     """Whether the run is there already; OutputError where it is of another model or another split."""
     record = at / "run.json"
     if not record.is_file():
         return False
     found = _read(record)
-    before = _flat(found.get("options", {}))
-    now = _flat(json.loads(json.dumps(options_record(combination.plan.classifier()))))
+    before, config = found.get("options", {}), candidate.config
+    now = json.loads(json.dumps(classifier_record(config.estimator())))
     names = sorted({*before, *now} - _NOT_OF_THE_MODEL)
     different = [name for name in names if before.get(name) != now.get(name)]
     if found.get("split") != split.fingerprint:
@@ -281,11 +294,6 @@ def _finished(at: Path, combination: Candidate, split: Split) -> bool:
             "--overwrite to train all anew"
         )
     return True
-
-
-def _flat(options: dict[str, Any]) -> dict[str, Any]:
-    """Options of a classifier and of its training side by side."""
-    return {**options, **(options.get("options") or {}), "options": None}
 
 
 def _read(record: Path) -> dict[str, Any]:
@@ -303,11 +311,11 @@ def _read(record: Path) -> dict[str, Any]:
 
 
 def _train(
-    at: Path, combination: Candidate, split: Split, command: Sequence[str], progress: Progress | None
+    at: Path, candidate: Candidate, split: Split, command: Sequence[str], progress: Progress | None
 ) -> None:
-    plan = combination.plan
-    resume = plan.trains_network and holds_training(work_folder(at))
-    run_training(plan, split, at, resume=resume, command=command, progress=progress)
+    config = candidate.config
+    resume = config.trains_network and holds_training(work_folder(at))
+    run_training(config, split, at, resume=resume, command=command, progress=progress)
 
 
 # what is written

@@ -6,17 +6,18 @@ Those of classifiers are for `rehead train`, those of keypoints for `rehead keyp
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from ..classification.options import ClassifierOptions
 from ..errors import DataError, UnknownNameError
+from ..finetune.config import FineTuneConfig, KeypointFineTuneConfig
+from ..keypoints.options import KeypointOptions
 from .config import KeypointTrainConfig, TrainConfig
 
-__all__ = ["EVERY", "POINT_RECIPES", "RECIPES", "Recipe", "find", "get", "get_points"]
+__all__ = ["EVERY", "KEYPOINT_RECIPES", "RECIPES", "Recipe", "find", "get", "get_keypoints"]
 
-AnyPlan = TypeVar("AnyPlan", TrainConfig, KeypointTrainConfig)
+AnyConfig = TypeVar("AnyConfig", TrainConfig, KeypointTrainConfig)
 
-_NONE = Path("none")
 # as Keras trains unless it is told otherwise: a constant rate, the same for all layers
 _AS_KERAS: dict[str, Any] = {
     "keep": "always",
@@ -31,11 +32,11 @@ _AS_KERAS: dict[str, Any] = {
     "optimizer": "adam",
     "lr": 1e-3,
 }
-_KERAS = TrainConfig(**_AS_KERAS, augment="default", refit=False, interpolate=False)
+_KERAS = FineTuneConfig(**_AS_KERAS, augment="default", refit=False, interpolate=False)
 
 
 @dataclass(frozen=True)
-class Recipe(Generic[AnyPlan]):
+class Recipe(Generic[AnyConfig]):
     """A tutorial's settings.
 
     Parameters
@@ -59,13 +60,13 @@ class Recipe(Generic[AnyPlan]):
     summary: str
     data: str
     reported: str
-    plan: AnyPlan
+    config: AnyConfig
     differs: str = ""
 
     @property
     def command(self) -> str:
         """What runs it, without its options."""
-        verb = "keypoints train POINTS" if isinstance(self.plan, KeypointTrainConfig) else "train PHOTOS"
+        verb = "keypoints train POINTS" if isinstance(self.config, KeypointTrainConfig) else "train PHOTOS"
         return f"rehead {verb} --out RUN"
 
 
@@ -75,13 +76,20 @@ _CELEBRITIES = "5 Celebrity Faces: 93 portraits to train on, 25 to validate (Kag
 _ALPACA = "327 photos of alpacas and others (DeepLearning.AI, Convolutional Neural Networks, week 2)"
 
 
+def _config(backbone: str, size: int | None = None, **finetune: Any) -> TrainConfig:
+    """A network trained as Keras does, but for what is given."""
+    return TrainConfig(
+        classifier=ClassifierOptions(backbone, size=size), finetune=replace(_KERAS, **finetune)
+    )
+
+
 def _gender_cnn(variant: str, what: str, reported: str) -> Recipe[TrainConfig]:
     return Recipe(
         f"gender-cnn-{variant}",
         f"four convolutions from scratch, {what}",
         _COOKBOOK,
         reported,
-        replace(_KERAS, network=f"cnn4-{variant}", epochs=10, augment="none"),
+        _config(f"cnn4-{variant}", epochs=10, augment="none"),
     )
 
 
@@ -91,34 +99,19 @@ def _gender_pretrained(name: str, backbone: str, title: str, reported: str) -> R
         f"{title} frozen, with a convolution and a dense layer on its maps",
         _COOKBOOK,
         reported,
-        replace(
-            _KERAS,
-            backbone=backbone,
-            train="frozen",
-            head="conv",
-            size=300,
-            epochs=10,
-            augment="none",
-        ),
+        _config(backbone, 300, train="frozen", head="conv", epochs=10, augment="none"),
     )
 
 
-def _celebrities_resnet(name: str, what: str, weights: Path | None, reported: str) -> Recipe[TrainConfig]:
+def _celebrities_resnet(name: str, what: str, train: str, reported: str) -> Recipe[TrainConfig]:
+    pretrained = train != "scratch"
     return Recipe(
         name,
         f"ResNet50, all of it trained, {what}",
         _CELEBRITIES,
         reported,
-        replace(
-            _KERAS,
-            backbone="resnet50",
-            weights=weights,
-            train="all",
-            lr=1e-4 if weights is None else 1e-3,
-            epochs=20,
-            augment="none",
-        ),
-        "begins with a fitted head (LP-FT) where there are weights" if weights is None else "",
+        _config("resnet50", train=train, lr=1e-4 if pretrained else 1e-3, epochs=20, augment="none"),
+        "begins with a fitted head (LP-FT) where there are weights" if pretrained else "",
     )
 
 
@@ -128,16 +121,7 @@ RECIPES = (
         "MobileNet, its top 4 blocks trained, dense head, early stopping",
         "10 species of monkeys (Kaggle)",
         "",
-        replace(
-            _KERAS,
-            backbone="mobilenet",
-            train="top:4",
-            head="mlp:1024",
-            size=224,
-            optimizer="rmsprop",
-            epochs=20,
-            patience=3,
-        ),
+        _config("mobilenet", 224, train="top:4", head="mlp:1024", optimizer="rmsprop", epochs=20, patience=3),
         "one hidden layer of 1024 for the tutorial's 1024, 1024 and 512",
     ),
     _gender_cnn("300", "300 px", "51 %"),
@@ -152,12 +136,11 @@ RECIPES = (
         "MobileNetV2 frozen at 160 px, dense layer of 32, RMSprop at 1e-4",
         "photos of cats and dogs",
         "76 %",
-        replace(
-            _KERAS,
-            backbone="mobilenet_v2",
+        _config(
+            "mobilenet_v2",
+            160,
             train="frozen",
             head="mlp:32",
-            size=160,
             optimizer="rmsprop",
             lr=1e-4,
             epochs=10,
@@ -170,15 +153,7 @@ RECIPES = (
         "MobileNetV2 frozen at 160 px, dropout, Adam, photos flipped and rotated",
         _ALPACA,
         "95 %, 97 % augmented",
-        replace(
-            _KERAS,
-            backbone="mobilenet_v2",
-            train="frozen",
-            size=160,
-            dropout=0.2,
-            epochs=20,
-            augment="flip-rotate",
-        ),
+        _config("mobilenet_v2", 160, train="frozen", dropout=0.2, epochs=20, augment="flip-rotate"),
         f"begins with a fitted head (LP-FT); 4 augmented views of each photo; {_SIDE}",
     ),
     Recipe(
@@ -186,36 +161,36 @@ RECIPES = (
         "three convolutions from scratch at 160 px, global average pooling",
         _CELEBRITIES,
         "60 %",
-        replace(_KERAS, network="small-cnn", epochs=50, augment="default"),
+        _config("small-cnn", epochs=50, augment="default"),
     ),
-    _celebrities_resnet("celebrities-resnet50", "from ImageNet weights", None, "56 %"),
-    _celebrities_resnet("celebrities-resnet50-scratch", "from random numbers", _NONE, "60 %"),
+    _celebrities_resnet("celebrities-resnet50", "from ImageNet weights", "all", "56 %"),
+    _celebrities_resnet("celebrities-resnet50-scratch", "from random weights", "scratch", "60 %"),
 )
 """Those of classifiers."""
 
-POINT_RECIPES = (
+KEYPOINT_RECIPES = (
     Recipe(
         "keypoints-vgg16",
         "VGG16 frozen on whole photos at 224 px, with a convolution and a dense layer, mean absolute error",
         "frames of YouTube Faces with 68 points, as Udacity's course on computer vision has them",
         "",
         KeypointTrainConfig(
-            **_AS_KERAS,
-            backbone="vgg16",
-            cascade=False,
-            head="conv",
-            train="frozen",
-            loss="l1",
-            side=224,
-            batch_size=32,
-            epochs=10,
-            augment="none",
+            regressor=KeypointOptions("vgg16", cascade=False),
+            finetune=KeypointFineTuneConfig(
+                **_AS_KERAS,
+                head="conv",
+                train="frozen",
+                side=224,
+                batch_size=32,
+                epochs=10,
+                augment="none",
+            ),
         ),
     ),
 )
 """Those of keypoints."""
 
-EVERY: tuple[Recipe[TrainConfig] | Recipe[KeypointTrainConfig], ...] = (*RECIPES, *POINT_RECIPES)
+EVERY: tuple[Recipe[TrainConfig] | Recipe[KeypointTrainConfig], ...] = (*RECIPES, *KEYPOINT_RECIPES)
 
 
 def find(name: str) -> Recipe[TrainConfig] | Recipe[KeypointTrainConfig]:
@@ -246,7 +221,7 @@ def get(name: str) -> Recipe[TrainConfig]:
     raise _elsewhere(name)
 
 
-def get_points(name: str) -> Recipe[KeypointTrainConfig]:
+def get_keypoints(name: str) -> Recipe[KeypointTrainConfig]:
     """The recipe of that name for `rehead keypoints train`.
 
     Raises
@@ -254,7 +229,7 @@ def get_points(name: str) -> Recipe[KeypointTrainConfig]:
     UnknownNameError, DataError
         There is none; it is one of classifiers.
     """
-    for recipe in POINT_RECIPES:
+    for recipe in KEYPOINT_RECIPES:
         if recipe.name == name:
             return recipe
     raise _elsewhere(name)

@@ -19,23 +19,31 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..audit import Audit, quick_checks, quick_warnings
 from ..backbones.backbone import Backbone
+from ..backbones.encoder import Encoder
 from ..backbones.features import photo_groups
 from ..classification.estimator import ImageClassifier
+from ..classification.training_data import mirrors
 from ..core import atomic
+from ..core.options import options_record
 from ..core.run_dir import StepTimer, check_place, versions, write_json
-from ..data import Dataset, read_dataset
+from ..data import read_dataset
+from ..data.options import SplitOptions
 from ..data.split import Split, check_classes, make_split, write_splits
 from ..evaluation import Evaluation, Mistake, confident_mistakes, evaluate, uniform_wrong
+from ..faces.options import FaceOptions
+from ..finetune.classifier import FineTunedClassifier
 from .run_report import NEAR_TEST, run_report, with_maps, with_neighbours
 
-__all__ = ["Run", "options_record", "train"]
+__all__ = ["Classifier", "Run", "classifier_record", "train"]
+
+Classifier: TypeAlias = ImageClassifier | FineTunedClassifier
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,7 @@ class Run:
     ----------
     folder : Path
         The run directory.
-    classifier : ImageClassifier
+    classifier : ImageClassifier or FineTunedClassifier
         Fitted on the training photos.
     evaluation : Evaluation or None
         On the test photos; None where there are too few photos to hold any out.
@@ -61,7 +69,7 @@ class Run:
     """
 
     folder: Path
-    classifier: ImageClassifier
+    classifier: Classifier
     evaluation: Evaluation | None
     warnings: list[str]
     unreadable: list[tuple[str, str]]
@@ -73,9 +81,8 @@ def train(
     photos: str | os.PathLike[str] | Split,
     out: str | os.PathLike[str],
     *,
-    classifier: ImageClassifier | None = None,
-    test_share: float = 0.2,
-    keep_bursts: bool = True,
+    classifier: Classifier | None = None,
+    split: SplitOptions | None = None,
     overwrite: bool = False,
     command: Sequence[str] = (),
 ) -> Run:
@@ -88,12 +95,10 @@ def train(
         divided before.
     out : path
         The run directory to write.
-    classifier : ImageClassifier, optional
-        What to fit, with its options.
-    test_share : float
-        Share of the photos to hold out where none are given for testing and they are not divided yet.
-    keep_bursts : bool
-        Whether photos of one burst stay on one side, as near-duplicates do, where they are not divided yet.
+    classifier : ImageClassifier or FineTunedClassifier, optional
+        What to fit, with its options. It is cloned and stays as it is.
+    split : SplitOptions, optional
+        How test photos are held out, where they are not divided yet.
     overwrite : bool
         Whether to replace an earlier run at `out`.
     command : sequence of str
@@ -109,47 +114,49 @@ def train(
     """
     folder = Path(out)
     check_place(folder, overwrite)
-    clock = StepTimer()
+    timer = StepTimer()
     dataset = photos.dataset if isinstance(photos, Split) else read_dataset(photos)
     check_classes(dataset)
-    model = classifier or ImageClassifier()
-    with _cache_for(model):
-        network = model.network()
-        clock.mark("weights")
-        features = model.extract(dataset.paths, network, mirror=model.mirrors(len(dataset)))
+    asked = classifier or ImageClassifier()
+    with _cached(asked) as model:
+        options, encoder = model.options, model.make_encoder()
+        backbone = encoder.backbone
+        timer.mark("weights")
+        features = encoder.extract(
+            dataset.paths,
+            mirror=mirrors(options, len(dataset)),
+            threads=options.threads,
+            progress=model.progress,
+        )
         unreadable = [(dataset.ids[row], error.reason) for row, error in features.errors]
-        if model.strict and features.errors:
+        if options.strict and features.errors:
             raise features.errors[0][1]
-        clock.mark("features")
+        timer.mark("features")
         if isinstance(photos, Split):
-            split = photos
+            sides = photos
         else:
-            split = make_split(
+            sides = make_split(
                 dataset,
-                *photo_groups(dataset, features, network, threads=model.threads),
+                *photo_groups(dataset, features, backbone, threads=options.threads),
                 features.readable,
-                share=test_share,
-                seed=model.random_state,
-                keep_bursts=keep_bursts,
+                split or SplitOptions(),
+                seed=options.random_state,
             )
-        assignment, group = split.assignment, split.group
+        assignment, group = sides.assignment, sides.group
         tested, rows = features.plain[assignment == "test"], assignment == "train"
         del features  # a row is 12 kB, and fitting fetches those it needs from the cache
         model.fit_split(dataset.take(rows), group[rows])
-        model.unreadable_ = unreadable
-        clock.mark("head")
-        found = quick_checks(
-            dataset, split.copies, split.bursts, trained=rows, held_out=model.selection_.held_out
-        )
-        test = _test(model, dataset, tested, network, assignment, group)
-        mistakes = _mistakes(model, split, test, network, tested) if test else []
+        timer.mark("head")
+        found = quick_checks(dataset, sides.copies, sides.bursts, trained=rows, held_out=model.head_.held_out)
+        test = _test(model, sides, tested, backbone)
+        mistakes = _mistakes(model, sides, test, encoder, tested) if test else []
     evaluation = test.evaluation if test else None
-    clock.mark("evaluation")
-    notes = [*split.notes, *_about_validation(model, split), *model.warnings_]
+    timer.mark("evaluation")
+    notes = [*sides.notes, *_about_validation(model, sides), *model.warnings_]
     seen = quick_warnings(found)
     warnings = notes + seen + (evaluation.warnings if evaluation else [])
     record = {
-        **_record(model, split, command, unreadable, warnings),
+        **_record(model, _options_record(asked, split), sides, command, unreadable, warnings),
         "audit": {
             "counts": found.counts,
             "summary": found.summary(),
@@ -161,22 +168,30 @@ def train(
         metrics = evaluation.to_dict() if evaluation else None
         written = {"test": metrics, "head": _head(model), **_training(model), "warnings": warnings}
         write_json(beside / "metrics.json", written)
-        model.save(beside / "model.onnx", extra={"split": split.fingerprint, "metrics": _summary(metrics)})
-        model.write_logs(beside)
-        clock.mark("model file")
+        model.save(
+            beside / "model.onnx",
+            extra={
+                "split": sides.fingerprint,
+                "metrics": _summary(metrics),
+                "unreadable": [name for name, _ in unreadable],
+            },
+        )
+        if isinstance(model, FineTunedClassifier):
+            model.write_logs(beside)
+        timer.mark("model file")
         if test:
-            _report(beside, model, split, test, mistakes, record, notes)
-        clock.mark("report")
-        write_json(beside / "run.json", {**record, "seconds": clock.seconds})
-    return Run(folder, model, evaluation, warnings, unreadable, clock.seconds, found)
+            _report(beside, model, sides, test, mistakes, record, notes)
+        timer.mark("report")
+        write_json(beside / "run.json", {**record, "seconds": timer.seconds})
+    return Run(folder, model, evaluation, warnings, unreadable, timer.seconds, found)
 
 
 def _to_audit(photos: str | os.PathLike[str]) -> str:
     return shlex.join(["rehead", "audit", os.fspath(photos), "--out", "audit"])
 
 
-def _about_validation(model: ImageClassifier, split: Split) -> list[str]:
-    trained = split.dataset.splits[split.assignment == "train"]
+def _about_validation(model: Classifier, sides: Split) -> list[str]:
+    trained = sides.dataset.splits[sides.assignment == "train"]
     if "val" not in trained or model.takes_validation:
         return []
     return ["The head is chosen by cross-validation, so the validation photos are trained on too."]
@@ -194,18 +209,16 @@ class _Test:
 
 
 def _test(
-    model: ImageClassifier,
-    dataset: Dataset,
+    model: Classifier,
+    sides: Split,
     features: NDArray[np.float32],
     features_of: Backbone,
-    assignment: NDArray[np.str_],
-    group: NDArray[np.intp],
 ) -> _Test | None:
-    rows = np.flatnonzero(assignment == "test")
+    dataset, rows = sides.dataset, sides.tested
     if not len(rows):
         return None
-    if model.backbone_.context == features_of.context:
-        probabilities, outliers = model.decision_of(features)
+    if model.fitted_.backbone.context == features_of.context:
+        probabilities, outliers = model.fitted_.decide(features)
     else:
         probabilities, outliers = model.decision([dataset.paths[n] for n in rows])
     truth = np.searchsorted(model.classes_, dataset.labels[rows])
@@ -215,7 +228,12 @@ def _test(
     accepted &= ~nothing
     classes = model.classes_.tolist()
     evaluation = evaluate(
-        truth, probabilities, classes, groups=group[rows], accepted=accepted, seed=model.random_state
+        truth,
+        probabilities,
+        classes,
+        groups=sides.group[rows],
+        accepted=accepted,
+        seed=model.options.random_state,
     )
     return _Test(rows, truth, probabilities, accepted, evaluation)
 
@@ -223,21 +241,25 @@ def _test(
 # what is written
 
 
-def _head(model: ImageClassifier) -> dict[str, Any]:
-    levels = model.n_levels_
+def _head(model: Classifier) -> dict[str, Any]:
+    levels = len(model.fitted_.backbone.levels)
     path = [
         {
             "candidate": _candidate(point.n_levels, point.mirrored, point.loss, levels),
             "l2": point.l2,
             "log_loss": round(point.log_loss, 6),
-            "chosen": point == model.selection_.chosen,
+            "chosen": point == model.head_.chosen,
         }
-        for point in model.selection_.path
+        for point in model.head_.path
     ]
-    return {"path": path, "temperature": round(model.temperature_, 6), "folds": model.n_folds_}
+    return {
+        "path": path,
+        "temperature": round(model.temperature_, 6),
+        "folds": model.fitted_.trained_on.folds,
+    }
 
 
-def _training(model: ImageClassifier) -> dict[str, Any]:
+def _training(model: Classifier) -> dict[str, Any]:
     return {"training": model.training_} if model.training_ else {}
 
 
@@ -268,27 +290,28 @@ def _summary(metrics: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _record(
-    model: ImageClassifier,
-    split: Split,
+    model: Classifier,
+    options: dict[str, Any],
+    sides: Split,
     command: Sequence[str],
     unreadable: list[tuple[str, str]],
     warnings: list[str],
 ) -> dict[str, Any]:
-    dataset = split.dataset
-    parts, counts = np.unique(split.assignment, return_counts=True)
+    dataset = sides.dataset
+    parts, counts = np.unique(sides.assignment, return_counts=True)
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": list(command),
         "photos": {"folder": str(dataset.root), **dict(zip(parts.tolist(), counts.tolist(), strict=True))},
-        "groups_kept_together": int((np.unique(split.group, return_counts=True)[1] > 1).sum()),
-        "keeps_bursts": split.keeps_bursts,
+        "groups_kept_together": int((np.unique(sides.group, return_counts=True)[1] > 1).sum()),
+        "keeps_bursts": sides.keeps_bursts,
         "test_photos": "given" if (dataset.splits != "").any() else "drawn",
-        "split": split.fingerprint,
-        "seed": model.random_state,
-        "folds": model.n_folds_,
-        "backbone": model.weights_record_,
-        "options": options_record(model),
-        "parameters": model.parameters_,
+        "split": sides.fingerprint,
+        "seed": model.options.random_state,
+        "folds": model.fitted_.trained_on.folds,
+        "backbone": model.fitted_.weights_record,
+        "options": options,
+        "parameters": model.fitted_.parameters,
         **_training(model),
         "unreadable": [{"photo": name, "reason": reason} for name, reason in unreadable],
         "skipped": list(dataset.skipped),
@@ -298,77 +321,81 @@ def _record(
     }
 
 
-def options_record(model: ImageClassifier) -> dict[str, Any]:
-    """The classifier's options as run.json has them: JSON but for tuples."""
-    return {name: _plain(value) for name, value in model.get_params().items() if name != "progress"}
+def _options_record(model: Classifier, split: SplitOptions | None) -> dict[str, Any]:
+    """All options of a run, as run.json has them."""
+    return {**classifier_record(model), **options_record(split or SplitOptions())}
 
 
-def _plain(value: object) -> object:
-    if hasattr(value, "to_dict"):
-        return value.to_dict()
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    known = value is None or isinstance(value, str | int | float | list | tuple | dict)
-    return value if known else type(value).__name__
+def classifier_record(model: Classifier) -> dict[str, Any]:
+    """The options of a classifier, as run.json has them."""
+    base, config = (model.base, model.config) if isinstance(model, FineTunedClassifier) else (model, None)
+    encoder: dict[str, Any] = options_record(base.encoder) if isinstance(base.encoder, FaceOptions) else {}
+    return {**options_record(base), **encoder, **(config.to_dict() if config else {})}
 
 
 def _mistakes(
-    model: ImageClassifier, split: Split, test: _Test, network: Backbone, tested: NDArray[np.float32]
+    model: Classifier, sides: Split, test: _Test, encoder: Encoder, tested: NDArray[np.float32]
 ) -> list[Mistake]:
-    """The surest mistakes, with the nearest training photos; `tested` are features by `network`."""
-    dataset = split.dataset
+    """The surest mistakes, with the nearest training photos; `tested` are features by `encoder`."""
+    dataset = sides.dataset
     photos = [(dataset.paths[n], dataset.ids[n]) for n in test.rows]
     classes = model.classes_.tolist()
     mistakes = confident_mistakes(test.truth, test.probabilities, classes, photos, accepted=test.accepted)
     if not mistakes:
         return []
-    trained = dataset.take(split.assignment == "train")
-    features = model.extract(
-        trained.paths, network
-    ).plain  # from the cache: not kept while the head was fitted
-    return with_neighbours(mistakes, tested, features, network.blocks, trained.paths, trained.labels.tolist())
+    trained = dataset.take(sides.assignment == "train")
+    # from the cache: features are not kept in memory while the head is fitted
+    features = encoder.extract(trained.paths, threads=model.options.threads, progress=model.progress).plain
+    blocks = encoder.backbone.blocks
+    return with_neighbours(mistakes, tested, features, blocks, trained.paths, trained.labels.tolist())
 
 
 def _report(
     folder: Path,
-    model: ImageClassifier,
-    split: Split,
+    model: Classifier,
+    sides: Split,
     test: _Test,
     mistakes: Sequence[Mistake],
     record: dict[str, Any],
     notes: list[str],
 ) -> None:
-    dataset = split.dataset
+    dataset = sides.dataset
     run_report(
         folder / "report.html",
         title=dataset.root.resolve().name or "photos",
         record=record,
         evaluation=test.evaluation,
-        mistakes=with_maps(mistakes, folder / "model.onnx", threads=model.threads),
+        mistakes=with_maps(mistakes, folder / "model.onnx", threads=model.options.threads),
         head=_head(model),
         operating_point=model.operating_point_.to_dict(),
         facts={
             "Photos": len(dataset),
             "Classes": len(model.classes_),
-            "Trained on": model.n_photos_,
+            "Trained on": len(model.fitted_.trained_on.paths),
             "Tested on": len(test.rows),
             "Groups kept together": record["groups_kept_together"],
             "Unreadable": len(record["unreadable"]),
         },
         notes=notes,
-        left_out={NEAR_TEST: [dataset.ids[n] for n in np.flatnonzero(split.assignment == "left out")]},
+        left_out={NEAR_TEST: [dataset.ids[n] for n in np.flatnonzero(sides.assignment == "left out")]},
     )
 
 
 @contextlib.contextmanager
-def _cache_for(model: ImageClassifier) -> Iterator[None]:
-    """A cache for the length of the run where the user wants none kept: each photo is computed once."""
-    if model.cache is not False:
-        yield
+def _cached(model: Classifier) -> Iterator[Classifier]:
+    """An unfitted copy, with a cache for the length of the run where the user wants none kept.
+
+    Each photo is then computed once, and the user's estimator stays as it is.
+    """
+    if model.options.cache is not False:
+        yield _copy(model)
         return
     with tempfile.TemporaryDirectory(prefix="rehead-") as folder:
-        model.cache = folder
-        try:
-            yield
-        finally:
-            model.cache = False
+        yield _copy(model, cache=folder)
+
+
+def _copy(model: Classifier, **changes: Any) -> Classifier:
+    if isinstance(model, FineTunedClassifier):
+        base = type(model.base)(**{**model.base.get_params(deep=False), **changes})
+        return type(model)(base, model.config, work=model.work, resume=model.resume)
+    return type(model)(**{**model.get_params(deep=False), **changes})

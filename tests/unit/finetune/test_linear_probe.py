@@ -112,8 +112,9 @@ def test_training_starts_from_the_head_that_the_frozen_network_has(photo_folder:
     fold = cv_folds(y, np.arange(len(y)), count=3, seed=0)
     made = build("efficientnet_lite0", classes=2, size=64)
     set_trainable(made, "top:3")
-    look = TrainingFeatures(backbone, features, None, y, np.arange(len(y)), np.ones(len(y), bool))
-    init_from_probe(made, look, fold, n_levels=lambda most: [most], balanced=False)
+    classes, rows, everyone = np.unique(dataset.labels), np.arange(len(y)), np.ones(len(y), bool)
+    data = TrainingFeatures(backbone, features, None, classes, y, rows, dataset.paths, (), everyone)
+    init_from_probe(made, data, fold, n_levels=lambda most: [most], balanced=False)
     assert made.n_levels == 5
     pixels = np.stack([load_image(path, made.preprocess) for path in dataset.paths])
     with torch.no_grad():

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import inspect
-from dataclasses import fields, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,122 +9,158 @@ import pytest
 from typer.main import get_command
 
 from rehead.classification.estimator import ImageClassifier
-from rehead.cli import app, options
-from rehead.cli import compare as compare_command
-from rehead.cli import train as train_command
-from rehead.cli.keypoints import train as point_command
+from rehead.classification.options import ClassifierOptions
+from rehead.cli import app
+from rehead.core.options import option_values
+from rehead.data.options import SplitOptions
 from rehead.errors import DataError, UnknownNameError
+from rehead.finetune.config import FineTuneConfig, KeypointFineTuneConfig
+from rehead.keypoints.options import KeypointOptions
+from rehead.workflows import config as config_module
 from rehead.workflows import recipes
-from rehead.workflows.config import OF_THE_NETWORK, KeypointTrainConfig, TrainConfig, is_of_the_core
+from rehead.workflows.config import KeypointTrainConfig, TrainConfig, is_of_the_core
 
-PLANS = {
-    **{recipe.name: recipe.plan for recipe in recipes.RECIPES},
+CONFIGS = {
+    **{recipe.name: recipe.config for recipe in recipes.RECIPES},
     "the core's options": TrainConfig(
-        backbone="mobilenet_v2", weights=Path("my weights.pth"), n_levels=2, mirror=False, balanced=True,
-        folds=3, test_share=0.3, coverage=0.8, seed=5, strict=True, cache=False, threads=1, size=192,
+        classifier=ClassifierOptions(
+            "mobilenet_v2", weights=Path("my weights.pth"), n_levels=2, mirror=False, class_weight="balanced",
+            cv=3, coverage=0.8, random_state=5, strict=True, cache=False, threads=1, size=192,
+        ),
+        split=SplitOptions(test_share=0.3, keep_bursts=False),
     ),
     "the network's options": TrainConfig(
-        network="small-cnn", mirror=True, label_smoothing=0.1, mixup=0.2, precision="32", accelerator="cpu",
-        devices=2, cached_views=0, lr=1e-5,
+        classifier=ClassifierOptions("small-cnn", mirror=True),
+        finetune=FineTuneConfig(
+            label_smoothing=0.1, mixup=0.2, precision="32", accelerator="cpu", devices=2, cached_views=0,
+            lr=1e-5, refit=False, validation_share=0.3,
+        ),
     ),
 }  # fmt: skip
 
 
-def parsed(words: list[str]) -> dict[str, Any]:
-    """What the command line makes of options of `rehead train`."""
-    command: Any = get_command(app).commands["train"]  # type: ignore[attr-defined]
-    context = command.make_context("train", ["photos", "--out", "run", *words])
-    return dict(context.params)
+class _ReachedError(Exception):
+    """The command has made its configuration."""
 
 
-@pytest.mark.parametrize("name", PLANS)
-def test_the_words_of_a_plan_say_it_to_the_command_line(name: str) -> None:
-    plan = PLANS[name]
-    values = parsed(plan.arguments())
-    again = options.plan_of({k: v for k, v in values.items() if k != "recipe"})
-    same = replace(again, weights=again.weights and Path(again.weights))
-    assert same == plan
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """The configuration that a command makes of its words."""
+
+    def run(*words: str) -> Any:
+        made: list[Any] = []
+
+        def train(config: Any, *_: Any, **__: Any) -> None:
+            made.append(config)
+            raise _ReachedError
+
+        monkeypatch.setattr(config_module, "run_training", train)
+        monkeypatch.setattr(config_module, "run_keypoint_training", train)
+        command: Any = get_command(app)
+        with pytest.raises(_ReachedError):
+            command(list(words), standalone_mode=False)
+        return made[0]
+
+    return run
 
 
-def test_the_command_line_has_the_defaults_of_a_plan() -> None:
-    shown = inspect.signature(train_command.train).parameters
-    for field in fields(TrainConfig):
-        assert shown[field.name].default == field.default, field.name
-    compared = inspect.signature(compare_command.compare).parameters
-    own = {"backbone", "preprocess", "weights", "network", "train"}
-    for field in fields(TrainConfig):
-        if field.name not in own:
-            assert compared[field.name].default == field.default, field.name
+def same(one: Any, other: Any) -> bool:
+    """Whether two configurations have the same options."""
+    pairs = zip(vars(one).values(), vars(other).values(), strict=True)
+    return all(a is b is None or option_values(a) == option_values(b) for a, b in pairs)
 
 
-def test_every_option_of_a_training_is_one_of_a_plan() -> None:
-    pytest.importorskip("torch")
-    from rehead.finetune.config import FineTuneConfig
-
-    of_plan = {field.name: field.default for field in fields(TrainConfig)}
-    for field in fields(FineTuneConfig):
-        assert field.name in of_plan, f"give Plan, cli/options.py, train and compare the option {field.name}"
-        if field.name != "train":
-            assert of_plan[field.name] == field.default, field.name
-    of_training = {field.name for field in fields(FineTuneConfig)} - {"train", "head"}
-    assert set(OF_THE_NETWORK) == of_training | {"refit"}
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_words_of_a_configuration_say_it_to_the_command_line(
+    name: str, parsed: Callable[..., Any]
+) -> None:
+    words = CONFIGS[name].arguments()
+    assert same(parsed("train", "photos", "--out", "run", *words), CONFIGS[name])
 
 
-def test_a_plan_of_the_core_needs_no_more_than_the_core() -> None:
-    plan = PLANS["the core's options"]
-    assert not plan.trains_network
-    classifier = plan.classifier()
+def test_the_command_line_has_the_defaults_of_python(parsed: Callable[..., Any]) -> None:
+    assert same(parsed("train", "photos", "--out", "run"), TrainConfig())
+    assert TrainConfig().arguments() == []
+    assert same(parsed("keypoints", "train", "points.csv", "--out", "run"), KeypointTrainConfig())
+    assert KeypointTrainConfig().arguments() == []
+    trained = parsed("keypoints", "train", "points.csv", "--out", "run", "--head", "heatmap")
+    assert same(trained, KeypointTrainConfig(finetune=KeypointFineTuneConfig()))
+
+
+def test_options_beside_a_recipe_override_it(parsed: Callable[..., Any]) -> None:
+    given = parsed(
+        "train", "photos", "--out", "run", "--recipe", "gender-vgg16", "--epochs", "3", "--folds", "4"
+    )
+    recipe = recipes.get("gender-vgg16").config
+    wanted = replace(
+        recipe,
+        classifier=replace(recipe.classifier, cv=4),
+        finetune=replace(recipe.finetune, epochs=3),
+    )
+    assert same(given, wanted)
+    words = ("--recipe", "keypoints-vgg16", "--epochs", "3", "--jitter", "2")
+    points = parsed("keypoints", "train", "points.csv", "--out", "run", *words)
+    known = recipes.get_keypoints("keypoints-vgg16").config
+    assert known.finetune is not None
+    assert option_values(points.finetune) == {**option_values(known.finetune), "epochs": 3}
+    assert option_values(points.regressor) == {**option_values(known.regressor), "n_jitter": 2}
+
+
+def test_a_configuration_of_the_core_needs_no_more_than_the_core() -> None:
+    config = CONFIGS["the core's options"]
+    assert not config.trains_network
+    classifier = config.estimator()
     assert type(classifier) is ImageClassifier
-    found = classifier.get_params()
-    wanted = {"backbone": "mobilenet_v2", "n_levels": 2, "mirror": False, "class_weight": "balanced", "cv": 3}
-    wanted |= {"coverage": 0.8, "random_state": 5, "strict": True, "cache": False, "threads": 1}
-    assert {name: found[name] for name in wanted} == wanted
-    assert found["preprocess"].size == 192
+    assert option_values(classifier) == option_values(config.classifier)
+    assert classifier.get_params()["size"] == 192
 
 
-def test_a_plan_says_when_a_network_is_trained() -> None:
+def test_a_configuration_says_when_a_network_is_trained() -> None:
     assert not TrainConfig().trains_network
-    assert not TrainConfig(train="frozen").trains_network
-    assert not TrainConfig(backbone="mine.onnx").trains_network
-    for plan in (
-        TrainConfig(train="top:1"),
-        TrainConfig(head="conv"),
-        TrainConfig(network="small-cnn"),
-        TrainConfig(backbone="resnet18"),
-        TrainConfig(weights=Path("none")),
-        TrainConfig(keep="always"),
+    assert not TrainConfig(finetune=FineTuneConfig(train="frozen")).trains_network
+    assert not TrainConfig(classifier=ClassifierOptions("mine.onnx")).trains_network
+    for config in (
+        TrainConfig(finetune=FineTuneConfig(train="top:1")),
+        TrainConfig(finetune=FineTuneConfig(head="conv")),
+        TrainConfig(finetune=FineTuneConfig(train="scratch")),
+        TrainConfig(finetune=FineTuneConfig(keep="always")),
+        TrainConfig(classifier=ClassifierOptions("small-cnn")),
+        TrainConfig(classifier=ClassifierOptions("resnet18")),
     ):
-        assert plan.trains_network
+        assert config.trains_network
 
 
-def test_a_plan_of_a_network_passes_its_options_on() -> None:
+def test_a_configuration_of_a_network_passes_its_options_on() -> None:
     pytest.importorskip("torch")
-    plan = replace(PLANS["the network's options"], size=32, keep="always")
-    classifier: Any = plan.classifier(work=Path("work"), resume=True)
-    assert classifier.options.to_dict() == {
-        **{field.name: getattr(plan, field.name) for field in fields(classifier.options)}, "train": "all",
-    }  # fmt: skip
-    found = (classifier.backbone, classifier.weights, classifier.size, classifier.keep, classifier.work)
-    assert found == ("small-cnn", "none", 32, "always", Path("work"))
-    assert classifier.resume
+    config = CONFIGS["the network's options"]
+    classifier: Any = config.estimator(work=Path("work"), resume=True)
+    assert classifier.config == config.finetune
+    assert option_values(classifier.base) == option_values(config.classifier)
+    assert (classifier.work, classifier.resume) == (Path("work"), True)
+    assert not classifier.pretrained
 
 
 @pytest.mark.parametrize(
-    ("plan", "message"),
+    ("classifier", "finetune", "message"),
     [
-        (TrainConfig(backbone="mine.onnx", size=64), "mine.onnx is in its record of preprocessing"),
-        (TrainConfig(preprocess=Path("p.json"), size=64), "record of preprocessing"),
-        (TrainConfig(size=8), "size 8 is too small for efficientnet_lite0.*; give 32 or more"),
-        (TrainConfig(backbone="mine.onnx", train="all"), "cannot be trained"),
-        (TrainConfig(preprocess=Path("p.json"), train="all"), "for frozen networks of the core"),
-        (TrainConfig(train="all", dropout=1.5), "dropout is 1.5"),
+        (ClassifierOptions("mine.onnx", size=64), {}, "mine.onnx is in its record of preprocessing"),
+        (ClassifierOptions(preprocess=Path("p.json"), size=64), {}, "record of preprocessing"),
+        (ClassifierOptions(size=8), {}, "size 8 is too small for efficientnet_lite0.*; give 32 or more"),
+        (ClassifierOptions("mine.onnx"), {"train": "all"}, "cannot be trained"),
+        (ClassifierOptions(preprocess=Path("p.json")), {"train": "all"}, "for frozen networks of the core"),
+        (ClassifierOptions(weights=Path("w.pth")), {"train": "scratch"}, "exclude each other"),
+        (ClassifierOptions("small-cnn"), {"train": "top:1"}, "leave out --train top:1"),
+        (ClassifierOptions("faces"), {"train": "all"}, "face embedder is used frozen"),
     ],
 )
-def test_options_that_do_not_go_together_are_refused(plan: TrainConfig, message: str) -> None:
-    if "dropout" in message:
+def test_options_that_do_not_go_together_are_refused(
+    classifier: ClassifierOptions, finetune: dict[str, Any], message: str
+) -> None:
+    if finetune:
         pytest.importorskip("torch")
+    config = TrainConfig(classifier=classifier, finetune=FineTuneConfig(**finetune))
     with pytest.raises(DataError, match=message):
-        plan.classifier()
+        config.with_backbone(str(classifier.backbone)).estimator().make_encoder()
 
 
 def test_the_core_knows_its_own_networks() -> None:
@@ -136,45 +172,38 @@ def test_the_core_knows_its_own_networks() -> None:
 # recipes
 
 
-def test_the_words_of_a_point_plan_say_it_to_the_command_line() -> None:
-    plans = [recipe.plan for recipe in recipes.POINT_RECIPES]
-    plans += [
+def test_the_words_of_a_keypoint_configuration_say_it_to_the_command_line(
+    parsed: Callable[..., Any],
+) -> None:
+    configs = [recipe.config for recipe in recipes.KEYPOINT_RECIPES]
+    configs += [
         KeypointTrainConfig(
-            weights=Path("my weights.pth"), mirror=(1, 0, 2), cascade=True, n_jitter=0, folds=3, size=192
+            regressor=KeypointOptions(
+                weights=Path("my weights.pth"), mirror=(1, 0, 2), cascade=True, n_jitter=0, cv=3, size=192
+            )
         ),
         KeypointTrainConfig(
-            head="heatmap", mirror=False, loss="l2", train="top:2", lr=1e-5, weights=Path("none")
+            regressor=KeypointOptions(mirror=False),
+            finetune=KeypointFineTuneConfig(head="heatmap", loss="l2", train="scratch", lr=1e-5),
         ),
     ]
-    command: Any = get_command(app).commands["keypoints"].commands["train"]  # type: ignore[attr-defined]
-    for plan in plans:
-        context = command.make_context("train", ["points.csv", "--out", "run", *plan.arguments()])
-        again = point_command._plan_of(dict(context.params))
-        assert replace(again, weights=again.weights and Path(again.weights)) == plan
-
-
-def test_the_command_line_has_the_defaults_of_a_point_plan() -> None:
-    shown = inspect.signature(point_command.train).parameters
-    for field in fields(KeypointTrainConfig):
-        assert shown[field.name].default == field.default, field.name
-    pytest.importorskip("torch")
-    from rehead.finetune.config import FineTuneConfig
-
-    classes = {"label_smoothing", "mixup", "interpolate"}
-    assert {field.name for field in fields(FineTuneConfig)} - classes <= set(shown)
+    for config in configs:
+        words = config.arguments()
+        assert same(parsed("keypoints", "train", "points.csv", "--out", "run", *words), config)
 
 
 def test_a_recipe_of_keypoints() -> None:
     pytest.importorskip("torch")
-    regressor: Any = recipes.get_points("keypoints-vgg16").plan.regressor()
-    assert (regressor.backbone, regressor.loss, regressor.cascade) == ("vgg16", "l1", False)
-    assert (regressor.options.train, regressor.options.head, regressor.keep) == ("frozen", "conv", "always")
+    regressor: Any = recipes.get_keypoints("keypoints-vgg16").config.estimator()
+    config = regressor.config
+    assert (regressor.backbone, config.loss, regressor.cascade) == ("vgg16", "l1", False)
+    assert (config.train, config.head, config.keep) == ("frozen", "conv", "always")
     with pytest.raises(DataError, match="rehead keypoints train POINTS --out RUN --recipe keypoints-vgg16"):
         recipes.get("keypoints-vgg16")
     with pytest.raises(DataError, match="rehead train PHOTOS --out RUN --recipe gender-vgg16"):
-        recipes.get_points("gender-vgg16")
+        recipes.get_keypoints("gender-vgg16")
     with pytest.raises(UnknownNameError, match="did you mean 'keypoints-vgg16'"):
-        recipes.get_points("keypoint-vgg16")
+        recipes.get_keypoints("keypoint-vgg16")
 
 
 def test_the_recipes_are_those_that_were_promised() -> None:
@@ -191,6 +220,6 @@ def test_the_recipes_are_those_that_were_promised() -> None:
 @pytest.mark.parametrize("recipe", recipes.RECIPES, ids=lambda recipe: recipe.name)
 def test_every_recipe_makes_a_classifier(recipe: recipes.Recipe[TrainConfig]) -> None:
     pytest.importorskip("torch")
-    classifier: Any = recipe.plan.classifier()
-    assert classifier.keep == "always"
-    assert classifier.options.schedule == "constant"
+    classifier: Any = recipe.config.estimator()
+    assert classifier.config.keep == "always"
+    assert classifier.config.schedule == "constant"

@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..options import Bursts
-from .detect import DetectorChoice
-from .options import CommercialSafe, DetectorName, EmbedderName, Meant, SeveralFaces, Threads
+from ...classification.options import ClassifierOptions
+from ...data.options import SplitOptions
+from ...faces.options import FaceOptions
+from .. import options
+from ..command import Without, command
 
 if TYPE_CHECKING:
-    pass
+    from ...workflows.train import Run
 
 __all__ = ["train"]
 
 
+@command
 def train(
     photos: Annotated[
         Path,
@@ -27,70 +30,35 @@ def train(
             show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Run directory to write.", show_default=False)],
-    several: SeveralFaces = Meant.centre,
-    folds: Annotated[
-        int, typer.Option("--folds", min=2, help="Folds of the cross-validation that chooses the head.")
-    ] = 5,
-    test_share: Annotated[
-        float,
-        typer.Option(
-            "--test-share",
-            min=0.01,
-            max=0.9,
-            help="Share of photos held out, where none are given for testing.",
-        ),
-    ] = 0.2,
-    bursts: Bursts = True,
-    coverage: Annotated[
-        float,
-        typer.Option(
-            "--coverage",
-            min=0.01,
-            max=1.0,
-            help='Share of known photos to answer rather than call "unknown".',
-        ),
-    ] = 0.95,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the split and the folds.")] = 0,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse photos without a face instead of leaving them out.")
-    ] = False,
-    detector: DetectorName = DetectorChoice.mtcnn,
-    embedder: EmbedderName = "dlib",
-    commercial_safe: CommercialSafe = False,
-    threads: Threads = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run at --out.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    out: options.RunFolder,
+    faces: FaceOptions,
+    classifier: Annotated[
+        ClassifierOptions, Without("backbone", "weights", "size", "preprocess", "n_levels", "cache")
+    ],
+    split: SplitOptions,
+    overwrite: options.Overwrite,
+    quiet: options.Quiet,
 ) -> None:
     """Train a classifier of a closed circle of people on their faces, test it, and write a run directory."""
-    from ...faces.classifier import FaceClassifier
-    from ...workflows.train import train as run
+    from ...workflows.config import TrainConfig, run_training
     from ..console import photo_progress
     from ..train import show_run
 
+    config = TrainConfig(classifier=classifier, split=split, faces=faces)
     with photo_progress("Looking at photos", quiet=quiet) as progress:
-        classifier = FaceClassifier(
-            detector.value,
-            embedder,
-            rule=several.value,
-            cv=folds,
-            coverage=coverage,
-            random_state=seed,
-            strict=strict,
-            commercial_safe=commercial_safe,
-            threads=threads,
-            progress=progress,
-        )
-        result = run(
-            photos,
-            out,
-            classifier=classifier,
-            test_share=test_share,
-            keep_bursts=bursts,
-            overwrite=overwrite,
-            command=["rehead", *sys.argv[1:]],
+        result = run_training(
+            config, photos, out, overwrite=overwrite, command=["rehead", *sys.argv[1:]], progress=progress
         )
     if not quiet:
         show_run(result)
-        for path, count in classifier.several_faces_:
+        for path, count in _several_faces(result):
             typer.echo(f"  several faces: {path}: {count}", err=True)
+
+
+def _several_faces(result: Run) -> list[tuple[str, int]]:
+    """Photos that were trained on though they show several faces, and how many."""
+    from ...faces.encoder import FaceEncoder
+
+    fitted = result.classifier.fitted_
+    encoder = fitted.encoder
+    return encoder.several_faces(fitted.trained_on.paths) if isinstance(encoder, FaceEncoder) else []

@@ -8,46 +8,35 @@ from typing import Annotated
 
 import typer
 
-from ..faces.detect import DetectorChoice
-from .runs import GROUP, IMAGES, POINTS, finder, finder_name, say, show_run
+from ...classification.options import ClassifierOptions
+from ...core.options import Opt
+from .. import options
+from ..command import Only, command
+from .runs import Detect, DetectorAsTrained, Group, Images, Points, finder, finder_name, say, show_run
 
 __all__ = ["evaluate"]
 
 
+@command
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="Model file.", show_default=False)],
-    points: Annotated[Path, typer.Argument(help=POINTS, show_default=False)],
-    images: Annotated[Path | None, typer.Option(help=IMAGES, show_default=False)] = None,
-    group: Annotated[str, typer.Option(help=GROUP)] = "auto",
+    model: options.ModelFile,
+    points: Points,
+    images: Images,
+    group: Group,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            help="Folder for metrics.json, predictions.csv and report.html.",
-            show_default=False,
-        ),
-    ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse unreadable photos instead of leaving them out.")
-    ] = False,
-    detect: Annotated[
-        bool, typer.Option("--detect", help="Find faces first, and place points on the annotated one.")
-    ] = False,
-    detector: Annotated[
-        DetectorChoice | None,
-        typer.Option(help="How faces are found.", show_default="as in training, or mtcnn"),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Processors to use; all by default.", show_default=False)
-    ] = None,
+        Opt(help="Folder for metrics.json, predictions.csv and report.html.", flag="--out -o", default=None),
+    ],
+    detect: Detect,
+    detector: DetectorAsTrained,
+    use: Annotated[ClassifierOptions, Only("strict", "threads")],
+    as_json: options.Json,
 ) -> None:
     """Test a model file on photos whose points are known."""
     from ...keypoints import assess_keypoints, load_keypoints
     from ..console import photo_progress
 
-    loaded = load_keypoints(model, threads=threads)
+    loaded = load_keypoints(model, threads=use.threads)
     with photo_progress("Looking at photos") as progress:
         run = assess_keypoints(
             loaded,
@@ -55,8 +44,8 @@ def evaluate(
             images=images,
             group=group,
             out=out,
-            strict=strict,
-            detector=finder(finder_name(detector, loaded), threads) if detect else None,
+            strict=use.strict,
+            detector=finder(finder_name(detector, loaded), use.threads) if detect else None,
             progress=progress,
             command=["rehead", *sys.argv[1:]],
         )

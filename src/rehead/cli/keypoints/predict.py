@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from enum import StrEnum
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import typer
-
-from ..faces.detect import DetectorChoice
-from .runs import finder, finder_name
+from ...core.options import EstimatorOptions, Opt
+from .. import options
+from ..command import Only, command
+from .runs import Detect, DetectorAsTrained, finder, finder_name
 
 if TYPE_CHECKING:
     from ...faces import FaceDetector
@@ -21,63 +20,48 @@ if TYPE_CHECKING:
 __all__ = ["predict"]
 
 
-class Format(StrEnum):
-    """How points are printed."""
-
-    table = "table"
-    json = "json"
-    csv = "csv"
-
-
+@command
 def predict(
-    model: Annotated[Path, typer.Argument(help="Model file.", show_default=False)],
-    photos: Annotated[
-        list[Path],
-        typer.Argument(help="Photos, and folders that are searched at any depth.", show_default=False),
-    ],
+    model: options.ModelFile,
+    photos: options.PhotoList,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out",
-            "-o",
+        Opt(
             help="PNG to draw the points of one photo into, with their 95 % ellipses; for several a folder.",
-            show_default=False,
+            flag="--out -o",
+            default=None,
         ),
-    ] = None,
-    form: Annotated[Format, typer.Option("--format", "-f", help="How to print the points.")] = Format.table,
-    detect: Annotated[
-        bool, typer.Option("--detect", help="Find faces first, and place points on each of them.")
-    ] = False,
-    detector: Annotated[
-        DetectorChoice | None,
-        typer.Option(help="How faces are found.", show_default="as in training, or mtcnn"),
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Processors to use; all by default.", show_default=False)
-    ] = None,
+    ],
+    form: Annotated[
+        Literal["table", "json", "csv"],
+        Opt(help="How to print the points.", flag="--format -f", default="table"),
+    ],
+    detect: Detect,
+    detector: DetectorAsTrained,
+    use: Annotated[EstimatorOptions, Only("threads")],
 ) -> None:
     """Place points on photos: pixels, the centre of the upper left one being (0, 0)."""
     from ...data import list_photos
     from ...errors import DataError, ImageError
     from ...keypoints import load_keypoints
 
-    loaded = load_keypoints(model, threads=threads)
+    loaded = load_keypoints(model, threads=use.threads)
     files = [file for photo in photos for file in list_photos(photo)]
     if detect:
-        answers = list(_on_faces(loaded, finder(finder_name(detector, loaded), threads), files))
+        answers = list(_on_faces(loaded, finder(finder_name(detector, loaded), use.threads), files))
     else:
         answers = list(zip(files, loaded.predict_each(files), strict=True))
     if out is not None:
         _draw(out, [answer for _, answer in answers if not isinstance(answer, ImageError)])
-    {Format.table: _table, Format.json: _json, Format.csv: _csv}[form](answers, loaded)
-    if not detect and "faces" in loaded.manifest and form is Format.table:
+    {"table": _table, "json": _json, "csv": _csv}[form](answers, loaded)
+    if not detect and "faces" in loaded.manifest and form == "table":
         print("rehead: the model learnt in squares around faces; --detect finds them first", file=sys.stderr)
     failed = [answer for _, answer in answers if isinstance(answer, ImageError)]
     if len(failed) == len(files):
         what = "can be read or shows a face" if detect else "can be read"
         several = DataError(f"none of the {len(files)} photos {what}; {failed[0]}")
         raise failed[0] if len(failed) == 1 else several
-    if failed and form is Format.table:
+    if failed and form == "table":
         print(f"rehead: no points for {len(failed)} of {len(files)} photos", file=sys.stderr)
 
 

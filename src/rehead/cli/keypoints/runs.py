@@ -2,21 +2,60 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ...core.options import Opt
+from ...faces.options import DETECTORS
 
 if TYPE_CHECKING:
     from ...faces import FaceDetector
     from ...keypoints import KeypointPredictor, KeypointRun
-    from ..faces.detect import DetectorChoice
 
-__all__ = ["GROUP", "IMAGES", "POINTS", "finder", "finder_name", "say", "show_run"]
+__all__ = [
+    "Detect",
+    "DetectorAsTrained",
+    "Group",
+    "Images",
+    "Points",
+    "finder",
+    "finder_name",
+    "say",
+    "show_run",
+]
 
-GROUP = (
-    "Which photos show the same person: auto (the CSV's column group; else names that differ only in the "
-    "number at their end), none, or a regular expression whose first group names the person."
-)
-POINTS = "A CSV: name,x0,y0,x1,y1,... in pixels; a COCO keypoints JSON; or a folder of .pts files."
-IMAGES = "Folder of the photos; that of the annotations by default."
+Points = Annotated[
+    Path,
+    typer.Argument(
+        help="A CSV: name,x0,y0,x1,y1,... in pixels; a COCO keypoints JSON; or a folder of .pts files.",
+        show_default=False,
+    ),
+]
+Images = Annotated[
+    Path | None, Opt(help="Folder of the photos; that of the annotations by default.", default=None)
+]
+Group = Annotated[
+    str,
+    Opt(
+        help="Which photos show the same person: auto (the CSV's column group; else names that differ only "
+        "in the number at their end), none, or a regular expression whose first group names the person.",
+        default="auto",
+    ),
+]
+Detect = Annotated[
+    bool, Opt(help="Find faces first, and work in the squares around them.", flag="--detect", default=False)
+]
+DetectorAsTrained = Annotated[
+    str | None,
+    Opt(
+        help="How faces are found.",
+        choices={name: name for name in DETECTORS},
+        shown="as in training, or mtcnn",
+        default=None,
+    ),
+]
 
 
 def finder(name: str, threads: int | None) -> FaceDetector:
@@ -26,10 +65,10 @@ def finder(name: str, threads: int | None) -> FaceDetector:
     return FaceDetector(name, threads=threads)
 
 
-def finder_name(given: DetectorChoice | None, model: KeypointPredictor) -> str:
+def finder_name(given: str | None, model: KeypointPredictor) -> str:
     """The detector that was asked for, else the one that the model learnt with, else the default."""
     if given is not None:
-        return given.value
+        return given
     return str(model.manifest.get("faces", {}).get("detector", "mtcnn"))
 
 

@@ -1,0 +1,171 @@
+"""A fitted classifier: what every fit returns, what decides, and what a model file is written from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..backbones import graphs
+from ..backbones.backbone import Backbone
+from ..backbones.encoder import Encoder
+from ..core.model_file import write_model_file
+from ..core.rejection import OperatingPoint
+from ..heads import FittedHead
+from ..heads.mahalanobis import RelativeMahalanobis
+from ..heads.temperature import softmax
+from .export import check_parity, classifier_graph
+from .training_data import TrainingFeatures
+
+__all__ = ["FittedClassifier", "TrainedOn"]
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """What a classifier was trained on.
+
+    Parameters
+    ----------
+    paths : tuple of Path
+    digests : tuple of str
+        Sha256 of each file.
+    class_counts : mapping of str to int
+        Photos of each class.
+    unreadable : tuple of (str, str)
+        Name and reason of the photos that were left out.
+    folds : int
+        Of the cross-validation that chose the head; 0 where a network was trained.
+    class_weight : str or None
+    seed : int
+    """
+
+    paths: tuple[Path, ...]
+    digests: tuple[str, ...]
+    class_counts: Mapping[str, int]
+    unreadable: tuple[tuple[str, str], ...]
+    folds: int
+    class_weight: str | None
+    seed: int
+
+    @staticmethod
+    def of(data: TrainingFeatures, *, folds: int, class_weight: str | None, seed: int) -> TrainedOn:
+        """The record of training features."""
+        return TrainedOn(
+            data.paths, data.digests, data.class_counts, data.unreadable, folds, class_weight, seed
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class FittedClassifier:
+    """Encoder, head, temperature and limits: all that an answer takes.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    backbone : Backbone
+        The encoder's.
+    classes : ndarray (K,)
+    head : FittedHead
+    temperature : float
+        What logits are divided by.
+    outlier_model : RelativeMahalanobis
+    operating_point : OperatingPoint
+        Limits for "unknown".
+    trained_on : TrainedOn
+    warnings : tuple of str
+        Plain sentences about data that are thin.
+    trained_parameters : int
+        How many numbers were fitted.
+    """
+
+    encoder: Encoder
+    backbone: Backbone
+    classes: NDArray[Any]
+    head: FittedHead
+    temperature: float
+    outlier_model: RelativeMahalanobis
+    operating_point: OperatingPoint
+    trained_on: TrainedOn
+    warnings: tuple[str, ...]
+    trained_parameters: int
+
+    @property
+    def weights_record(self) -> dict[str, Any]:
+        """Name, sha256 and licences of the backbone's weights."""
+        return {"name": self.backbone.name, **self.backbone.weights}
+
+    @property
+    def parameters(self) -> dict[str, int]:
+        """Numbers of network and head, "total", and how many of them were fitted, "trained"."""
+        total = graphs.count_parameters(self.backbone.trunk) + self.head.weight.size + self.head.bias.size
+        return {"total": total, "trained": self.trained_parameters}
+
+    def decide(self, features: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        """Calibrated probabilities (n, K) and outlier scores (n,) of features (n, D) of all levels."""
+        used = features[:, features.shape[1] - len(self.head.weight) :]
+        logits = used @ self.head.weight + self.head.bias
+        return softmax(logits / self.temperature), self.outlier_model.scores(features)
+
+    def decide_photos(
+        self, paths: Sequence[Path], *, threads: int | None = None, progress: Any = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        """As `decide`, of photos; ImageError where one is unreadable."""
+        features = self.encoder.extract(paths, threads=threads, progress=progress)
+        if features.errors:
+            raise features.errors[0][1]
+        return self.decide(features.plain)
+
+    def save(self, path: str | os.PathLike[str], extra: Mapping[str, Any] | None = None) -> None:
+        """Write the model file: one ONNX with preprocessing, head, calibration and limits inside.
+
+        The file is run on a few of the training photos first, and written only if it agrees with the fitted
+        head to 1e-4.
+
+        Parameters
+        ----------
+        path : path
+        extra : mapping, optional
+            Further entries of the manifest, such as "metrics".
+
+        Raises
+        ------
+        ModelFileError
+            The file would not answer as the classifier does.
+        OutputError
+            It cannot be written.
+        """
+        graph = classifier_graph(self.backbone, self.head, self.temperature, self.outlier_model)
+        check_parity(
+            graph, self.encoder.pixels, lambda photos: self.decide_photos(photos)[0], self.trained_on.paths
+        )
+        write_model_file(path, graph, {**self._manifest(), **self.encoder.manifest(), **(extra or {})})
+
+    def _manifest(self) -> dict[str, Any]:
+        chosen, trained_on = self.head.chosen, self.trained_on
+        return {
+            "kind": self.encoder.kind,
+            "labels": [str(name) for name in self.classes],
+            "preprocess": self.backbone.preprocess.to_dict(),
+            "backbone": self.weights_record,
+            "depths": [level.name for level in self.backbone.levels],
+            "head": {
+                "loss": chosen.loss,
+                "depths": chosen.n_levels,
+                "mirrored": chosen.mirrored,
+                "strength": chosen.l2,
+                "log_loss": chosen.log_loss,
+                "temperature": self.temperature,
+                "class_weight": trained_on.class_weight,
+                "folds": trained_on.folds,
+                "seed": trained_on.seed,
+            },
+            "operating_point": self.operating_point.to_dict(),
+            "photos": dict(trained_on.class_counts),
+            "unreadable": [name for name, _ in trained_on.unreadable],
+            "seen": " ".join(sorted(digest[:12] for digest in trained_on.digests)),
+        }
