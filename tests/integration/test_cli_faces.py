@@ -37,7 +37,7 @@ def cli(
                 other_face_pipeline if embedder == "other" else face_pipeline
             ),
         )
-    monkeypatch.setattr(calibration, "_all", lambda: {face_calibration.contract: face_calibration})
+    monkeypatch.setattr(calibration, "_all", lambda: {face_calibration.fingerprint: face_calibration})
     monkeypatch.delenv("REHEAD_GALLERY_KEY", raising=False)
     monkeypatch.setenv("COLUMNS", "200")
 
@@ -133,7 +133,7 @@ def test_identify(cli: Cli, face_photo: FacePhoto, tmp_path: Path, gallery: list
     assert "1 of 3 photos could not be read" in err
     records = json.loads(cli("identify", *photos, *gallery, "--format", "json")[1])
     assert [face["name"] for face in records[0]["faces"]] == ["blå, [b]", "unknown"]
-    assert records[0]["faces"][0]["quality"]["side"] == 64
+    assert records[0]["faces"][0]["face"]["quality"]["side"] == 64
     assert records[0]["faces"][0]["complaints"] == []
     assert records[1]["faces"] == []
     assert "error" in records[2]

@@ -5,15 +5,15 @@ from __future__ import annotations
 from .detection.detector import DETECTORS, FaceDetector
 from .detection.quality import QualityLimits
 from .embedding.embedder import EMBEDDERS, FaceEmbedder
-from .embedding.spec import EmbedderRecord
-from .types import Detector, Embedder, Face, FaceSelection, Photo, Quality, choose, same_space
+from .embedding.spec import EmbedderSpec, spec_fingerprint
+from .types import Detector, Embedder, Face, FaceSelection, Photo, Quality, select_faces
 
 __all__ = [
     "DETECTORS",
     "EMBEDDERS",
     "Detector",
     "Embedder",
-    "EmbedderRecord",
+    "EmbedderSpec",
     "Face",
     "FaceDetector",
     "FaceEmbedder",
@@ -21,6 +21,6 @@ __all__ = [
     "Photo",
     "Quality",
     "QualityLimits",
-    "choose",
-    "same_space",
+    "select_faces",
+    "spec_fingerprint",
 ]

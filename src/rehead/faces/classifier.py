@@ -21,7 +21,7 @@ from ..core.runtime import cpu_count, open_session
 from ..data import perceptual_hash
 from ..errors import ImageError
 from ..images import PreprocessSpec, load_image, read_bytes, read_image
-from .types import Detector, Embedder, Face, FaceSelection, Photo, choose
+from .types import Detector, Embedder, Face, FaceSelection, Photo, select_faces
 
 __all__ = ["FaceClassifier", "GraphEmbedder", "select_face"]
 
@@ -57,7 +57,7 @@ def select_face(
 ) -> tuple[Face, int]:
     """The face that is meant in a photo, and how many there are; ImageError where there is none."""
     found = detector.detect(pixels)
-    chosen = choose(found, rule, (pixels.shape[1], pixels.shape[0]))
+    chosen = select_faces(found, rule, (pixels.shape[1], pixels.shape[0]))
     if not chosen:
         raise ImageError(path, "no face was found")
     return chosen[0], len(found)
@@ -144,7 +144,7 @@ class FaceClassifier(ImageClassifier):
     def network(self) -> Backbone:
         """The embedder, as a backbone with one depth."""
         _, embedder = self._parts()
-        contract = embedder.contract
+        contract = embedder.embedding_spec
         size, width = int(contract["size"]), int(contract["dimensions"])
         weights = {name: contract[name] for name in ("name", "sha256", "licences") if name in contract}
         import onnx
@@ -241,7 +241,7 @@ class FaceClassifier(ImageClassifier):
         faces = {
             "detector": self.detector if isinstance(self.detector, str) else "another",
             "rule": self.rule,
-            "embedder": dict(embedder.contract),
+            "embedder": dict(embedder.embedding_spec),
         }
         super().save(path, extra={"faces": faces, **(extra or {})})
 

@@ -86,8 +86,8 @@ def test_crops_and_their_record(photos: Path, tmp_path: Path, detector: FaceDete
 
 def test_several_faces_by_rule(photos: Path, detector: FaceDetector) -> None:
     two = photos / "rani ß" / "two.png"
-    assert [len(r.faces) for r in find_faces([two], detector, rule="largest")] == [1]
-    (refused,) = find_faces([two], detector, rule="error")
+    assert [len(r.faces) for r in find_faces([two], detector, selection="largest")] == [1]
+    (refused,) = find_faces([two], detector, selection="error")
     assert refused.error.startswith("2 faces, expected one")
     assert refused.found == 2
 
