@@ -24,7 +24,7 @@ from .detection.quality import QualityLimits
 from .embedding.alignment import with_margin
 from .types import Face, FaceSelection, select_faces
 
-__all__ = ["CropNames", "CropPlan", "PhotoFaces", "check_new", "find_faces", "save_crops"]
+__all__ = ["CropNames", "CropPlan", "PhotoFaces", "check_new", "detect_faces", "save_crops"]
 
 _MIN_SIDE = 16  # pixels; no network takes less
 
@@ -103,7 +103,7 @@ class PhotoFaces:
         }
 
 
-def find_faces(
+def detect_faces(
     files: Sequence[Path],
     detector: FaceDetector,
     *,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,15 @@ def face(*box: float) -> Face:
     points = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
     corners = np.array(box, dtype=np.float64)
     return Face(corners, corners[:2] + points * (corners[2:] - corners[:2]), 0.99, Quality(10, 20, 0, 0, 0))
+
+
+def test_a_face_as_json() -> None:
+    record = face(0, 0, 30, 50.004).to_dict()
+    assert json.loads(json.dumps(record)) == record
+    assert record["box"] == [0, 0, 30, 50]
+    assert record["points"][0] == [9, 20]
+    assert record["score"] == 0.99
+    assert record["quality"] == {"side": 10, "sharpness": 20, "yaw": 0, "pitch": 0, "roll": 0}
 
 
 LARGE_ASIDE, SMALL_IN_THE_MIDDLE = face(0, 0, 90, 90), face(160, 110, 240, 190)

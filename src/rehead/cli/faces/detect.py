@@ -67,7 +67,7 @@ def detect(
     """Find the faces of photos: boxes, five points, quality; and cut them out, aligned by their points."""
     from ...data import list_photos
     from ...faces import FaceDetector
-    from ...faces.crops import CropPlan, check_new, find_faces, save_crops
+    from ...faces.crops import CropPlan, check_new, detect_faces, save_crops
     from ..console import photo_progress
 
     plan = CropPlan(size, margin)
@@ -77,7 +77,7 @@ def detect(
     files, roots = [file for file, _ in found], [root for _, root in found]
     finder = FaceDetector(detector.value, smallest=smallest, threads=1)
     with photo_progress("Looking for faces") as progress:
-        detected = find_faces(
+        detected = detect_faces(
             files,
             finder,
             selection=several.value,

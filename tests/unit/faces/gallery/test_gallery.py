@@ -46,16 +46,16 @@ def gallery(
 
 def test_everybody_in_a_group_photo(gallery: FaceGallery, face_photo: FacePhoto, tmp_path: Path) -> None:
     group = face_photo(tmp_path / "group.png", 3, 77, 1, variant=9)
-    told = gallery.identify(group)
-    assert [each.name for each in told] == ["Örn's", "unknown", "Rani"]
-    stranger = told[1]
+    answers = gallery.identify(group)
+    assert [each.name for each in answers] == ["Örn's", "unknown", "Rani"]
+    stranger = answers[1]
     assert stranger.nearest in NAMES
     assert stranger.score < stranger.threshold
     assert "nobody is like it enough" in stranger.reason
-    assert stranger.probability < 0.5 < told[0].probability
-    assert told[0].margin > 0.1
-    assert told[0].reason == ""
-    assert [each.face.box[0] for each in told] == [0, 24, 48]
+    assert stranger.probability < 0.5 < answers[0].probability
+    assert answers[0].margin > 0.1
+    assert answers[0].reason == ""
+    assert [each.face.box[0] for each in answers] == [0, 24, 48]
 
 
 def test_nobody_in_a_photo_is_an_empty_list(
@@ -71,9 +71,9 @@ def test_an_empty_gallery_knows_nobody(
     with FaceGallery(
         tmp_path / "p.db", face_pipeline, key=KEY, create=True, calibration=face_calibration
     ) as empty:
-        (told,) = empty.identify(photo)
-    assert (told.name, told.nearest, told.reason) == ("unknown", "", "the gallery is empty")
-    assert math.isnan(told.score)
+        (answer,) = empty.identify(photo)
+    assert (answer.name, answer.nearest, answer.reason) == ("unknown", "", "the gallery is empty")
+    assert math.isnan(answer.score)
 
 
 def test_a_batch_goes_on_after_a_bad_photo(
@@ -139,7 +139,9 @@ def test_the_threshold_follows_the_gallery(
 
 def test_strangers_stay_unknown(gallery: FaceGallery, face_photo: FacePhoto, tmp_path: Path) -> None:
     photos = [face_photo(tmp_path / f"{n}.png", n) for n in range(60, 200)]
-    named = [each for told in gallery.identify_each(photos) if isinstance(told, list) for each in told]
+    named = [
+        each for answers in gallery.identify_each(photos) if isinstance(answers, list) for each in answers
+    ]
     assert sum(each.name != "unknown" for each in named) <= 3
     assert len(named) == 140
 

@@ -291,7 +291,7 @@ def test_keys_from_files_and_the_environment(tmp_path: Path) -> None:
 
 @given(st.binary(max_size=200), st.integers(0, 10_000))
 @settings(max_examples=30, deadline=None)
-def test_what_is_sealed_opens_only_as_it_was(data: bytes, at: int) -> None:
+def test_what_is_encrypted_decrypts_only_as_it_was(data: bytes, at: int) -> None:
     sealed = encryption.encrypt(KEY, data, "here")
     assert encryption.decrypt(KEY, sealed, "here") == data
     assert encryption.decrypt(KEY, sealed, "there") is None

@@ -82,10 +82,10 @@ def test_probabilities_rise_and_mean_something(calibration: Calibration) -> None
     rows, people = people_of(400, seed=5)
     pairs = all_pairs(rows, people)
     weight = np.where(pairs.same, 0.5 / pairs.same.sum(), 0.5 / (~pairs.same).sum())
-    told = np.array([calibration.probability(score) for score in pairs.score[::37]])
-    near = np.abs(told - 0.5) < 0.4
+    probabilities = np.array([calibration.probability(score) for score in pairs.score[::37]])
+    near = np.abs(probabilities - 0.5) < 0.4
     share = np.average(pairs.same[::37][near], weights=weight[::37][near])
-    assert share == pytest.approx(np.average(told[near], weights=weight[::37][near]), abs=0.15)
+    assert share == pytest.approx(np.average(probabilities[near], weights=weight[::37][near]), abs=0.15)
 
 
 def test_the_curve_is_in_order(calibration: Calibration) -> None:
@@ -162,7 +162,7 @@ def hits_of(hits: NDArray[np.bool_], a: NDArray[np.intp], b: NDArray[np.intp]) -
 
 
 def test_pairs_that_share_a_person_make_the_interval_wider() -> None:
-    # one person of 40 whom nobody can be told from
+    # one person of 40 whom nobody can be probabilities from
     a, b = np.triu_indices(40, 1)
     shared = hits_of(a == 0, a, b).fmr(1)
     assert shared.value == pytest.approx(39 / len(a))
