@@ -1,4 +1,4 @@
-"""What the limits of `faces.quality` rest on: recognition of faces that are small, blurred or turned.
+"""What the limits of `detection.quality` rest on: recognition of faces that are small, blurred or turned.
 
     python benchmarks/face_quality.py LFW [--pairs 300]
 
@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from rehead.faces import Face, FaceDetector, FaceEmbedder, QualityLimits, choose
-from rehead.faces.detection.quality import measured
+from rehead.faces import Face, FaceDetector, FaceEmbedder, QualityLimits, select_faces
+from rehead.faces.detection.quality import measure_quality
 from rehead.faces.evaluation.lfw import PairList, read_pairs
 from rehead.images import read_image
 
@@ -49,7 +49,7 @@ def blurred(radius: float) -> Callable[[Pixels, Face], tuple[Pixels, float]]:
 
 
 class Photos:
-    """The photos of the pairs, each with the face that is meant."""
+    """The photos of the pairs, each with its selected face."""
 
     def __init__(self, listed: PairList, rows: NDArray[np.intp]) -> None:
         detector = FaceDetector(threads=1)
@@ -58,7 +58,7 @@ class Photos:
         self.faces: dict[int, Face] = {}
         for row in np.unique(rows).tolist():
             pixels = read_image(listed.photos[row])
-            faces = choose(detector.detect(pixels), "centre", (pixels.shape[1], pixels.shape[0]))
+            faces = select_faces(detector.detect(pixels), "centre", (pixels.shape[1], pixels.shape[0]))
             if faces:
                 self.pixels[row], self.faces[row] = pixels, faces[0]
 
@@ -73,7 +73,7 @@ class Photos:
             if change is not None:
                 pixels, scale = change(pixels, face)
                 points, box = face.points * scale, face.box * scale
-                face = Face(box, points, face.score, measured(pixels, box, points))
+                face = Face(box, points, face.score, measure_quality(pixels, box, points))
             known[row] = self.embedder.embed(pixels, [face])[0]
             sharpness.append(face.quality.sharpness)
         return np.stack([known[row] for row in rows.tolist()]).astype(np.float64), sharpness

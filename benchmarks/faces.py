@@ -10,7 +10,7 @@ side is brought to --side pixels, the target there is 60 ms. Every table is of o
 MTCNN is compared with facenet-pytorch's (the same weights, by another hand, in torch), where that can be
 imported (`pip install --no-deps facenet-pytorch requests urllib3 idna certifi charset-normalizer`); the
 embedder with dlib's own, where dlib-bin is installed, aim 15 ms a face. With LFW's pairs, accuracy with and
-without the mirror image; and the templates of dlib and FaceNet, beside those that `faces.templates` has.
+without the mirror image; and the templates of dlib and FaceNet, beside those of `embedding.alignment`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from rehead.backbones.weights.joblib_lz4 import read_arrays
 from rehead.core.geometry import iou
 from rehead.core.runtime import open_session
 from rehead.data import list_photos
-from rehead.faces import Face, FaceDetector, FaceEmbedder, choose
+from rehead.faces import Face, FaceDetector, FaceEmbedder, select_faces
 from rehead.faces.embedding import alignment
 from rehead.faces.evaluation.lfw import evaluate_pairs, read_pairs
 from rehead.faces.verification.pairs import Pairs
@@ -244,7 +244,7 @@ def mirror_image(folder: Path) -> None:
     vectors = np.full((2, len(listed.photos), 128), np.nan)
     for row, path in enumerate(listed.photos):
         pixels = read_image(path)
-        faces = choose(detector.detect(pixels), "centre", (pixels.shape[1], pixels.shape[0]))
+        faces = select_faces(detector.detect(pixels), "centre", (pixels.shape[1], pixels.shape[0]))
         for square in embedder.aligned(pixels, faces):
             vectors[0, row] = plain.run(None, {"image": square[None]})[0][0]
             vectors[1, row] = embedder.embed_aligned(square[None])[0]
@@ -266,14 +266,14 @@ def measure(folder: Path, names: Sequence[str], count: int, side: int) -> None:
     agreement([at_side(pixels, min(side, max(pixels.shape[:2]))) for pixels in photos])
     detector = FaceDetector(threads=1)
     portraits = [
-        (pixels, choose(detector.detect(pixels), "centre", (pixels.shape[1], pixels.shape[0])))
+        (pixels, select_faces(detector.detect(pixels), "centre", (pixels.shape[1], pixels.shape[0])))
         for pixels in (photos if not lfw else map(read_image, files))
     ]
-    meant = [(pixels, faces[0]) for pixels, faces in portraits if faces]
-    print(f"\nthe least sure of {len(meant)} faces that are meant: {min(f.score for _, f in meant):.3f}")
-    embedder_times(*zip(*meant[:60], strict=True))
+    selected = [(pixels, faces[0]) for pixels, faces in portraits if faces]
+    print(f"\nthe least sure of {len(selected)} selected faces: {min(f.score for _, f in selected):.3f}")
+    embedder_times(*zip(*selected[:60], strict=True))
     if lfw:
-        templates_of(*zip(*meant, strict=True))
+        templates_of(*zip(*selected, strict=True))
         mirror_image(folder)
 
 

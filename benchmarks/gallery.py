@@ -43,13 +43,13 @@ def main() -> None:
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(arguments.templates, arguments.dimensions)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    contract = {"name": "random", "sha256": "0", "dimensions": arguments.dimensions, "distance": "cosine"}
+    spec = {"name": "random", "sha256": "0", "dimensions": arguments.dimensions, "distance": "cosine"}
     each = arguments.templates // arguments.people
     for key in (secrets.token_bytes(32), None):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "people.db"
             print("encrypted" if key else "not encrypted")
-            with GalleryStore(path, contract=contract, key=key, create=True) as store:
+            with GalleryStore(path, embedding_spec=spec, key=key, create=True) as store:
 
                 def enrol(person: int, store: GalleryStore = store) -> None:
                     rows = range(person * each, (person + 1) * each)
@@ -61,13 +61,13 @@ def main() -> None:
             print(f"  file                         {path.stat().st_size / 1e6:9.1f} MB")
             opened = GalleryStore(path, key=key)
             print(f"  open, read and decrypt       {1000 * timed(opened.templates):9.1f} ms")
-            held = opened.templates()
+            templates = opened.templates()
             for probes in (1, 4):
                 asked = vectors[:probes]
-                search = [timed(lambda: held.best_of_each(asked)) for _ in range(arguments.rounds)]  # noqa: B023
-                told = "ok" if median(search) <= TARGET else "MISSED"
+                search = [timed(lambda: templates.best_scores(asked)) for _ in range(arguments.rounds)]  # noqa: B023
+                verdict = "ok" if median(search) <= TARGET else "MISSED"
                 what = f"search for {probes} faces at once" if probes > 1 else "search for one face"
-                print(f"  {what:28} {1000 * median(search):9.2f} ms{f'  {told}' if probes == 1 else ''}")
+                print(f"  {what:28} {1000 * median(search):9.2f} ms{f'  {verdict}' if probes == 1 else ''}")
             print(f"  remove a person              {1000 * timed(lambda: opened.remove('person 1')):9.1f} ms")  # noqa: B023
             opened.close()
 

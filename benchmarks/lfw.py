@@ -4,8 +4,8 @@
 
 LFW is a folder with pairs.txt and one folder a person; EMBEDDER is "dlib" or an ONNX file with its record.
 Targets: 98.5 % with dlib and 99 % with a mobilefacenet, faces that are not found counted as errors. With
---ship what scores of the first embedder mean is written into rehead: people in two halves, thresholds set on
-one and judged on the other.
+--ship the calibration of the first embedder is written into rehead: people in two halves, thresholds set on
+one and tested on the other.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import numpy as np
 from rehead.core.text import percent, percent_range
 from rehead.errors import ReheadError
 from rehead.faces import FaceDetector, FaceEmbedder
-from rehead.faces.evaluation.evaluate import assess_pairs
-from rehead.faces.gallery.records import spec_fingerprint
+from rehead.faces.embedding.spec import spec_fingerprint
+from rehead.faces.evaluation.evaluate import evaluate_pair_list
 from rehead.faces.pipeline import FacePipeline
 from rehead.faces.verification.calibration import Calibration, calibrate
 
@@ -31,39 +31,39 @@ TARGETS = {"dlib": 0.985, "mobilefacenet": 0.99}
 def test(folder: Path, detector: str, embedder: str) -> Calibration:
     pipeline = FacePipeline(FaceDetector(detector, threads=1), FaceEmbedder(embedder, threads=1))
     start = time.perf_counter()
-    found = assess_pairs(folder / "pairs.txt", folder, pipeline)
+    found = evaluate_pair_list(folder / "pairs.txt", folder, pipeline)
     seconds = time.perf_counter() - start
     result = found.result
     target = TARGETS.get(Path(embedder).stem)
-    told = (
+    verdict = (
         "" if target is None else f"  {'ok' if result.accuracy.value >= target else 'MISSED'} ({target:.1%})"
     )
-    print(f"{detector}, {Path(embedder).name}: {found.sentence}{told}")
+    print(f"{detector}, {Path(embedder).name}: {found.sentence}{verdict}")
     print(f"  {len(found.listed.photos)} photos in {seconds:.1f} s, {len(found.failed)} without a face")
     for point in result.operating:
-        hint = "" if point.supported else "  (too few pairs to promise it)"
+        hint = "" if point.supported else "  (too few pairs to support it)"
         print(
-            f"  at {point.target:g}: {percent(point.false_matches.value, 2)} match falsely, "
-            f"{percent(point.false_non_matches.value)} missed "
-            f"({percent_range(point.false_non_matches)}){hint}"
+            f"  at {point.target_fmr:g}: {percent(point.fmr.value, 2)} match falsely, "
+            f"{percent(point.fnmr.value)} missed "
+            f"({percent_range(point.fnmr)}){hint}"
         )
     there = np.isfinite(found.vectors.sum(axis=1))
     made = calibrate(
         found.vectors[there],
         found.listed.people[there],
-        contract=spec_fingerprint(pipeline.embedder.contract),
+        fingerprint=spec_fingerprint(pipeline.embedder.embedding_spec),
         source="LFW",
     )
     print(
-        f"  calibration: {made.people} people, {made.genuine} and {made.impostors:,} pairs; rates of false "
-        f"matches down to {made.least:.2g}"
+        f"  calibration: {made.people} people, {made.genuine} and {made.impostors:,} pairs; FMR down "
+        f"to {made.min_fmr:.2g}"
     )
-    for rate in (0.01, 0.001, made.least):
-        point_ = made.at(rate)
+    for target_fmr in (0.01, 0.001, made.min_fmr):
+        threshold = made.at(target_fmr)
         print(
-            f"    {rate:.2g}: threshold {point_.threshold:.3f}, {percent(point_.false_matches.value, 3)} "
-            f"({percent_range(point_.false_matches, 3)}) match falsely, "
-            f"{percent(point_.false_non_matches.value)} missed"
+            f"    {target_fmr:.2g}: threshold {threshold.value:.3f}, {percent(threshold.fmr.value, 3)} "
+            f"({percent_range(threshold.fmr, 3)}) match falsely, "
+            f"{percent(threshold.fnmr.value)} missed"
         )
     return made
 

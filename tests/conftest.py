@@ -25,7 +25,7 @@ from PIL import Image, ImageDraw
 
 from rehead.core.runtime import open_session
 from rehead.faces import Face, Photo, Quality
-from rehead.faces.gallery.records import spec_fingerprint
+from rehead.faces.embedding.spec import spec_fingerprint
 from rehead.faces.pipeline import FacePipeline
 from rehead.faces.verification.calibration import Calibration, calibrate
 from rehead.images import read_image
@@ -162,7 +162,7 @@ class BlockEmbedder:
         self.spread, self.sha256 = spread, sha256
 
     @property
-    def contract(self) -> dict[str, Any]:
+    def embedding_spec(self) -> dict[str, Any]:
         licences = {"code": "Apache-2.0", "weights": "CC0-1.0", "data": "none"}
         return {
             "name": "blocks",
@@ -248,7 +248,7 @@ def face_calibration(face_pipeline: FacePipeline) -> Calibration:
     rows = rng.normal(size=(200, _WIDTH))[people] + 0.5 * rng.normal(size=(400, _WIDTH))
     rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
     return calibrate(
-        rows, people, contract=spec_fingerprint(face_pipeline.embedder.contract), source="made up"
+        rows, people, fingerprint=spec_fingerprint(face_pipeline.embedder.embedding_spec), source="made up"
     )
 
 

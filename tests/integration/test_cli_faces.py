@@ -19,6 +19,8 @@ from rehead.faces.verification.calibration import Calibration, read_calibration
 
 FacePhoto = Callable[..., Path]
 Cli = Callable[..., tuple[int, str, str]]
+FACE = {"box", "points", "score", "quality"}
+"""What a face is in JSON, wherever it is written."""
 
 
 @pytest.fixture
@@ -37,7 +39,7 @@ def cli(
                 other_face_pipeline if embedder == "other" else face_pipeline
             ),
         )
-    monkeypatch.setattr(calibration, "_all", lambda: {face_calibration.contract: face_calibration})
+    monkeypatch.setattr(calibration, "_all", lambda: {face_calibration.fingerprint: face_calibration})
     monkeypatch.delenv("REHEAD_GALLERY_KEY", raising=False)
     monkeypatch.setenv("COLUMNS", "200")
 
@@ -133,8 +135,9 @@ def test_identify(cli: Cli, face_photo: FacePhoto, tmp_path: Path, gallery: list
     assert "1 of 3 photos could not be read" in err
     records = json.loads(cli("identify", *photos, *gallery, "--format", "json")[1])
     assert [face["name"] for face in records[0]["faces"]] == ["blå, [b]", "unknown"]
-    assert records[0]["faces"][0]["quality"]["side"] == 64
+    assert records[0]["faces"][0]["face"]["quality"]["side"] == 64
     assert records[0]["faces"][0]["complaints"] == []
+    assert set(records[0]["faces"][0]["face"]) == FACE
     assert records[1]["faces"] == []
     assert "error" in records[2]
     lines = cli("identify", *photos, *gallery, "--format", "jsonl")[1].splitlines()
@@ -183,6 +186,7 @@ def test_verify(cli: Cli, face_photo: FacePhoto, tmp_path: Path) -> None:
     assert record["same"] is False
     assert record["target"] == 0.001
     assert record["score"] < record["threshold"]
+    assert all(set(face) == FACE for face in record["faces"])
     code, _, err = cli("verify", a, b, "--false-matches", "1e-9")
     assert code == 2
     assert "0 of 4,950 pairs of different people support no better than 0.00061" in err
@@ -207,6 +211,7 @@ def test_cluster(cli: Cli, face_photo: FacePhoto, tmp_path: Path) -> None:
     assert "torn.png" in out
     record = json.loads((tmp_path / "groups.json").read_text())
     assert [len(group) for group in record["groups"]] == [3, 3, 1]
+    assert all(set(face) == {"photo", *FACE} for group in record["groups"] for face in group)
     assert {face["box"][0] for face in record["groups"][0]} in ({0}, {24})
 
 
@@ -220,6 +225,7 @@ def test_gallery_verbs(cli: Cli, tmp_path: Path, gallery: list[object]) -> None:
     assert "consent: not noted" in cli("gallery", "show", file, "Rani", *key)[1]
     shown = json.loads(cli("gallery", "show", file, "Rani", *key, "--json")[1])
     assert len(shown["photos"]) == 3
+    assert set(shown["photos"][0]["face"]) == FACE
     code, _, err = cli("gallery", "show", file, "Rany", *key)
     assert (code, "did you mean 'Rani'?" in err) == (2, True)
 

@@ -21,8 +21,8 @@ from rehead.faces.gallery.records import NewTemplate
 from rehead.faces.gallery.store import GalleryStore
 
 path, prefix, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
-contract = {"name": "fake", "sha256": "ab", "dimensions": 8, "distance": "cosine"}
-with GalleryStore(path, contract=contract, key=bytes(range(32)), create=True) as store:
+spec = {"name": "fake", "sha256": "ab", "dimensions": 8, "distance": "cosine"}
+with GalleryStore(path, embedding_spec=spec, key=bytes(range(32)), create=True) as store:
     for n in range(count):
         rows = np.eye(8, dtype=np.float32)
         new = [NewTemplate(f"{prefix}{n}-{i}", f"{i}.jpg", row, {}) for i, row in enumerate(rows)]

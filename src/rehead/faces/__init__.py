@@ -7,45 +7,51 @@ from typing import TYPE_CHECKING
 from ..core.lazy import attach
 
 if TYPE_CHECKING:
-    from .detection.detector import DETECTORS, FaceDetector
+    from .detection.detector import FaceDetector
     from .detection.quality import QualityLimits
     from .embedding.embedder import EMBEDDERS, FaceEmbedder
-    from .embedding.spec import EmbedderRecord
-    from .types import Detector, Embedder, Face, FaceSelection, Photo, Quality, choose, same_space
+    from .embedding.spec import EmbedderSpec, spec_fingerprint
+    from .encoder import FaceEncoder
+    from .options import DETECTORS, FaceOptions
+    from .types import Detector, Embedder, Face, FaceSelection, Photo, Quality, select_faces
 
 __all__ = [
     "DETECTORS",
     "EMBEDDERS",
     "Detector",
     "Embedder",
-    "EmbedderRecord",
+    "EmbedderSpec",
     "Face",
     "FaceDetector",
     "FaceEmbedder",
+    "FaceEncoder",
+    "FaceOptions",
     "FaceSelection",
     "Photo",
     "Quality",
     "QualityLimits",
-    "choose",
-    "same_space",
+    "select_faces",
+    "spec_fingerprint",
 ]
 
 __getattr__, __dir__ = attach(
     __name__,
     {
-        "DETECTORS": "detection.detector",
-        "Detector": "types",
+        "DETECTORS": "options",
         "EMBEDDERS": "embedding.embedder",
+        "Detector": "types",
         "Embedder": "types",
-        "EmbedderRecord": "embedding.spec",
+        "EmbedderSpec": "embedding.spec",
         "Face": "types",
         "FaceDetector": "detection.detector",
         "FaceEmbedder": "embedding.embedder",
+        "FaceEncoder": "encoder",
+        "FaceOptions": "options",
         "FaceSelection": "types",
         "Photo": "types",
         "Quality": "types",
         "QualityLimits": "detection.quality",
-        "choose": "types",
-        "same_space": "types",
+        "select_faces": "types",
+        "spec_fingerprint": "embedding.spec",
     },
 )

@@ -19,7 +19,7 @@ from ..images import is_image_name, read_image, write_jpeg
 from .crops import CropPlan
 from .detection.detector import FaceDetector
 from .detection.quality import QualityLimits
-from .types import Face, choose
+from .types import Face, select_faces
 
 __all__ = ["Capture", "CapturedFrame", "capture", "frames"]
 
@@ -28,13 +28,13 @@ _WEBCAM = re.compile(r"webcam(?::(\d{1,3}))?")
 
 @dataclass(frozen=True, eq=False)
 class CapturedFrame:
-    """What was seen in one frame.
+    """One frame, and what became of it.
 
     Parameters
     ----------
     frame : uint8 array of shape (H, W, 3), RGB
     face : Face or None
-        The face that is meant: the largest near the centre.
+        The selected face: the largest near the centre.
     note : str
         Why it was not kept; "" where it was.
     kept : int
@@ -49,16 +49,16 @@ class CapturedFrame:
 
 @dataclass
 class Capture:
-    """What was collected.
+    """The result of a capture.
 
     Parameters
     ----------
     train, val : list of path
         The files written.
     frames : int
-        Frames looked at.
-    left_out : Counter of str
-        Frames that gave no face, by reason.
+        Frames examined.
+    rejected : Counter of str
+        Frames that gave no face, counted by reason.
     unreadable : list of (path, str)
         Photos of a folder that cannot be read, and why.
     """
@@ -66,7 +66,7 @@ class Capture:
     train: list[Path] = field(default_factory=list)
     val: list[Path] = field(default_factory=list)
     frames: int = 0
-    left_out: Counter[str] = field(default_factory=Counter)
+    rejected: Counter[str] = field(default_factory=Counter)
     unreadable: list[tuple[Path, str]] = field(default_factory=list)
 
 
@@ -81,9 +81,9 @@ def capture(
     every: int = 1,
     limits: QualityLimits | None = None,
     crops: CropPlan | None = None,
-    watch: Callable[[CapturedFrame], bool] | None = None,
+    on_frame: Callable[[CapturedFrame], bool] | None = None,
 ) -> Capture:
-    """Keep faces until there are enough, the source ends, or the watcher says so.
+    """Keep faces until there are enough, the source ends, or the callback stops it.
 
     Each is a JPEG in OUT/PERSON or, with `val`, in OUT/train/PERSON and OUT/val/PERSON; numbers go on where
     earlier ones end, and nothing is overwritten. The last frames become the validation photos: taken at
@@ -102,14 +102,14 @@ def capture(
     val : float
         Share of them for validation, 0 to 0.9.
     every : int
-        Look at every so many-th frame.
+        Examine every n-th frame.
     limits : QualityLimits, optional
-        Faces below are left out.
+        Faces outside of them are left out.
     crops : CropPlan, optional
-        Size and margin; by default 224 pixels with half a face around, so that detectors find the face in
-        the crop again.
-    watch : callable, optional
-        Sees every frame looked at, and answers whether to go on. KeyboardInterrupt ends as well.
+        Size and margin; by default 224 pixels with half a face around, so that detectors find the face
+        in the crop.
+    on_frame : callable, optional
+        Called with every frame examined; returns whether to go on. KeyboardInterrupt ends as well.
 
     Raises
     ------
@@ -123,26 +123,26 @@ def capture(
     _check(person, count, val, every)
     limits, crops = limits or QualityLimits(side=64), crops or CropPlan(224, 0.5)
     folders = [Path(out, "train", person), Path(out, "val", person)] if val else [Path(out, person)] * 2
-    done = Capture()
+    result = Capture()
     number = _last_number(set(folders)) + 1
-    stream = frames(source, done.unreadable)
+    stream = frames(source, result.unreadable)
     with contextlib.suppress(KeyboardInterrupt), contextlib.closing(stream):
         for index, frame in enumerate(stream):
             if index % every:
                 continue
-            done.frames += 1
-            face, note = _meant(frame, detector, limits)
+            result.frames += 1
+            face, note = _select(frame, detector, limits)
             if face is not None and not note:
-                path = folders[0] / f"{person}_{number + len(done.train):04d}.jpg"
+                path = folders[0] / f"{person}_{number + len(result.train):04d}.jpg"
                 write_jpeg(path, crops.cut(frame, face))
-                done.train.append(path)
+                result.train.append(path)
             else:
-                done.left_out[note] += 1
-            going = watch is None or watch(CapturedFrame(frame, face, note, len(done.train)))
-            if not going or len(done.train) >= count:
+                result.rejected[note] += 1
+            going_on = on_frame is None or on_frame(CapturedFrame(frame, face, note, len(result.train)))
+            if not going_on or len(result.train) >= count:
                 break
-    _set_apart(done, folders[1], val)
-    return done
+    _move_to_validation(result, folders[1], val)
+    return result
 
 
 def frames(
@@ -166,7 +166,7 @@ def frames(
         raise DataError(f"{name}: there is no such video or folder; webcam takes the camera")
 
 
-def _video(where: int | str, name: str) -> Generator[NDArray[np.uint8], None, None]:
+def _video(source: int | str, name: str) -> Generator[NDArray[np.uint8], None, None]:
     try:
         import cv2
     except ImportError as error:
@@ -174,23 +174,23 @@ def _video(where: int | str, name: str) -> Generator[NDArray[np.uint8], None, No
             "cameras and videos need another package: pip install 'rehead[haar]'"
         ) from error
     with _quiet(cv2):
-        stream = cv2.VideoCapture(where)
+        stream = cv2.VideoCapture(source)
         try:
             if not stream.isOpened():
                 raise DataError(
                     f"{name}: no camera can be opened; is it connected, and free?"
-                    if isinstance(where, int)
+                    if isinstance(source, int)
                     else f"{name}: not a video that OpenCV can open; expected such as .mp4, .avi or .mkv"
                 )
-            seen = False
+            any_frame = False
             while True:
-                there, frame = stream.read()
-                if not there:
+                ok, frame = stream.read()
+                if not ok:
                     break
-                seen = True
+                any_frame = True
                 yield np.ascontiguousarray(frame[..., ::-1])  # OpenCV has blue first
-            if not seen:
-                why = "is it taken?" if isinstance(where, int) else "the video is damaged or empty"
+            if not any_frame:
+                why = "is it taken?" if isinstance(source, int) else "the video is damaged or empty"
                 raise DataError(f"{name}: no frame can be read; {why}")
         finally:
             stream.release()
@@ -198,8 +198,8 @@ def _video(where: int | str, name: str) -> Generator[NDArray[np.uint8], None, No
 
 @contextlib.contextmanager
 def _quiet(cv2: Any) -> Iterator[None]:
-    """OpenCV's own log, and FFmpeg's in it, would stand between the lines of the command."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET; looked at with the first video
+    """Silence OpenCV's log and FFmpeg's, which would stand between the lines of the command."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET; read with the first video
     logging = cv2.utils.logging
     before = logging.getLogLevel()
     logging.setLogLevel(logging.LOG_LEVEL_SILENT)
@@ -209,11 +209,11 @@ def _quiet(cv2: Any) -> Iterator[None]:
         logging.setLogLevel(before)
 
 
-def _meant(
+def _select(
     frame: NDArray[np.uint8], detector: FaceDetector, limits: QualityLimits
 ) -> tuple[Face | None, str]:
-    """The face of a frame, and why it is not to be kept."""
-    faces = choose(detector.detect(frame), "centre", (frame.shape[1], frame.shape[0]))
+    """The face of a frame, and why it is rejected, "" where it is not."""
+    faces = select_faces(detector.detect(frame), "centre", (frame.shape[1], frame.shape[0]))
     if not faces:
         return None, "no face"
     return faces[0], next(iter(limits.kinds(faces[0].quality)), "")
@@ -235,15 +235,15 @@ def _last_number(folders: set[Path]) -> int:
     return max((int(end[1]) for name in names if (end := re.search(r"_(\d{1,9})$", name))), default=0)
 
 
-def _set_apart(done: Capture, folder: Path, val: float) -> None:
+def _move_to_validation(result: Capture, folder: Path, val: float) -> None:
     """Move the last share of what was kept to the validation folder."""
-    share = round(val * len(done.train))
-    if not share:
+    count = round(val * len(result.train))
+    if not count:
         return
     from ..core.atomic import output_errors
 
     with output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        for path in done.train[-share:]:
-            done.val.append(path.rename(folder / path.name))
-    del done.train[-share:]
+        for path in result.train[-count:]:
+            result.val.append(path.rename(folder / path.name))
+    del result.train[-count:]

@@ -1,4 +1,4 @@
-"""Faces cut out of photos: aligned squares as files, and a record of where each came from."""
+"""Faces cut out of photos: aligned crops as files, and faces.json with where each came from."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from ..images import read_image, warped, write_jpeg
 from .detection.detector import FaceDetector
 from .detection.quality import QualityLimits
 from .embedding.alignment import with_margin
-from .types import Face, FaceSelection, choose
+from .types import Face, FaceSelection, select_faces
 
-__all__ = ["CropNames", "CropPlan", "PhotoFaces", "check_new", "find_faces", "save_crops"]
+__all__ = ["CropNames", "CropPlan", "PhotoFaces", "check_new", "detect_faces", "save_crops"]
 
-_LEAST_SIDE = 16  # pixels; no network looks at less
+_MIN_SIDE = 16  # pixels; no network takes less
 
 
 @dataclass(frozen=True)
@@ -38,16 +38,16 @@ class CropPlan:
     size : int
         Side of the squares, pixels.
     margin : float
-        What is added on every side of the face (brows to chin), as a share of it; 0 or more.
+        Added on every side of the face (brows to chin), as a share of it; 0 to 4.
     """
 
     size: int = 160
     margin: float = 0.25
 
     def __post_init__(self) -> None:
-        if self.size < _LEAST_SIDE or not 0 <= self.margin <= 4:
+        if self.size < _MIN_SIDE or not 0 <= self.margin <= 4:
             raise DataError(
-                f"crops: expected a size of {_LEAST_SIDE} pixels or more and a margin of 0 to 4, "
+                f"crops: expected a size of {_MIN_SIDE} pixels or more and a margin of 0 to 4, "
                 f"not {self.size} and {self.margin}"
             )
 
@@ -60,7 +60,7 @@ class CropPlan:
 
 @dataclass(frozen=True, eq=False)
 class PhotoFaces:
-    """What was found in one photo.
+    """The faces of one photo.
 
     Parameters
     ----------
@@ -68,13 +68,13 @@ class PhotoFaces:
     size : (width, height)
         Of the upright photo; (0, 0) where it cannot be read.
     faces : tuple of Face
-        Those that were meant, by the rule.
+        Faces selected.
     crops : tuple of uint8 array (S, S, 3)
-        One a face, where they were asked for.
+        One for each face, where crops were requested.
     found : int
-        How many faces were detected.
+        Faces detected.
     error : str
-        Why the photo has no answer; "" where it has one.
+        Why the photo could not be used; "" otherwise.
     """
 
     path: Path
@@ -85,11 +85,15 @@ class PhotoFaces:
     error: str = ""
 
     def to_dict(self, files: Sequence[str] = ()) -> dict[str, Any]:
-        """The record as JSON has it; `files` are the names of the crops."""
+        """JSON-able record; `files` are the names of the crops."""
         if self.error:
             return {"photo": str(self.path), "error": self.error}
-        named: list[dict[str, Any]] = [{"crop": file} for file in files] or [{} for _ in self.faces]
-        faces = [face_record(face) | name for face, name in zip(self.faces, named, strict=True)]
+        faces = [
+            {**face.to_dict(), "complaints": list(QualityLimits().complaints(face.quality))}
+            for face in self.faces
+        ]
+        for face, file in zip(faces, files, strict=bool(files)):
+            face["crop"] = file
         return {
             "photo": str(self.path),
             "width": self.size[0],
@@ -99,51 +103,33 @@ class PhotoFaces:
         }
 
 
-def face_record(face: Face) -> dict[str, Any]:
-    """Box, points, score and quality of a face as JSON has them, in pixels of the upright photo."""
-    quality = face.quality
-    return {
-        "box": [round(float(v), 2) for v in face.box],
-        "points": [[round(float(v), 2) for v in point] for point in face.points],
-        "score": round(face.score, 4),
-        "quality": {
-            "side": round(quality.side, 1),
-            "sharpness": round(quality.sharpness, 2),
-            "yaw": round(quality.yaw, 1),
-            "pitch": round(quality.pitch, 1),
-            "roll": round(quality.roll, 1),
-        },
-        "complaints": list(QualityLimits().complaints(quality)),
-    }
-
-
-def find_faces(
+def detect_faces(
     files: Sequence[Path],
     detector: FaceDetector,
     *,
-    rule: FaceSelection = "all",
+    selection: FaceSelection = "all",
     crops: CropPlan | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Iterator[PhotoFaces]:
-    """Detect the faces of many photos, in their order; a photo that cannot be read is told, not raised.
+    """Detect the faces of many photos, in order; what is wrong with a photo is in its `error`, not raised.
 
     Parameters
     ----------
     files : sequence of path
     detector : FaceDetector
-        Best with one thread: photos are looked at side by side.
-    rule : {"all", "largest", "centre", "error"}
-        As `choose` has it; with "error", a photo with several faces has an `error`.
+        Best with one thread: photos run in parallel.
+    selection : {"all", "largest", "centre", "error"}
+        As in `select_faces`; with "error", a photo with several faces has an `error`.
     crops : CropPlan, optional
-        Cut the faces out.
+        Cut the faces out too.
     threads : int, optional
-        Photos at once, one for each processor by default.
+        Photos to detect in at once, one for each processor by default.
     progress : callable, optional
-        Called with the photos done and their number.
+        Called with the photos done and their total.
     """
 
-    def look(file: Path) -> PhotoFaces:
+    def detect(file: Path) -> PhotoFaces:
         try:
             pixels = read_image(file)
         except ImageError as error:
@@ -151,21 +137,21 @@ def find_faces(
         size = (pixels.shape[1], pixels.shape[0])
         found = detector.detect(pixels)
         try:
-            faces = tuple(choose(found, rule, size))
+            faces = tuple(select_faces(found, selection, size))
         except DataError as error:
             return PhotoFaces(file, size, (), (), len(found), str(error))
         cut = tuple(crops.cut(pixels, face) for face in faces) if crops else ()
         return PhotoFaces(file, size, faces, cut, len(found))
 
     with ThreadPoolExecutor(threads or cpu_count()) as pool:
-        for done, result in enumerate(pool.map(look, files), 1):
+        for done, result in enumerate(pool.map(detect, files), 1):
             if progress:
                 progress(done, len(files))
             yield result
 
 
 class CropNames:
-    """Names for crops, no two alike, that keep the photos' folders.
+    """Unique names for crops that keep the photos' folders.
 
     "rani/1.png" with one face gives "rani/1.jpg", with two "rani/1-1.jpg" and "rani/1-2.jpg"; of ten and
     more the first is "rani/1-01.jpg".
@@ -174,14 +160,14 @@ class CropNames:
     def __init__(self) -> None:
         self._taken: set[str] = set()
 
-    def of(self, place: PurePath, count: int) -> list[str]:
-        """Names of the `count` faces of the photo at `place`, a relative path."""
-        stem = place.with_suffix("").as_posix()
+    def of(self, photo: PurePath, count: int) -> list[str]:
+        """Names of the `count` faces of `photo`, a relative path."""
+        stem = photo.with_suffix("").as_posix()
         digits = len(str(count))
         ends = [""] if count == 1 else [f"-{n:0{digits}d}" for n in range(1, count + 1)]
-        return [self._free(stem + end) for end in ends]
+        return [self._unused(stem + end) for end in ends]
 
-    def _free(self, stem: str) -> str:
+    def _unused(self, stem: str) -> str:
         name, again = f"{stem}.jpg", 2
         while name.casefold() in self._taken:  # a.png beside a.jpg; file systems may ignore case
             name, again = f"{stem}_{again}.jpg", again + 1
@@ -225,7 +211,7 @@ def save_crops(
     names, kept, records = CropNames(), list[PhotoFaces](), list[dict[str, Any]]()
     with replacing_folder(out) as beside:
         for result, root in zip(results, roots, strict=True):
-            own = names.of(_place(result.path, root), len(result.crops))
+            own = names.of(_relative(result.path, root), len(result.crops))
             for name, crop in zip(own, result.crops, strict=True):
                 write_jpeg(beside / name, crop)
             records.append(result.to_dict(own))
@@ -243,8 +229,8 @@ def save_crops(
     return kept
 
 
-def _place(photo: Path, root: Path) -> PurePath:
-    """Where a photo lies below the folder it was found in."""
+def _relative(photo: Path, root: Path) -> PurePath:
+    """The path of a photo below the folder it was found in."""
     return PurePath(photo.name) if photo == root else photo.relative_to(root)
 
 

@@ -26,7 +26,7 @@ from ..images import PreprocessSpec, load_image, read_bytes, read_image
 from .detection.detector import FaceDetector
 from .embedding.embedder import FaceEmbedder
 from .options import FaceOptions
-from .types import Detector, Embedder, Face, FaceSelection, Photo, choose
+from .types import Detector, Embedder, Face, FaceSelection, Photo, select_faces
 
 __all__ = ["KIND", "FaceEncoder", "GraphEmbedder", "select_face"]
 
@@ -65,7 +65,7 @@ def select_face(
 ) -> tuple[Face, int]:
     """The face that is meant in a photo, and how many there are; ImageError where there is none."""
     found = detector.detect(pixels)
-    chosen = choose(found, selection, (pixels.shape[1], pixels.shape[0]))
+    chosen = select_faces(found, selection, (pixels.shape[1], pixels.shape[0]))
     if not chosen:
         raise ImageError(path, "no face was found")
     return chosen[0], len(found)
@@ -126,14 +126,14 @@ class FaceEncoder(FaceOptions, BaseEstimator):  # type: ignore[misc]
     def backbone(self) -> Backbone:
         """The embedder, as a backbone with one level."""
         embedder = self._embedder
-        contract = embedder.contract
-        size, width = int(contract["size"]), int(contract["dimensions"])
-        weights = {name: contract[name] for name in ("name", "sha256", "licences") if name in contract}
+        spec = embedder.embedding_spec
+        size, width = int(spec["size"]), int(spec["dimensions"])
+        weights = {name: spec[name] for name in ("name", "sha256", "licences") if name in spec}
         import onnx
 
         output = onnx.load_from_string(embedder.graph).graph.output[0].name
         return Backbone(
-            str(contract["name"]),
+            str(spec["name"]),
             PreprocessSpec(size=size, mean=(0, 0, 0), std=(1, 1, 1)),
             (FeatureLevel(output, width),),
             weights,
@@ -218,7 +218,7 @@ class FaceEncoder(FaceOptions, BaseEstimator):  # type: ignore[misc]
             "faces": {
                 "detector": self.detector if isinstance(self.detector, str) else "another",
                 "rule": self.selection,
-                "embedder": dict(self._embedder.contract),
+                "embedder": dict(self._embedder.embedding_spec),
             }
         }
 

@@ -1,4 +1,4 @@
-"""From a photo to the embeddings of its faces: detect, choose, embed."""
+"""From a photo to the embeddings of its faces: detect, select, embed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..errors import DataError, ImageError
 from ..images import read_bytes, read_image
 from .detection.detector import FaceDetector
 from .embedding.embedder import FaceEmbedder
-from .types import Detector, Embedder, Face, FaceSelection, choose
+from .types import Detector, Embedder, Face, FaceSelection, select_faces
 
 __all__ = ["FaceObservation", "FacePipeline", "default_pipeline"]
 
@@ -29,7 +29,7 @@ Source = str | os.PathLike[str] | bytes
 
 @dataclass(frozen=True, eq=False)
 class FaceObservation:
-    """What was seen in a photo.
+    """The faces of a photo, with their embeddings.
 
     Parameters
     ----------
@@ -38,9 +38,9 @@ class FaceObservation:
     sha256 : str
         Of its bytes, in hex.
     found : int
-        Faces that were detected.
+        Faces detected.
     faces : tuple of Face
-        Those that were meant, by the rule; none where none was found.
+        Faces selected; none where none was detected.
     vectors : float32 ndarray (n, D)
         Their embeddings, of length one.
     """
@@ -61,20 +61,20 @@ class FacePipeline:
     detector : Detector
     embedder : Embedder
     threads : int, optional
-        Photos to look at side by side, one for each processor by default.
+        Photos to analyze at once, one for each processor by default.
     """
 
     detector: Detector
     embedder: Embedder
     threads: int | None = None
 
-    def look(self, photo: Source, rule: FaceSelection) -> FaceObservation:
-        """Detect, choose and embed the faces of one photo.
+    def analyze(self, photo: Source, selection: FaceSelection) -> FaceObservation:
+        """Detect, select and embed the faces of one photo.
 
         Raises
         ------
         ImageError
-            The photo is unreadable, or has several faces and the rule is "error".
+            The photo is unreadable, or has several faces and the selection is "error".
         """
         path = "" if isinstance(photo, bytes) else os.fspath(photo)
         data = photo if isinstance(photo, bytes) else read_bytes(photo)
@@ -84,41 +84,41 @@ class FacePipeline:
             raise ImageError(path or None, error.reason) from error
         found = self.detector.detect(pixels)
         try:
-            faces = choose(found, rule, (pixels.shape[1], pixels.shape[0]))
+            faces = select_faces(found, selection, (pixels.shape[1], pixels.shape[0]))
         except DataError as error:
             raise ImageError(path or None, str(error)) from error
         if faces:
             vectors = self.embedder.embed(pixels, faces)
         else:
-            vectors = np.zeros((0, int(self.embedder.contract["dimensions"])), np.float32)
+            vectors = np.zeros((0, int(self.embedder.embedding_spec["dimensions"])), np.float32)
         return FaceObservation(path, hashlib.sha256(data).hexdigest(), len(found), tuple(faces), vectors)
 
-    def look_each(
+    def analyze_each(
         self,
         photos: Sequence[Source],
-        rule: FaceSelection,
+        selection: FaceSelection,
         *,
         progress: Progress | None = None,
     ) -> Iterator[FaceObservation | ImageError]:
-        """As `look`, of many photos, in their order; an ImageError for an unreadable one."""
+        """As `analyze`, of many photos, in their order; an ImageError for an unreadable one."""
 
         def attempt(photo: Source) -> FaceObservation | ImageError:
             try:
-                return self.look(photo, rule)
+                return self.analyze(photo, selection)
             except ImageError as error:
                 return error
 
         workers = self.threads or cpu_count()
         with ThreadPoolExecutor(workers) as pool:
-            for done, seen in enumerate(_in_order(pool, workers, attempt, photos), 1):
+            for done, result in enumerate(_in_order(pool, workers, attempt, photos), 1):
                 if progress:
                     progress(done, len(photos))
-                yield seen
+                yield result
 
     def embed_one(
         self,
         photos: Sequence[Path],
-        rule: FaceSelection,
+        selection: FaceSelection,
         *,
         progress: Progress | None = None,
     ) -> tuple[NDArray[np.float32], list[tuple[int, str]]]:
@@ -129,17 +129,17 @@ class FacePipeline:
         vectors : float32 ndarray (n, D)
             NaN where there is none.
         failed : list of (int, str)
-            Rows without one, and why.
+            Rows without a face, and why.
         """
-        vectors = np.full((len(photos), int(self.embedder.contract["dimensions"])), np.nan, np.float32)
+        vectors = np.full((len(photos), int(self.embedder.embedding_spec["dimensions"])), np.nan, np.float32)
         failed = []
-        for row, seen in enumerate(self.look_each(photos, rule, progress=progress)):
-            if isinstance(seen, ImageError):
-                failed.append((row, seen.reason))
-            elif not seen.faces:
+        for row, result in enumerate(self.analyze_each(photos, selection, progress=progress)):
+            if isinstance(result, ImageError):
+                failed.append((row, result.reason))
+            elif not result.faces:
                 failed.append((row, "no face was found"))
             else:
-                vectors[row] = seen.vectors[0]
+                vectors[row] = result.vectors[0]
         return vectors, failed
 
 
@@ -150,7 +150,7 @@ def default_pipeline(
     threads: int | None = None,
     commercial_safe: bool = False,
 ) -> FacePipeline:
-    """Detector and embedder by name or path, a photo to a processor rather than all for one after the other.
+    """Detector and embedder by name or path, of one thread each: photos run in parallel instead.
 
     Raises UnknownNameError, MissingExtraError, WeightsError or DataError as `FaceDetector` and `FaceEmbedder`
     do.
@@ -168,7 +168,7 @@ def _in_order(
     work: Callable[[Source], FaceObservation | ImageError],
     items: Iterable[Source],
 ) -> Iterator[FaceObservation | ImageError]:
-    """Like `pool.map`, but with only a few photos under way, so that Ctrl-C is quick and memory flat."""
+    """Like `pool.map`, with few photos in flight, so that Ctrl-C is quick and memory flat."""
     pending = iter(items)
     running: list[Future[FaceObservation | ImageError]] = [
         pool.submit(work, item) for item in islice(pending, 2 * workers)

@@ -1,4 +1,4 @@
-"""Using a face classifier's model file: a photo in, a person or "unknown" out."""
+"""Predictions of a face classifier's model file: a photo to a person or "unknown"."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["FacePredictor", "load_face_model"]
 
 
 class FacePredictor(Predictor):
-    """A face classifier's model file, ready to answer; a photo without a face is an ImageError.
+    """The predictor of a face classifier's model file; a photo without a face is an ImageError.
 
     Parameters
     ----------
@@ -42,28 +42,30 @@ class FacePredictor(Predictor):
         super().__init__(file, threads=threads)
         try:
             record = file.manifest["faces"]
-            self.rule: FaceSelection = record["rule"]
-            self._named = str(record["detector"])
-            self._template: Points = np.array(record["embedder"]["template"], np.float64).reshape(5, 2)
+            self.selection: FaceSelection = record["rule"]
+            self._detector_name = str(record["detector"])
+            self._alignment_template: Points = np.array(record["embedder"]["template"], np.float64).reshape(
+                5, 2
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise NotAModelFileError(
                 f"{file.path}: its manifest does not say how faces are aligned"
             ) from error
-        self._given = detector
+        self._given_detector = detector
 
     @cached_property
     def detector(self) -> Detector:
-        """What finds the faces."""
-        return self._given or FaceDetector(self._named, threads=1)
+        """The one given, else the one that the file names."""
+        return self._given_detector or FaceDetector(self._detector_name, threads=1)
 
     def _pixels(self, photo: str | os.PathLike[str] | bytes) -> NDArray[np.uint8]:
         path = None if isinstance(photo, bytes) else os.fspath(photo)
         pixels = read_image(photo)
         try:
-            face, _ = select_face(pixels, self.detector, self.rule, path)
+            face, _ = select_face(pixels, self.detector, self.selection, path)
         except DataError as error:
             raise error if isinstance(error, ImageError) else ImageError(path, str(error)) from error
-        return warped(pixels, similarity(face.points, self._template), self.preprocess.size)
+        return warped(pixels, similarity(face.points, self._alignment_template), self.preprocess.size)
 
 
 def load_face_model(path: str | os.PathLike[str], *, threads: int | None = None) -> FacePredictor:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 import numpy as np
@@ -23,15 +23,14 @@ __all__ = [
     "FaceSelection",
     "Photo",
     "Quality",
-    "choose",
-    "same_space",
+    "select_faces",
 ]
 
 Photo: TypeAlias = str | os.PathLike[str] | bytes | NDArray[np.uint8]
 """A file, its bytes, or pixels as `images.read_image` gives them: uint8 (H, W, 3) RGB, upright."""
 
 FaceSelection: TypeAlias = Literal["largest", "centre", "all", "error"]
-"""What to do about several faces in one photo, see `choose`."""
+"""Which faces of a photo to use, see `select_faces`."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +64,11 @@ class Face:
     box : float64 array of shape (4,)
         x0, y0, x1, y1, within the photo.
     points : float64 array of shape (5, 2)
-        The eye, the other eye, the tip of the nose, the corner of the mouth, the other corner: of each
-        pair the one that is on the left in the photo (of an upright face) first. They may lie outside.
+        Eyes, tip of the nose, corners of the mouth: of each pair the one that is on the left in the photo
+        (of an upright face) first. They may lie outside.
     score : float
         The detector's confidence; higher is surer. Its scale is the detector's own.
     quality : Quality
-        What speaks for or against using the face.
     """
 
     box: Boxes
@@ -78,25 +76,34 @@ class Face:
     score: float
     quality: Quality
 
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able record: "box", "points", "score" and "quality", rounded."""
+        return {
+            "box": [round(float(v), 2) for v in self.box],
+            "points": [[round(float(v), 2) for v in point] for point in self.points],
+            "score": round(float(self.score), 6),
+            "quality": {name: round(float(value), 3) for name, value in asdict(self.quality).items()},
+        }
+
 
 class Detector(Protocol):
-    """Finds faces."""
+    """Detects faces."""
 
     def detect(self, photo: Photo) -> list[Face]:
-        """Faces of a photo, the largest first; none is an empty list."""
+        """Faces of a photo, the largest first; an empty list where there is none."""
         ...
 
 
 class Embedder(Protocol):
-    """Brings faces into a space where one person's photos are near each other."""
+    """Maps faces to embeddings: those of one person lie near each other."""
 
     @property
-    def contract(self) -> Mapping[str, Any]:
-        """All that an embedding depends on besides the photo and the points, as JSON has it.
+    def embedding_spec(self) -> Mapping[str, Any]:
+        """All that an embedding depends on besides the photo and the points, JSON-able.
 
         "name", "sha256" of the weights, "dimensions", "template" (five points in pixels of a square of
         "size"), "preprocess", "distance" ("cosine") and "licences" (of "code", "weights" and "data").
-        Whether two contracts give comparable embeddings is said by `same_space`.
+        Embeddings are comparable where `embedding.spec.spec_fingerprint` of both specs is the same.
         """
         ...
 
@@ -105,24 +112,16 @@ class Embedder(Protocol):
         ...
 
 
-def same_space(contract: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Tell whether embeddings of two contracts may be compared: all but names and licences agree."""
-    told = ("name", "licences")
-    return {k: v for k, v in contract.items() if k not in told} == {
-        k: v for k, v in other.items() if k not in told
-    }
-
-
-def choose(faces: Sequence[Face], rule: FaceSelection, size: tuple[int, int]) -> list[Face]:
-    """The faces of a photo that are meant.
+def select_faces(faces: Sequence[Face], selection: FaceSelection, size: tuple[int, int]) -> list[Face]:
+    """The faces of a photo to use.
 
     Parameters
     ----------
     faces : sequence of Face
-        What a detector found.
-    rule : {"largest", "centre", "all", "error"}
+        All detected.
+    selection : {"largest", "centre", "all", "error"}
         "largest" takes the largest box; "centre" the largest box near the middle: area less twice the
-        squared distance of its centre from the photo's, the rule of FaceNet's `align_dataset_mtcnn.py`;
+        squared distance of its centre from the photo's, as FaceNet's `align_dataset_mtcnn.py` does;
         "all" takes every face; "error" refuses several.
     size : (width, height)
         Of the photo, in pixels.
@@ -130,23 +129,23 @@ def choose(faces: Sequence[Face], rule: FaceSelection, size: tuple[int, int]) ->
     Returns
     -------
     list of Face
-        Empty where there is no face, whatever the rule.
+        Empty where there is no face, whatever the selection.
 
     Raises
     ------
     DataError
-        Several faces, and the rule is "error".
+        Several faces, and the selection is "error".
     UnknownNameError
-        There is no such rule.
+        There is no such selection.
     """
-    if rule not in get_args(FaceSelection):
-        raise UnknownNameError("rule for several faces", rule, get_args(FaceSelection))
-    if rule == "all" or len(faces) < 2:
+    if selection not in get_args(FaceSelection):
+        raise UnknownNameError("selection of faces", selection, get_args(FaceSelection))
+    if selection == "all" or len(faces) < 2:
         return list(faces)
-    if rule == "error":
+    if selection == "error":
         raise DataError(f"{len(faces)} faces, expected one; crop the photo, or choose the largest face")
     boxes = np.stack([face.box for face in faces])
-    worth = area(boxes)
-    if rule == "centre":
-        worth = worth - 2 * ((centre(boxes) - np.array(size) / 2) ** 2).sum(axis=1)
-    return [faces[int(worth.argmax())]]
+    weight = area(boxes)
+    if selection == "centre":
+        weight = weight - 2 * ((centre(boxes) - np.array(size) / 2) ** 2).sum(axis=1)
+    return [faces[int(weight.argmax())]]

@@ -270,7 +270,11 @@ def train_network(
             with interruptible(), beginning.bypassed() if beginning else contextlib.nullcontext():
                 trainer.fit(module, ckpt_path=last if last.is_file() else None)
         trained = _best_of(network, photos, work, len(done), head)
-        if isinstance(options, FineTuneConfig) and options.interpolate and _starts_from_head(photos, options, pretrained):
+        if (
+            isinstance(options, FineTuneConfig)
+            and options.interpolate
+            and _starts_from_head(photos, options, pretrained)
+        ):
             return _interpolated(module, start, trained, beginning, again)
         return trained
 

@@ -63,7 +63,7 @@ def test_frames_of_a_video_are_upright_and_rgb(video: Path) -> None:
 def test_until_there_are_enough(video: Path, tmp_path: Path, detector: FaceDetector) -> None:
     done = capture(video, "rani", tmp_path / "people", detector=detector, count=4)
     assert names(tmp_path / "people") == [f"rani/rani_000{n}.jpg" for n in (1, 2, 3, 4)]
-    assert (done.frames, dict(done.left_out)) == (6, {"no face": 2})
+    assert (done.frames, dict(done.rejected)) == (6, {"no face": 2})
     for path in done.train:
         assert len(detector.detect(path)) == 1, "the face is found in the crop again"
 
@@ -82,32 +82,32 @@ def test_a_folder_with_a_bad_and_a_small_photo(folder: Path, tmp_path: Path, det
     done = capture(folder, "å b", tmp_path / "out", detector=small)
     assert len(done.train) == 3
     assert [(path.name, "not an image" in reason) for path, reason in done.unreadable] == [("3.jpg", True)]
-    assert dict(done.left_out) == {"too small": 1}
+    assert dict(done.rejected) == {"too small": 1}
 
 
-def test_the_watcher_sees_every_frame_and_may_end_it(
+def test_the_callback_sees_every_frame_and_may_end_it(
     video: Path, tmp_path: Path, detector: FaceDetector
 ) -> None:
     seen: list[CapturedFrame] = []
 
-    def watch(moment: CapturedFrame) -> bool:
-        seen.append(moment)
+    def on_frame(captured: CapturedFrame) -> bool:
+        seen.append(captured)
         return len(seen) < 3
 
-    done = capture(video, "x", tmp_path, detector=detector, every=2, watch=watch)
-    assert [moment.note for moment in seen] == ["", "no face", ""]
-    assert [moment.kept for moment in seen] == [1, 1, 2]
+    done = capture(video, "x", tmp_path, detector=detector, every=2, on_frame=on_frame)
+    assert [captured.note for captured in seen] == ["", "no face", ""]
+    assert [captured.kept for captured in seen] == [1, 1, 2]
     assert seen[1].face is None
     assert len(done.train) == 2
 
 
 def test_interrupting_keeps_what_is_there(video: Path, tmp_path: Path, detector: FaceDetector) -> None:
-    def interrupt(moment: CapturedFrame) -> bool:
-        if moment.kept == 2:
+    def interrupt(captured: CapturedFrame) -> bool:
+        if captured.kept == 2:
             raise KeyboardInterrupt
         return True
 
-    done = capture(video, "x", tmp_path, detector=detector, val=0.5, watch=interrupt)
+    done = capture(video, "x", tmp_path, detector=detector, val=0.5, on_frame=interrupt)
     assert (len(done.train), len(done.val)) == (1, 1)
     assert all(path.is_file() for path in (*done.train, *done.val))
 
@@ -116,7 +116,7 @@ def test_limits_leave_faces_out(folder: Path, tmp_path: Path, detector: FaceDete
     limits = QualityLimits(sharpness=1000)
     done = capture(folder, "x", tmp_path / "out", detector=detector, limits=limits)
     assert done.train == []
-    assert done.left_out["blurred"] == 3
+    assert done.rejected["blurred"] == 3
     assert not (tmp_path / "out").exists()
 
 

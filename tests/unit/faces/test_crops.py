@@ -11,7 +11,7 @@ from PIL import Image
 
 from rehead.errors import DataError, OutputError
 from rehead.faces import FaceDetector
-from rehead.faces.crops import CropNames, CropPlan, find_faces, save_crops
+from rehead.faces.crops import CropNames, CropPlan, detect_faces, save_crops
 from rehead.faces.embedding.alignment import ARCFACE, with_margin
 
 data = pytest.importorskip("skimage.data", reason="the photo comes from scikit-image")
@@ -62,7 +62,7 @@ def test_crops_and_their_record(photos: Path, tmp_path: Path, detector: FaceDete
     files = sorted(path for path in photos.rglob("*") if path.is_file())
     plan = CropPlan(128, 0.4)
     found = save_crops(
-        find_faces(files, detector, crops=plan),
+        detect_faces(files, detector, crops=plan),
         tmp_path / "crops",
         roots=[photos] * len(files),
         plan=plan,
@@ -77,6 +77,7 @@ def test_crops_and_their_record(photos: Path, tmp_path: Path, detector: FaceDete
     assert (empty["found"], empty["faces"]) == (0, [])
     assert [face["crop"] for face in two["faces"]] == ["rani ß/two-1.jpg", "rani ß/two-2.jpg"]
     for face in (*one["faces"], *two["faces"]):
+        assert set(face) == {"box", "points", "score", "quality", "complaints", "crop"}
         crop = Image.open(tmp_path / "crops" / face["crop"])
         assert crop.size == (128, 128)
         (again,) = detector.detect(np.asarray(crop.resize((256, 256))))
@@ -86,8 +87,8 @@ def test_crops_and_their_record(photos: Path, tmp_path: Path, detector: FaceDete
 
 def test_several_faces_by_rule(photos: Path, detector: FaceDetector) -> None:
     two = photos / "rani ß" / "two.png"
-    assert [len(r.faces) for r in find_faces([two], detector, rule="largest")] == [1]
-    (refused,) = find_faces([two], detector, rule="error")
+    assert [len(r.faces) for r in detect_faces([two], detector, selection="largest")] == [1]
+    (refused,) = detect_faces([two], detector, selection="error")
     assert refused.error.startswith("2 faces, expected one")
     assert refused.found == 2
 

@@ -51,9 +51,9 @@ def capture(
     entered = _enter_pressed()
     with open_preview(f"{person} - Enter ends", wanted=preview) as window:
 
-        def watch(moment: CapturedFrame) -> bool:
-            _count(moment, count)
-            return (window is None or window.show(moment)) and not entered.is_set()
+        def on_frame(captured: CapturedFrame) -> bool:
+            _count(captured, count)
+            return (window is None or window.show(captured)) and not entered.is_set()
 
         done = collect(
             source,
@@ -65,14 +65,14 @@ def capture(
             every=every,
             limits=QualityLimits(side=smallest),
             crops=CropPlan(size, 0.5),
-            watch=watch,
+            on_frame=on_frame,
         )
     if sys.stderr.isatty():
         print(file=sys.stderr)
     for path, reason in done.unreadable:
         typer.echo(f"unreadable: {path}: {reason}")
     if not done.train and not done.val:
-        why = f"left out: {_reasons(done)}" if done.left_out else "none could be read"
+        why = f"left out: {_reasons(done)}" if done.rejected else "none could be read"
         raise DataError(f"{source}: no face was kept of {counted(done.frames, 'frame')}; {why}")
     typer.echo(_summary(done, out, person))
 
@@ -90,10 +90,10 @@ def _enter_pressed() -> threading.Event:
     return event
 
 
-def _count(moment: CapturedFrame, count: int) -> None:
+def _count(captured: CapturedFrame, count: int) -> None:
     """A line that counts on the error output of a terminal."""
     if sys.stderr.isatty():
-        print(f"\r{moment.kept} of {count}  {moment.note:<40}", end="", file=sys.stderr, flush=True)
+        print(f"\r{captured.kept} of {count}  {captured.note:<40}", end="", file=sys.stderr, flush=True)
 
 
 def _summary(done: Capture, out: Path, person: str) -> str:
@@ -108,4 +108,4 @@ def _summary(done: Capture, out: Path, person: str) -> str:
 
 
 def _reasons(done: Capture) -> str:
-    return ", ".join(f"{number} {reason}" for reason, number in done.left_out.most_common())
+    return ", ".join(f"{number} {reason}" for reason, number in done.rejected.most_common())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -51,32 +51,36 @@ def cluster(
     from ...core import atomic
     from ...core.text import count
     from ...data import list_photos
-    from ...faces.clustering import group_photos
+    from ...faces.clustering import cluster_photos
     from ..console import photo_progress
 
     files = [file for photo in photos for file in list_photos(photo)]
     pipeline = load_pipeline(detector, embedder, threads, commercial_safe=commercial_safe)
     with photo_progress("Looking at photos") as progress:
-        found = group_photos(
-            files, pipeline, rate=rate, calibration=read_calibration_file(calibration), progress=progress
+        found = cluster_photos(
+            files,
+            pipeline,
+            target_fmr=rate,
+            calibration=read_calibration_file(calibration),
+            progress=progress,
         )
     if out is not None:
         record = {
-            "groups": [[_face(path, face) for path, face in group] for group in found.groups],
+            "groups": [[{"photo": path, **face.to_dict()} for path, face in group] for group in found.groups],
             "without_a_face": found.without,
             "unreadable": [{"photo": path, "reason": reason} for path, reason in found.unreadable],
             "threshold": found.threshold,
         }
         atomic.write_text(out, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     faces = sum(len(group) for group in found.groups)
-    several = [group for group in found.groups if len(group) > 1]
-    for number, group in enumerate(several, 1):
+    shared = [group for group in found.groups if len(group) > 1]
+    for number, group in enumerate(shared, 1):
         names = ", ".join(Path(path).name for path, _ in group[:_SHOWN])
         more = f" and {len(group) - _SHOWN} more" if len(group) > _SHOWN else ""
         typer.echo(f"group {number}: {len(group)} faces: {names}{more}")
-    alone = len(found.groups) - len(several)
+    alone = len(found.groups) - len(shared)
     typer.echo(
-        f"{count(faces, 'face')} in {count(len(files), 'photo')}: {count(len(several), 'group')}, and "
+        f"{count(faces, 'face')} in {count(len(files), 'photo')}: {count(len(shared), 'group')}, and "
         f"{count(alone, 'face')} alone"
     )
     if found.without:
@@ -85,9 +89,3 @@ def cluster(
         typer.echo(f"  unreadable: {path}: {reason}")
     if out is not None:
         typer.echo(f"wrote {out}")
-
-
-def _face(path: str, face: Any) -> dict[str, Any]:
-    from ...faces.gallery.gallery import face_record
-
-    return {"photo": path, **face_record(face)}

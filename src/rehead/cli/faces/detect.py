@@ -67,7 +67,7 @@ def detect(
     """Find the faces of photos: boxes, five points, quality; and cut them out, aligned by their points."""
     from ...data import list_photos
     from ...faces import FaceDetector
-    from ...faces.crops import CropPlan, check_new, find_faces, save_crops
+    from ...faces.crops import CropPlan, check_new, detect_faces, save_crops
     from ..console import photo_progress
 
     plan = CropPlan(size, margin)
@@ -77,23 +77,23 @@ def detect(
     files, roots = [file for file, _ in found], [root for _, root in found]
     finder = FaceDetector(detector.value, smallest=smallest, threads=1)
     with photo_progress("Looking for faces") as progress:
-        looked = find_faces(
+        detected = detect_faces(
             files,
             finder,
-            rule=several.value,
+            selection=several.value,
             crops=plan if out is not None else None,
             threads=threads,
             progress=progress,
         )
         if out is None:
-            results = list(looked)
+            results = list(detected)
         else:
-            results = save_crops(looked, out, roots=roots, plan=plan, detector=detector.value)
+            results = save_crops(detected, out, roots=roots, plan=plan, detector=detector.value)
     if as_json:
         typer.echo(json.dumps([result.to_dict() for result in results], indent=1, ensure_ascii=False))
     else:
         _print_table(results, out)
-    _judge(results)
+    _check_readable(results)
 
 
 def _print_table(results: Sequence[PhotoFaces], out: Path | None) -> None:
@@ -141,8 +141,8 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _judge(results: Sequence[PhotoFaces]) -> None:
-    """A run in which no photo could be read is an error."""
+def _check_readable(results: Sequence[PhotoFaces]) -> None:
+    """Raise where no photo could be read."""
     from ...errors import DataError, ImageError
 
     if all(result.error and result.size == (0, 0) for result in results):

@@ -21,7 +21,8 @@ from .options import (
 
 if TYPE_CHECKING:
     from ...faces import FaceSelection
-    from ...faces.gallery.gallery import Enrolment, FaceGallery
+    from ...faces.gallery.enrolment import Enrolment
+    from ...faces.gallery.gallery import FaceGallery
 
 __all__ = ["enroll"]
 
@@ -71,20 +72,22 @@ def enroll(
 
     key = _key(gallery, key_file, no_encryption)
     pipeline = load_pipeline(detector, embedder, threads, commercial_safe=commercial_safe)
-    rule: FaceSelection = several.value
+    selection: FaceSelection = several.value
     with FaceGallery(gallery, pipeline, key=key, create=True, refuse_poor=refuse_poor) as opened:
         if person is None:
-            done = opened.enroll_folder(people, rule=rule, consent=consent, expires=expires)
+            done = opened.enroll_folder(people, selection=selection, consent=consent, expires=expires)
         else:
             photos = list_photos(people)
-            done = iter([opened.enroll(person, photos, rule=rule, consent=consent, expires=expires)])
+            done = iter(
+                [opened.enroll(person, photos, selection=selection, consent=consent, expires=expires)]
+            )
         enrolled = 0
         for each in done:
-            _tell(each)
+            _print(each)
             enrolled += each.enrolled is not None
         if not enrolled:
             raise DataError(f"{people}: nobody could be enrolled; the reasons stand above")
-        _tell_doubts(opened)
+        _print_issues(opened)
         everybody = opened.people()
     photos_there = sum(each.photos for each in everybody)
     typer.echo(f"{gallery}: {len(everybody)} people, {photos_there} photos")
@@ -112,7 +115,7 @@ def _key(gallery: Path, key_file: Path | None, no_encryption: bool) -> bytes | N
     return key
 
 
-def _tell(done: Enrolment) -> None:
+def _print(done: Enrolment) -> None:
     if done.enrolled is None:
         typer.echo(f"{done.name}: nobody enrolled, none of {len(done.skipped)} photos can be used")
     else:
@@ -125,13 +128,13 @@ def _tell(done: Enrolment) -> None:
         typer.echo(f"  note: {path}: {remark}")
 
 
-def _tell_doubts(gallery: FaceGallery) -> None:
-    """What to look at; nothing where it is not known what scores mean."""
+def _print_issues(gallery: FaceGallery) -> None:
+    """Enrolments to review; nothing where there is no calibration."""
     from ...errors import DataError
 
     try:
-        doubts = gallery.audit()
+        issues = gallery.audit()
     except DataError:
         return
-    for doubt, path in doubts:
-        typer.echo(f"  look at: {path + ': ' if path else ''}{doubt.sentence}")
+    for issue, path in issues:
+        typer.echo(f"  look at: {path + ': ' if path else ''}{issue.sentence}")

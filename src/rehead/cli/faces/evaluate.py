@@ -20,13 +20,13 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ...faces.evaluation.evaluate import PairAssessment, PeopleAssessment
+    from ...faces.evaluation.evaluate import PairListEvaluation, PeopleEvaluation
     from ...faces.evaluation.identification import OpenSetPoint
-    from ...faces.evaluation.lfw import Operating
+    from ...faces.evaluation.lfw import VerificationPoint
 
 __all__ = ["evaluate"]
 
-_SHOWN = 20  # doubts and photos without a face; all are in metrics.json
+_SHOWN = 20  # issues and photos without a face; all are in metrics.json
 
 
 def evaluate(
@@ -64,17 +64,17 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
 ) -> None:
     """Test recognition: pairs in folds as LFW has them, or people among strangers and wrong enrolments."""
-    from ...faces.evaluation.evaluate import assess_pairs, assess_people
+    from ...faces.evaluation.evaluate import evaluate_pair_list, evaluate_people
     from ..console import photo_progress
 
     pipeline = load_pipeline(detector, embedder, threads, commercial_safe=commercial_safe)
     command = ["rehead", *sys.argv[1:]]
-    found: PairAssessment | PeopleAssessment
+    found: PairListEvaluation | PeopleEvaluation
     with photo_progress("Looking at photos") as progress:
         if what.is_dir():
             if images is not None:
                 raise typer.BadParameter("is for a list of pairs; this is a folder", param_hint="--images")
-            found = assess_people(
+            found = evaluate_people(
                 what,
                 pipeline,
                 calibration=read_calibration_file(calibration),
@@ -86,7 +86,7 @@ def evaluate(
         else:
             if calibration is not None:
                 raise typer.BadParameter("is for a folder of people", param_hint="--calibration")
-            found = assess_pairs(
+            found = evaluate_pair_list(
                 what,
                 images or what.parent,
                 pipeline,
@@ -100,34 +100,34 @@ def evaluate(
 
         typer.echo(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
         return
-    _tell(found)
+    _print(found)
     if out is not None:
         typer.echo(f"wrote {out / 'metrics.json'} and {out / 'report.html'}")
     if save_calibration is not None:
         typer.echo(f"wrote {save_calibration}")
 
 
-def _tell(found: PairAssessment | PeopleAssessment) -> None:
-    from ...faces.evaluation.evaluate import PairAssessment
+def _print(found: PairListEvaluation | PeopleEvaluation) -> None:
+    from ...faces.evaluation.evaluate import PairListEvaluation
 
     typer.echo(found.sentence)
-    if isinstance(found, PairAssessment):
+    if isinstance(found, PairListEvaluation):
         result = found.result
         folds = "as published" if found.listed.published else "of people, made of one set of pairs"
         typer.echo(
             f"Mean of {len(result.fold_accuracy)} folds, {folds}: {result.accuracy.value:.4f} "
             f"± {result.standard_error:.4f} (standard error)"
         )
-        _rates("false matches", "missed", result.operating)
+        _print_rates("false matches", "missed", result.operating)
     else:
         if found.openset is not None:
-            _rates("strangers named", "enrolled missed", found.openset.points)
-        doubts = found.doubts or []
-        if doubts and found.by_chance >= 1:
+            _print_rates("strangers named", "enrolled missed", found.openset.points)
+        issues = found.issues or []
+        if issues and found.by_chance >= 1:
             typer.echo(f"Photos and names to look at; up to {found.by_chance:.0f} pairs of people by chance:")
-        for doubt, path in doubts[:_SHOWN]:
-            typer.echo(f"  look at: {path + ': ' if path else ''}{doubt.sentence}")
-        _more(len(doubts))
+        for issue, path in issues[:_SHOWN]:
+            typer.echo(f"  look at: {path + ': ' if path else ''}{issue.sentence}")
+        _more(len(issues))
     if found.failed:
         typer.echo(f"{len(found.failed)} photos without a face:")
     for path, reason in found.failed[:_SHOWN]:
@@ -140,13 +140,15 @@ def _more(count: int) -> None:
         typer.echo(f"  and {count - _SHOWN} more; --out writes them all")
 
 
-def _rates(left: str, right: str, points: tuple[Operating, ...] | tuple[OpenSetPoint, ...]) -> None:
+def _print_rates(
+    left: str, right: str, points: tuple[VerificationPoint, ...] | tuple[OpenSetPoint, ...]
+) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
     from ...core.text import percent, percent_range
-    from ...faces.evaluation.lfw import Operating
+    from ...faces.evaluation.lfw import VerificationPoint
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("aimed at", justify="right")
@@ -154,14 +156,14 @@ def _rates(left: str, right: str, points: tuple[Operating, ...] | tuple[OpenSetP
         table.add_column(heading, justify="right", no_wrap="%" in heading)
     table.add_column("")
     for point in points:
-        if isinstance(point, Operating):
-            taken, missed = point.false_matches, point.false_non_matches
+        if isinstance(point, VerificationPoint):
+            target, false, missed = point.target_fmr, point.fmr, point.fnmr
         else:
-            taken, missed = point.false_positives, point.false_negatives
+            target, false, missed = point.target_fpir, point.fpir, point.fnir
         table.add_row(
-            f"{100 * point.target:g} %",
-            percent(taken.value, 2),
-            percent_range(taken, 2),
+            f"{100 * target:g} %",
+            percent(false.value, 2),
+            percent_range(false, 2),
             percent(missed.value),
             percent_range(missed),
             "" if point.supported else "too few",

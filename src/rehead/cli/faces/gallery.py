@@ -26,10 +26,10 @@ def list_(gallery: File, key_file: KeyFile = None, as_json: AsJson = False) -> N
     from ...faces.gallery.store import GalleryStore
 
     with GalleryStore(gallery, key=find_key(key_file)) as store:
-        people, contract, encrypted = store.people(), store.contract, store.encrypted
+        people, spec, encrypted = store.people(), store.embedding_spec, store.encrypted
     if as_json:
         record = {
-            "embedder": contract,
+            "embedder": spec,
             "encrypted": encrypted,
             "people": [{**vars(person), "expired": person.expired} for person in people],
         }
@@ -51,7 +51,7 @@ def list_(gallery: File, key_file: KeyFile = None, as_json: AsJson = False) -> N
         )
     Console().print(table)
     kept = "encrypted" if encrypted else "not encrypted"
-    typer.echo(f"{len(people)} people, faces of {contract.get('name', 'an unknown embedder')}, {kept}")
+    typer.echo(f"{len(people)} people, faces of {spec.get('name', 'an unknown embedder')}, {kept}")
 
 
 @app.command()
@@ -176,6 +176,6 @@ def rebuild(
             drop_missing=drop_missing,
             progress=progress,
         )
-    typer.echo(f"{gallery}: {done.photos} photos embedded anew by {pipeline.embedder.contract['name']}")
+    typer.echo(f"{gallery}: {done.photos} photos embedded anew by {pipeline.embedder.embedding_spec['name']}")
     for path, reason in done.lost:
         typer.echo(f"  forgotten: {path}: {reason}")

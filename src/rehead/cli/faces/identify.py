@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import sys
 from collections.abc import Iterator
 from enum import StrEnum
@@ -28,7 +27,7 @@ from .options import (
 
 if TYPE_CHECKING:
     from ...errors import ImageError
-    from ...faces.gallery.gallery import Identification
+    from ...faces.gallery.identification import Identification
 
 __all__ = ["identify"]
 
@@ -81,20 +80,20 @@ def identify(
         load_pipeline(detector, embedder, threads, commercial_safe=commercial_safe),
         key=find_key(key_file),
         calibration=read_calibration_file(calibration),
-        rate=strangers,
+        fpir=strangers,
         refuse_poor=refuse_poor,
     ) as opened:
-        limit = opened.threshold()
+        threshold = opened.threshold()
 
         def answers() -> Iterator[dict[str, Any]]:
-            for file, told in zip(files, opened.identify_each(files), strict=True):
-                if isinstance(told, ImageError):
-                    failed.append(told)
-                yield _record(file, told)
+            for file, result in zip(files, opened.identify_each(files), strict=True):
+                if isinstance(result, ImageError):
+                    failed.append(result)
+                yield _record(file, result)
 
         _print(answers(), form)
     if form is Format.table:
-        typer.echo(f"Threshold {limit.point.threshold:.3f}: {limit.sentence}.")
+        typer.echo(f"Threshold {threshold.comparison.value:.3f}: {threshold.sentence}.")
     if len(failed) == len(files):
         raise (
             failed[0]
@@ -105,31 +104,12 @@ def identify(
         typer.echo(f"rehead: {len(failed)} of {len(files)} photos could not be read", err=True)
 
 
-def _record(file: Path, told: list[Identification] | ImageError) -> dict[str, Any]:
+def _record(file: Path, result: list[Identification] | ImageError) -> dict[str, Any]:
     from ...errors import ImageError
 
-    if isinstance(told, ImageError):
-        return {"photo": str(file), "error": told.reason, "faces": []}
-    return {"photo": str(file), "faces": [_face(each) for each in told]}
-
-
-def _face(told: Identification) -> dict[str, Any]:
-    numbers = {
-        "score": told.score,
-        "margin": told.margin,
-        "probability": told.probability,
-        "threshold": told.threshold,
-    }
-    quality = {name: round(float(value), 1) for name, value in vars(told.face.quality).items()}
-    return {
-        "name": told.name,
-        "nearest": told.nearest,
-        **{name: None if math.isnan(value) else round(value, 6) for name, value in numbers.items()},
-        "reason": told.reason,
-        "box": [round(float(x), 1) for x in told.face.box],
-        "quality": quality,
-        "complaints": list(told.complaints),
-    }
+    if isinstance(result, ImageError):
+        return {"photo": str(file), "error": result.reason, "faces": []}
+    return {"photo": str(file), "faces": [each.to_dict() for each in result]}
 
 
 def _print(answers: Iterator[dict[str, Any]], form: Format) -> None:
@@ -161,7 +141,7 @@ def _print_csv(answers: Iterator[dict[str, Any]]) -> None:
     writer.writeheader()
     for record in answers:
         for row in _rows(record):
-            writer.writerow(row | dict(zip(sides, row.get("box", []), strict=False)))
+            writer.writerow(row | dict(zip(sides, row["face"]["box"] if "face" in row else [], strict=False)))
 
 
 def _print_table(answers: Iterator[dict[str, Any]]) -> None:
@@ -181,13 +161,14 @@ def _print_table(answers: Iterator[dict[str, Any]]) -> None:
             photo = Text("" if place else row["photo"])
             if "name" not in row:
                 error = row.get("error")
-                told = Text("unreadable", "red") if error else Text("nobody", "dim")
-                table.add_row(photo, told, "", "", "", Text(error or "no face was found"))
+                who = Text("unreadable", "red") if error else Text("nobody", "dim")
+                table.add_row(photo, who, "", "", "", Text(error or "no face was found"))
                 continue
+            box = row["face"]["box"]
             table.add_row(
                 photo,
                 Text(row["name"], "yellow" if row["reason"] else ""),
-                f"{row['box'][0]:.0f}, {row['box'][1]:.0f}",
+                f"{box[0]:.0f}, {box[1]:.0f}",
                 "" if row["score"] is None else f"{row['score']:.3f}",
                 "" if row["margin"] is None else f"{row['margin']:.3f}",
                 Text(_note(row)),
@@ -196,8 +177,8 @@ def _print_table(answers: Iterator[dict[str, Any]]) -> None:
 
 
 def _note(row: dict[str, Any]) -> str:
-    """What is to be said beside score and margin; the threshold stands below the table."""
-    poor = f"of low quality: {'; '.join(row['complaints'])}" if row["complaints"] else ""
+    """The remark beside score and margin; the threshold stands below the table."""
+    quality = f"of low quality: {'; '.join(row['complaints'])}" if row["complaints"] else ""
     if row["nearest"] and row["score"] < row["threshold"]:
-        return "; ".join(filter(None, [f"nearest {row['nearest']}, not near enough", poor]))
-    return row["reason"] or poor
+        return "; ".join(filter(None, [f"nearest {row['nearest']}, not near enough", quality]))
+    return row["reason"] or quality

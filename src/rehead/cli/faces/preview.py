@@ -59,12 +59,14 @@ class Preview:
             window.bind(key, lambda _event: self.close())
         window.protocol("WM_DELETE_WINDOW", self.close)
 
-    def show(self, moment: CapturedFrame) -> bool:
+    def show(self, captured: CapturedFrame) -> bool:
         """Draw a frame with the face's box, green where it was kept; False once the window is closed."""
         if self._open:
             # kept in an attribute: Tk does not hold on to the picture itself
-            self._picture = self._tk.PhotoImage(data=ppm(picture_of(moment)), format="PPM")
-            self._label.configure(image=self._picture, text=f"{moment.kept}  {moment.note}", compound="top")
+            self._picture = self._tk.PhotoImage(data=ppm(picture_of(captured)), format="PPM")
+            self._label.configure(
+                image=self._picture, text=f"{captured.kept}  {captured.note}", compound="top"
+            )
             self._window.update()
         return self._open
 
@@ -75,16 +77,16 @@ class Preview:
             self._window.destroy()
 
 
-def picture_of(moment: CapturedFrame) -> NDArray[np.uint8]:
+def picture_of(captured: CapturedFrame) -> NDArray[np.uint8]:
     """The frame made small enough, with a rectangle about the face."""
     from ...images import pyramid
 
-    height, width = moment.frame.shape[:2]
+    height, width = captured.frame.shape[:2]
     scale = min(1.0, _LONGEST / max(height, width))
-    (picture,) = pyramid(moment.frame, [(max(1, round(width * scale)), max(1, round(height * scale)))])
-    if moment.face is not None:
-        left, top, right, bottom = (round(v * scale) for v in moment.face.box.tolist())
-        colour = _YELLOW if moment.note else _GREEN
+    (picture,) = pyramid(captured.frame, [(max(1, round(width * scale)), max(1, round(height * scale)))])
+    if captured.face is not None:
+        left, top, right, bottom = (round(v * scale) for v in captured.face.box.tolist())
+        colour = _YELLOW if captured.note else _GREEN
         for band in (
             picture[top : top + 2, left:right],
             picture[max(bottom - 2, 0) : bottom, left:right],

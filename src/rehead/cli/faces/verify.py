@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -52,46 +52,32 @@ def verify(
         first,
         second,
         load_pipeline(detector, embedder, threads, commercial_safe=commercial_safe),
-        rate=rate,
+        target_fmr=rate,
         calibration=read_calibration_file(calibration),
-        rule=several.value,
+        selection=several.value,
     )
     if as_json:
         import json
 
-        typer.echo(json.dumps(_record(found), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
     else:
         for line in _lines(found, (first, second)):
             typer.echo(line)
 
 
-def _record(found: Verification) -> dict[str, Any]:
-    from ...faces.gallery.gallery import face_record
-
-    return {
-        "same": found.same,
-        "probability": round(found.probability, 6),
-        "score": round(found.score, 6),
-        **found.point.to_dict(),
-        "measured_on": {"source": found.calibration.source, "people": found.calibration.people},
-        "faces": [face_record(face) for face in found.faces],
-        "faces_found": list(found.found),
-    }
-
-
 def _lines(found: Verification, photos: tuple[Path, Path]) -> list[str]:
     from ...core.text import percent, percent_range
 
-    point, calibration = found.point, found.calibration
+    threshold, calibration = found.threshold, found.calibration
     relation = "at or above" if found.same else "below"
-    false, missed = point.false_matches, point.false_non_matches
+    fmr, fnmr = threshold.fmr, threshold.fnmr
     lines = [
         f"{'The same person' if found.same else 'Different people'}: score {found.score:.3f}, {relation} the "
-        f"threshold {point.threshold:.3f}",
+        f"threshold {threshold.value:.3f}",
         f"Probability of one person {percent(found.probability)}, where half of all pairs are of one person",
-        f"At this threshold {percent(false.value, 2)} of pairs of different people match "
-        f"({percent_range(false, 2)}) and {percent(missed.value)} of pairs of one person are missed "
-        f"({percent_range(missed)}),",
+        f"At this threshold {percent(fmr.value, 2)} of pairs of different people match "
+        f"({percent_range(fmr, 2)}) and {percent(fnmr.value)} of pairs of one person are missed "
+        f"({percent_range(fnmr)}),",
         f"as measured on {calibration.source}, {calibration.people} people",
     ]
     for path, count in zip(photos, found.found, strict=True):

@@ -1,4 +1,4 @@
-"""Faces are found: MTCNN, dlib's two detectors, or Haar cascades."""
+"""Face detection: MTCNN, dlib's two detectors, or Haar cascades."""
 
 from __future__ import annotations
 
@@ -12,65 +12,63 @@ from ...core.geometry import area, clipped
 from ...core.runtime import cpu_count
 from ...errors import DataError, UnknownNameError
 from ...images import pyramid, read_image
+from ..options import DETECTORS
 from ..types import Face, Photo
 from .mtcnn import Detections, Mtcnn
-from .quality import measured
+from .quality import measure_quality
 
-__all__ = ["DETECTORS", "FaceDetector"]
+__all__ = ["FaceDetector"]
 
 
-class _Finder(Protocol):
+class _BoxDetector(Protocol):
     def detect_boxes(self, pixels: NDArray[np.uint8], *, smallest: float) -> Detections: ...
 
 
-def _mtcnn(threads: int) -> _Finder:
+def _mtcnn(threads: int) -> _BoxDetector:
     return Mtcnn(threads=threads)
 
 
-def _dlib(threads: int) -> _Finder:
-    from .dlib import HogFinder
+def _dlib(threads: int) -> _BoxDetector:
+    from .dlib import hog_detector
 
-    return HogFinder(threads=threads)
-
-
-def _dlib_cnn(threads: int) -> _Finder:
-    from .dlib import CnnFinder
-
-    return CnnFinder(threads=threads)
+    return hog_detector(threads=threads)
 
 
-def _haar(threads: int) -> _Finder:
-    from .haar import HaarFinder
+def _dlib_cnn(threads: int) -> _BoxDetector:
+    from .dlib import cnn_detector
 
-    return HaarFinder(threads=threads)
+    return cnn_detector(threads=threads)
 
 
-_FINDERS: Mapping[str, Callable[[int], _Finder]] = {
+def _haar(threads: int) -> _BoxDetector:
+    from .haar import HaarDetector
+
+    return HaarDetector(threads=threads)
+
+
+_BOX_DETECTORS: Mapping[str, Callable[[int], _BoxDetector]] = {
     "mtcnn": _mtcnn,
     "dlib": _dlib,
     "dlib-cnn": _dlib_cnn,
     "haar": _haar,
 }
 
-DETECTORS = tuple(_FINDERS)
-"""Names of the detectors, the default first."""
-
 
 class FaceDetector:
-    """Finds faces and their five points.
+    """Detects faces and their five points.
 
     Parameters
     ----------
     name : {"mtcnn", "dlib", "dlib-cnn", "haar"}
-        "mtcnn" is the default: the surest, and quick. "dlib" (HOG) is for upright faces from the front,
-        "dlib-cnn" slow on a processor; both need dlib-bin. "haar" needs `rehead[haar]` and errs most.
-        The points are MTCNN's in any case: an embedder then gets the same ones from all.
+        "mtcnn" is the default: the most accurate, and quick. "dlib" (HOG) is for upright faces from the
+        front, "dlib-cnn" slow on a CPU; both need dlib-bin. "haar" needs `rehead[haar]` and errs most.
+        The points are MTCNN's in any case, so that an embedder gets the same ones from all.
     smallest : float
-        Least side of a face, in pixels of the photo as it is looked at, see `longest`.
+        Least side of a face, in pixels of the photo after resizing, see `longest`.
     longest : int
-        A larger photo is first looked at with its longer side at this many pixels.
+        A larger photo is first resized to this many pixels along its longer side.
     retry : bool
-        Look again at twice that size where no face was found.
+        Detect again at twice that size where no face was found.
     threads : int, optional
         Processors that one photo may use, all by default.
 
@@ -93,7 +91,7 @@ class FaceDetector:
         retry: bool = True,
         threads: int | None = None,
     ) -> None:
-        if name not in _FINDERS:
+        if name not in _BOX_DETECTORS:
             raise UnknownNameError("face detector", name, DETECTORS)
         if smallest < 4 or longest < 16:
             raise DataError(
@@ -101,7 +99,7 @@ class FaceDetector:
                 f"not {smallest} and {longest}"
             )
         self.name, self.smallest, self.longest, self.retry = name, smallest, longest, retry
-        self._finder = _FINDERS[name](threads or cpu_count())
+        self._box_detector = _BOX_DETECTORS[name](threads or cpu_count())
 
     def detect(self, photo: Photo) -> list[Face]:
         """Faces of a photo, the largest first.
@@ -127,22 +125,22 @@ class FaceDetector:
                 f"photo as pixels: expected uint8 (height, width, 3) RGB, found {pixels.dtype} {pixels.shape}"
             )
         scale = min(1.0, self.longest / max(pixels.shape[:2]))
-        found = self._find(pixels, scale)
+        found = self._detect_at(pixels, scale)
         if self.retry and not len(found.boxes):
-            found = self._find(pixels, 2 * scale)
+            found = self._detect_at(pixels, 2 * scale)
         return self._faces(pixels, found)
 
-    def _find(self, pixels: NDArray[np.uint8], scale: float) -> Detections:
-        """Faces of the photo looked at `scale` times its size, in pixels of the photo."""
+    def _detect_at(self, pixels: NDArray[np.uint8], scale: float) -> Detections:
+        """Faces of the photo resized by `scale`, in pixels of the photo."""
         height, width = pixels.shape[:2]
         size = max(1, round(width * scale)), max(1, round(height * scale))
         if size != (width, height):
-            (looked_at,) = pyramid(pixels, [size])
+            (resized,) = pyramid(pixels, [size])
         else:
-            looked_at = pixels
-        boxes, points, scores = self._finder.detect_boxes(looked_at, smallest=self.smallest)
-        stretch = np.array([width / size[0], height / size[1]])
-        return Detections(boxes * np.tile(stretch, 2), points * stretch, scores)
+            resized = pixels
+        boxes, points, scores = self._box_detector.detect_boxes(resized, smallest=self.smallest)
+        unscale = np.array([width / size[0], height / size[1]])
+        return Detections(boxes * np.tile(unscale, 2), points * unscale, scores)
 
     @staticmethod
     def _faces(pixels: NDArray[np.uint8], found: Detections) -> list[Face]:
@@ -150,7 +148,10 @@ class FaceDetector:
         areas = area(boxes)
         return [
             Face(
-                boxes[n], found.points[n], float(found.scores[n]), measured(pixels, boxes[n], found.points[n])
+                boxes[n],
+                found.points[n],
+                float(found.scores[n]),
+                measure_quality(pixels, boxes[n], found.points[n]),
             )
             for n in np.argsort(-areas, kind="stable")
             if areas[n] > 0

@@ -1,6 +1,6 @@
 """OpenCV's cascade of Haar features (Viola & Jones 2001), for comparison and for tutorials.
 
-The five points are those of MTCNN's last network, and so is the score: a cascade has neither.
+Points and score are those of MTCNN's output network: a cascade has neither.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from ...errors import MissingExtraError
 from .mtcnn import Detections, Mtcnn
 
-__all__ = ["HaarFinder"]
+__all__ = ["HaarDetector"]
 
 _CASCADE = "haarcascade_frontalface_default.xml"
 
 
-class HaarFinder:
-    """The frontal cascade that OpenCV brings, with the steps of OpenCV's tutorial."""
+class HaarDetector:
+    """The frontal cascade that OpenCV brings, with the parameters of OpenCV's tutorial."""
 
     def __init__(self, *, threads: int) -> None:
         try:
@@ -35,7 +35,7 @@ class HaarFinder:
             )
         folder: Any = cv2.data  # type: ignore[attr-defined]
         self._cascade = cv2.CascadeClassifier(folder.haarcascades + _CASCADE)
-        self._lock = threading.Lock()  # a cascade keeps the photo it looks at
+        self._lock = threading.Lock()  # a cascade keeps its photo in itself
         self._mtcnn = Mtcnn(threads=threads)
 
     def detect_boxes(self, pixels: NDArray[np.uint8], *, smallest: float) -> Detections:
@@ -43,10 +43,10 @@ class HaarFinder:
         import cv2
 
         grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-        least = max(1, round(smallest))
+        side = max(1, round(smallest))
         with self._lock:
             found = self._cascade.detectMultiScale(
-                grey, scaleFactor=1.1, minNeighbors=5, minSize=(least, least)
+                grey, scaleFactor=1.1, minNeighbors=5, minSize=(side, side)
             )
         corners = np.array(found, np.float64).reshape(-1, 4)
         boxes = np.concatenate([corners[:, :2], corners[:, :2] + corners[:, 2:]], axis=1)

@@ -1,8 +1,8 @@
-"""MTCNN: three networks, each surer and slower than the one before (Zhang et al. 2016).
+"""MTCNN: a cascade of three networks, each slower and more accurate than the last (Zhang et al. 2016).
 
-P-net proposes boxes in the photo at many sizes, R-net looks at each of them, O-net looks again and finds
-five points. After every network overlapping boxes are thinned and the others shifted as it says.
-Thresholds, steps and overlaps are those of the authors' `demo.m`.
+P-net proposes boxes over an image pyramid, R-net refines them, O-net refines them again and finds five
+points. Each network is followed by non-maximum suppression and box regression. Thresholds, pyramid factor
+and overlaps are those of the authors' `demo.m`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from ...images import patches, pyramid
 __all__ = ["Detections", "Mtcnn"]
 
 _GRAPH_VERSION = 2  # raised when `graphs.mtcnn` builds other graphs from the same weights
-_CELL, _STRIDE = 12, 2  # pixels that P-net sees at once, and from one place to the next
-_STEP = 0.709  # from one size of the photo to the next
-# Probabilities above which P-net, R-net and O-net are believed. The authors take 0.7 for O-net as well; of
-# the 807 people that LFW's first pairs portray the least sure has 0.991 (benchmarks/faces.py).
-_LIKELY = (0.6, 0.7, 0.9)
+_CELL, _STRIDE = 12, 2  # P-net's receptive field and stride, pixels
+_PYRAMID_FACTOR = 0.709  # from one size of the photo to the next
+# Score thresholds of P-net, R-net and O-net. The authors take 0.7 for O-net as well; of the 807 people that
+# LFW's first pairs portray the lowest score is 0.991 (benchmarks/faces.py).
+_THRESHOLDS = (0.6, 0.7, 0.9)
 _BATCH = 512  # boxes at once; a crowd then needs 30 MB at most
 
 
@@ -57,50 +57,50 @@ class Mtcnn:
         ----------
         pixels : uint8 array of shape (H, W, 3), RGB
         smallest : float
-            Less than 12 looks at the photo enlarged.
+            Below 12 the photo is enlarged.
         """
-        boxes = self._proposed(pixels, smallest)
-        scores, shifts = self._run(self._refinement, pixels, boxes, 24, "face", "shift")
-        likely = scores > _LIKELY[1]
-        boxes, scores, shifts = boxes[likely], scores[likely], shifts[likely]
+        boxes = self._propose(pixels, smallest)
+        scores, offsets = self._run(self._refinement, pixels, boxes, 24, "face", "shift")
+        above = scores > _THRESHOLDS[1]
+        boxes, scores, offsets = boxes[above], scores[above], offsets[above]
         kept = nms(boxes, scores, 0.7)
-        found = self._looked(pixels, apply_box_regression(boxes[kept], shifts[kept]))
-        boxes, points, scores = (part[found.scores > _LIKELY[2]] for part in found)
+        found = self._run_output_net(pixels, apply_box_regression(boxes[kept], offsets[kept]))
+        boxes, points, scores = (part[found.scores > _THRESHOLDS[2]] for part in found)
         kept = nms(boxes, scores, 0.7, of_smaller=True)
         return Detections(boxes[kept], points[kept], scores[kept])
 
     def refine(self, pixels: NDArray[np.uint8], boxes: Boxes) -> Detections:
         """Points and scores of faces that another detector found, at its boxes (N, 4), in their order.
 
-        O-net looks twice: its first look moves the box to where it expects one, only for the second.
+        O-net runs twice: its first run only moves the box to where it expects one.
         """
-        moved = self._looked(pixels, boxes).boxes
-        _, points, scores = self._looked(pixels, moved)
+        moved = self._run_output_net(pixels, boxes).boxes
+        _, points, scores = self._run_output_net(pixels, moved)
         return Detections(boxes, points, scores)
 
-    def _looked(self, pixels: NDArray[np.uint8], boxes: Boxes) -> Detections:
-        """What O-net says about each of `boxes` (N, 4), in their order."""
+    def _run_output_net(self, pixels: NDArray[np.uint8], boxes: Boxes) -> Detections:
+        """O-net's detections for `boxes` (N, 4), in their order."""
         boxes = _squares(boxes)
-        scores, shifts, flat = self._run(self._output, pixels, boxes, 48, "face", "shift", "points")
+        scores, offsets, flat = self._run(self._output, pixels, boxes, 48, "face", "shift", "points")
         sides = (boxes[:, 2:] - boxes[:, :2])[:, None]
         points = boxes[:, None, :2] + sides * flat.reshape(-1, 2, 5).transpose(0, 2, 1)
-        return Detections(apply_box_regression(boxes, shifts), points, scores)
+        return Detections(apply_box_regression(boxes, offsets), points, scores)
 
-    def _proposed(self, pixels: NDArray[np.uint8], smallest: float) -> Boxes:
+    def _propose(self, pixels: NDArray[np.uint8], smallest: float) -> Boxes:
         height, width = pixels.shape[:2]
         sizes = list(_sizes(width, height, smallest))
         all_boxes, all_scores = [np.empty((0, 4))], [np.empty(0)]
         for size, photo in zip(sizes, pyramid(pixels, sizes), strict=True):
             face, shift = self._proposal.run(["face", "shift"], {"image": photo[None]})
-            rows, columns = np.nonzero(face[0] >= _LIKELY[0])
+            rows, columns = np.nonzero(face[0] >= _THRESHOLDS[0])
             scale = np.array([width / size[0], height / size[1]] * 2)
             corner = np.stack([columns, rows], -1) * _STRIDE
             boxes = np.concatenate([corner, corner + _CELL], -1) * scale
             scores = face[0][rows, columns].astype(np.float64)
             kept = nms(boxes, scores, 0.5)
-            shifts = shift[0][:, rows[kept], columns[kept]].T.astype(np.float64)
-            # the shift is undone before the second thinning, which is among boxes as proposed
-            all_boxes.append(np.concatenate([boxes[kept], shifts], -1))
+            offsets = shift[0][:, rows[kept], columns[kept]].T.astype(np.float64)
+            # the second suppression, too, is among boxes before regression
+            all_boxes.append(np.concatenate([boxes[kept], offsets], -1))
             all_scores.append(scores[kept])
         both = np.concatenate([boxes.reshape(-1, 8) for boxes in all_boxes])
         kept = nms(both[:, :4], np.concatenate(all_scores), 0.7)
@@ -138,19 +138,20 @@ def _session(letter: str, threads: int) -> Any:
 
 
 def _sizes(width: int, height: int, smallest: float) -> Iterator[tuple[int, int]]:
-    """Widths and heights at which P-net looks at the photo."""
+    """Widths and heights of the image pyramid."""
     scale = _CELL / smallest
     while min(width, height) * scale >= _CELL:
         yield round(width * scale), round(height * scale)
-        scale *= _STEP
+        scale *= _PYRAMID_FACTOR
 
 
 def nms(
     boxes: Boxes, scores: NDArray[np.float64], overlap: float, *, of_smaller: bool = False
 ) -> NDArray[np.intp]:
-    """Boxes that no surer one overlaps by more than `overlap`, the surest first, as indices.
+    """Non-maximum suppression: indices of the boxes kept, by falling score.
 
-    The overlap is intersection over union or, with `of_smaller`, over the smaller of both areas.
+    A box goes where one of a higher score overlaps it by more than `overlap`: intersection over union or,
+    with `of_smaller`, over the smaller of both areas.
     """
     order = np.argsort(-scores, kind="stable")
     areas = area(boxes)
@@ -167,10 +168,10 @@ def nms(
     return np.array(kept, np.intp)
 
 
-def apply_box_regression(boxes: Boxes, shifts: NDArray[np.float64]) -> Boxes:
-    """Boxes whose corners are moved by `shifts`, in units of their sides."""
+def apply_box_regression(boxes: Boxes, offsets: NDArray[np.float64]) -> Boxes:
+    """Boxes (N, 4) with their corners moved by `offsets` (N, 4), in units of their sides."""
     sides = boxes[:, 2:] - boxes[:, :2]
-    return np.asarray(boxes + shifts * np.concatenate([sides, sides], axis=1))
+    return np.asarray(boxes + offsets * np.concatenate([sides, sides], axis=1))
 
 
 def _squares(boxes: Boxes) -> Boxes:

@@ -1,4 +1,4 @@
-"""Size, sharpness and pose of a face: what can be said about its use without a network."""
+"""Size, sharpness and pose of a face: what it says of recognition without a network."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from ...images import warped
 from ..embedding.alignment import ARCFACE, ARCFACE_SIZE, DLIB
 from ..types import Quality
 
-__all__ = ["QualityLimits", "measured"]
+__all__ = ["QualityLimits", "measure_quality"]
 
 # A face in front of the camera, in millimetres: x to the right in the photo, y down, z towards the camera.
-# In the plane it is the median face of `templates.DLIB`, so that the median photo of LFW counts as straight
+# In the plane it is the median face of `alignment.DLIB`, so that the median photo of LFW counts as straight
 # ahead, at 63 mm between the pupils (Dodgson 2004, the adult mean). The tip of the nose stands 27 mm before
 # the eyes, as in the model of six points that head pose tutorials share.
 _PUPILS = 63.0
 _NOSE = 27.0
 
 
-def _model() -> NDArray[np.float64]:
+def _face_model() -> NDArray[np.float64]:
     flat = (DLIB - DLIB.mean(axis=0)) * (_PUPILS / np.linalg.norm(DLIB[1] - DLIB[0]))
     depth = np.array([0, 0, _NOSE, 0, 0])
     return np.column_stack([flat, depth - depth.mean()])
 
 
-def measured(pixels: NDArray[np.uint8], box: Boxes, points: Points) -> Quality:
-    """The quality of one face.
+def measure_quality(pixels: NDArray[np.uint8], box: Boxes, points: Points) -> Quality:
+    """Quality of one face.
 
     Parameters
     ----------
@@ -52,18 +52,18 @@ def _sharpness(pixels: NDArray[np.uint8], points: Points) -> float:
 
 
 def _pose(points: Points) -> tuple[float, float, float]:
-    """Yaw, pitch and roll in degrees: the turn of the model that shows these points.
+    """Yaw, pitch and roll in degrees: the rotation of the model that projects to these points.
 
-    The points are taken as a scaled orthographic picture of the model (DeMenthon and Davis 1995), whose
+    The points are taken as a scaled orthographic projection of the model (DeMenthon and Davis 1995), whose
     two rows are found by least squares.
     """
     centred = points - points.mean(axis=0)
-    rows = np.linalg.lstsq(_model(), centred, rcond=None)[0].T
+    rows = np.linalg.lstsq(_face_model(), centred, rcond=None)[0].T
     left, _, right = np.linalg.svd(rows, full_matrices=False)
     across, down = left @ right  # the nearest rows of a rotation
     towards = np.cross(across, down)
     roll = np.arctan2(down[0], across[0])
-    # the direction in which the face looks, in the photo turned back by its roll
+    # the direction that the face is turned to, in the photo with its roll undone
     right_of = np.cos(roll) * across[2] + np.sin(roll) * down[2]
     below = np.cos(roll) * down[2] - np.sin(roll) * across[2]
     yaw = np.arctan2(right_of, towards[2])
@@ -73,7 +73,7 @@ def _pose(points: Points) -> tuple[float, float, float]:
 
 @dataclass(frozen=True)
 class QualityLimits:
-    """Below or beyond which a face is of low quality; benchmarks/face_quality.py measured the defaults.
+    """Limits beyond which a face is of low quality; benchmarks/face_quality.py measured the defaults.
 
     Parameters
     ----------
@@ -92,23 +92,23 @@ class QualityLimits:
 
     def complaints(self, quality: Quality) -> tuple[str, ...]:
         """What is wrong with a face, as phrases; none where it is good enough."""
-        return tuple(phrase for _, phrase in self._said(quality))
+        return tuple(phrase for _, phrase in self._failed(quality))
 
     def kinds(self, quality: Quality) -> tuple[str, ...]:
         """The same in a word or two each, to be counted: "too small", "blurred", "turned away"."""
-        return tuple(kind for kind, _ in self._said(quality))
+        return tuple(kind for kind, _ in self._failed(quality))
 
-    def _said(self, quality: Quality) -> list[tuple[str, str]]:
-        said = []
+    def _failed(self, quality: Quality) -> list[tuple[str, str]]:
+        failed = []
         if quality.side < self.side:
-            said.append(("too small", f"{quality.side:.0f} pixels wide, less than {self.side:.0f}"))
+            failed.append(("too small", f"{quality.side:.0f} pixels wide, less than {self.side:.0f}"))
         if quality.sharpness < self.sharpness:
-            said.append(
+            failed.append(
                 ("blurred", f"blurred: sharpness {quality.sharpness:.1f}, less than {self.sharpness:g}")
             )
         turns = (("aside", quality.yaw, self.yaw), ("up or down", quality.pitch, self.pitch))
         for way, angle, most in turns:
             if abs(angle) > most:
                 phrase = f"turned {way} by {abs(angle):.0f} degrees, more than {most:.0f}"
-                said.append(("turned away", phrase))
-        return said
+                failed.append(("turned away", phrase))
+        return failed

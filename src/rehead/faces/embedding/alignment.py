@@ -1,4 +1,4 @@
-"""Where an embedder expects the five points, in pixels of its square (`rehead.core.geometry`)."""
+"""Alignment templates: where an embedder expects the five points of a face, in pixels of its square."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ NAMED = {
     "dlib": (DLIB, DLIB_SIZE),
     "facenet": (FACENET, FACENET_SIZE),
 }
-"""Templates by name, with the side of the square they are for."""
+"""Alignment templates by name, with the side of their square in pixels."""
 
 
 def with_margin(name: str, size: int, margin: float) -> Points:
-    """A named template in a square of `size` pixels, with `margin` times its own square added all round."""
+    """A named template for a square of `size` pixels, with `margin` times its own side added all round."""
     points, side = NAMED[name]
     return np.asarray((points / side + margin) * (size / (1 + 2 * margin)))

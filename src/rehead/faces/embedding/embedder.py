@@ -1,7 +1,7 @@
-"""Faces become vectors of length 1: the photos of one person near each other.
+"""Face embedders: faces to embeddings of length 1, those of one person near each other.
 
-An embedder is known by name or is any ONNX file with a record beside it. All that its vectors depend on
-is its contract; a gallery keeps the contract with every row.
+An embedder has a name, or is any ONNX file with a JSON spec beside it. All that its embeddings depend on
+is its embedding spec, which a gallery keeps with its templates.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ...images import read_image, warped
 from ..types import Face, Photo
 from . import facenet
 from .alignment import DLIB, DLIB_SIZE
-from .spec import EmbedderRecord, read_record
+from .spec import EmbedderSpec, read_spec
 
 __all__ = ["EMBEDDERS", "PERMISSIVE", "FaceEmbedder"]
 
@@ -41,14 +41,14 @@ PERMISSIVE = frozenset(
 )
 """SPDX identifiers of licences that allow commercial use of code and weights."""
 
-_DLIB = EmbedderRecord(
+_DLIB = EmbedderSpec(
     preprocess=PreprocessSpec(
         # dlib/dnn/input.h: input_rgb_image_sized; applied inside graphs.dlib_resnet
         size=DLIB_SIZE,
         mean=(122.782, 117.001, 104.298),
         std=(256.0, 256.0, 256.0),
     ),
-    template=DLIB,
+    alignment_template=DLIB,
     # LFW, 600 pairs: 99.2 % instead of 98.7 %, for twice the time (benchmarks/faces.py)
     mirrored=True,
     licences={},
@@ -57,38 +57,38 @@ _DLIB = EmbedderRecord(
 
 @dataclass(frozen=True, eq=False)
 class _Network:
-    """What an embedder is made of."""
+    """The network of an embedder, and what is known of it."""
 
     name: str
     sha256: str
-    record: EmbedderRecord
+    spec: EmbedderSpec
     licences: Mapping[str, str]
     build: Callable[[], Any]
 
 
 class FaceEmbedder:
-    """Brings faces into a space where one person's photos are near each other.
+    """Maps faces to embeddings of length 1; those of one person lie near each other.
 
     Parameters
     ----------
     name : str or path
-        "dlib" (128 numbers, the default); an ONNX file, with its record in the JSON file of its name or in
-        `record`; or a file with FaceNet's weights: a state dict of facenet-pytorch (.pt, .pth) or a Keras
-        file (.h5), of 128 or 512 numbers, see `facenet.RECORDS`.
-    record : path or EmbedderRecord, optional
-        How the network of a file is fed.
+        "dlib" (128 dimensions, the default); an ONNX file, with its spec in the JSON file of its name or in
+        `spec`; or a file with FaceNet's weights: a state dict of facenet-pytorch (.pt, .pth) or a Keras
+        file (.h5), of 128 or 512 dimensions, see `facenet.SPECS`.
+    spec : path or EmbedderSpec, optional
+        What the network of a file takes.
     weights : path, optional
-        Take the weights of a named embedder from this file.
+        File with the weights of a named embedder.
     commercial_safe : bool
         Refuse what is not stated to be free for commercial use, by the licences of code and weights.
-        The terms of the photos that the weights were learned from are told beside them, not judged.
+        The terms of the photos that the weights were trained on are reported, not judged.
     threads : int, optional
         Processors that one call may use, all by default.
 
     Attributes
     ----------
-    contract : dict
-        All that an embedding depends on, see `face.Embedder`.
+    embedding_spec : dict
+        All that an embedding depends on, see `types.Embedder`.
     graph : bytes
         Serialised ONNX: `image` uint8 (N, S, S, 3) RGB to `embedding` float32 (N, D), of length 1.
 
@@ -101,16 +101,16 @@ class FaceEmbedder:
         self,
         name: str | os.PathLike[str] = "dlib",
         *,
-        record: EmbedderRecord | str | os.PathLike[str] | None = None,
+        spec: EmbedderSpec | str | os.PathLike[str] | None = None,
         weights: str | os.PathLike[str] | None = None,
         commercial_safe: bool = False,
         threads: int | None = None,
     ) -> None:
         suffix = Path(name).suffix.lower()
         if suffix == ".onnx":
-            network = _onnx(Path(name), record)
+            network = _onnx(Path(name), spec)
         elif suffix in facenet.SUFFIXES:
-            network = _facenet(Path(name), record)
+            network = _facenet(Path(name), spec)
         elif name in EMBEDDERS:
             network = _dlib(weights)
         elif name == "facenet":
@@ -120,25 +120,25 @@ class FaceEmbedder:
             raise UnknownNameError("face embedder", os.fspath(name), [*EMBEDDERS, *kinds])
         if commercial_safe:
             _check_licences(network)
-        self._record = network.record
-        described = {
+        self._spec = network.spec
+        graph_key = {
             "graph": _GRAPH_VERSION,
             "sha256": network.sha256,
-            "record": network.record.to_dict(),
+            "record": network.spec.to_dict(),
         }
-        self.graph = cached_graph(described, network.build)
+        self.graph = cached_graph(graph_key, network.build)
         self._session = open_session(self.graph, threads=threads or cpu_count())
-        self.contract: dict[str, Any] = {
+        self.embedding_spec: dict[str, Any] = {
             "name": network.name,
             "sha256": network.sha256,
             "dimensions": int(self._session.get_outputs()[0].shape[1]),
-            **network.record.to_dict(),
+            **network.spec.to_dict(),
             "licences": dict(network.licences),
         }
 
     def aligned(self, photo: Photo, faces: Sequence[Face]) -> NDArray[np.uint8]:
-        """The squares that the network sees: uint8 (n, S, S, 3) RGB, by the five points of each face."""
-        size, template = self._record.preprocess.size, self._record.template
+        """Aligned faces, the network's input: uint8 (n, S, S, 3) RGB, warped by their five points."""
+        size, template = self._spec.preprocess.size, self._spec.alignment_template
         squares = np.empty((len(faces), size, size, 3), np.uint8)
         if faces:
             pixels = photo if isinstance(photo, np.ndarray) else read_image(photo)
@@ -168,10 +168,12 @@ class FaceEmbedder:
         return self.embed_aligned(self.aligned(photo, faces))
 
     def embed_aligned(self, squares: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Embeddings (n, D) of squares that are aligned already: uint8 (n, S, S, 3) RGB."""
+        """Embeddings (n, D) of aligned faces, uint8 (n, S, S, 3) RGB."""
         dimensions = int(self._session.get_outputs()[0].shape[1])
         vectors = np.empty((len(squares), dimensions), np.float32)
-        for n in range(len(squares)):  # one at a time, as `features` does: its maps stay in the cache
+        for n in range(
+            len(squares)
+        ):  # one at a time, as `features` does: its activations stay in the processor's cache
             vectors[n] = self._session.run(None, {"image": squares[n : n + 1]})[0][0]
         return vectors
 
@@ -192,15 +194,15 @@ def _dlib(weights: str | os.PathLike[str] | None) -> _Network:
     return _Network("dlib", file.sha256, _DLIB, licences, build)
 
 
-def _onnx(path: Path, record: EmbedderRecord | str | os.PathLike[str] | None) -> _Network:
+def _onnx(path: Path, spec: EmbedderSpec | str | os.PathLike[str] | None) -> _Network:
     """A user's own network."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error
-    if not isinstance(record, EmbedderRecord):
-        record = read_record(path.with_suffix(".json") if record is None else record, of=path)
-    known = record
+    if not isinstance(spec, EmbedderSpec):
+        spec = read_spec(path.with_suffix(".json") if spec is None else spec, of=path)
+    known = spec
 
     def build() -> bytes:
         import onnx
@@ -211,7 +213,7 @@ def _onnx(path: Path, record: EmbedderRecord | str | os.PathLike[str] | None) ->
         try:
             model = onnx.load_from_string(data)
             onnx.checker.check_model(model)
-        except Exception as error:  # protobuf and the checker raise what they like
+        except Exception as error:  # protobuf and the checker raise anything
             raise WeightsError(f"{path}: not a valid ONNX file ({str(error).splitlines()[0]})") from error
         network = graphs.wrap(model, known.preprocess, str(path), prewhitened=known.prewhitened)
         whole = face_embedder.unit_vectors(network, mirrored=known.mirrored, name=str(path))
@@ -221,15 +223,15 @@ def _onnx(path: Path, record: EmbedderRecord | str | os.PathLike[str] | None) ->
     return _Network(path.name, sha256, known, known.licences, build)
 
 
-def _facenet(path: Path, record: EmbedderRecord | str | os.PathLike[str] | None) -> _Network:
+def _facenet(path: Path, spec: EmbedderSpec | str | os.PathLike[str] | None) -> _Network:
     """FaceNet's network with the weights of a file."""
     weights = facenet.read(path)
     beside = path.with_suffix(".json")
-    if record is None and not beside.is_file():
-        record = facenet.record_of(weights, str(path))
-    elif not isinstance(record, EmbedderRecord):
-        record = read_record(beside if record is None else record, of=path)
-    known = facenet.checked(record, path)
+    if spec is None and not beside.is_file():
+        spec = facenet.spec_of(weights, str(path))
+    elif not isinstance(spec, EmbedderSpec):
+        spec = read_spec(beside if spec is None else spec, of=path)
+    known = facenet.check_spec(spec, path)
 
     def build() -> bytes:
         from ...backbones.graphs import face_embedder, inception_resnet_v1

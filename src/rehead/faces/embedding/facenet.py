@@ -1,9 +1,9 @@
-"""FaceNet's published weights: which file is whose, and how its network is fed.
+"""FaceNet's published weights: which file is whose, and what its network takes.
 
 No package carries them. The networks of davidsandberg/facenet (code MIT) are published in two forms: as
-state dicts by facenet-pytorch, and as Keras files. Its README has how they were trained: those of 2017, with
-128 numbers, on photos brought to mean 0 and standard deviation 1 each ("prewhitened"); those of 2018, with
-512 numbers, on (x - 127.5) / 128 ("fixed image standardization").
+state dicts by facenet-pytorch, and as Keras files. Its README says how they were trained: those of 2017,
+with 128 dimensions, on photos standardised to mean 0 and standard deviation 1 each ("prewhitened"); those of
+2018, with 512 dimensions, on (x - 127.5) / 128 ("fixed image standardization").
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from ...core.preprocess import PreprocessSpec
 from ...errors import DataError
 from .alignment import FACENET, FACENET_SIZE
-from .spec import EmbedderRecord
+from .spec import EmbedderSpec
 
-__all__ = ["RECORDS", "SUFFIXES", "WANTED", "checked", "read", "record_of"]
+__all__ = ["SPECS", "SUFFIXES", "WANTED", "check_spec", "read", "spec_of"]
 
 Arrays = Mapping[str, NDArray[Any]]
 
 SUFFIXES = (".pt", ".pth", ".h5", ".hdf5")
-"""Of the files that are taken for FaceNet's weights."""
+"""Suffixes of files that are taken for FaceNet's weights."""
 
 WANTED = (
     "face embedder facenet: no package carries its weights; give their file instead, such as "
@@ -33,18 +33,18 @@ WANTED = (
 )
 
 
-def _record(*, prewhitened: bool) -> EmbedderRecord:
+def _spec(*, prewhitened: bool) -> EmbedderSpec:
     mean, std = (0.0, 1.0) if prewhitened else (127.5, 128.0)
-    return EmbedderRecord(
+    return EmbedderSpec(
         PreprocessSpec(size=FACENET_SIZE, mean=(mean,) * 3, std=(std,) * 3),
-        FACENET,
+        alignment_template=FACENET,
         prewhitened=prewhitened,
         licences={"code": "MIT", "weights": "not stated", "data": "not stated"},
     )
 
 
-RECORDS: Mapping[int, EmbedderRecord] = {128: _record(prewhitened=True), 512: _record(prewhitened=False)}
-"""How the published networks are fed, by the length of their embeddings."""
+SPECS: Mapping[int, EmbedderSpec] = {128: _spec(prewhitened=True), 512: _spec(prewhitened=False)}
+"""What the published networks take, by the dimensions of their embeddings."""
 
 
 def read(path: Path) -> Arrays:
@@ -68,26 +68,26 @@ def read(path: Path) -> Arrays:
     return arrays
 
 
-def record_of(arrays: Arrays, name: str) -> EmbedderRecord:
-    """How the published network of such weights is fed; DataError where none has embeddings so long."""
+def spec_of(arrays: Arrays, name: str) -> EmbedderSpec:
+    """The spec of the published network of these weights; DataError where none has as many dimensions."""
     dimensions = len(arrays["last_linear.weight"])
-    if dimensions not in RECORDS:
+    if dimensions not in SPECS:
         raise DataError(
             f"{name}: embeddings of {dimensions} numbers are none of the published networks', which have "
-            f"{' or '.join(map(str, RECORDS))}; how faces are prepared must be given in a record"
+            f"{' or '.join(map(str, SPECS))}; how faces are preprocessed must be given in a spec"
         )
-    return RECORDS[dimensions]
+    return SPECS[dimensions]
 
 
-def checked(record: EmbedderRecord, path: Path) -> EmbedderRecord:
-    """The record, where the network can be fed that way: RGB, and a square of 75 pixels or more."""
-    preprocess = record.preprocess
+def check_spec(spec: EmbedderSpec, path: Path) -> EmbedderSpec:
+    """The spec itself; DataError where the network cannot take it: it needs RGB and 75 pixels or more."""
+    preprocess = spec.preprocess
     if preprocess.channels != "RGB" or preprocess.layout != "NCHW" or preprocess.size < _LEAST:
         raise DataError(
-            f"{path}: its record must have RGB, NCHW and a size of {_LEAST} or more, as FaceNet's network "
+            f"{path}: its spec must have RGB, NCHW and a size of {_LEAST} or more, as FaceNet's network "
             f"takes them, not {preprocess.channels}, {preprocess.layout} and {preprocess.size}"
         )
-    return record
+    return spec
 
 
 _LEAST = 75  # pixels; of less, the last reduction leaves nothing

@@ -1,4 +1,4 @@
-"""The record of how an embedder's network is fed: what stands beside an ONNX file."""
+"""What an embedder's network takes (the JSON spec beside an ONNX file), and which embeddings compare."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from ...core.cache import digest_of
 from ...core.geometry import Points
 from ...core.preprocess import PreprocessSpec
 from ...errors import DataError, UnknownNameError
 from .alignment import NAMED
 
-__all__ = ["EmbedderRecord", "read_record"]
+__all__ = ["EmbedderSpec", "describe_difference", "read_spec", "spec_fingerprint"]
 
+_NOT_COMPARED = ("name", "licences")  # of an embedding spec: an embedding does not depend on them
 _PREPROCESS = ("size", "mean", "std", "channels", "layout")
 _FIELDS = (*_PREPROCESS, "template", "mirrored", "prewhitened", "distance", "licences")
 _EXAMPLE = (
@@ -27,36 +29,36 @@ _EXAMPLE = (
 
 
 @dataclass(frozen=True, eq=False)
-class EmbedderRecord:
-    """How an embedder's network is fed.
+class EmbedderSpec:
+    """What an embedder's network takes.
 
     Parameters
     ----------
     preprocess : PreprocessSpec
-        Side of the square, order of colours, mean and std, layout; the other fields are not looked at.
-    template : float64 array of shape (5, 2)
-        Where the five points of a face go, in pixels of the square: it says the margin as well.
+        Side of the square, channel order, mean and std, layout; the other fields are ignored.
+    alignment_template : float64 array of shape (5, 2)
+        Where the five points of a face go, in pixels of the square; it sets the margin as well.
     mirrored : bool
-        Whether the answer to the mirror image is added.
+        Whether the embedding of the mirror image is added.
     prewhitened : bool
-        Whether every square is brought to mean 0 and standard deviation 1 by its own pixels, as FaceNet's
-        `prewhiten` does, instead of by `mean` and `std`.
+        Whether every square is standardised to mean 0 and standard deviation 1 by its own pixels, as
+        FaceNet's `prewhiten` does, instead of by `mean` and `std`.
     licences : mapping
         Of "code", "weights" and "data"; "not stated" where they are not.
     """
 
     preprocess: PreprocessSpec
-    template: Points
+    alignment_template: Points
     mirrored: bool = False
     prewhitened: bool = False
     licences: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """All that an embedding depends on, as JSON has it; the licences are no part of it."""
+        """All that an embedding depends on but the weights, JSON-able."""
         used = self.preprocess.to_dict()
         return {
             "size": self.preprocess.size,
-            "template": [[float(v) for v in point] for point in self.template],
+            "template": [[float(v) for v in point] for point in self.alignment_template],
             "preprocess": {name: used[name] for name in _PREPROCESS[1:]},
             "mirrored": self.mirrored,
             "prewhitened": self.prewhitened,
@@ -64,12 +66,12 @@ class EmbedderRecord:
         }
 
     @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> EmbedderRecord:
-        """Read a record written by hand.
+    def from_dict(cls, record: Mapping[str, Any]) -> EmbedderSpec:
+        """Read a spec written by hand.
 
         Fields: "size", "mean", "std" and, where they differ from RGB and NCHW, "channels" and "layout";
         "template": the name of one, or five points in pixels of the square; "mirrored", "prewhitened";
-        "distance": "cosine" or "euclidean", which give the same order between vectors of length 1;
+        "distance": "cosine" or "euclidean", which rank embeddings of length 1 alike;
         "licences": {"code": ..., "weights": ..., "data": ...}. "scale" may be given instead of "std".
 
         Raises
@@ -78,14 +80,14 @@ class EmbedderRecord:
             A field is missing, unknown, or of the wrong kind.
         """
         if not isinstance(record, Mapping):
-            raise DataError(f"embedder record: expected fields and values, such as {_EXAMPLE}")
+            raise DataError(f"embedder spec: expected fields and values, such as {_EXAMPLE}")
         given = dict(record)
         if "scale" in given and "std" not in given:
             given["std"] = _inverse(given.pop("scale"))
         for name in given:
             if name not in _FIELDS:
-                raise UnknownNameError("embedder record field", str(name), (*_FIELDS, "scale"))
-        prewhitened = _truth(given, "prewhitened")
+                raise UnknownNameError("embedder spec field", str(name), (*_FIELDS, "scale"))
+        prewhitened = _bool(given, "prewhitened")
         if prewhitened:
             given |= {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
         for name in ("mean", "std"):
@@ -93,18 +95,18 @@ class EmbedderRecord:
                 given[name] = (given[name],) * 3
         preprocess = PreprocessSpec.from_dict({k: v for k, v in given.items() if k in _PREPROCESS})
         if (distance := given.get("distance", "cosine")) not in ("cosine", "euclidean"):
-            raise UnknownNameError("embedder record distance", str(distance), ("cosine", "euclidean"))
+            raise UnknownNameError("embedder spec distance", str(distance), ("cosine", "euclidean"))
         return cls(
             preprocess,
-            _template(given.get("template"), preprocess.size),
-            _truth(given, "mirrored"),
+            _alignment_template(given.get("template"), preprocess.size),
+            _bool(given, "mirrored"),
             prewhitened,
             _licences(given.get("licences", {})),
         )
 
 
-def read_record(path: str | os.PathLike[str], *, of: Path) -> EmbedderRecord:
-    """Read the record of the network `of` from a JSON file; DataError names what is wrong in it."""
+def read_spec(path: str | os.PathLike[str], *, of: Path) -> EmbedderSpec:
+    """Read the spec of the network `of` from a JSON file; DataError names what is wrong in it."""
     try:
         record = json.loads(Path(path).read_text("utf-8"))
     except FileNotFoundError as error:
@@ -117,31 +119,46 @@ def read_record(path: str | os.PathLike[str], *, of: Path) -> EmbedderRecord:
     except ValueError as error:
         raise DataError(f"{os.fspath(path)}: not JSON ({error})") from error
     try:
-        return EmbedderRecord.from_dict(record)
+        return EmbedderSpec.from_dict(record)
     except (DataError, UnknownNameError) as error:
         raise DataError(f"{os.fspath(path)}: {error}") from error
 
 
+def spec_fingerprint(embedding_spec: Mapping[str, Any]) -> str:
+    """Digest of an `Embedder.embedding_spec`; equal where embeddings may be compared."""
+    return digest_of({key: value for key, value in embedding_spec.items() if key not in _NOT_COMPARED})
+
+
+def describe_difference(expected: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[str, str]:
+    """Two embedding specs in words: the embedders' names, and what differs where the names agree."""
+    names = [str(spec.get("name", "another embedder")) for spec in (expected, given)]
+    if names[0] == names[1]:
+        keys = {**expected, **given}
+        differs = [key for key in keys if expected.get(key) != given.get(key) and key != "licences"]
+        names = [f"{names[0]} with another {', '.join(sorted(differs))}", "this one"]
+    return names[0], names[1]
+
+
 def _inverse(scale: Any) -> float | tuple[float, ...]:
-    """Divisors that do what multiplying by `scale` does."""
+    """Divisors that are equivalent to multiplying by `scale`."""
     values = list(scale) if isinstance(scale, list | tuple) else [scale]
     if not all(isinstance(v, int | float) and not isinstance(v, bool) and v > 0 for v in values):
-        raise DataError(f"embedder record: scale must be a positive number, or three, not {scale!r}")
+        raise DataError(f"embedder spec: scale must be a positive number, or three, not {scale!r}")
     inverse = tuple(1 / v for v in values)
     return inverse if isinstance(scale, list | tuple) else inverse[0]
 
 
-def _truth(given: Mapping[str, Any], name: str) -> bool:
+def _bool(given: Mapping[str, Any], name: str) -> bool:
     value = given.get(name, False)
     if not isinstance(value, bool):
-        raise DataError(f"embedder record: {name} must be true or false, not {value!r}")
+        raise DataError(f"embedder spec: {name} must be true or false, not {value!r}")
     return value
 
 
-def _template(value: object, size: int) -> Points:
+def _alignment_template(value: object, size: int) -> Points:
     if isinstance(value, str):
         if value not in NAMED:
-            raise UnknownNameError("face template", value, NAMED)
+            raise UnknownNameError("alignment template", value, NAMED)
         points, side = NAMED[value]
         return points * (size / side)
     try:
@@ -150,7 +167,7 @@ def _template(value: object, size: int) -> Points:
         points = np.empty(0)
     if points.shape != (5, 2) or not np.isfinite(points).all():
         raise DataError(
-            f"embedder record: template must be a name ({', '.join(NAMED)}) or five points [[x, y], ...] in "
+            f"embedder spec: template must be a name ({', '.join(NAMED)}) or five points [[x, y], ...] in "
             "pixels of the square: both eyes, nose, both corners of the mouth"
         )
     return points
@@ -158,7 +175,7 @@ def _template(value: object, size: int) -> Points:
 
 def _licences(value: object) -> dict[str, str]:
     if not isinstance(value, Mapping) or not all(isinstance(text, str) for text in value.values()):
-        raise DataError('embedder record: licences must be {"code": ..., "weights": ..., "data": ...}')
+        raise DataError('embedder spec: licences must be {"code": ..., "weights": ..., "data": ...}')
     for part in value:
         if part not in ("code", "weights", "data"):
             raise UnknownNameError("part of the licences", str(part), ("code", "weights", "data"))

@@ -1,4 +1,4 @@
-"""How well faces are recognised: on a list of pairs, or on a folder of people."""
+"""Evaluation of an embedder: on a list of pairs, or on a folder of people."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ...core.progress import Progress
 from ...core.run_dir import versions, write_json
 from ...core.text import count, percent, percent_range
 from ...errors import DatasetError
-from ..gallery.audit import EnrolmentIssue, Limits, audit
-from ..gallery.gallery import people_in
-from ..gallery.records import spec_fingerprint
+from ..embedding.spec import spec_fingerprint
+from ..gallery.audit import AuditThresholds, EnrolmentIssue, audit
+from ..gallery.enrolment import people_in
 from ..pipeline import FacePipeline
 from ..types import FaceSelection
 from ..verification.calibration import Calibration, calibrate, shipped
@@ -27,14 +27,14 @@ from .identification import OpenSetResult, evaluate_open_set
 from .lfw import PairList, PairResult, evaluate_pairs, read_pairs
 from .report import write_pairs_report, write_people_report
 
-__all__ = ["PairAssessment", "PeopleAssessment", "assess_pairs", "assess_people"]
+__all__ = ["PairListEvaluation", "PeopleEvaluation", "evaluate_pair_list", "evaluate_people"]
 
-_RULE: FaceSelection = "centre"  # who is meant stands in the middle: FaceNet's rule for LFW
+_SELECTION: FaceSelection = "centre"  # as FaceNet does for LFW
 
 
 @dataclass(frozen=True)
-class PairAssessment:
-    """What a list of pairs says.
+class PairListEvaluation:
+    """Results on a list of pairs.
 
     Parameters
     ----------
@@ -56,16 +56,15 @@ class PairAssessment:
     @property
     def sentence(self) -> str:
         """The result in one sentence."""
-        found = self.result
+        result = self.result
+        genuine = "half" if 2 * result.genuine == result.pairs else f"{result.genuine:,}"
         text = (
-            f"{percent(found.accuracy.value)} of {count(found.pairs, 'pair')} were told rightly "
-            f"({percent_range(found.accuracy)}), half of them of one person"
+            f"{percent(result.accuracy.value)} of {count(result.pairs, 'pair')} were classified correctly "
+            f"({percent_range(result.accuracy)}), {genuine} of them of one person"
         )
-        if 2 * found.genuine != found.pairs:
-            text = text.replace("half of them", f"{found.genuine:,} of them")
-        if found.failures:
-            verb = "counts" if found.failures == 1 else "count"
-            text += f"; {count(found.failures, 'pair')} with a face that was not found {verb} as wrong"
+        if result.failures:
+            verb = "counts" if result.failures == 1 else "count"
+            text += f"; {count(result.failures, 'pair')} with a face that was not found {verb} as wrong"
         return text + "."
 
     def to_dict(self) -> dict[str, Any]:
@@ -75,20 +74,20 @@ class PairAssessment:
 
 
 @dataclass(frozen=True)
-class PeopleAssessment:
-    """What a folder of people says.
+class PeopleEvaluation:
+    """Results on a folder of people.
 
     Parameters
     ----------
     people, photos : int
     openset : OpenSetResult or None
-        None where people or photos are too few to try identification.
+        None where people or photos are too few for identification.
     missing : str
         Why it is None, "" otherwise.
-    doubts : list of (Doubt, str) or None
-        Enrolments to look at, each with the photo's path; None where no threshold is known.
+    issues : list of (EnrolmentIssue, str) or None
+        Enrolments to review, each with the photo's path; None where there is no calibration.
     by_chance : float
-        Pairs of different people that the audit may name together for no reason.
+        Expected number of pairs of different people, at most, among them.
     failed : list of (str, str)
         Path and reason of each photo without a face.
     vectors : float32 ndarray (n, D)
@@ -100,7 +99,7 @@ class PeopleAssessment:
     photos: int
     openset: OpenSetResult | None
     missing: str
-    doubts: list[tuple[EnrolmentIssue, str]] | None
+    issues: list[tuple[EnrolmentIssue, str]] | None
     by_chance: float
     failed: list[tuple[str, str]]
     vectors: NDArray[np.float32]
@@ -111,32 +110,32 @@ class PeopleAssessment:
         """The result in one sentence."""
         if self.openset is None:
             return f"Identification was not tried: {self.missing}."
-        found = self.openset
+        openset = self.openset
         return (
-            f"{percent(found.rank_one.value)} of {count(found.probes, 'photo')} of enrolled people were most "
-            f"like their own person ({percent_range(found.rank_one)}), in galleries of "
-            f"{' and '.join(map(str, found.enrolled))} people."
+            f"{percent(openset.rank_one.value)} of {count(openset.probes, 'photo')} of enrolled people were "
+            f"most like their own person ({percent_range(openset.rank_one)}), in galleries of "
+            f"{' and '.join(map(str, openset.enrolled))} people."
         )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able record."""
-        doubts = None
-        if self.doubts is not None:
-            doubts = [{**vars(doubt), "photo": photo, "said": doubt.sentence} for doubt, photo in self.doubts]
-            for doubt in doubts:
-                doubt.pop("row")
+        issues = None
+        if self.issues is not None:
+            issues = [{**vars(issue), "photo": photo, "said": issue.sentence} for issue, photo in self.issues]
+            for issue in issues:
+                issue.pop("row")
         return {
             "sentence": self.sentence,
             "people": self.people,
             "photos": self.photos,
             "identification": self.openset and self.openset.to_dict(),
-            "audit": doubts,
+            "audit": issues,
             "audit_by_chance": round(self.by_chance, 2),
             "without_a_face": [{"photo": name, "reason": reason} for name, reason in self.failed],
         }
 
 
-def assess_pairs(
+def evaluate_pair_list(
     file: str | os.PathLike[str],
     images: str | os.PathLike[str],
     pipeline: FacePipeline,
@@ -145,8 +144,8 @@ def assess_pairs(
     save_calibration: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
     command: Sequence[str] = (),
-) -> PairAssessment:
-    """Test an embedder on a list of pairs, such as LFW's pairs.txt.
+) -> PairListEvaluation:
+    """Evaluate an embedder on a list of pairs, such as LFW's pairs.txt.
 
     Parameters
     ----------
@@ -157,20 +156,20 @@ def assess_pairs(
     out : path, optional
         Folder to write metrics.json and report.html to.
     save_calibration : path, optional
-        JSON file for what scores mean, from all photos of the list with each other.
+        JSON file for a calibration on all pairs of photos of the list.
     progress : callable, optional
     command : sequence of str
-        How it was started, for the report.
+        The command line, for the report.
     """
     listed = read_pairs(file, images)
-    vectors, failed = pipeline.embed_one(listed.photos, _RULE, progress=progress)
-    names = [(str(listed.photos[row]), reason) for row, reason in failed]
+    vectors, failed = pipeline.embed_one(listed.photos, _SELECTION, progress=progress)
+    failures = [(str(listed.photos[row]), reason) for row, reason in failed]
     if len(failed) == len(listed.photos):
         raise DatasetError(f"{images}: no face was found in any of the {len(listed.photos)} photos")
     score = np.einsum("ij,ij->i", vectors[listed.first], vectors[listed.second]).astype(np.float64)
     pairs = Pairs(score, listed.people[listed.first], listed.people[listed.second])
     result = evaluate_pairs(pairs, listed.fold)
-    found = PairAssessment(result, listed, score, names, vectors)
+    found = PairListEvaluation(result, listed, score, failures, vectors)
     if save_calibration is not None:
         _calibration(vectors, listed.people, pipeline, Path(file).resolve().parent.name).save(
             save_calibration
@@ -186,13 +185,13 @@ def assess_pairs(
             result=result,
             listed=listed,
             scores=score,
-            failed=names,
+            failed=failures,
             run=record,
         )
     return found
 
 
-def assess_people(
+def evaluate_people(
     folder: str | os.PathLike[str],
     pipeline: FacePipeline,
     *,
@@ -201,17 +200,17 @@ def assess_people(
     save_calibration: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
     command: Sequence[str] = (),
-) -> PeopleAssessment:
-    """Test an embedder on photos of people, one folder a person, and look for wrong enrolments.
+) -> PeopleEvaluation:
+    """Evaluate an embedder on photos of people, one folder a person, and audit their enrolment.
 
-    Parameters are those of `assess_pairs`; `calibration` says what scores mean for the audit, by default
-    that which comes with rehead for the embedder.
+    Parameters are those of `evaluate_pair_list`; `calibration` sets the audit's thresholds, by default
+    the one shipped for the embedder.
     """
     people = people_in(folder)
     photos = [photo for _, each in people for photo in each]
     codes = np.repeat(np.arange(len(people)), [len(each) for _, each in people])
-    vectors, failed = pipeline.embed_one(photos, _RULE, progress=progress)
-    names = [(str(photos[row]), reason) for row, reason in failed]
+    vectors, failed = pipeline.embed_one(photos, _SELECTION, progress=progress)
+    failures = [(str(photos[row]), reason) for row, reason in failed]
     if len(failed) == len(photos):
         raise DatasetError(f"{folder}: no face was found in any of the {len(photos)} photos")
     openset, missing = None, ""
@@ -221,14 +220,14 @@ def assess_people(
         missing = str(error)
     if save_calibration is not None:
         _calibration(vectors, codes, pipeline, Path(folder).resolve().name).save(save_calibration)
-    known = calibration or shipped(pipeline.embedder.contract)
-    doubts, by_chance = None, 0.0
+    known = calibration or shipped(pipeline.embedder.embedding_spec)
+    issues, by_chance = None, 0.0
     if known is not None:
-        limits = Limits.of(known, len(people))
-        by_chance = limits.by_chance
-        doubts = _doubts(vectors, codes, [name for name, _ in people], photos, limits)
+        thresholds = AuditThresholds.of(known, len(people))
+        by_chance = thresholds.by_chance
+        issues = _audit(vectors, codes, [name for name, _ in people], photos, thresholds)
     counts = len(people), len(photos)
-    found = PeopleAssessment(*counts, openset, missing, doubts, by_chance, names, vectors, codes)
+    found = PeopleEvaluation(*counts, openset, missing, issues, by_chance, failures, vectors, codes)
     if out is not None:
         write_json(Path(out) / "metrics.json", found.to_dict())
         write_people_report(
@@ -238,39 +237,39 @@ def assess_people(
             people=found.people,
             photos=found.photos,
             openset=openset,
-            doubts=None if doubts is None else [(doubt.sentence, photo) for doubt, photo in doubts],
+            issues=None if issues is None else [(issue.sentence, photo) for issue, photo in issues],
             by_chance=by_chance,
-            failed=names,
+            failed=failures,
             run=_record(pipeline, command),
         )
     return found
 
 
-def _doubts(
+def _audit(
     vectors: NDArray[np.float32],
     codes: NDArray[np.intp],
     names: Sequence[str],
     photos: Sequence[Path],
-    limits: Limits,
+    thresholds: AuditThresholds,
 ) -> list[tuple[EnrolmentIssue, str]]:
     found = np.flatnonzero(np.isfinite(vectors.sum(axis=1)))
     present, person = np.unique(codes[found], return_inverse=True)
-    doubts = audit(vectors[found], person, [names[code] for code in present], limits)
-    return [(d, "" if d.row is None else str(photos[found[d.row]])) for d in doubts]
+    issues = audit(vectors[found], person, [names[code] for code in present], thresholds)
+    return [(i, "" if i.row is None else str(photos[found[i.row]])) for i in issues]
 
 
 def _calibration(
     vectors: NDArray[np.float32], codes: NDArray[np.intp], pipeline: FacePipeline, source: str
 ) -> Calibration:
     found = np.isfinite(vectors.sum(axis=1))
-    contract = spec_fingerprint(pipeline.embedder.contract)
-    return calibrate(vectors[found], codes[found], contract=contract, source=source)
+    fingerprint = spec_fingerprint(pipeline.embedder.embedding_spec)
+    return calibrate(vectors[found], codes[found], fingerprint=fingerprint, source=source)
 
 
 def _record(pipeline: FacePipeline, command: Sequence[str]) -> dict[str, Any]:
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": list(command),
-        "embedder": dict(pipeline.embedder.contract),
+        "embedder": dict(pipeline.embedder.embedding_spec),
         "versions": versions(),
     }

@@ -1,10 +1,10 @@
 """Open-set identification: people who are enrolled, and strangers.
 
 People are split in two halves. In each, every second person who has two photos or more is enrolled with half
-of their photos, and looked for with the others; all photos of everybody else are strangers'. Thresholds are
-set on the strangers of one half and judged on the other, and the other way round, so no person stands on both
-sides. FPIR is the share of strangers' photos that are taken for somebody, FNIR the share of enrolled people's
-that are not recognised as themselves (ISO/IEC 19795-1).
+of their photos, and the others are probes; all photos of everybody else are strangers'. Thresholds are set on
+the strangers of one half and tested on the other, and the other way round, so no person is on both sides.
+FPIR is the share of strangers' photos that are identified as somebody, FNIR the share of probes that are not
+identified as their own person (ISO/IEC 19795-1).
 """
 
 from __future__ import annotations
@@ -21,50 +21,50 @@ from ..verification.error_rates import rule_of_three, threshold_at
 
 __all__ = ["OpenSetPoint", "OpenSetResult", "evaluate_open_set"]
 
-_RATES = (0.1, 0.03, 0.01, 0.003)
-_FEWEST = 8  # people: two enrolled and two strangers in each half
+_TARGET_FPIRS = (0.1, 0.03, 0.01, 0.003)
+_MIN_PEOPLE = 8  # people: two enrolled and two strangers in each half
 
 
 @dataclass(frozen=True)
 class OpenSetPoint:
-    """Rates at the thresholds that were set for a false-positive identification rate.
+    """Error rates at thresholds set for a false-positive identification rate.
 
     Parameters
     ----------
-    target : float
+    target_fpir : float
     supported : bool
-        Whether there are strangers enough in each half to speak of so low a rate (the rule of three).
-    false_positives, false_negatives : Interval
-        FPIR and FNIR, on people who had no part in the threshold.
+        Whether each half has strangers enough for so low a rate (the rule of three).
+    fpir, fnir : Interval
+        As measured on people who had no part in the threshold.
     """
 
-    target: float
+    target_fpir: float
     supported: bool
-    false_positives: Interval
-    false_negatives: Interval
+    fpir: Interval
+    fnir: Interval
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able record."""
         return {
-            "target": self.target,
+            "target": self.target_fpir,
             "supported": self.supported,
-            "false_positives": self.false_positives.to_dict(),
-            "false_negatives": self.false_negatives.to_dict(),
+            "false_positives": self.fpir.to_dict(),
+            "false_negatives": self.fnir.to_dict(),
         }
 
 
 @dataclass(frozen=True)
 class OpenSetResult:
-    """What an embedder can do with strangers about.
+    """Open-set identification by one embedder.
 
     Parameters
     ----------
     enrolled : tuple of int
         People in the gallery of each half.
     probes, strangers : int
-        Photos of enrolled people that were looked for, and of strangers.
+        Photos of enrolled people that were searched for, and of strangers.
     failures : int
-        Photos without a face. Of enrolled people they count as not recognised.
+        Photos without a face. Of enrolled people they count as not identified.
     rank_one : Interval
         Share of the enrolled people's photos whose nearest template is their own, threshold or not.
     points : tuple of OpenSetPoint
@@ -92,10 +92,10 @@ class OpenSetResult:
 @dataclass(frozen=True)
 class _Half:
     enrolled: int
-    known: NDArray[np.float64]  # best score of each probe with its own person, -inf where another is nearer
-    known_person: NDArray[np.intp]
-    nearest: NDArray[np.bool_]
-    stranger: NDArray[np.float64]  # best score with anybody
+    probe_score: NDArray[np.float64]  # the highest, with the own person; -inf where another is nearer
+    probe_person: NDArray[np.intp]
+    rank_one: NDArray[np.bool_]  # of each probe, whether its own person is nearest
+    stranger_score: NDArray[np.float64]  # the highest with anybody
     stranger_person: NDArray[np.intp]
 
 
@@ -121,25 +121,25 @@ def evaluate_open_set(
     rng = np.random.default_rng(seed)
     found = np.isfinite(vectors.sum(axis=1))
     photos = {person: rng.permutation(np.flatnonzero(people == person)) for person in np.unique(people)}
-    several = [person for person, rows in photos.items() if found[rows].sum() >= 2]
-    if len(photos) < _FEWEST or len(several) < _FEWEST // 2:
+    enrollable = [person for person, rows in photos.items() if found[rows].sum() >= 2]
+    if len(photos) < _MIN_PEOPLE or len(enrollable) < _MIN_PEOPLE // 2:
         raise DataError(
-            f"{len(photos)} people, {len(several)} of them with two photos or more; {_FEWEST} and "
-            f"{_FEWEST // 2} are needed to try identification"
+            f"{len(photos)} people, {len(enrollable)} of them with two photos or more; {_MIN_PEOPLE} and "
+            f"{_MIN_PEOPLE // 2} are needed to try identification"
         )
-    single = [person for person in photos if person not in set(several)]
-    order = [*rng.permutation(several), *rng.permutation(single)]
-    halves = [_half(vectors, photos, found, order[n::2], set(several)) for n in (0, 1)]
-    fewest = min(len(np.unique(half.stranger_person)) for half in halves)
-    nearest = np.concatenate([half.nearest for half in halves])
-    owners = np.concatenate([half.known_person for half in halves])
+    single = [person for person in photos if person not in set(enrollable)]
+    order = [*rng.permutation(enrollable), *rng.permutation(single)]
+    halves = [_half(vectors, photos, found, order[n::2], set(enrollable)) for n in (0, 1)]
+    n_strangers = min(len(np.unique(half.stranger_person)) for half in halves)
+    rank_one = np.concatenate([half.rank_one for half in halves])
+    owners = np.concatenate([half.probe_person for half in halves])
     return OpenSetResult(
         tuple(half.enrolled for half in halves),
         len(owners),
-        sum(len(half.stranger) for half in halves),
+        sum(len(half.stranger_score) for half in halves),
         int((~found).sum()),
-        proportion(nearest, owners),
-        tuple(_point(target, halves, fewest) for target in _RATES),
+        proportion(rank_one, owners),
+        tuple(_point(target, halves, n_strangers) for target in _TARGET_FPIRS),
     )
 
 
@@ -148,18 +148,18 @@ def _half(
     photos: dict[np.intp, NDArray[np.intp]],
     found: NDArray[np.bool_],
     members: list[np.intp],
-    several: set[np.intp],
+    enrollable: set[np.intp],
 ) -> _Half:
-    able = [person for person in members if person in several]
+    able = [person for person in members if person in enrollable]
     enrolled = able[: (len(able) + 1) // 2]
     templates, owner, probes, probe_owner = [], [], [], []
     for person in enrolled:
         rows = photos[person]
         usable = rows[found[rows]]
-        mine = usable[: len(usable) // 2]
-        rest = rows[~np.isin(rows, mine)]
-        templates += mine.tolist()
-        owner += [person] * len(mine)
+        own = usable[: len(usable) // 2]
+        rest = rows[~np.isin(rows, own)]
+        templates += own.tolist()
+        owner += [person] * len(own)
         probes += rest.tolist()
         probe_owner += [person] * len(rest)
     outside = [row for person in members if person not in set(enrolled) for row in photos[person].tolist()]
@@ -167,33 +167,33 @@ def _half(
         person for person in members if person not in set(enrolled) for _ in photos[person].tolist()
     ]
     gallery, owners = vectors[templates], np.array(owner)
-    known = np.nan_to_num(vectors[probes] @ gallery.T, nan=-np.inf)
-    nearest = owners[known.argmax(axis=1)] == np.array(probe_owner)
-    nearest &= found[probes]
-    best = np.where(nearest, known.max(axis=1), -np.inf)
+    scores = np.nan_to_num(vectors[probes] @ gallery.T, nan=-np.inf)
+    rank_one = owners[scores.argmax(axis=1)] == np.array(probe_owner)
+    rank_one &= found[probes]
+    best = np.where(rank_one, scores.max(axis=1), -np.inf)
     strangers = np.nan_to_num(vectors[outside] @ gallery.T, nan=-np.inf).max(axis=1)
     return _Half(
         len(enrolled),
         best,
         np.array(probe_owner, dtype=np.intp),
-        nearest,
+        rank_one,
         strangers,
         np.array(stranger_person, dtype=np.intp),
     )
 
 
-def _point(target: float, halves: list[_Half], fewest: int) -> OpenSetPoint:
-    positives, negatives, who, whose = [], [], [], []
-    for setting, telling in (halves, halves[::-1]):
-        scores = setting.stranger
-        threshold = threshold_at(scores, max(target, 1 / (len(scores) + 1)))
-        positives.append(telling.stranger >= threshold)
-        negatives.append(telling.known < threshold)
-        who.append(telling.stranger_person)
-        whose.append(telling.known_person)
+def _point(target_fpir: float, halves: list[_Half], n_strangers: int) -> OpenSetPoint:
+    positives, negatives, strangers, owners = [], [], [], []
+    for setting, testing in (halves, halves[::-1]):
+        scores = setting.stranger_score
+        threshold = threshold_at(scores, max(target_fpir, 1 / (len(scores) + 1)))
+        positives.append(testing.stranger_score >= threshold)
+        negatives.append(testing.probe_score < threshold)
+        strangers.append(testing.stranger_person)
+        owners.append(testing.probe_person)
     return OpenSetPoint(
-        target,
-        rule_of_three(fewest) <= target * (1 + 1e-9),
-        proportion(np.concatenate(positives), np.concatenate(who)),
-        proportion(np.concatenate(negatives), np.concatenate(whose)),
+        target_fpir,
+        rule_of_three(n_strangers) <= target_fpir * (1 + 1e-9),
+        proportion(np.concatenate(positives), np.concatenate(strangers)),
+        proportion(np.concatenate(negatives), np.concatenate(owners)),
     )

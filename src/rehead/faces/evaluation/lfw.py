@@ -1,9 +1,8 @@
 """Pairs of photos in folds: the protocol of Labeled Faces in the Wild (Huang et al. 2007).
 
-For each fold the threshold is the one that is right most often on all other folds, and the share of right
-answers is counted on it; the accuracy is their mean. A pair in which a face could not be found counts as
-wrong, whatever its truth. Rates of false non-matches at a rate of false matches are cross-validated in the
-same way: the threshold comes from the impostor pairs of the other folds.
+For each fold the threshold is the one of the highest accuracy on all other folds; the accuracy is the mean
+over folds. A pair in which a face could not be found counts as wrong, whatever its truth. FNMR at a target
+FMR is cross-validated in the same way: the threshold comes from the impostor pairs of the other folds.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ from ...evaluation.intervals import Interval, proportion
 from ..verification.error_rates import rule_of_three, threshold_at
 from ..verification.pairs import Pairs
 
-__all__ = ["Operating", "PairList", "PairResult", "evaluate_pairs", "read_pairs"]
+__all__ = ["PairList", "PairResult", "VerificationPoint", "evaluate_pairs", "read_pairs"]
 
 _FOLDS = 10  # LFW's; made of the people where a file has one set of pairs only
-_RATES = (0.1, 0.01, 0.001)
+_TARGET_FMRS = (0.1, 0.01, 0.001)
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
@@ -81,8 +80,8 @@ def read_pairs(file: str | os.PathLike[str], images: str | os.PathLike[str]) -> 
     for n, words in enumerate(lines[1:], 2):
         keys = _photos_of(path, n, words)
         pairs.append([numbers.setdefault(key, len(numbers)) for key in keys])
-    found = [_place(root, name, number) for name, number in numbers]
-    if missing := [key for key, place in zip(numbers, found, strict=True) if place is None]:
+    files = [_file_of(root, name, number) for name, number in numbers]
+    if missing := [key for key, file in zip(numbers, files, strict=True) if file is None]:
         name, number = missing[0]
         raise DatasetError(
             f"{root}: {len(missing)} of {len(numbers)} photos of {path.name} are not there, such as "
@@ -94,9 +93,7 @@ def read_pairs(file: str | os.PathLike[str], images: str | os.PathLike[str]) -> 
         fold = np.arange(len(pairs)) // (2 * size)
     else:
         fold = _folds_of_people(people[first], people[second])
-    return PairList(
-        tuple(place for place in found if place is not None), people, first, second, fold, folds > 1
-    )
+    return PairList(tuple(file for file in files if file is not None), people, first, second, fold, folds > 1)
 
 
 def _header(path: Path, lines: Sequence[Sequence[str]]) -> tuple[int, int]:
@@ -123,61 +120,60 @@ def _photos_of(path: Path, line: int, words: Sequence[str]) -> tuple[tuple[str, 
     raise DatasetError(f"{path}, line {line}: {' '.join(words)!r}; expected 'NAME 1 4' or 'NAME 1 OTHER 2'")
 
 
-def _place(root: Path, name: str, number: int) -> Path | None:
+def _file_of(root: Path, name: str, number: int) -> Path | None:
     stem = f"{name}_{number:04d}"
     candidates = (folder / f"{stem}{suffix}" for folder in (root / name, root) for suffix in _SUFFIXES)
     return next((each for each in candidates if each.is_file()), None)
 
 
 def _folds_of_people(first: NDArray[np.intp], second: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Folds that share no person: chains of people go to the smallest fold, the longest first."""
+    """Folds that share no person: connected groups of people go to the smallest fold, the largest first."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     n = int(max(first.max(), second.max())) + 1
     linked = coo_array((np.ones(len(first)), (first, second)), shape=(n, n))
-    chain = connected_components(linked, directed=False)[1][first]
-    chains, sizes = np.unique(chain, return_counts=True)
+    group = connected_components(linked, directed=False)[1][first]
+    groups, sizes = np.unique(group, return_counts=True)
     load = np.zeros(_FOLDS)
-    home = {}
-    for c in np.argsort(-sizes, kind="stable"):
-        home[chains[c]] = smallest = int(load.argmin())
-        load[smallest] += sizes[c]
-    return np.unique([home[c] for c in chain], return_inverse=True)[1].astype(np.intp)
+    fold_of = {}
+    for g in np.argsort(-sizes, kind="stable"):
+        fold_of[groups[g]] = smallest = int(load.argmin())
+        load[smallest] += sizes[g]
+    return np.unique([fold_of[g] for g in group], return_inverse=True)[1].astype(np.intp)
 
 
 @dataclass(frozen=True)
-class Operating:
-    """Rates at thresholds that were set for a rate of false matches.
+class VerificationPoint:
+    """Error rates at thresholds set for a false-match rate.
 
     Parameters
     ----------
-    target : float
+    target_fmr : float
     supported : bool
-        Whether there are impostor pairs enough to speak of so low a rate (the rule of three).
-    false_matches, false_non_matches : Interval
-        As counted on the folds that had no part in the threshold; a face that was not found is a
-        non-match.
+        Whether there are impostor pairs enough for so low a rate (the rule of three).
+    fmr, fnmr : Interval
+        As measured on folds that had no part in the threshold; a face that was not found is a non-match.
     """
 
-    target: float
+    target_fmr: float
     supported: bool
-    false_matches: Interval
-    false_non_matches: Interval
+    fmr: Interval
+    fnmr: Interval
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able record."""
         return {
-            "target": self.target,
+            "target": self.target_fmr,
             "supported": self.supported,
-            "false_matches": self.false_matches.to_dict(),
-            "false_non_matches": self.false_non_matches.to_dict(),
+            "false_matches": self.fmr.to_dict(),
+            "false_non_matches": self.fnmr.to_dict(),
         }
 
 
 @dataclass(frozen=True)
 class PairResult:
-    """What pairs say of an embedder.
+    """Results on pairs in folds.
 
     Parameters
     ----------
@@ -186,14 +182,14 @@ class PairResult:
     failures : int
         Pairs in which a face could not be found; they count as wrong.
     accuracy : Interval
-        Share of pairs that were told rightly.
+        Share of pairs classified correctly.
     fold_accuracy, fold_threshold : tuple of float
     standard_error : float
         Of the mean over folds, as LFW reports it.
-    operating : tuple of Operating
+    operating : tuple of VerificationPoint
     curve : float ndarray (k, 2)
-        Rates of false matches and of false non-matches over all thresholds.
-    right : bool ndarray (m,)
+        FMR and FNMR over all thresholds.
+    correct : bool ndarray (m,)
     margin : float ndarray (m,)
         Score less the threshold of its fold; NaN where a face was not found.
     """
@@ -205,9 +201,9 @@ class PairResult:
     fold_accuracy: tuple[float, ...]
     fold_threshold: tuple[float, ...]
     standard_error: float
-    operating: tuple[Operating, ...]
+    operating: tuple[VerificationPoint, ...]
     curve: NDArray[np.float64]
-    right: NDArray[np.bool_]
+    correct: NDArray[np.bool_]
     margin: NDArray[np.float64]
 
     def to_dict(self) -> dict[str, Any]:
@@ -235,64 +231,66 @@ def evaluate_pairs(pairs: Pairs, fold: NDArray[np.intp]) -> PairResult:
             f"{len(pairs)} pairs, {int(pairs.same.sum())} of one person; both kinds, and people enough for "
             "two folds, are needed"
         )
-    right, margin = np.zeros(len(pairs), bool), np.full(len(pairs), np.nan)
-    thresholds, shares = [], []
+    correct, margin = np.zeros(len(pairs), bool), np.full(len(pairs), np.nan)
+    thresholds, accuracies = [], []
     for number in range(count):
         inside = fold == number
-        threshold = _most_right(score[~inside & ~failed], pairs.same[~inside & ~failed])
-        right[inside] = ((score[inside] >= threshold) == pairs.same[inside]) & ~failed[inside]
+        threshold = _best_threshold(score[~inside & ~failed], pairs.same[~inside & ~failed])
+        correct[inside] = ((score[inside] >= threshold) == pairs.same[inside]) & ~failed[inside]
         margin[inside] = pairs.score[inside] - threshold
         thresholds.append(threshold)
-        shares.append(float(right[inside].mean()))
+        accuracies.append(float(correct[inside].mean()))
     return PairResult(
         len(pairs),
         int(pairs.same.sum()),
         int(failed.sum()),
-        proportion(right),
-        tuple(shares),
+        proportion(correct),
+        tuple(accuracies),
         tuple(thresholds),
-        float(np.std(shares, ddof=1) / math.sqrt(count)),
-        tuple(_operating(target, score, pairs, fold) for target in _RATES),
+        float(np.std(accuracies, ddof=1) / math.sqrt(count)),
+        tuple(_operating_point(target, score, pairs, fold) for target in _TARGET_FMRS),
         _curve(score, pairs.same),
-        right,
+        correct,
         margin,
     )
 
 
-def _most_right(score: NDArray[np.float64], same: NDArray[np.bool_]) -> float:
-    """The threshold that is right most often; the middle of the gap, of equals the widest."""
+def _best_threshold(score: NDArray[np.float64], same: NDArray[np.bool_]) -> float:
+    """The threshold of the highest accuracy: the middle of the gap, of equals the widest."""
     order = np.argsort(score, kind="stable")
     ordered, genuine = score[order], same[order]
-    # with a threshold above the first k scores, impostors among them are right, and genuine ones after them
+    # with a threshold above the first k scores, impostors among them are correct, and genuine ones after them
     below = np.concatenate([[0], np.cumsum(~genuine)])
     above = np.concatenate([np.cumsum(genuine[::-1])[::-1], [0]])
     edges = np.concatenate([[ordered[0] - 1e-6], ordered, [ordered[-1] + 1e-6]])
-    right, gap = below + above, np.diff(edges)
-    right = np.where(gap > 0, right, -1)
-    best = np.flatnonzero(right == right.max())
+    correct, gap = below + above, np.diff(edges)
+    correct = np.where(gap > 0, correct, -1)
+    best = np.flatnonzero(correct == correct.max())
     k = int(best[gap[best].argmax()])
     return float((edges[k] + edges[k + 1]) / 2)
 
 
-def _operating(target: float, score: NDArray[np.float64], pairs: Pairs, fold: NDArray[np.intp]) -> Operating:
+def _operating_point(
+    target_fmr: float, score: NDArray[np.float64], pairs: Pairs, fold: NDArray[np.intp]
+) -> VerificationPoint:
     same = pairs.same
-    supported = rule_of_three(int((~same).sum())) <= target * (1 + 1e-9)
+    supported = rule_of_three(int((~same).sum())) <= target_fmr * (1 + 1e-9)
     matched = np.zeros(len(score), bool)
     for number in range(int(fold.max()) + 1):
         inside = fold == number
         others = score[~inside & ~same]
-        least = 1 / (len(others) + 1)
-        matched[inside] = score[inside] >= threshold_at(others, max(target, least))
-    return Operating(target, supported, proportion(matched[~same]), proportion(~matched[same]))
+        lowest = 1 / (len(others) + 1)
+        matched[inside] = score[inside] >= threshold_at(others, max(target_fmr, lowest))
+    return VerificationPoint(target_fmr, supported, proportion(matched[~same]), proportion(~matched[same]))
 
 
 def _curve(score: NDArray[np.float64], same: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Both rates at every threshold at which one of them changes, strictest first."""
+    """FMR and FNMR at every threshold at which one of them changes, strictest first."""
     order = np.argsort(-score, kind="stable")
     genuine = same[order]
     last = np.append(np.flatnonzero(score[order][1:] != score[order][:-1]), len(score) - 1)
-    false_matches = np.cumsum(~genuine)[last] / (~same).sum()
-    missed = 1 - np.cumsum(genuine)[last] / same.sum()
+    fmr = np.cumsum(~genuine)[last] / (~same).sum()
+    fnmr = 1 - np.cumsum(genuine)[last] / same.sum()
     finite = np.isfinite(score[order][last])
-    curve = np.stack([false_matches, missed], axis=1)[finite]
+    curve = np.stack([fmr, fnmr], axis=1)[finite]
     return np.concatenate([[[0.0, 1.0]], curve])

@@ -1,4 +1,4 @@
-"""The account of how well faces are recognised, as one HTML file."""
+"""The report of an evaluation of faces, as one HTML file."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Failed = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True)
 class _Rates:
-    """A row of the table of rates."""
+    """A row of the table of error rates."""
 
     target: float
     supported: bool
@@ -66,14 +66,12 @@ def write_pairs_report(
     failed : sequence of (str, str)
         Photos without a face, and why.
     run : mapping
-        Folded out on demand, as it is.
+        Shown on demand, as it is.
     """
     impostors = result.pairs - result.genuine
-    marks = [(p.false_matches.value, p.false_non_matches.value) for p in result.operating if p.supported]
+    marks = [(p.fmr.value, p.fnmr.value) for p in result.operating if p.supported]
     chart = error_trade_chart(result.curve.tolist(), 1 / impostors, marks, result.accuracy.value)
-    operating = [
-        _Rates(p.target, p.supported, p.false_matches, p.false_non_matches) for p in result.operating
-    ]
+    operating = [_Rates(p.target_fmr, p.supported, p.fmr, p.fnmr) for p in result.operating]
     people = len(np.unique(listed.people))
     facts = {
         "Pairs": result.pairs,
@@ -84,16 +82,16 @@ def write_pairs_report(
         "Accuracy": f"{result.accuracy.value:.4f} ± {result.standard_error:.4f}",
     }
     warnings = []
-    if weak := [p.target for p in result.operating if not p.supported]:
+    if unsupported := [p.target_fmr for p in result.operating if not p.supported]:
         warnings.append(
-            f"{count(impostors, 'pair')} of different people support no rate of false matches below "
-            f"{100 * min(1.0, 3 / impostors):.2g} %; what stands at {_listed(weak)} is only a hint."
+            f"{count(impostors, 'pair')} of different people support no false-match rate below "
+            f"{100 * min(1.0, 3 / impostors):.2g} %; what stands at {_join(unsupported)} is only a hint."
         )
     html = _page(
         title,
         sentence,
         hero=result.accuracy,
-        hero_name="pairs told rightly",
+        hero_name="pairs classified correctly",
         warnings=warnings,
         facts=facts,
         pairs={"operating": operating},
@@ -115,7 +113,7 @@ def write_people_report(
     people: int,
     photos: int,
     openset: OpenSetResult | None,
-    doubts: Sequence[tuple[str, str]] | None,
+    issues: Sequence[tuple[str, str]] | None,
     by_chance: float,
     failed: Failed,
     run: Mapping[str, Any],
@@ -129,24 +127,20 @@ def write_people_report(
     title, sentence : str
     people, photos : int
     openset : OpenSetResult or None
-    doubts : sequence of (str, str) or None
+    issues : sequence of (str, str) or None
         Sentence and photo, "" where it is about two people.
     by_chance : float
-        Pairs of different people that the audit may name together for no reason.
+        Expected number of pairs of different people, at most, among them.
     failed, run
         As in `write_pairs_report`.
     """
     facts: dict[str, str | int] = {"People": people, "Photos": photos, "Without a face": len(failed)}
     warnings, table = [], None
     if openset is not None:
-        facts |= {"Photos looked for": openset.probes, "Photos of strangers": openset.strangers}
-        table = {
-            "points": [
-                _Rates(p.target, p.supported, p.false_positives, p.false_negatives) for p in openset.points
-            ]
-        }
-        if weak := [p.target for p in openset.points if not p.supported]:
-            warnings.append(f"There are too few strangers to promise a rate of {_listed(weak)}.")
+        facts |= {"Photos searched for": openset.probes, "Photos of strangers": openset.strangers}
+        table = {"points": [_Rates(p.target_fpir, p.supported, p.fpir, p.fnir) for p in openset.points]}
+        if unsupported := [p.target_fpir for p in openset.points if not p.supported]:
+            warnings.append(f"There are too few strangers to support a rate of {_join(unsupported)}.")
     html = _page(
         title,
         sentence,
@@ -155,7 +149,7 @@ def write_people_report(
         warnings=warnings,
         facts=facts,
         openset=table,
-        doubts=doubts,
+        doubts=issues,
         by_chance=by_chance,
         failed=failed,
         run=run,
@@ -176,8 +170,8 @@ def _page(title: str, sentence: str, **values: Any) -> str:
 
 
 def _worst(result: PairResult, listed: PairList, scores: NDArray[np.float64]) -> list[dict[str, Any]]:
-    """The pairs that were told wrongly, furthest from the threshold first; faces not found come last."""
-    wrong = np.flatnonzero(~result.right)
+    """The pairs classified wrongly, furthest from the threshold first; faces not found come last."""
+    wrong = np.flatnonzero(~result.correct)
     distance = np.nan_to_num(np.abs(result.margin[wrong]), nan=-1.0)
     rows = wrong[np.argsort(-distance, kind="stable")][:_MOST_PAIRS]
     same = listed.people[listed.first] == listed.people[listed.second]
@@ -185,14 +179,14 @@ def _worst(result: PairResult, listed: PairList, scores: NDArray[np.float64]) ->
     for row in rows.tolist():
         photos = [listed.photos[n] for n in (listed.first[row], listed.second[row])]
         if math.isnan(scores[row]):
-            said, score = "a face was not found", ""
+            outcome, score = "a face was not found", ""
         else:
-            said = "one person, missed" if same[row] else "different people, matched"
+            outcome = "one person, missed" if same[row] else "different people, matched"
             threshold = scores[row] - result.margin[row]
             score = f"score {scores[row]:.3f}, threshold {threshold:.3f}"
         pictures = [_picture(photo) for photo in photos]
         names = [photo.stem for photo in photos]
-        worst.append({"said": said, "score": score, "names": names, "pictures": pictures})
+        worst.append({"said": outcome, "score": score, "names": names, "pictures": pictures})
     return worst
 
 
@@ -204,6 +198,6 @@ def _picture(photo: Path) -> str | None:
     return base64.b64encode(data).decode("ascii")
 
 
-def _listed(rates: Sequence[float]) -> str:
+def _join(rates: Sequence[float]) -> str:
     words = [f"{100 * rate:g} %" for rate in rates]
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -1,8 +1,8 @@
-"""Who in a gallery may be enrolled wrongly: photos of somebody else, one person twice, look-alikes.
+"""Audit of enrolments: photos of somebody else, one person under two names, look-alikes.
 
-Two thresholds. A photo is doubtful where it is less like all of its person's others
-than one in a hundred strangers would be. Two people are only named together from a score that not one pair of
-all the different people here should reach by chance, or as near to that as the calibration supports.
+Two thresholds. A photo is an issue where its scores with all others of its person are below what one in a
+hundred pairs of different people reach. Two people are an issue only from a score that not one pair of all
+the different people here should reach by chance, or as near to that as the calibration supports.
 """
 
 from __future__ import annotations
@@ -16,53 +16,51 @@ from numpy.typing import NDArray
 
 from ..verification.calibration import Calibration
 
-__all__ = ["EnrolmentIssue", "Limits", "audit"]
+__all__ = ["AuditThresholds", "EnrolmentIssue", "audit"]
 
-_DUPLICATES = 0.5  # share of the pairs across that match, from which two people are probably one
-
-
-_STRANGERS = 0.01  # share of pairs of different people that are as alike as a doubtful photo and its own
+_DUPLICATE = 0.5  # share of matching pairs of photos from which two people are probably one
+_SAME_PERSON_FMR = 0.01  # at the threshold of a photo with its person's others
 
 
 @dataclass(frozen=True)
-class Limits:
-    """From which scores photos are taken to show one person.
+class AuditThresholds:
+    """From which scores photos count as being of one person.
 
     Parameters
     ----------
-    own : float
+    same_person : float
         With the person's other photos.
-    other : float
+    other_person : float
         With somebody else's.
     by_chance : float
-        Pairs of different people, of all those here, that reach `other` at most.
+        Expected number of pairs of different people, at most, that reach `other_person`.
     """
 
-    own: float
-    other: float
+    same_person: float
+    other_person: float
     by_chance: float
 
     @classmethod
-    def of(cls, calibration: Calibration, people: int) -> Limits:
-        """Those for so many people."""
+    def of(cls, calibration: Calibration, people: int) -> AuditThresholds:
+        """The thresholds for so many people."""
         pairs = max(1, people * (people - 1) // 2)
-        rate = min(_STRANGERS, max(1 / pairs, calibration.least))
+        fmr = min(_SAME_PERSON_FMR, max(1 / pairs, calibration.min_fmr))
         return cls(
-            calibration.at(max(_STRANGERS, calibration.least)).threshold,
-            calibration.at(max(rate, calibration.least)).threshold,
-            rate * pairs,
+            calibration.at(max(_SAME_PERSON_FMR, calibration.min_fmr)).value,
+            calibration.at(max(fmr, calibration.min_fmr)).value,
+            fmr * pairs,
         )
 
 
 @dataclass(frozen=True)
 class EnrolmentIssue:
-    """Something to look at.
+    """An enrolment to review.
 
     Parameters
     ----------
     kind : {"mislabelled", "odd", "duplicate", "look-alike"}
-        A photo that looks like another person and not like its own; one that looks like nobody, its own
-        person included; two people who are probably one; two people of whom a few photos match.
+        A photo that matches another person and not its own; one that matches nobody, its own person
+        included; two people who are probably one; two people of whom a few photos match.
     person, other : str
         `other` is "" where a photo is odd.
     row : int or None
@@ -70,7 +68,7 @@ class EnrolmentIssue:
     score : float
         The highest with the other person, or of an odd photo with its own.
     share : float
-        Of the pairs of the two people's photos, or of the photo with the other person, that match.
+        Matching pairs of the two people's photos, or of the photo with the other person, 0..1.
     """
 
     kind: Literal["mislabelled", "odd", "duplicate", "look-alike"]
@@ -82,7 +80,7 @@ class EnrolmentIssue:
 
     @property
     def sentence(self) -> str:
-        """What to look at, in plain words."""
+        """The issue in plain words, without a full stop."""
         if self.kind == "mislabelled":
             return f"enrolled as '{self.person}', but looks like '{self.other}' (score {self.score:.2f})"
         if self.kind == "odd":
@@ -96,9 +94,9 @@ class EnrolmentIssue:
 
 
 def audit(
-    vectors: NDArray[np.float32], people: NDArray[np.intp], names: Sequence[str], limits: Limits
+    vectors: NDArray[np.float32], people: NDArray[np.intp], names: Sequence[str], thresholds: AuditThresholds
 ) -> list[EnrolmentIssue]:
-    """Look for doubtful enrolments.
+    """Find enrolments to review.
 
     Parameters
     ----------
@@ -107,12 +105,12 @@ def audit(
     people : int ndarray (n,)
         Person of each, as an index of `names`; everybody has a photo.
     names : sequence of str
-    limits : Limits
+    thresholds : AuditThresholds
 
     Returns
     -------
     list of EnrolmentIssue
-        Photos first, then pairs of people; the most doubtful of each kind first.
+        Photos first, then pairs of people; the surest of each kind first.
     """
     order = np.argsort(people, kind="stable")
     starts, count = np.unique(people[order], return_index=True, return_counts=True)[1:]
@@ -124,23 +122,23 @@ def audit(
         scores = vectors[rows] @ vectors[order].T
         scores[np.arange(n), start + np.arange(n)] = -1.0  # a photo with itself
         best = np.maximum.reduceat(scores, starts, axis=1)
-        matching = np.add.reduceat(scores >= limits.other, starts, axis=1) / count
-        doubtful = best[:, person] < limits.own if n > 1 else np.zeros(n, bool)
+        matching = np.add.reduceat(scores >= thresholds.other_person, starts, axis=1) / count
+        unlike = best[:, person] < thresholds.same_person if n > 1 else np.zeros(n, bool)
         photos += [
-            _about_photo(person, int(rows[i]), best[i], matching[i], names, limits.other)
-            for i in np.flatnonzero(doubtful)
+            _about_photo(person, int(rows[i]), best[i], matching[i], names, thresholds.other_person)
+            for i in np.flatnonzero(unlike)
         ]
-        if not doubtful.all():
-            shares[person], highest[person] = matching[~doubtful].mean(axis=0), best[~doubtful].max(axis=0)
+        if not unlike.all():
+            shares[person], highest[person] = matching[~unlike].mean(axis=0), best[~unlike].max(axis=0)
     pairs: list[EnrolmentIssue] = []
-    for a, b in np.argwhere(np.triu(np.minimum(highest, highest.T) >= limits.other, 1)):
+    for a, b in np.argwhere(np.triu(np.minimum(highest, highest.T) >= thresholds.other_person, 1)):
         share, top = float(min(shares[a, b], shares[b, a])), float(min(highest[a, b], highest[b, a]))
-        kind: Literal["duplicate", "look-alike"] = "duplicate" if share >= _DUPLICATES else "look-alike"
+        kind: Literal["duplicate", "look-alike"] = "duplicate" if share >= _DUPLICATE else "look-alike"
         pairs.append(EnrolmentIssue(kind, names[a], names[b], None, top, share))
     kinds = ("mislabelled", "odd", "duplicate", "look-alike")
     return sorted(
         [*photos, *pairs],
-        key=lambda d: (kinds.index(d.kind), -d.share, d.score if d.kind == "odd" else -d.score),
+        key=lambda i: (kinds.index(i.kind), -i.share, i.score if i.kind == "odd" else -i.score),
     )
 
 
@@ -152,7 +150,7 @@ def _about_photo(
     names: Sequence[str],
     threshold: float,
 ) -> EnrolmentIssue:
-    """Say what is odd about a photo that matches none of its person's others."""
+    """The issue of a photo that matches none of its person's others."""
     others = best.copy()
     others[person] = -1.0
     other = int(others.argmax())

@@ -1,9 +1,6 @@
-"""Keys: what makes templates unreadable to whoever finds the file.
+"""Encryption: a gallery's master key, which is never in its file, and AES-256-GCM (NIST SP 800-38D).
 
-A gallery has one master key, which never is in the file. Each person has a data key of their own, wrapped by
-the master key: removing a person destroys it, and with it whatever copy of the templates is left in a journal
-or on the disk. All is AES-256-GCM (NIST SP 800-38D) with random nonces of 96 bits, and what is sealed is
-bound to its place, so rows cannot be exchanged unnoticed.
+Nonces are random, of 96 bits. What is encrypted is bound to its place as associated data.
 """
 
 from __future__ import annotations
@@ -35,7 +32,7 @@ def find_key(
     if key_file is not None:
         return read_key_file(key_file)
     text = environ.get(KEY_VARIABLE)
-    return _decoded(text, KEY_VARIABLE) if text else None
+    return _decode(text, KEY_VARIABLE) if text else None
 
 
 def read_key_file(path: str | os.PathLike[str]) -> bytes:
@@ -46,7 +43,7 @@ def read_key_file(path: str | os.PathLike[str]) -> bytes:
         raise WrongKeyError(f"{os.fspath(path)}: the key cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise WrongKeyError(f"{os.fspath(path)}: not a key; {_EXPECTED}") from error
-    return _decoded(text, os.fspath(path))
+    return _decode(text, os.fspath(path))
 
 
 def write_key_file(path: str | os.PathLike[str]) -> bytes:
@@ -67,7 +64,7 @@ def write_key_file(path: str | os.PathLike[str]) -> bytes:
     return key
 
 
-def _decoded(text: str, where: str) -> bytes:
+def _decode(text: str, where: str) -> bytes:
     words = text.strip()
     try:
         key = bytes.fromhex(words) if len(words) == 2 * KEY_BYTES else base64.b64decode(words, validate=True)
@@ -79,18 +76,19 @@ def _decoded(text: str, where: str) -> bytes:
 
 
 def encrypt(key: bytes, data: bytes, place: str) -> bytes:
-    """Encrypt `data` for one place: nonce, ciphertext and tag."""
+    """Encrypt `data` bound to a place: nonce, ciphertext and tag."""
     nonce = secrets.token_bytes(_NONCE_BYTES)
-    sealed: bytes = _aes_gcm()(key).encrypt(nonce, data, place.encode())
-    return nonce + sealed
+    ciphertext: bytes = _aes_gcm()(key).encrypt(nonce, data, place.encode())
+    return nonce + ciphertext
 
 
-def decrypt(key: bytes, sealed: bytes, place: str) -> bytes | None:
-    """What was sealed; None where the key or the place is another, or a bit was changed."""
+def decrypt(key: bytes, encrypted: bytes, place: str) -> bytes | None:
+    """What was encrypted; None where the key or the place is another, or a bit was changed."""
     from cryptography.exceptions import InvalidTag
 
     try:
-        data: bytes = _aes_gcm()(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], place.encode())
+        nonce, ciphertext = encrypted[:_NONCE_BYTES], encrypted[_NONCE_BYTES:]
+        data: bytes = _aes_gcm()(key).decrypt(nonce, ciphertext, place.encode())
     except (InvalidTag, ValueError):
         return None
     return data

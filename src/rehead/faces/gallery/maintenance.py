@@ -1,10 +1,11 @@
-"""A gallery for another embedder: the same people and photos, embedded anew."""
+"""Maintenance of a gallery: rebuilt for another embedder, or exported."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,18 @@ from ...errors import DataError, GalleryError, ImageError
 from ...images import read_bytes
 from ..pipeline import FacePipeline
 from ..types import FaceSelection
-from .gallery import Rebuilt, face_record
 from .records import PhotoRecord
 from .store import GalleryStore
 
-__all__ = ["export_gallery", "rebuild"]
+__all__ = ["Rebuilt", "export_gallery", "rebuild"]
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """The result of a rebuild: photos embedded anew, and those that could not be (path and reason)."""
+
+    photos: int
+    lost: list[tuple[str, str]]
 
 
 def rebuild(
@@ -28,10 +36,10 @@ def rebuild(
     key: bytes | None = None,
     photos: Sequence[str | os.PathLike[str]] = (),
     drop_missing: bool = False,
-    rule: FaceSelection = "centre",
+    selection: FaceSelection = "centre",
     progress: Progress | None = None,
 ) -> Rebuilt:
-    """Exchange all templates of a gallery for those of another embedder; names, consent and days are kept.
+    """Replace all templates of a gallery by those of another embedder; names, consent and days are kept.
 
     Photos are found where they were when they were enrolled, or by their content in the given folders.
 
@@ -42,10 +50,10 @@ def rebuild(
         With the new embedder.
     key : bytes, optional
     photos : sequence of path
-        Folders to look in for photos that have been moved.
+        Folders to search for photos that have been moved.
     drop_missing : bool
-        Whether to forget photos that are not found or in which no face is.
-    rule : {"largest", "centre"}
+        Whether to remove photos that are not found or show no face.
+    selection : {"largest", "centre"}
     progress : callable, optional
 
     Raises
@@ -55,17 +63,18 @@ def rebuild(
     """
     with GalleryStore(path, key=key) as store:
         records = store.photos()
-        places, lost = _places(records, photos)
-        here = [record for record in records if record.row in places]
-        fresh = []
-        looked = pipeline.look_each([places[record.row] for record in here], rule, progress=progress)
-        for record, seen in zip(here, looked, strict=True):
-            if isinstance(seen, ImageError) or not seen.faces:
-                lost.append(
-                    (record.path, seen.reason if isinstance(seen, ImageError) else "no face was found")
-                )
+        places, lost = _locate(records, photos)
+        located = [record for record in records if record.row in places]
+        files = [places[record.row] for record in located]
+        templates = []
+        for record, result in zip(
+            located, pipeline.analyze_each(files, selection, progress=progress), strict=True
+        ):
+            if isinstance(result, ImageError) or not result.faces:
+                reason = result.reason if isinstance(result, ImageError) else "no face was found"
+                lost.append((record.path, reason))
             else:
-                fresh.append((record.row, seen.vectors[0], face_record(seen.faces[0])))
+                templates.append((record.row, result.vectors[0], result.faces[0].to_dict()))
         if lost and not drop_missing:
             first, reason = lost[0]
             raise GalleryError(
@@ -73,15 +82,15 @@ def rebuild(
                 f"{first} ({reason}); name the folder they are in with --photos, or give --drop-missing "
                 "to forget them"
             )
-        if records and not fresh:
+        if records and not templates:
             raise GalleryError(
                 f"{store.path}: none of the {len(records)} photos is left; nothing was changed"
             )
-        store.replace_templates(pipeline.embedder.contract, fresh)
-    return Rebuilt(len(fresh), lost)
+        store.replace_templates(pipeline.embedder.embedding_spec, templates)
+    return Rebuilt(len(templates), lost)
 
 
-def _places(
+def _locate(
     records: list[PhotoRecord], folders: Sequence[str | os.PathLike[str]]
 ) -> tuple[dict[int, Path], list[tuple[str, str]]]:
     """Where each photo is now, by the record's row, and those that are nowhere."""
@@ -117,7 +126,7 @@ def export_gallery(
     person: str | None = None,
     templates: bool = False,
 ) -> dict[str, Any]:
-    """What is kept of one person, or of everybody.
+    """All that is stored of one person, or of everybody.
 
     Parameters
     ----------
@@ -125,7 +134,7 @@ def export_gallery(
     key : bytes, optional
     person : str, optional
     templates : bool
-        Whether embeddings are written too, unencrypted. Those of people who have expired are not read.
+        Whether embeddings are included, unencrypted, but for people who have expired.
 
     Returns
     -------
@@ -136,9 +145,9 @@ def export_gallery(
         people = [store.person(person)] if person is not None else store.people()
         vectors: dict[str, list[list[float]]] = {}
         if templates:
-            held = store.templates()
-            for number, name in enumerate(held.names):
-                vectors[name] = held.vectors[held.people == number].astype(float).round(7).tolist()
+            stored = store.templates()
+            for number, name in enumerate(stored.names):
+                vectors[name] = stored.vectors[stored.people == number].astype(float).round(7).tolist()
         records = []
         for each in people:
             photos: list[dict[str, Any]] = [
@@ -148,4 +157,4 @@ def export_gallery(
             for photo, vector in zip(photos, vectors.get(each.name, []), strict=False):
                 photo["embedding"] = vector
             records.append({**vars(each), "expired": each.expired, "photos": photos})
-        return {"embedder": store.contract, "encrypted": store.encrypted, "people": records}
+        return {"embedder": store.embedding_spec, "encrypted": store.encrypted, "people": records}

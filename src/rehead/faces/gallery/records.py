@@ -1,4 +1,4 @@
-"""What a gallery holds, as values."""
+"""The records of a gallery, as values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.cache import digest_of
 from ...core.rejection import UNKNOWN
 from ...errors import DataError
 
@@ -24,29 +23,11 @@ __all__ = [
     "Templates",
     "check_day",
     "checked_name",
-    "spec_fingerprint",
-    "told_apart",
 ]
-
-_NOT_OF_THE_SPACE = ("name", "licences")  # of a contract, see `face.same_space`
-
-
-def spec_fingerprint(contract: Mapping[str, Any]) -> str:
-    """Digest of an embedding contract; equal where embeddings may be compared."""
-    return digest_of({key: value for key, value in contract.items() if key not in _NOT_OF_THE_SPACE})
-
-
-def told_apart(held: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[str, str]:
-    """Both embedders by name, and by more where the names agree."""
-    names = [str(contract.get("name", "another embedder")) for contract in (held, given)]
-    if names[0] == names[1]:
-        differs = [key for key in {**held, **given} if held.get(key) != given.get(key) and key != "licences"]
-        names = [f"{names[0]} with another {', '.join(sorted(differs))}", "this one"]
-    return names[0], names[1]
 
 
 def checked_name(name: str) -> str:
-    """A person's name as it is kept: in Unicode's composed form, without spaces around it."""
+    """A person's name as stored: in Unicode's composed form, without spaces around it."""
     clean = unicodedata.normalize("NFC", name).strip()
     if not clean or clean == UNKNOWN:
         raise DataError(f"{name!r} cannot be a person's name; it means nobody")
@@ -54,7 +35,7 @@ def checked_name(name: str) -> str:
 
 
 def check_day(day: str | None) -> None:
-    """Refuse what is no day."""
+    """Check a day in ISO 8601; DataError where it is none."""
     if day is None:
         return
     try:
@@ -76,7 +57,7 @@ class NewTemplate:
     vector : float32 ndarray (D,)
         Embedding, of length one.
     face : mapping
-        JSON-able record of box, points and quality.
+        `Face.to_dict`.
     """
 
     sha256: str
@@ -87,7 +68,7 @@ class NewTemplate:
 
 @dataclass(frozen=True)
 class Enrolled:
-    """What an enrolment did: photos added, and those that were there already."""
+    """What was stored of an enrolment: photos added, and photos known already."""
 
     name: str
     added: int
@@ -96,7 +77,7 @@ class Enrolled:
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody in a gallery.
+    """A person in a gallery.
 
     Parameters
     ----------
@@ -105,7 +86,7 @@ class Person:
     added : str
         Date and time, ISO 8601, UTC.
     consent : str or None
-        What was noted of it.
+        Note about it.
     expires : str or None
         Last day on which the person is recognised, ISO 8601.
     """
@@ -159,7 +140,7 @@ class Removal:
 
 @dataclass(frozen=True)
 class Templates:
-    """All templates that may be searched, sorted by person.
+    """All templates that are searched, sorted by person.
 
     Parameters
     ----------
@@ -182,10 +163,10 @@ class Templates:
         """Person of each row, as an index of `names`, int (n,)."""
         return np.repeat(np.arange(len(self.names)), np.diff(np.append(self.starts, len(self.vectors))))
 
-    def best_of_each(self, probes: NDArray[np.float32]) -> NDArray[np.float32]:
+    def best_scores(self, probes: NDArray[np.float32]) -> NDArray[np.float32]:
         """Highest score of each person's templates for probes (m, D): float32 (m, P)."""
         if not len(self.vectors):
             return np.zeros((len(probes), 0), np.float32)
-        found = self.vectors @ np.ascontiguousarray(probes, dtype=np.float32).T
-        best: NDArray[np.float32] = np.maximum.reduceat(found, self.starts, axis=0).T
+        scores = self.vectors @ np.ascontiguousarray(probes, dtype=np.float32).T
+        best: NDArray[np.float32] = np.maximum.reduceat(scores, self.starts, axis=0).T
         return best

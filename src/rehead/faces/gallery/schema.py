@@ -1,4 +1,4 @@
-"""The file of a gallery: its tables, how it is opened, and what can go wrong with it.
+"""The SQLite file of a gallery: its tables, how it is opened, and its errors.
 
 SQLite with a write-ahead log and foreign keys; a transaction is on the disk before it is acknowledged
 (`synchronous = FULL`), and what is deleted is overwritten with zeros (`secure_delete`). Two processes may
@@ -20,8 +20,8 @@ __all__ = ["PROTOCOL", "connect", "gallery_errors", "transaction"]
 PROTOCOL = 1
 """Raised when an older rehead could not use the file."""
 
-_APPLICATION = 0x72686647  # "rhfG", so that no other program's database is taken for a gallery
-_WAIT = 30.0  # seconds for other writers; enrolling one person takes milliseconds
+_APPLICATION = 0x72686647  # "rhfG": tells a gallery from other programs' databases
+_TIMEOUT = 30.0  # seconds for other writers; enrolling one person takes milliseconds
 
 _TABLES = """
 CREATE TABLE about (
@@ -63,14 +63,14 @@ CREATE INDEX photos_by_digest ON photos (sha256);
 
 @contextlib.contextmanager
 def gallery_errors(path: Path) -> Iterator[None]:
-    """Turn what SQLite raises inside the block into an error that names the gallery and the way out."""
+    """Turn SQLite's errors inside the block into ones that name the gallery and the next step."""
     try:
         yield
     except sqlite3.DatabaseError as error:
         code = (error.sqlite_errorcode & 0xFF) if hasattr(error, "sqlite_errorcode") else None
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise GalleryError(
-                f"{path}: another process has been writing to the gallery for {_WAIT:.0f} seconds; "
+                f"{path}: another process has been writing to the gallery for {_TIMEOUT:.0f} seconds; "
                 "try again when it is done"
             ) from error
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
@@ -110,24 +110,24 @@ def connect(path: Path, *, create: bool) -> sqlite3.Connection:
         except OSError as error:
             raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
     with gallery_errors(path):
-        frozen = _is_frozen(path)
-        name = f"{path.absolute().as_uri()}?immutable=1" if frozen else path
-        connection = sqlite3.connect(name, timeout=_WAIT, isolation_level=None, uri=frozen)
+        read_only = _is_read_only(path)
+        name = f"{path.absolute().as_uri()}?immutable=1" if read_only else path
+        connection = sqlite3.connect(name, timeout=_TIMEOUT, isolation_level=None, uri=read_only)
         try:
-            _prepare(connection, path, create=create, frozen=frozen)
+            _prepare(connection, path, create=create, read_only=read_only)
         except BaseException:
             connection.close()
             raise
     return connection
 
 
-def _is_frozen(path: Path) -> bool:
+def _is_read_only(path: Path) -> bool:
     """Whether nothing can be written beside the file, and no journal is left there to be read first."""
     journal = path.with_name(path.name + "-wal")
     return not os.access(path.parent, os.W_OK) and not (journal.exists() and journal.stat().st_size)
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, *, create: bool, frozen: bool) -> None:
+def _prepare(connection: sqlite3.Connection, path: Path, *, create: bool, read_only: bool) -> None:
     for pragma in ("foreign_keys = ON", "secure_delete = ON", "synchronous = FULL"):
         connection.execute(f"PRAGMA {pragma}")
     _check_kind(connection, path, create=create)
@@ -138,7 +138,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, create: bool, frozen
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {PROTOCOL}")
                 connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-    if not frozen and connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+    if not read_only and connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         connection.execute("PRAGMA journal_mode = WAL")
     (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if state != "ok":
@@ -163,7 +163,7 @@ def _check_kind(connection: sqlite3.Connection, path: Path, *, create: bool) -> 
 
 @contextlib.contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All of the block or nothing of it; other writers wait from its first line on."""
+    """All of the block or nothing of it; other writers wait from its start."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield

@@ -1,7 +1,7 @@
-"""People and their templates on disk: what a gallery remembers.
+"""The store of a gallery: people, photos and templates in its file.
 
-A template is the embedding of one enrolled face, sealed with its person's own key (see `vault`) and bound to
-the contract of the embedder it came from.
+A template is the embedding of one enrolled face, encrypted with its person's own key (see `keyring`) and
+bound to the embedding spec that it came from.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import DamagedGalleryError, GalleryError, OtherEmbedderError, UnknownNameError, WrongKeyError
-from .encryption import KEY_BYTES, KEY_VARIABLE, decrypt, encrypt
+from ...errors import DamagedGalleryError, GalleryError, OtherEmbedderError, UnknownNameError
+from ..embedding.spec import describe_difference, spec_fingerprint
+from .keyring import Keyring, PersonKey
 from .records import (
     Enrolled,
     NewTemplate,
@@ -30,14 +31,10 @@ from .records import (
     Templates,
     check_day,
     checked_name,
-    spec_fingerprint,
-    told_apart,
 )
 from .schema import connect, gallery_errors, transaction
 
 __all__ = ["GalleryStore"]
-
-_CHECK = b"rehead gallery"
 
 
 class GalleryStore:
@@ -46,12 +43,12 @@ class GalleryStore:
     Parameters
     ----------
     path : path
-    contract : mapping, optional
-        Of the embedder that is to be used with it; needed to make a new gallery.
+    embedding_spec : mapping, optional
+        Of the embedder to use with it; needed to make a new gallery.
     key : bytes, optional
         Master key, 32 bytes.
     create : bool
-        Whether to make the file where there is none: encrypted with `key`, or in the clear without.
+        Make the file where there is none: encrypted with `key`, or in the clear without.
 
     Raises
     ------
@@ -64,22 +61,21 @@ class GalleryStore:
         self,
         path: str | os.PathLike[str],
         *,
-        contract: Mapping[str, Any] | None = None,
+        embedding_spec: Mapping[str, Any] | None = None,
         key: bytes | None = None,
         create: bool = False,
     ) -> None:
         self.path = Path(path)
-        self._key = key
         self._cached: tuple[object, Templates] | None = None
         self._changes = 0
         self._connection = connect(self.path, create=create)
         try:
             with gallery_errors(self.path):
                 if create:
-                    self._begin(contract or {})
-                self._unlock()
-                if contract is not None:
-                    self.check_embedder(contract)
+                    self._initialise(embedding_spec or {}, key)
+                self._keyring = self._unlock(key)
+                if embedding_spec is not None:
+                    self.check_embedder(embedding_spec)
         except BaseException:
             self.close()
             raise
@@ -96,25 +92,30 @@ class GalleryStore:
     ) -> None:
         self.close()
 
-    # what it is
+    @property
+    def encrypted(self) -> bool:
+        """Whether templates are encrypted."""
+        return self._keyring.encrypted
 
-    def _begin(self, contract: Mapping[str, Any]) -> None:
+    # identity: id, key check, embedding spec
+
+    def _initialise(self, embedding_spec: Mapping[str, Any], key: bytes | None) -> None:
         with transaction(self._connection):
             if self._about("id") is not None:
                 return
             uid = secrets.token_hex(16)
             entries = {"id": uid.encode()}
-            if self._key is not None:
-                entries["key_check"] = encrypt(self._key, _CHECK, uid)
+            if key is not None:
+                entries["key_check"] = Keyring.new_check(key, uid)
             self._connection.executemany("INSERT INTO about VALUES (?, ?)", entries.items())
-            self._bind(contract)
+            self._set_embedding_spec(embedding_spec)
 
-    def _bind(self, contract: Mapping[str, Any]) -> int:
-        record = json.dumps(contract, sort_keys=True)
+    def _set_embedding_spec(self, embedding_spec: Mapping[str, Any]) -> int:
+        record = json.dumps(embedding_spec, sort_keys=True)
         row = self._connection.execute(
             "INSERT INTO contracts (space, record) VALUES (?, ?) "
             "ON CONFLICT (space) DO UPDATE SET space = space RETURNING id",
-            (spec_fingerprint(contract), record),
+            (spec_fingerprint(embedding_spec), record),
         ).fetchone()
         self._connection.execute(
             "INSERT OR REPLACE INTO about VALUES ('contract', ?)", (str(row[0]).encode(),)
@@ -125,24 +126,14 @@ class GalleryStore:
         row = self._connection.execute("SELECT value FROM about WHERE name = ?", (name,)).fetchone()
         return bytes(row[0]) if row else None
 
-    def _unlock(self) -> None:
-        uid, check = self._about("id"), self._about("key_check")
-        if uid is None:
+    def _unlock(self, key: bytes | None) -> Keyring:
+        if (uid := self._about("id")) is None:
             raise DamagedGalleryError(f"{self.path}: the gallery was never finished; enrol anew")
-        self.uid = uid.decode()
-        self.encrypted = check is not None
-        if check is None:
-            return
-        if self._key is None:
-            raise WrongKeyError(
-                f"{self.path}: the gallery is encrypted; give its key with --key-file or in {KEY_VARIABLE}"
-            )
-        if decrypt(self._key, check, self.uid) != _CHECK:
-            raise WrongKeyError(f"{self.path}: this is not the key that the gallery was made with")
+        return Keyring(self.path, uid.decode(), self._about("key_check"), key)
 
     @property
-    def contract(self) -> dict[str, Any]:
-        """The contract of the embedder whose templates it holds."""
+    def embedding_spec(self) -> dict[str, Any]:
+        """Of the embedder that made the templates."""
         with gallery_errors(self.path):
             row = self._connection.execute(
                 "SELECT record FROM contracts WHERE id = ?", (int(self._about("contract") or b"0"),)
@@ -150,14 +141,14 @@ class GalleryStore:
         record: dict[str, Any] = json.loads(row[0]) if row else {}
         return record
 
-    def check_embedder(self, contract: Mapping[str, Any]) -> None:
-        """Refuse an embedder whose embeddings cannot be compared with the templates."""
-        held = self.contract
-        if spec_fingerprint(held) == spec_fingerprint(contract):
+    def check_embedder(self, embedding_spec: Mapping[str, Any]) -> None:
+        """Raise OtherEmbedderError where embeddings of that spec cannot be compared with the templates."""
+        own = self.embedding_spec
+        if spec_fingerprint(own) == spec_fingerprint(embedding_spec):
             return
-        told, given = told_apart(held, contract)
+        expected, given = describe_difference(own, embedding_spec)
         raise OtherEmbedderError(
-            f"{self.path}: its templates come from {told}, not from {given}; use that embedder, or run "
+            f"{self.path}: its templates come from {expected}, not from {given}; use that embedder, or run "
             f"`rehead faces gallery rebuild {self.path}`, which embeds the photos anew and keeps the names"
         )
 
@@ -171,10 +162,10 @@ class GalleryStore:
         consent: str | None = None,
         expires: str | None = None,
     ) -> Enrolled:
-        """Add photos to a person, who is made where there is none; all of it or nothing.
+        """Add photos to a person, who is created where there is none; all of it or nothing.
 
-        Photos that the person has already are counted and left as they are. When this returns, what
-        was added is on the disk.
+        Photos that the person has already are counted and left as they are. When this returns, the
+        photos added are on the disk.
 
         Raises
         ------
@@ -186,9 +177,9 @@ class GalleryStore:
         now = _now()
         added = 0
         with gallery_errors(self.path), transaction(self._connection):
-            person, uid, key = self._person_for(name, now)
+            person, key = self._person_for(name, now)
             contract = int(self._about("contract") or b"0")
-            space = spec_fingerprint(self.contract)
+            fingerprint = spec_fingerprint(self.embedding_spec)
             for new in templates:
                 inserted = self._connection.execute(
                     "INSERT OR IGNORE INTO photos (person, sha256, path, added) VALUES (?, ?, ?, ?)",
@@ -202,7 +193,7 @@ class GalleryStore:
                     (
                         inserted.lastrowid,
                         contract,
-                        self._sealed(key, new.vector, self._place(uid, new.sha256, space)),
+                        key.encrypt(new.vector, new.sha256, fingerprint),
                         json.dumps(new.face),
                     ),
                 )
@@ -212,39 +203,16 @@ class GalleryStore:
         self._changes += 1
         return Enrolled(name, added, len(templates) - added)
 
-    def _person_for(self, name: str, now: str) -> tuple[int, str, bytes | None]:
+    def _person_for(self, name: str, now: str) -> tuple[int, PersonKey]:
         row = self._connection.execute("SELECT id, uid, key FROM people WHERE name = ?", (name,)).fetchone()
         if row:
-            return row[0], row[1], self._person_key(row[1], row[2])
+            return row[0], self._keyring.person(row[1], row[2])
         uid = secrets.token_hex(16)
-        key = secrets.token_bytes(KEY_BYTES) if self.encrypted else None
-        wrapped = None
-        if key is not None and self._key is not None:
-            wrapped = encrypt(self._key, key, f"{self.uid}/{uid}")
-        made = self._connection.execute(
+        key, wrapped = self._keyring.new_person(uid)
+        inserted = self._connection.execute(
             "INSERT INTO people (uid, name, key, added) VALUES (?, ?, ?, ?)", (uid, name, wrapped, now)
         )
-        return int(made.lastrowid or 0), uid, key
-
-    def _person_key(self, uid: str, wrapped: bytes | None) -> bytes | None:
-        if not self.encrypted or self._key is None:
-            return None
-        key = decrypt(self._key, wrapped or b"", f"{self.uid}/{uid}")
-        if key is None:
-            raise self._altered("a person's key")
-        return key
-
-    def _altered(self, what: str) -> DamagedGalleryError:
-        return DamagedGalleryError(
-            f"{self.path}: {what} was changed or damaged after it was written; restore a copy"
-        )
-
-    def _place(self, uid: str, sha256: str, space: str) -> str:
-        return f"{self.uid}/{uid}/{sha256}/{space}"
-
-    def _sealed(self, key: bytes | None, vector: NDArray[np.float32], place: str) -> bytes:
-        data = np.asarray(vector, dtype="<f4").tobytes()
-        return data if key is None else encrypt(key, data, place)
+        return int(inserted.lastrowid or 0), key
 
     def people(self) -> list[Person]:
         """Everybody, by name."""
@@ -317,12 +285,12 @@ class GalleryStore:
         return self._cached[1]
 
     def _load(self) -> Templates:
-        width = int(self.contract.get("dimensions", 0))
-        keys: dict[str, bytes | None] = {}
+        width = int(self.embedding_spec.get("dimensions", 0))
+        keys: dict[str, PersonKey] = {}
         names: list[str] = []
         starts: list[int] = []
         vectors: list[bytes] = []
-        for name, uid, wrapped, sha256, space, sealed in self._connection.execute(
+        for name, uid, wrapped, sha256, fingerprint, stored in self._connection.execute(
             "SELECT name, uid, key, sha256, space, vector FROM templates "
             "JOIN photos ON photos.id = photo JOIN people ON people.id = person "
             "JOIN contracts ON contracts.id = contract "
@@ -330,59 +298,61 @@ class GalleryStore:
             (datetime.date.today().isoformat(),),
         ):
             if uid not in keys:
-                keys[uid] = self._person_key(uid, wrapped)
+                keys[uid] = self._keyring.person(uid, wrapped)
                 names.append(name)
                 starts.append(len(vectors))
-            key = keys[uid]
-            data = sealed if key is None else decrypt(key, sealed, self._place(uid, sha256, space))
+            data = keys[uid].decrypt(stored, sha256, fingerprint)
             if data is None or len(data) != 4 * width:
-                raise self._altered(f"a template of {name!r}")
+                raise self._keyring.altered(f"a template of {name!r}")
             vectors.append(data)
         matrix = np.frombuffer(b"".join(vectors), "<f4").reshape(len(vectors), width).astype(np.float32)
         if not np.isfinite(matrix).all():
-            raise self._altered("a template")
+            raise self._keyring.altered("a template")
         return Templates(tuple(names), matrix, np.array(starts, dtype=np.intp))
 
     def replace_templates(
-        self, contract: Mapping[str, Any], fresh: Iterable[tuple[int, NDArray[np.float32], Mapping[str, Any]]]
+        self,
+        embedding_spec: Mapping[str, Any],
+        templates: Iterable[tuple[int, NDArray[np.float32], Mapping[str, Any]]],
     ) -> int:
-        """Exchange the templates for those of another embedder; photos without a new one are forgotten.
+        """Replace all templates by those of another embedder; photos without a new one are removed.
 
         Parameters
         ----------
-        contract : mapping
+        embedding_spec : mapping
             Of the new embedder.
-        fresh : iterable of (int, ndarray (D,), mapping)
+        templates : iterable of (int, ndarray (D,), mapping)
             Row of the photo (`PhotoRecord.row`), its embedding and its face.
 
         Returns
         -------
         int
-            How many photos were forgotten.
+            Photos removed.
         """
         with gallery_errors(self.path), transaction(self._connection):
-            number, space = self._bind(contract), spec_fingerprint(contract)
+            number = self._set_embedding_spec(embedding_spec)
+            fingerprint = spec_fingerprint(embedding_spec)
             self._connection.execute("DELETE FROM templates")
-            keys: dict[str, bytes | None] = {}
-            for row, vector, face in fresh:
+            keys: dict[str, PersonKey] = {}
+            for row, vector, face in templates:
                 uid, wrapped, sha256 = self._connection.execute(
                     "SELECT uid, key, sha256 FROM photos JOIN people ON people.id = person "
                     "WHERE photos.id = ?",
                     (row,),
                 ).fetchone()
                 if uid not in keys:
-                    keys[uid] = self._person_key(uid, wrapped)
-                sealed = self._sealed(keys[uid], vector, self._place(uid, sha256, space))
+                    keys[uid] = self._keyring.person(uid, wrapped)
+                stored = keys[uid].encrypt(vector, sha256, fingerprint)
                 self._connection.execute(
                     "INSERT INTO templates (photo, contract, vector, face) VALUES (?, ?, ?, ?)",
-                    (row, number, sealed, json.dumps(face)),
+                    (row, number, stored, json.dumps(face)),
                 )
-            forgotten = self._connection.execute(
+            removed = self._connection.execute(
                 "DELETE FROM photos WHERE id NOT IN (SELECT photo FROM templates)"
             ).rowcount
             self._connection.execute("DELETE FROM contracts WHERE id <> ?", (number,))
         self._changes += 1
-        return int(forgotten)
+        return int(removed)
 
 
 def _now() -> str:

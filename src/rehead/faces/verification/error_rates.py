@@ -1,12 +1,12 @@
-"""Rates of false matches: how sure they are, and how low they can be said to be.
+"""False-match rates (FMR): their intervals, and the lowest that pairs of different people support.
 
-**The rule of three.** With no false match among n impostor pairs the rate may still be 3 / n (Hanley and
+**The rule of three.** With no false match among n impostor pairs the FMR may still be 3 / n (Hanley and
 Lippman-Hand 1983; ISO/IEC 19795-1). n counts pairs of people, not of photos: twenty photos of two people are
 one pair.
 
-**Intervals.** Pairs that share a person are not independent. The variance of a rate of false matches sums
-over pairs with a person in common (Bickel's estimator in Wayman 2000; Aronow, Samii and Assenova 2015), and
-Wilson's interval is taken at the number of independent pairs that has the same variance.
+**Intervals.** Pairs that share a person are not independent. The variance of an FMR sums over pairs with a
+person in common (Bickel's estimator in Wayman 2000; Aronow, Samii and Assenova 2015), and Wilson's interval
+is taken at the number of independent pairs that has the same variance.
 """
 
 from __future__ import annotations
@@ -27,20 +27,21 @@ _RULE_OF_THREE = 3
 
 
 def rule_of_three(pairs: int) -> float:
-    """The lowest rate that `pairs` independent pairs can support, by the rule of three; 1 where too few."""
+    """The lowest rate that `pairs` independent pairs support, by the rule of three; 1 where too few."""
     return min(1.0, _RULE_OF_THREE / pairs) if pairs else 1.0
 
 
-def threshold_at(impostors: NDArray[np.float64], rate: float) -> float:
-    """The lowest score that at most `rate` of the scores (m,) reach, and on average of new ones too.
+def threshold_at(impostors: NDArray[np.float64], target_fmr: float) -> float:
+    """The lowest score that at most a share `target_fmr` of impostor scores (m,) reach, and of new ones too.
 
-    The order statistic of split conformal prediction: of m + 1 equally likely ranks.
+    The order statistic of split conformal prediction: of m + 1 equally likely ranks. Given the best score of
+    each stranger in a gallery, it is the threshold for a false-positive identification rate.
     """
     ordered = np.sort(impostors)[::-1]
-    allowed = math.floor((len(ordered) + 1) * rate + 1e-9) - 1  # scores that may reach it
+    allowed = math.floor((len(ordered) + 1) * target_fmr + 1e-9) - 1  # scores that may reach it
     if allowed < 0:
         raise DataError(
-            f"{len(ordered)} pairs of different people support no false-match rate of {rate:g}; "
+            f"{len(ordered)} pairs of different people support no false-match rate of {target_fmr:g}; "
             f"add people, or ask for {rule_of_three(len(ordered)):.2g} or more"
         )
     return float(np.nextafter(ordered[min(allowed, len(ordered) - 1)], math.inf))
@@ -70,7 +71,7 @@ class ImpostorPairs:
 
     @classmethod
     def of(cls, pairs: Pairs) -> ImpostorPairs:
-        """Those among some pairs."""
+        """The impostor pairs among `pairs`."""
         apart = ~pairs.same
         score, first, second = pairs.score[apart], pairs.first[apart], pairs.second[apart]
         names, codes = np.unique(np.concatenate([first, second]), return_inverse=True)
@@ -79,8 +80,8 @@ class ImpostorPairs:
         kinds, pair = np.unique(both, return_inverse=True)
         return cls(score, first, second, pair, len(names), len(kinds))
 
-    def rate(self, threshold: float) -> Interval:
-        """Share that reaches a threshold, with its interval; nan where there are no pairs."""
+    def fmr(self, threshold: float) -> Interval:
+        """Share that reaches a threshold, with its 95 % interval; NaN where there are no pairs."""
         hits = self.score >= threshold
         m = len(hits)
         if m == 0:
@@ -95,28 +96,28 @@ class ImpostorPairs:
         # products over pairs with a person in common: those with both in common are in two of the squares
         variance = (float(by_person @ by_person) - float(of_pair @ of_pair)) / m**2
         n = p * (1 - p) / variance if variance > 0 else math.inf
-        least = min(self.people / 2, self.different)  # pairs that share nobody
-        n = min(max(n, least), self.different)
+        disjoint = min(self.people / 2, self.different)  # pairs that share nobody
+        n = min(max(n, disjoint), self.different)
         return wilson(p * n, n)
 
-    def threshold(self, rate: float) -> float:
-        """The lowest threshold at which the upper end of the interval is no higher than `rate`.
+    def threshold(self, target_fmr: float) -> float:
+        """The lowest threshold at which the upper end of the FMR's interval is within `target_fmr`.
 
         Raises
         ------
         DataError
-            The rate is lower than the pairs support.
+            The target is lower than the pairs support.
         """
-        if rate < rule_of_three(self.different) * (1 - 1e-9):
+        if target_fmr < rule_of_three(self.different) * (1 - 1e-9):
             raise DataError(
-                f"{self.different:,} pairs of different people support no false-match rate of {rate:g}; "
-                f"add people, or ask for {rule_of_three(self.different):.2g} or more"
+                f"{self.different:,} pairs of different people support no false-match rate of "
+                f"{target_fmr:g}; add people, or ask for {rule_of_three(self.different):.2g} or more"
             )
         above = np.nextafter(np.unique(self.score), math.inf)  # just above each score, ascending
         low, high = 0, len(above) - 1  # the highest lets none match, which the rule of three supports
         while low < high:
             middle = (low + high) // 2
-            if self.rate(float(above[middle])).high <= rate:
+            if self.fmr(float(above[middle])).high <= target_fmr:
                 high = middle
             else:
                 low = middle + 1

@@ -1,4 +1,4 @@
-"""Pairs of faces, and how alike they are.
+"""Pairs of faces and their similarity scores.
 
 Embeddings have length one, and the score of a pair is their scalar product: the cosine of the angle between
 them, 1 for equal ones.
@@ -56,7 +56,7 @@ class Pairs:
 
 
 def all_pairs(embeddings: NDArray[np.float32], people: NDArray[np.intp], *, seed: int = 0) -> Pairs:
-    """Every photo with every other.
+    """Every photo paired with every other.
 
     Parameters
     ----------
@@ -64,8 +64,8 @@ def all_pairs(embeddings: NDArray[np.float32], people: NDArray[np.intp], *, seed
     people : int ndarray (n,)
         Person on each photo, as a code.
     seed : int
-        Of the draw of photos where there are more than 4 million pairs: then as many photos as make
-        that many are drawn, each person's first two before any third.
+        Beyond 4 million pairs, as many photos as make that many are drawn at random with this seed, two
+        of each person before any third.
     """
     rows = np.arange(len(people))
     most = int((1 + (1 + 8 * _MOST_PAIRS) ** 0.5) / 2)

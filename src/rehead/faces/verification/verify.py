@@ -1,20 +1,21 @@
-"""Do two photos show one person?"""
+"""Verification: whether two photos show one person."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 from ...errors import DataError, ImageError
-from ..gallery.records import spec_fingerprint
+from ..embedding.spec import spec_fingerprint
 from ..pipeline import FaceObservation, FacePipeline
 from ..types import Face, FaceSelection
 from .calibration import Calibration, Threshold, shipped
 
-__all__ = ["FALSE_MATCHES", "Verification", "calibration_for", "verify"]
+__all__ = ["TARGET_FMR", "Verification", "calibration_for", "verify"]
 
-FALSE_MATCHES = 0.001
-"""Rate of false matches that is aimed at: Frontex 2015, Best Practice Technical Guidelines for Automated
+TARGET_FMR = 0.001
+"""Default target: Frontex 2015, Best Practice Technical Guidelines for Automated
 Border Control Systems, 0.1 % or better."""
 
 
@@ -27,46 +28,59 @@ class Verification:
     same : bool
         Whether the score reaches the threshold.
     probability : float
-        That they show one person, 0..1, where half of all pairs do.
+        That they show one person, 0..1, at even prior odds.
     score : float
         Cosine of the embeddings.
-    point : Threshold
-        The threshold, its rate of false matches and their interval.
+    threshold : Threshold
+        With its error rates.
     calibration : Calibration
-        What those were measured on.
+        That gave the probability and the threshold.
     faces : (Face, Face)
+        The faces compared.
     found : (int, int)
-        Faces that were detected in each photo.
+        Faces detected in each photo.
     """
 
     same: bool
     probability: float
     score: float
-    point: Threshold
+    threshold: Threshold
     calibration: Calibration
     faces: tuple[Face, Face]
     found: tuple[int, int]
 
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able record."""
+        return {
+            "same": self.same,
+            "probability": round(self.probability, 6),
+            "score": round(self.score, 6),
+            **self.threshold.to_dict(),
+            "measured_on": {"source": self.calibration.source, "people": self.calibration.people},
+            "faces": [face.to_dict() for face in self.faces],
+            "faces_found": list(self.found),
+        }
+
 
 def calibration_for(pipeline: FacePipeline, given: Calibration | None = None) -> Calibration:
-    """The calibration that was given, or else the one that comes with rehead for this embedder.
+    """The given calibration, else the one shipped with rehead for this embedder.
 
     Raises
     ------
     DataError
         It is of another embedder, or there is none.
     """
-    contract = pipeline.embedder.contract
+    spec = pipeline.embedder.embedding_spec
     if given is not None:
-        if given.contract != spec_fingerprint(contract):
+        if given.fingerprint != spec_fingerprint(spec):
             raise DataError(
-                f"the calibration is of another embedder than {contract['name']}; make one with "
+                f"the calibration is of another embedder than {spec['name']}; make one with "
                 "`rehead faces evaluate --save-calibration`"
             )
         return given
-    if (found := shipped(contract)) is None:
+    if (found := shipped(spec)) is None:
         raise DataError(
-            f"what scores of {contract['name']} mean is not known; measure it with `rehead faces evaluate "
+            f"what scores of {spec['name']} mean is not known; measure it with `rehead faces evaluate "
             "PEOPLE --save-calibration FILE`, and give --calibration FILE"
         )
     return found
@@ -77,9 +91,9 @@ def verify(
     second: str | os.PathLike[str] | bytes,
     pipeline: FacePipeline,
     *,
-    rate: float | None = None,
+    target_fmr: float | None = None,
     calibration: Calibration | None = None,
-    rule: FaceSelection = "largest",
+    selection: FaceSelection = "largest",
 ) -> Verification:
     """Compare the faces of two photos.
 
@@ -87,38 +101,38 @@ def verify(
     ----------
     first, second : path or bytes
     pipeline : FacePipeline
-    rate : float, optional
-        Rate of false matches that the threshold is set for; 0.001, or as low as is supported, by default.
+    target_fmr : float, optional
+        False-match rate that sets the threshold; 0.001, or the lowest supported, by default.
     calibration : Calibration, optional
-        The embedder's own by default.
-    rule : {"largest", "centre", "error"}
-        Which face of several.
+        The one shipped for the embedder by default.
+    selection : {"largest", "centre", "error"}
+        Which face to use where a photo has several.
 
     Raises
     ------
     ImageError
         A photo is unreadable or has no face.
     DataError
-        The rate is lower than the calibration supports, or there is no calibration.
+        The target is lower than the calibration supports, or there is no calibration.
     """
-    known = calibration_for(pipeline, calibration)
-    point = known.at(max(FALSE_MATCHES, known.least) if rate is None else rate)
-    seen = [_one_face(each) for each in pipeline.look_each((first, second), rule)]
-    score = float(seen[0].vectors[0] @ seen[1].vectors[0])
+    calibration = calibration_for(pipeline, calibration)
+    threshold = calibration.at(max(TARGET_FMR, calibration.min_fmr) if target_fmr is None else target_fmr)
+    a, b = (_require_face(each) for each in pipeline.analyze_each((first, second), selection))
+    score = float(a.vectors[0] @ b.vectors[0])
     return Verification(
-        score >= point.threshold,
-        known.probability(score),
+        score >= threshold.value,
+        calibration.probability(score),
         score,
-        point,
-        known,
-        (seen[0].faces[0], seen[1].faces[0]),
-        (seen[0].found, seen[1].found),
+        threshold,
+        calibration,
+        (a.faces[0], b.faces[0]),
+        (a.found, b.found),
     )
 
 
-def _one_face(seen: FaceObservation | ImageError) -> FaceObservation:
-    if isinstance(seen, ImageError):
-        raise seen
-    if not seen.faces:
-        raise ImageError(seen.path or None, "no face was found; a larger or better lit face is needed")
-    return seen
+def _require_face(observation: FaceObservation | ImageError) -> FaceObservation:
+    if isinstance(observation, ImageError):
+        raise observation
+    if not observation.faces:
+        raise ImageError(observation.path or None, "no face was found; a larger or better lit face is needed")
+    return observation

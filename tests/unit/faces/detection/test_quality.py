@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from rehead.faces import Quality, QualityLimits
-from rehead.faces.detection.quality import _model, _pose, measured
+from rehead.faces.detection.quality import _face_model, _pose, measure_quality
 from rehead.faces.embedding.alignment import ARCFACE, DLIB
 
 
@@ -25,7 +25,7 @@ def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
 @settings(max_examples=60, deadline=None)
 @given(st.floats(-60, 60), st.floats(-40, 40), st.floats(-170, 170), st.floats(0.2, 5))
 def test_pose_of_the_model_seen_from_afar(yaw: float, pitch: float, roll: float, scale: float) -> None:
-    points = (_model() @ rotation(yaw, pitch, roll).T)[:, :2] * scale + [100, 80]
+    points = (_face_model() @ rotation(yaw, pitch, roll).T)[:, :2] * scale + [100, 80]
     np.testing.assert_allclose(_pose(points), [yaw, pitch, roll], atol=1e-6)
 
 
@@ -42,13 +42,15 @@ def test_sharpness_falls_with_blur_and_not_with_size() -> None:
     photo = Image.fromarray(data.astronaut())
     box = np.array([179.0, 61, 268, 174])
     points = np.array([[203.8, 101.1], [247.2, 103.3], [225, 128.2], [202.5, 140.3], [244.8, 141.8]])
-    sharp = measured(np.asarray(photo), box, points)
+    sharp = measure_quality(np.asarray(photo), box, points)
     blurred = [
-        measured(np.asarray(photo.filter(ImageFilter.GaussianBlur(radius))), box, points).sharpness
+        measure_quality(np.asarray(photo.filter(ImageFilter.GaussianBlur(radius))), box, points).sharpness
         for radius in (1, 2, 4)
     ]
     assert sharp.sharpness > blurred[0] > blurred[1] > blurred[2]
-    large = measured(np.asarray(photo.resize((1024, 1024), Image.Resampling.LANCZOS)), box * 2, points * 2)
+    large = measure_quality(
+        np.asarray(photo.resize((1024, 1024), Image.Resampling.LANCZOS)), box * 2, points * 2
+    )
     assert large.sharpness == pytest.approx(sharp.sharpness, rel=0.15)
     assert sharp.side == 89
     assert large.side == 178

@@ -1,4 +1,4 @@
-"""Embedders: contracts, records, licences; and that aligned faces of one person are near each other."""
+"""Embedders: specs, records, licences; and that aligned faces of one person are near each other."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import spox.opset.ai.onnx.v17 as op
 from PIL import Image
 
 from rehead.errors import DataError, UnknownNameError, WeightsError
-from rehead.faces import EmbedderRecord, FaceDetector, FaceEmbedder, same_space
+from rehead.faces import EmbedderSpec, FaceDetector, FaceEmbedder, spec_fingerprint
 from rehead.faces.embedding.alignment import ARCFACE
 
 data = pytest.importorskip("skimage.data", reason="the photo comes from scikit-image")
-RECORD = {"size": 32, "channels": "BGR", "mean": 127.5, "scale": 1 / 127.5, "template": "arcface"}
+SPEC = {"size": 32, "channels": "BGR", "mean": 127.5, "scale": 1 / 127.5, "template": "arcface"}
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def averages(tmp_path: Path) -> Path:
     x = spox.argument(spox.Tensor(np.float32, ("N", 3, 32, 32)))
     pooled = op.average_pool(x, kernel_shape=[16, 32], strides=[16, 32])
     onnx.save(spox.build({"x": x}, {"y": op.flatten(pooled)}), tmp_path / "averages.onnx")
-    (tmp_path / "averages.json").write_text(json.dumps(RECORD))
+    (tmp_path / "averages.json").write_text(json.dumps(SPEC))
     return tmp_path / "averages.onnx"
 
 
@@ -58,18 +58,18 @@ def test_any_onnx_network_with_its_record(averages: Path) -> None:
 def test_mirrored_adds_the_mirror_image(averages: Path) -> None:
     lopsided = squares()
     lopsided[:, :, :16] //= 3
-    record = EmbedderRecord.from_dict({**RECORD, "mirrored": True})
-    mirrored = FaceEmbedder(averages, record=record)
+    spec = EmbedderSpec.from_dict({**SPEC, "mirrored": True})
+    mirrored = FaceEmbedder(averages, spec=spec)
     plain = FaceEmbedder(averages)
     np.testing.assert_allclose(mirrored.embed_aligned(lopsided), plain.embed_aligned(lopsided), atol=1e-5)
-    assert not same_space(mirrored.contract, plain.contract)
+    assert spec_fingerprint(mirrored.embedding_spec) != spec_fingerprint(plain.embedding_spec)
 
 
 def test_the_weights_stand_in_the_graph_once_though_the_network_does_twice(tmp_path: Path) -> None:
     weights = np.random.default_rng(0).normal(size=(4, 3, 32, 32)).astype(np.float32)
     x = spox.argument(spox.Tensor(np.float32, ("N", 3, 32, 32)))
     onnx.save(spox.build({"x": x}, {"y": op.flatten(op.conv(x, op.const(weights)))}), tmp_path / "one.onnx")
-    (tmp_path / "one.json").write_text(json.dumps({**RECORD, "mirrored": True}))
+    (tmp_path / "one.json").write_text(json.dumps({**SPEC, "mirrored": True}))
     embedder = FaceEmbedder(tmp_path / "one.onnx")
     assert weights.nbytes < len(embedder.graph) < 1.5 * weights.nbytes
     normalised = (squares()[..., ::-1].transpose(0, 3, 1, 2) - 127.5) / 127.5
@@ -78,27 +78,25 @@ def test_the_weights_stand_in_the_graph_once_though_the_network_does_twice(tmp_p
 
 
 def test_prewhitened_by_its_own_pixels(averages: Path) -> None:
-    record = EmbedderRecord.from_dict(
-        {"size": 32, "channels": "BGR", "template": "arcface", "prewhitened": True}
-    )
+    spec = EmbedderSpec.from_dict({"size": 32, "channels": "BGR", "template": "arcface", "prewhitened": True})
     photos = np.concatenate([squares(), np.full((1, 32, 32, 3), 7, np.uint8)])
     deviation = np.maximum(photos.std(axis=(1, 2, 3), keepdims=True), 1 / np.sqrt(32 * 32 * 3))
     white = (photos - photos.mean(axis=(1, 2, 3), keepdims=True)) / deviation
-    found = FaceEmbedder(averages, record=record).embed_aligned(photos)
+    found = FaceEmbedder(averages, spec=spec).embed_aligned(photos)
     np.testing.assert_allclose(found[:3], unit(halves(white[:3])), atol=1e-4)
     assert np.isfinite(found).all()
 
 
-def test_contract_is_json_and_says_what_matters(averages: Path) -> None:
-    contract = FaceEmbedder(averages).contract
-    assert json.loads(json.dumps(contract)) == contract
-    assert contract["dimensions"] == 6
-    assert contract["size"] == 32
-    np.testing.assert_allclose(contract["template"], ARCFACE * 32 / 112)
-    assert contract["distance"] == "cosine"
-    assert contract["licences"] == {"code": "not stated", "weights": "not stated", "data": "not stated"}
-    moved = FaceEmbedder(averages, record=EmbedderRecord.from_dict({**RECORD, "mean": 128}))
-    assert not same_space(contract, moved.contract)
+def test_the_embedding_spec_is_json_and_says_what_matters(averages: Path) -> None:
+    spec = FaceEmbedder(averages).embedding_spec
+    assert json.loads(json.dumps(spec)) == spec
+    assert spec["dimensions"] == 6
+    assert spec["size"] == 32
+    np.testing.assert_allclose(spec["template"], ARCFACE * 32 / 112)
+    assert spec["distance"] == "cosine"
+    assert spec["licences"] == {"code": "not stated", "weights": "not stated", "data": "not stated"}
+    moved = FaceEmbedder(averages, spec=EmbedderSpec.from_dict({**SPEC, "mean": 128}))
+    assert spec_fingerprint(spec) != spec_fingerprint(moved.embedding_spec)
 
 
 def test_aligned_faces_have_their_points_at_the_template(averages: Path, detector: FaceDetector) -> None:
@@ -109,7 +107,7 @@ def test_aligned_faces_have_their_points_at_the_template(averages: Path, detecto
         square = embedder.aligned(pixels, detector.detect(pixels))[0]
         assert square.shape == (150, 150, 3)
         (again,) = detector.detect(np.pad(square, ((75, 75), (75, 75), (0, 0))))
-        assert np.abs(again.points - 75 - embedder.contract["template"]).max() < 12
+        assert np.abs(again.points - 75 - embedder.embedding_spec["template"]).max() < 12
 
 
 def test_the_same_face_stays_near_itself(detector: FaceDetector) -> None:
@@ -132,9 +130,9 @@ def test_commercial_safe_refuses_what_is_not_stated(averages: Path) -> None:
     FaceEmbedder(commercial_safe=True, threads=1)
     with pytest.raises(DataError, match="licence of its code is 'not stated'"):
         FaceEmbedder(averages, commercial_safe=True)
-    record = {**RECORD, "licences": {"code": "MIT", "weights": "CC-BY-NC-4.0"}}
+    given = {**SPEC, "licences": {"code": "MIT", "weights": "CC-BY-NC-4.0"}}
     with pytest.raises(DataError, match=r"licence of its weights is 'CC-BY-NC-4\.0'"):
-        FaceEmbedder(averages, record=EmbedderRecord.from_dict(record), commercial_safe=True)
+        FaceEmbedder(averages, spec=EmbedderSpec.from_dict(given), commercial_safe=True)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +142,7 @@ def test_commercial_safe_refuses_what_is_not_stated(averages: Path) -> None:
         ({"template": [[1, 2], [3, 4]]}, "five points"),
         ({"template": None}, "five points"),
         ({"mirrored": "yes"}, "mirrored must be true or false"),
-        ({"distance": "manhattan"}, "unknown embedder record distance"),
+        ({"distance": "manhattan"}, "unknown embedder spec distance"),
         ({"scale": -1}, "scale must be a positive number"),
         ({"sizes": 3}, "did you mean 'size'"),
         ({"licences": {"code": 3}}, "licences must be"),
@@ -152,8 +150,8 @@ def test_commercial_safe_refuses_what_is_not_stated(averages: Path) -> None:
     ],
     ids=lambda value: str(value)[:24],
 )
-def test_a_wrong_record_is_named(averages: Path, change: dict[str, object], words: str) -> None:
-    averages.with_suffix(".json").write_text(json.dumps({**RECORD, **change}))
+def test_a_wrong_spec_is_named(averages: Path, change: dict[str, object], words: str) -> None:
+    averages.with_suffix(".json").write_text(json.dumps({**SPEC, **change}))
     with pytest.raises(DataError, match=rf"averages\.json: .*{words}"):
         FaceEmbedder(averages)
 
@@ -165,8 +163,8 @@ def test_what_else_is_refused(averages: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"write averages\.json beside it, such as"):
         FaceEmbedder(averages)
     (tmp_path / "bad.onnx").write_bytes(b"no network")
-    (tmp_path / "bad.json").write_text(json.dumps(RECORD))
+    (tmp_path / "bad.json").write_text(json.dumps(SPEC))
     with pytest.raises(WeightsError, match=r"bad\.onnx: not a valid ONNX file"):
         FaceEmbedder(tmp_path / "bad.onnx")
     with pytest.raises(WeightsError, match="cannot be read"):
-        FaceEmbedder(tmp_path / "none.onnx", record=EmbedderRecord.from_dict(RECORD))
+        FaceEmbedder(tmp_path / "none.onnx", spec=EmbedderSpec.from_dict(SPEC))

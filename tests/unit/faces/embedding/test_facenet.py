@@ -15,8 +15,8 @@ from rehead.backbones.graphs import count_parameters
 from rehead.backbones.graphs.inception_resnet_v1 import embedder, tensors
 from rehead.backbones.weights.keras_hdf5 import read_keras_arrays
 from rehead.errors import DataError, MissingExtraError, UnknownNameError, WeightsError
-from rehead.faces import EmbedderRecord, FaceEmbedder
-from rehead.faces.embedding.facenet import RECORDS, checked
+from rehead.faces import EmbedderSpec, FaceEmbedder
+from rehead.faces.embedding.facenet import SPECS, check_spec
 
 torch = pytest.importorskip("torch", reason="the network is compared with its torch original")
 nn = torch.nn
@@ -159,10 +159,10 @@ def test_a_state_dict_gives_what_torch_gives(tmp_path: Path, network: Any, photo
     expected = answered(network, (photos - 127.5) / 128)
     assert expected[0] @ expected[1] < 0.9, "it says the same of every photo"
     np.testing.assert_allclose(model.embed_aligned(photos), expected, rtol=0, atol=1e-4)
-    assert model.contract["dimensions"] == 512
-    assert model.contract["preprocess"]["std"] == [128.0] * 3
-    assert not model.contract["prewhitened"]
-    assert model.contract["licences"]["weights"] == "not stated"
+    assert model.embedding_spec["dimensions"] == 512
+    assert model.embedding_spec["preprocess"]["std"] == [128.0] * 3
+    assert not model.embedding_spec["prewhitened"]
+    assert model.embedding_spec["licences"]["weights"] == "not stated"
 
 
 def keras_file(path: Path, network: Any, *, whole: bool) -> Path:
@@ -193,8 +193,8 @@ def test_a_keras_file_gives_what_torch_gives(tmp_path: Path, photos: NDArray[np.
     x = photos.astype(np.float64)
     x = (x - x.mean(axis=(1, 2, 3), keepdims=True)) / x.std(axis=(1, 2, 3), keepdims=True)
     np.testing.assert_allclose(model.embed_aligned(photos), answered(network, x), rtol=0, atol=1e-4)
-    assert model.contract["dimensions"] == 128
-    assert model.contract["prewhitened"]
+    assert model.embedding_spec["dimensions"] == 128
+    assert model.embedding_spec["prewhitened"]
     only_weights = read_keras_arrays(keras_file(tmp_path / "weights.h5", network, whole=False))
     assert list(only_weights) == list(arrays)
     assert all(np.array_equal(only_weights[key], array) for key, array in arrays.items())
@@ -207,7 +207,7 @@ def test_as_many_parameters_as_the_published_network() -> None:
     trainable = {name: size for name, size in sizes.items() if ".running_" not in name}
     assert sum(trainable.values()) == 22_779_312
     zeros = {tensor.name: np.ones(tensor.shape, np.float32) for tensor in tensors(128)}
-    graph = embedder(zeros, RECORDS[128].preprocess, prewhitened=True, name="ones")
+    graph = embedder(zeros, SPECS[128].preprocess, prewhitened=True, name="ones")
     assert count_parameters(graph.SerializeToString()) == 22_779_312  # batch norm is a bias there
 
 
@@ -271,9 +271,7 @@ def test_facenet_by_name_says_what_is_wanted() -> None:
         FaceEmbedder("arcface")
 
 
-def test_a_record_beside_the_weights_says_more(
-    tmp_path: Path, network: Any, photos: NDArray[np.uint8]
-) -> None:
+def test_a_spec_beside_the_weights_says_more(tmp_path: Path, network: Any, photos: NDArray[np.uint8]) -> None:
     torch.save(network.state_dict(), tmp_path / "own.pt")
     licences = {"code": "MIT", "weights": "CC0-1.0"}
     record: dict[str, Any] = {"size": 160, "prewhitened": True, "template": "facenet", "licences": licences}
@@ -282,15 +280,15 @@ def test_a_record_beside_the_weights_says_more(
     x = photos.astype(np.float64)
     x = (x - x.mean(axis=(1, 2, 3), keepdims=True)) / x.std(axis=(1, 2, 3), keepdims=True)
     np.testing.assert_allclose(model.embed_aligned(photos), answered(network, x), rtol=0, atol=1e-4)
-    bgr = EmbedderRecord.from_dict(record | {"channels": "BGR"})
-    with pytest.raises(DataError, match=r"own\.pt: its record must have RGB"):
-        checked(bgr, tmp_path / "own.pt")
+    bgr = EmbedderSpec.from_dict(record | {"channels": "BGR"})
+    with pytest.raises(DataError, match=r"own\.pt: its spec must have RGB"):
+        check_spec(bgr, tmp_path / "own.pt")
     (tmp_path / "own.json").unlink()
     with pytest.raises(DataError, match=r"own\.pt: the licence of its weights is 'not stated'"):
         FaceEmbedder(tmp_path / "own.pt", commercial_safe=True)
 
 
-def test_embeddings_of_another_length_need_a_record(tmp_path: Path) -> None:
+def test_embeddings_of_another_length_need_a_spec(tmp_path: Path) -> None:
     torch.save({tensor.name: torch.zeros(tensor.shape) for tensor in tensors(64)}, tmp_path / "short.pt")
     with pytest.raises(DataError, match="embeddings of 64 numbers are none of the published networks'"):
         FaceEmbedder(tmp_path / "short.pt")

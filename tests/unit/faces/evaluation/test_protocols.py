@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rehead.errors import DataError, DatasetError
-from rehead.faces.clustering import group_faces
+from rehead.faces.clustering import cluster_faces
 from rehead.faces.evaluation.identification import evaluate_open_set
-from rehead.faces.evaluation.lfw import _most_right, evaluate_pairs, read_pairs
+from rehead.faces.evaluation.lfw import _best_threshold, evaluate_pairs, read_pairs
 from rehead.faces.verification.pairs import Pairs
 
 
@@ -105,8 +105,8 @@ def test_accuracy_of_known_scores() -> None:
     assert 0 < result.standard_error < 0.02
     tenth = result.operating[0]
     # at a false-match rate of 0.1 the threshold is 1.2816 and Phi(1.2816 - 2) are missed
-    assert tenth.false_matches.value == pytest.approx(0.1, abs=0.02)
-    assert tenth.false_non_matches.value == pytest.approx(0.2363, abs=0.03)
+    assert tenth.fmr.value == pytest.approx(0.1, abs=0.02)
+    assert tenth.fnmr.value == pytest.approx(0.2363, abs=0.03)
     assert [point.supported for point in result.operating] == [True, True, True]
     few = evaluate_pairs(*made_up(600, apart=2.0))
     assert [point.supported for point in few.operating] == [True, True, False]
@@ -119,10 +119,10 @@ def test_a_face_that_is_not_found_is_an_error() -> None:
     result = evaluate_pairs(pairs, fold)
     assert result.failures == 3
     assert result.accuracy.value == pytest.approx(597 / 600)
-    assert not result.right[:3].any()
+    assert not result.correct[:3].any()
     assert np.isnan(result.margin[:3]).all()
     # the two of one person are missed at every threshold
-    assert result.operating[0].false_non_matches.value == pytest.approx(2 / 300)
+    assert result.operating[0].fnmr.value == pytest.approx(2 / 300)
     assert result.curve[-1, 1] == pytest.approx(2 / 300)
 
 
@@ -154,7 +154,7 @@ def test_pairs_of_one_kind_tell_nothing() -> None:
 def test_no_threshold_is_right_more_often(rows: list[tuple[int, bool]]) -> None:
     score = np.array([float(s) for s, _ in rows])
     same = np.array([s for _, s in rows])
-    chosen = int(((score >= _most_right(score, same)) == same).sum())
+    chosen = int(((score >= _best_threshold(score, same)) == same).sum())
     assert chosen == max(int(((score >= t) == same).sum()) for t in np.arange(-5.5, 6.5))
 
 
@@ -168,16 +168,16 @@ def test_open_set_of_people_who_are_far_apart() -> None:
     assert result.strangers == 40 * 4
     assert result.rank_one.value == 1
     tenth = result.points[0]
-    assert tenth.false_positives.value < 0.2
-    assert tenth.false_negatives.value < 0.05
+    assert tenth.fpir.value < 0.2
+    assert tenth.fnir.value < 0.05
     assert [point.supported for point in result.points] == [False, False, False, False]
     assert evaluate_open_set(*people_of(130, 2)).points[0].supported
 
 
 def test_open_set_trades_strangers_for_misses() -> None:
     points = evaluate_open_set(*people_of(300, 3, spread=1.0)).points
-    missed = [point.false_negatives.value for point in points]
-    taken = [point.false_positives.value for point in points]
+    missed = [point.fnir.value for point in points]
+    taken = [point.fpir.value for point in points]
     assert missed == sorted(missed)
     assert taken == sorted(taken, reverse=True)
     assert taken[0] == pytest.approx(0.1, abs=0.05)
@@ -204,7 +204,7 @@ def test_open_set_needs_people() -> None:
 def test_groups_are_the_people() -> None:
     rows, people = people_of(6, 5, spread=0.3)
     shuffled = np.random.default_rng(0).permutation(30)
-    groups = group_faces(rows[shuffled], 0.5)
+    groups = cluster_faces(rows[shuffled], 0.5)
     pairs = {(g, p) for g, p in zip(groups.tolist(), people[shuffled].tolist(), strict=True)}
     assert len(pairs) == 6
     assert groups.min() == 0
@@ -212,13 +212,13 @@ def test_groups_are_the_people() -> None:
 
 def test_two_faces_of_one_photo_are_two_people() -> None:
     rows, _ = people_of(1, 4, spread=0.2)
-    assert group_faces(rows, 0.5).tolist() == [0, 0, 0, 0]
-    groups = group_faces(rows, 0.5, np.array([0, 0, 1, 2]))
+    assert cluster_faces(rows, 0.5).tolist() == [0, 0, 0, 0]
+    groups = cluster_faces(rows, 0.5, np.array([0, 0, 1, 2]))
     assert groups[0] != groups[1]
 
 
 def test_few_faces() -> None:
     rows, _ = people_of(2, 1)
-    assert group_faces(rows[:0], 0.5).tolist() == []
-    assert group_faces(rows[:1], 0.5).tolist() == [0]
-    assert group_faces(rows, 0.9).tolist() == [0, 1]
+    assert cluster_faces(rows[:0], 0.5).tolist() == []
+    assert cluster_faces(rows[:1], 0.5).tolist() == [0]
+    assert cluster_faces(rows, 0.9).tolist() == [0, 1]

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from rehead.errors import DataError, GalleryError, ImageError, OtherEmbedderError
-from rehead.faces.gallery.audit import Limits, audit
-from rehead.faces.gallery.gallery import FaceGallery, people_in
+from rehead.faces.gallery.audit import AuditThresholds, audit
+from rehead.faces.gallery.enrolment import people_in
+from rehead.faces.gallery.gallery import FaceGallery
 from rehead.faces.gallery.maintenance import rebuild
 from rehead.faces.gallery.store import GalleryStore
 from rehead.faces.pipeline import FacePipeline
@@ -45,16 +46,16 @@ def gallery(
 
 def test_everybody_in_a_group_photo(gallery: FaceGallery, face_photo: FacePhoto, tmp_path: Path) -> None:
     group = face_photo(tmp_path / "group.png", 3, 77, 1, variant=9)
-    told = gallery.identify(group)
-    assert [each.name for each in told] == ["Örn's", "unknown", "Rani"]
-    stranger = told[1]
+    answers = gallery.identify(group)
+    assert [each.name for each in answers] == ["Örn's", "unknown", "Rani"]
+    stranger = answers[1]
     assert stranger.nearest in NAMES
     assert stranger.score < stranger.threshold
     assert "nobody is like it enough" in stranger.reason
-    assert stranger.probability < 0.5 < told[0].probability
-    assert told[0].margin > 0.1
-    assert told[0].reason == ""
-    assert [each.face.box[0] for each in told] == [0, 24, 48]
+    assert stranger.probability < 0.5 < answers[0].probability
+    assert answers[0].margin > 0.1
+    assert answers[0].reason == ""
+    assert [each.face.box[0] for each in answers] == [0, 24, 48]
 
 
 def test_nobody_in_a_photo_is_an_empty_list(
@@ -70,9 +71,9 @@ def test_an_empty_gallery_knows_nobody(
     with FaceGallery(
         tmp_path / "p.db", face_pipeline, key=KEY, create=True, calibration=face_calibration
     ) as empty:
-        (told,) = empty.identify(photo)
-    assert (told.name, told.nearest, told.reason) == ("unknown", "", "the gallery is empty")
-    assert math.isnan(told.score)
+        (answer,) = empty.identify(photo)
+    assert (answer.name, answer.nearest, answer.reason) == ("unknown", "", "the gallery is empty")
+    assert math.isnan(answer.score)
 
 
 def test_a_batch_goes_on_after_a_bad_photo(
@@ -98,7 +99,7 @@ def test_enrolling_lists_what_it_leaves_out(
         face_photo(tmp_path / "two.png", 9, 10),
         face_photo(tmp_path / "one.png", 9, variant=1),
     ]
-    done = gallery.enroll("new", photos, rule="largest")
+    done = gallery.enroll("new", photos, selection="largest")
     assert done.enrolled is not None
     assert done.enrolled.added == 2
     reasons = {Path(path).name: reason for path, reason in done.skipped}
@@ -118,7 +119,7 @@ def test_enrolling_lists_what_it_leaves_out(
 
 def test_several_faces_can_be_refused(gallery: FaceGallery, face_photo: FacePhoto, tmp_path: Path) -> None:
     two = face_photo(tmp_path / "two.png", 9, 10)
-    done = gallery.enroll("new", [two], rule="error")
+    done = gallery.enroll("new", [two], selection="error")
     assert "2 faces, expected one" in done.skipped[0][1]
 
 
@@ -130,15 +131,17 @@ def test_the_threshold_follows_the_gallery(
     for person in range(20, 40):
         gallery.enroll(str(person), [face_photo(tmp_path / f"{person}.png", person)])
     after = gallery.threshold()
-    assert (after.templates, after.aimed) == (32, 0.01)
-    assert after.point.threshold > before.point.threshold
+    assert (after.templates, after.fpir) == (32, 0.01)
+    assert after.comparison.value > before.comparison.value
     assert "cannot be promised" in after.sentence
-    assert after.promised == pytest.approx(32 * after.calibration.least)
+    assert after.supported_fpir == pytest.approx(32 * after.calibration.min_fmr)
 
 
 def test_strangers_stay_unknown(gallery: FaceGallery, face_photo: FacePhoto, tmp_path: Path) -> None:
     photos = [face_photo(tmp_path / f"{n}.png", n) for n in range(60, 200)]
-    named = [each for told in gallery.identify_each(photos) if isinstance(told, list) for each in told]
+    named = [
+        each for answers in gallery.identify_each(photos) if isinstance(answers, list) for each in answers
+    ]
     assert sum(each.name != "unknown" for each in named) <= 3
     assert len(named) == 140
 
@@ -147,7 +150,7 @@ def test_a_gallery_calibrates_itself_where_nothing_else_does(
     tmp_path: Path, face_photo: FacePhoto, face_pipeline: FacePipeline
 ) -> None:
     probe = face_photo(tmp_path / "probe.png", 5, variant=100)
-    with FaceGallery(tmp_path / "p.db", face_pipeline, key=KEY, create=True, rate=0.5) as gallery:
+    with FaceGallery(tmp_path / "p.db", face_pipeline, key=KEY, create=True, fpir=0.5) as gallery:
         gallery.enroll("5", [face_photo(tmp_path / f"5/{v}.png", 5, variant=v) for v in range(3)])
         with pytest.raises(DataError, match="what scores of blocks mean is not known; measure it with"):
             gallery.identify(probe)
@@ -163,7 +166,7 @@ def test_a_gallery_calibrates_itself_where_nothing_else_does(
 def test_a_calibration_of_another_embedder_is_refused(
     gallery: FaceGallery, face_calibration: Calibration, folder: Path
 ) -> None:
-    other = replace(face_calibration, contract="other")
+    other = replace(face_calibration, fingerprint="other")
     photo = folder / "Rani/0.png"
     with pytest.raises(DataError, match="of another embedder than blocks"):
         verify(photo, photo, gallery.pipeline, calibration=other)
@@ -173,7 +176,7 @@ def test_the_audit_finds_what_was_put_in(gallery: FaceGallery, face_photo: FaceP
     wrong = face_photo(tmp_path / "wrong.png", 2, variant=50)
     gallery.enroll("Rani", [wrong, face_photo(tmp_path / "odd.png", 90)])
     gallery.enroll("Rani again", [face_photo(tmp_path / f"{v}.png", 1, variant=v) for v in range(60, 64)])
-    found = {(doubt.kind, doubt.person, doubt.other, Path(path).name) for doubt, path in gallery.audit()}
+    found = {(issue.kind, issue.person, issue.other, Path(path).name) for issue, path in gallery.audit()}
     assert ("mislabelled", "Rani", "blå, [b]", "wrong.png") in found
     assert ("odd", "Rani", "", "odd.png") in found
     assert ("duplicate", "Rani", "Rani again", "") in found
@@ -187,13 +190,13 @@ def test_the_audit_of_many_people_who_are_all_different_names_few_of_them(
     people = np.repeat(np.arange(300), 2)
     rows = rng.normal(size=(300, 32))[people] + 0.35 * rng.normal(size=(600, 32))
     rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-    limits = Limits.of(face_calibration, 300)
-    assert limits.by_chance == pytest.approx(face_calibration.least * 300 * 299 / 2)
-    assert limits.own < limits.other
-    found = audit(rows, people, [str(n) for n in range(300)], limits)
-    assert len([doubt for doubt in found if doubt.row is None]) <= limits.by_chance
-    few = Limits.of(face_calibration, 3)
-    assert few.other == few.own
+    thresholds = AuditThresholds.of(face_calibration, 300)
+    assert thresholds.by_chance == pytest.approx(face_calibration.min_fmr * 300 * 299 / 2)
+    assert thresholds.same_person < thresholds.other_person
+    found = audit(rows, people, [str(n) for n in range(300)], thresholds)
+    assert len([issue for issue in found if issue.row is None]) <= thresholds.by_chance
+    few = AuditThresholds.of(face_calibration, 3)
+    assert few.other_person == few.same_person
     assert few.by_chance < 0.05
 
 
@@ -217,9 +220,9 @@ def test_rebuilding_for_another_embedder(
         rebuild(path, other_face_pipeline, key=KEY)
     done = rebuild(path, other_face_pipeline, key=KEY, photos=[tmp_path / "elsewhere"])
     assert (done.photos, done.lost) == (13, [])
-    with GalleryStore(path, key=KEY, contract=other_face_pipeline.embedder.contract) as again:
+    with GalleryStore(path, key=KEY, embedding_spec=other_face_pipeline.embedder.embedding_spec) as again:
         assert [(p.name, p.photos) for p in again.people()] == [("Rani", 5), ("blå, [b]", 4), ("Örn's", 4)]
-        expected = other_face_pipeline.look(folder / "Rani/0.png", "largest").vectors[0]
+        expected = other_face_pipeline.analyze(folder / "Rani/0.png", "largest").vectors[0]
         np.testing.assert_array_equal(again.templates().vectors[0], expected)
     (tmp_path / "elsewhere/other name.png").unlink()
     done = rebuild(path, other_face_pipeline, key=KEY, drop_missing=True)
@@ -234,14 +237,14 @@ def test_verify(
     same = verify(a, b, face_pipeline, calibration=face_calibration)
     assert same.same
     assert same.probability > 0.9
-    assert same.point.target == 0.001
-    assert same.point.false_matches.low <= same.point.false_matches.value <= same.point.false_matches.high
-    different = verify(a, other.read_bytes(), face_pipeline, calibration=face_calibration, rate=0.01)
+    assert same.threshold.target_fmr == 0.001
+    assert same.threshold.fmr.low <= same.threshold.fmr.value <= same.threshold.fmr.high
+    different = verify(a, other.read_bytes(), face_pipeline, calibration=face_calibration, target_fmr=0.01)
     assert not different.same
-    assert different.score < different.point.threshold < same.point.threshold
+    assert different.score < different.threshold.value < same.threshold.value
     assert different.found == (1, 1)
     with pytest.raises(DataError, match="support no better than"):
-        verify(a, b, face_pipeline, calibration=face_calibration, rate=1e-9)
+        verify(a, b, face_pipeline, calibration=face_calibration, target_fmr=1e-9)
     scene = face_photo(tmp_path / "scene.png")
     with pytest.raises(ImageError, match=r"scene\.png: no face was found"):
         verify(a, scene, face_pipeline, calibration=face_calibration)

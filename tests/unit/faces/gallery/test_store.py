@@ -25,12 +25,13 @@ from rehead.errors import (
     UnknownNameError,
     WrongKeyError,
 )
+from rehead.faces.embedding.spec import spec_fingerprint
 from rehead.faces.gallery import encryption
-from rehead.faces.gallery.records import NewTemplate, Templates, spec_fingerprint
+from rehead.faces.gallery.records import NewTemplate, Templates
 from rehead.faces.gallery.schema import PROTOCOL
 from rehead.faces.gallery.store import GalleryStore
 
-CONTRACT: dict[str, Any] = {
+SPEC: dict[str, Any] = {
     "name": "fake",
     "sha256": "ab" * 32,
     "dimensions": 8,
@@ -51,7 +52,7 @@ def template(number: int, person: int = 0) -> NewTemplate:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[GalleryStore]:
-    with GalleryStore(tmp_path / "people.db", contract=CONTRACT, key=KEY, create=True) as made:
+    with GalleryStore(tmp_path / "people.db", embedding_spec=SPEC, key=KEY, create=True) as made:
         yield made
 
 
@@ -60,7 +61,7 @@ def test_what_was_enrolled_is_there_after_opening_again(store: GalleryStore) -> 
     assert (done.name, done.added, done.known) == ("R\u00e1ni", 2, 0)
     store.enroll("blå", [template(0, 1)])
     store.close()
-    with GalleryStore(store.path, key=KEY, contract=CONTRACT) as again:
+    with GalleryStore(store.path, key=KEY, embedding_spec=SPEC) as again:
         assert [(p.name, p.photos, p.consent, p.expires) for p in again.people()] == [
             ("Ráni", 2, "form 7", "2999-01-01"),
             ("blå", 1, None, None),
@@ -81,7 +82,7 @@ def test_a_photo_is_enrolled_once(store: GalleryStore) -> None:
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=6), st.integers(1, 5))
 @settings(max_examples=15, deadline=None)
-def test_search_is_the_best_of_each_person(counts: list[int], probes: int) -> None:
+def test_search_is_the_best_scores_person(counts: list[int], probes: int) -> None:
     rows = [unit(p, n) for p, count in enumerate(counts) for n in range(count)]
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.intp)
     held = Templates(tuple(map(str, range(len(counts)))), np.stack(rows), starts)
@@ -93,11 +94,11 @@ def test_search_is_the_best_of_each_person(counts: list[int], probes: int) -> No
         ]
         for probe in wanted
     ]
-    np.testing.assert_allclose(held.best_of_each(wanted), expected, atol=1e-6)
+    np.testing.assert_allclose(held.best_scores(wanted), expected, atol=1e-6)
 
 
 def test_an_empty_gallery_can_be_searched(store: GalleryStore) -> None:
-    assert store.templates().best_of_each(unit(1)[None]).shape == (1, 0)
+    assert store.templates().best_scores(unit(1)[None]).shape == (1, 0)
 
 
 def test_the_search_sees_what_was_enrolled_since(store: GalleryStore) -> None:
@@ -114,7 +115,7 @@ def test_templates_cannot_be_read_in_the_file(store: GalleryStore) -> None:
     store.close()
     assert unit(0, 0).tobytes() not in store.path.read_bytes()
     plain = store.path.with_name("plain.db")
-    with GalleryStore(plain, contract=CONTRACT, create=True) as clear:
+    with GalleryStore(plain, embedding_spec=SPEC, create=True) as clear:
         clear.enroll("a", [template(0)])
         assert not clear.encrypted
     assert unit(0, 0).tobytes() in plain.read_bytes()
@@ -173,21 +174,21 @@ def test_wrong_keys(store: GalleryStore, key: bytes | None, words: str) -> None:
 
 def test_another_embedder_is_refused_with_the_way_out(store: GalleryStore) -> None:
     with pytest.raises(OtherEmbedderError, match=r"gallery rebuild .*keeps the names"):
-        GalleryStore(store.path, key=KEY, contract={**CONTRACT, "name": "other", "sha256": "cd"})
+        GalleryStore(store.path, key=KEY, embedding_spec={**SPEC, "name": "other", "sha256": "cd"})
     with pytest.raises(OtherEmbedderError, match="fake with another sha256"):
-        GalleryStore(store.path, key=KEY, contract={**CONTRACT, "sha256": "cd"})
-    GalleryStore(store.path, key=KEY, contract={**CONTRACT, "name": "renamed", "licences": {}}).close()
-    assert spec_fingerprint(CONTRACT) == spec_fingerprint({**CONTRACT, "name": "renamed"})
+        GalleryStore(store.path, key=KEY, embedding_spec={**SPEC, "sha256": "cd"})
+    GalleryStore(store.path, key=KEY, embedding_spec={**SPEC, "name": "renamed", "licences": {}}).close()
+    assert spec_fingerprint(SPEC) == spec_fingerprint({**SPEC, "name": "renamed"})
 
 
 def test_rebuilding_keeps_names_and_forgets_lost_photos(store: GalleryStore) -> None:
     store.enroll("a", [template(0), template(1)], consent="form 7")
     kept = store.photos("a")[1]
-    other = {**CONTRACT, "sha256": "cd", "dimensions": 4}
+    other = {**SPEC, "sha256": "cd", "dimensions": 4}
     vector = np.array([1, 0, 0, 0], np.float32)
     assert store.replace_templates(other, [(kept.row, vector, {"box": [1, 1, 2, 2]})]) == 1
     store.close()
-    with GalleryStore(store.path, key=KEY, contract=other) as again:
+    with GalleryStore(store.path, key=KEY, embedding_spec=other) as again:
         assert [(p.name, p.photos, p.consent) for p in again.people()] == [("a", 1, "form 7")]
         assert again.templates().vectors.tolist() == [[1, 0, 0, 0]]
         assert again.photos()[0].sha256 == kept.sha256
@@ -235,7 +236,7 @@ def test_what_is_no_gallery(tmp_path: Path) -> None:
         raw.execute("CREATE TABLE accounts (id)")
     for create in (True, False):
         with pytest.raises(DamagedGalleryError, match="not a gallery of rehead"):
-            GalleryStore(other, key=KEY, contract=CONTRACT, create=create)
+            GalleryStore(other, key=KEY, embedding_spec=SPEC, create=create)
 
 
 def test_a_later_gallery_is_refused(store: GalleryStore) -> None:
@@ -250,7 +251,7 @@ def test_a_later_gallery_is_refused(store: GalleryStore) -> None:
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(OutputError, match="cannot be written"):
-        GalleryStore(tmp_path / "people.db", contract=CONTRACT, key=KEY, create=True)
+        GalleryStore(tmp_path / "people.db", embedding_spec=SPEC, key=KEY, create=True)
 
 
 def test_a_gallery_on_a_read_only_disk_can_be_read(
@@ -260,7 +261,7 @@ def test_a_gallery_on_a_read_only_disk_can_be_read(
     store.close()
     before = store.path.read_bytes()
     monkeypatch.setattr("rehead.faces.gallery.schema.os.access", lambda path, mode: False)
-    with GalleryStore(store.path, key=KEY, contract=CONTRACT) as frozen:
+    with GalleryStore(store.path, key=KEY, embedding_spec=SPEC) as frozen:
         assert frozen.templates().names == ("Ráni",)
         assert frozen.photos("Ráni")
         with pytest.raises(OutputError, match="cannot be opened or written"):
@@ -290,7 +291,7 @@ def test_keys_from_files_and_the_environment(tmp_path: Path) -> None:
 
 @given(st.binary(max_size=200), st.integers(0, 10_000))
 @settings(max_examples=30, deadline=None)
-def test_what_is_sealed_opens_only_as_it_was(data: bytes, at: int) -> None:
+def test_what_is_encrypted_decrypts_only_as_it_was(data: bytes, at: int) -> None:
     sealed = encryption.encrypt(KEY, data, "here")
     assert encryption.decrypt(KEY, sealed, "here") == data
     assert encryption.decrypt(KEY, sealed, "there") is None

@@ -28,7 +28,7 @@ def people_of(
 
 @pytest.fixture(scope="module")
 def calibration() -> Calibration:
-    return calibrate(*people_of(200), contract="c", source="made up")
+    return calibrate(*people_of(200), fingerprint="c", source="made up")
 
 
 def test_the_rule_of_three() -> None:
@@ -73,7 +73,7 @@ def test_thresholds_hold_on_new_people(calibration: Calibration) -> None:
     rows, people = people_of(400, seed=9)
     pairs = all_pairs(rows, people)
     for target in (0.1, 0.01, 0.002):
-        found = float((pairs.score[~pairs.same] >= calibration.at(target).threshold).mean())
+        found = float((pairs.score[~pairs.same] >= calibration.at(target).value).mean())
         assert 0.2 * target < found <= target
 
 
@@ -82,21 +82,21 @@ def test_probabilities_rise_and_mean_something(calibration: Calibration) -> None
     rows, people = people_of(400, seed=5)
     pairs = all_pairs(rows, people)
     weight = np.where(pairs.same, 0.5 / pairs.same.sum(), 0.5 / (~pairs.same).sum())
-    told = np.array([calibration.probability(score) for score in pairs.score[::37]])
-    near = np.abs(told - 0.5) < 0.4
+    probabilities = np.array([calibration.probability(score) for score in pairs.score[::37]])
+    near = np.abs(probabilities - 0.5) < 0.4
     share = np.average(pairs.same[::37][near], weights=weight[::37][near])
-    assert share == pytest.approx(np.average(told[near], weights=weight[::37][near]), abs=0.15)
+    assert share == pytest.approx(np.average(probabilities[near], weights=weight[::37][near]), abs=0.15)
 
 
 def test_the_curve_is_in_order(calibration: Calibration) -> None:
-    targets = [point.target for point in calibration.points]
-    thresholds = [point.threshold for point in calibration.points]
+    targets = [each.target_fmr for each in calibration.thresholds]
+    thresholds = [each.value for each in calibration.thresholds]
     assert targets == sorted(targets, reverse=True)
     assert thresholds == sorted(thresholds)
     assert calibration.impostors == 100 * 99 // 2
-    assert calibration.least == pytest.approx(3 / calibration.impostors)
+    assert calibration.min_fmr == pytest.approx(3 / calibration.impostors)
     between = calibration.at(math.sqrt(targets[3] * targets[4]))
-    assert thresholds[3] < between.threshold < thresholds[4]
+    assert thresholds[3] < between.value < thresholds[4]
 
 
 def test_less_than_is_supported_is_refused(calibration: Calibration) -> None:
@@ -108,36 +108,36 @@ def test_less_than_is_supported_is_refused(calibration: Calibration) -> None:
         with pytest.raises(DataError, match="more than 0 and less than 1"):
             calibration.at(rate)
     with pytest.raises(DataError, match="17 people or more are needed"):
-        calibrate(*people_of(16), contract="c", source="s")
-    calibrate(*people_of(17), contract="c", source="s")
+        calibrate(*people_of(16), fingerprint="c", source="s")
+    calibrate(*people_of(17), fingerprint="c", source="s")
     with pytest.raises(DataError, match="both kinds are needed"):
-        calibrate(*people_of(40, each=1), contract="c", source="s")
+        calibrate(*people_of(40, each=1), fingerprint="c", source="s")
 
 
 def test_the_threshold_grows_with_the_gallery(calibration: Calibration) -> None:
-    small, promised = calibration.for_gallery(0.1, 10)
-    assert promised == 0.1
-    assert small.threshold == calibration.at(0.01).threshold
-    large, promised = calibration.for_gallery(0.1, 1000)
-    assert large.threshold > small.threshold
-    assert promised == pytest.approx(1000 * calibration.least)
+    small, supported = calibration.for_gallery(0.1, 10)
+    assert supported == 0.1
+    assert small.value == calibration.at(0.01).value
+    large, supported = calibration.for_gallery(0.1, 1000)
+    assert large.value > small.value
+    assert supported == pytest.approx(1000 * calibration.min_fmr)
     assert calibration.for_gallery(0.1, 10**9)[1] == 1
 
 
-def test_strangers_are_kept_out_at_the_promised_rate() -> None:
-    calibration = calibrate(*people_of(250), contract="c", source="s")
+def test_strangers_are_kept_out_at_the_supported_rate() -> None:
+    calibration = calibrate(*people_of(250), fingerprint="c", source="s")
     gallery, _ = people_of(20, each=2, seed=21)
     strangers, _ = people_of(3000, each=1, seed=22)
-    point, promised = calibration.for_gallery(0.05, len(gallery))
-    assert promised == 0.05
-    found = ((strangers @ gallery.T).max(axis=1) >= point.threshold).mean()
+    threshold, supported = calibration.for_gallery(0.05, len(gallery))
+    assert supported == 0.05
+    found = ((strangers @ gallery.T).max(axis=1) >= threshold.value).mean()
     assert 0 < found <= 0.05
 
 
 def test_it_comes_back_from_its_file(calibration: Calibration, tmp_path: Path) -> None:
     calibration.save(tmp_path / "c.json")
     again = read_calibration(tmp_path / "c.json")
-    assert again.at(0.01).threshold == pytest.approx(calibration.at(0.01).threshold, abs=1e-5)
+    assert again.at(0.01).value == pytest.approx(calibration.at(0.01).value, abs=1e-5)
     assert again.source == "made up"
     assert again.probability(0.5) == pytest.approx(calibration.probability(0.5), abs=1e-4)
 
@@ -162,13 +162,13 @@ def hits_of(hits: NDArray[np.bool_], a: NDArray[np.intp], b: NDArray[np.intp]) -
 
 
 def test_pairs_that_share_a_person_make_the_interval_wider() -> None:
-    # one person of 40 whom nobody can be told from
+    # one person of 40 whom nobody can be probabilities from
     a, b = np.triu_indices(40, 1)
-    shared = hits_of(a == 0, a, b).rate(1)
+    shared = hits_of(a == 0, a, b).fmr(1)
     assert shared.value == pytest.approx(39 / len(a))
     scattered = np.zeros(len(a), bool)
     scattered[np.random.default_rng(0).choice(len(a), 39, replace=False)] = True
-    alone = hits_of(scattered, a, b).rate(1)
+    alone = hits_of(scattered, a, b).fmr(1)
     assert shared.high - shared.low > 2 * (alone.high - alone.low)
 
 
@@ -176,8 +176,8 @@ def test_many_photos_of_two_people_are_one_pair() -> None:
     hits = np.zeros(400, bool)
     one = hits_of(hits, np.zeros(400, int), np.ones(400, int))
     assert one.different == 1
-    assert one.rate(1).high > 0.5
-    assert math.isnan(hits_of(hits[:0], np.zeros(0, int), np.zeros(0, int)).rate(1).value)
+    assert one.fmr(1).high > 0.5
+    assert math.isnan(hits_of(hits[:0], np.zeros(0, int), np.zeros(0, int)).fmr(1).value)
 
 
 def test_the_threshold_keeps_the_upper_end_below_the_rate() -> None:
@@ -185,18 +185,18 @@ def test_the_threshold_keeps_the_upper_end_below_the_rate() -> None:
     strangers = ImpostorPairs.of(pairs)
     for rate in (0.2, 0.05, 0.01, 3 / strangers.different):
         threshold = strangers.threshold(rate)
-        assert strangers.rate(threshold).high <= rate or not (strangers.score >= threshold).any()
+        assert strangers.fmr(threshold).high <= rate or not (strangers.score >= threshold).any()
     with pytest.raises(DataError, match="1,770 pairs of different people support no false-match rate"):
         strangers.threshold(0.001)
 
 
 def test_the_interval_covers_the_truth() -> None:
-    """The rate of false matches of new people lies in the interval about as often as it says."""
+    """The false-match rate of new people lies in the interval about as often as it says."""
     threshold = 0.35
     rows, people = people_of(1200, each=1, seed=77)
     truth = float((all_pairs(rows, people).score >= threshold).mean())
     inside = 0
     for seed in range(60):
-        interval = ImpostorPairs.of(all_pairs(*people_of(40, each=1, seed=seed))).rate(threshold)
+        interval = ImpostorPairs.of(all_pairs(*people_of(40, each=1, seed=seed))).fmr(threshold)
         inside += interval.low <= truth <= interval.high
     assert inside >= 52
