@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from .annotations import Annotations, read_annotations
 from .estimator import KeypointRegressor
-from .evaluation import KeypointEvaluation, account_of
-from .face_crops import FaceFinder, place_on_faces
+from .evaluation import KeypointEvaluation, evaluate_keypoints
+from .face_crops import FaceFinder, predict_on_faces
 from .predictor import KeypointPrediction, KeypointPredictor, load_keypoints
 from .run import KeypointRun, assess_keypoints, train_keypoints
 
@@ -17,10 +17,10 @@ __all__ = [
     "KeypointPredictor",
     "KeypointRegressor",
     "KeypointRun",
-    "account_of",
     "assess_keypoints",
+    "evaluate_keypoints",
     "load_keypoints",
-    "place_on_faces",
+    "predict_on_faces",
     "read_annotations",
     "train_keypoints",
 ]

@@ -32,9 +32,17 @@ from ..errors import DatasetError, ImageError
 from ..images import read_bytes
 from .annotations import Annotations, read_annotations
 from .estimator import KeypointRegressor
-from .evaluation import KeypointEvaluation, account_of
-from .face_crops import NO_FACE, OTHER_FACE, FaceFinder, FaceFrame, cut_to_faces, face_of, place_on_faces
-from .formats import CENTRE, written_csv
+from .evaluation import KeypointEvaluation, evaluate_keypoints
+from .face_crops import (
+    NO_FACE,
+    OTHER_FACE,
+    FaceFinder,
+    FaceFrame,
+    crop_to_faces,
+    match_face,
+    predict_on_faces,
+)
+from .formats import CENTRE, to_csv
 from .predictor import KeypointPrediction, KeypointPredictor
 from .report import write_keypoint_report
 
@@ -49,7 +57,7 @@ class KeypointRun:
     ----------
     folder : Path or None
         Where it was written.
-    account : KeypointEvaluation
+    evaluation : KeypointEvaluation
     warnings, notes : list of str
     unreadable : list of (str, str)
         Name and reason of each photo that was left out.
@@ -60,7 +68,7 @@ class KeypointRun:
     """
 
     folder: Path | None
-    account: KeypointEvaluation
+    evaluation: KeypointEvaluation
     warnings: list[str]
     notes: list[str]
     unreadable: list[tuple[str, str]]
@@ -70,7 +78,7 @@ class KeypointRun:
     def to_dict(self) -> dict[str, Any]:
         """JSON-able record."""
         return {
-            "test": self.account.to_dict(),
+            "test": self.evaluation.to_dict(),
             "warnings": self.warnings,
             "notes": self.notes,
             "unreadable": [{"photo": name, "reason": reason} for name, reason in self.unreadable],
@@ -138,7 +146,7 @@ def _faces_of(
         return
     side = model.network().preprocess.size
     with tempfile.TemporaryDirectory(prefix="rehead-") as temporary:
-        yield cut_to_faces(rows, detector, Path(temporary), side, model.progress)
+        yield crop_to_faces(rows, detector, Path(temporary), side, model.progress)
 
 
 def _written(
@@ -154,17 +162,19 @@ def _written(
     predicted = model.held_out_ + CENTRE
     shown = ~np.isnan(predicted[:, 0, 0])
     shown_rows = used.take(np.flatnonzero(shown))
-    spread = model.held_out_spread_[shown]
+    covariance = model.held_out_covariance_[shown]
     moved = 0 if shown_rows.corners is None else shown_rows.corners[:, None]
     in_photos = predicted[shown] + moved
     truth = shown_rows.points, shown_rows.sizes, shown_rows.groups
-    account = account_of(predicted[shown], *truth, spread=spread, held_out=True, seed=model.random_state)
+    evaluation = evaluate_keypoints(
+        predicted[shown], *truth, covariance=covariance, held_out=True, seed=model.random_state
+    )
     clock.mark("evaluation")
     fold = cv_folds(np.zeros(len(used), dtype=int), used.groups, count=model.cv, seed=model.random_state)
     split = split_fingerprint(used.ids, used.groups.tolist(), fold.tolist())
     run = KeypointRun(
         folder,
-        account,
+        evaluation,
         model.warnings_,
         list(rows.notes),
         list(rows.unreadable),
@@ -174,9 +184,9 @@ def _written(
     record = _record(model, rows, command, split)
     with atomic.replacing_folder(folder) as beside:
         _write_splits(beside / "splits.csv", used, fold)
-        atomic.write_text(beside / "predictions.csv", written_csv(shown_rows.ids, in_photos))
+        atomic.write_text(beside / "predictions.csv", to_csv(shown_rows.ids, in_photos))
         write_json(beside / "metrics.json", {**run.to_dict(), "path": _path(model)})
-        summary = {score.name: score.interval.to_dict() for score in account.scores}
+        summary = {score.name: score.interval.to_dict() for score in evaluation.scores}
         extra = {"split": split, "metrics": summary, **({"faces": frame.to_dict()} if frame else {})}
         model.write_logs(beside)
         model.save(beside / "model.onnx", extra=extra)
@@ -184,10 +194,10 @@ def _written(
         write_keypoint_report(
             beside / "report.html",
             title=rows.source.resolve().stem,
-            account=account,
+            evaluation=evaluation,
             rows=shown_rows,
             predicted=predicted[shown],
-            spread=spread,
+            covariance=covariance,
             run=record,
             facts=_facts(model, rows),
             steps=model.cascade_.path,
@@ -213,9 +223,9 @@ def _facts(model: KeypointRegressor, rows: Annotations) -> dict[str, int]:
 def _path(model: KeypointRegressor) -> list[dict[str, Any]]:
     return [
         {
-            "look": step.look,
-            "n_levels": [site.name for site in step.point.sites],
-            "views": step.point.views,
+            "stage": step.stage,
+            "levels": [feature_map.name for feature_map in step.point.feature_maps],
+            "n_views": step.point.n_views,
             "l2": step.point.l2,
             "mean_error": round(step.point.error, 6),
             "chosen": step.chosen,
@@ -284,13 +294,18 @@ def assess_keypoints(
     kept = rows.take([n for n, answer in enumerate(answers) if isinstance(answer, KeypointPrediction)])
     placed = [answer for answer in answers if isinstance(answer, KeypointPrediction)]
     predicted = np.stack([answer.points for answer in placed]) + CENTRE
-    spread = np.stack([answer.spread for answer in placed])
-    account = account_of(predicted, kept.points, kept.sizes, kept.groups, spread=spread)
+    covariance = np.stack([answer.covariance for answer in placed])
+    evaluation = evaluate_keypoints(predicted, kept.points, kept.sizes, kept.groups, covariance=covariance)
     clock.mark("photos")
     notes = [*_seen(model, kept), *_outliers(placed), *_whole_photos(model, detector)]
     unreadable = [*rows.unreadable, *failed]
     run = KeypointRun(
-        Path(out) if out is not None else None, account, [], [*rows.notes, *notes], unreadable, clock.seconds
+        Path(out) if out is not None else None,
+        evaluation,
+        [],
+        [*rows.notes, *notes],
+        unreadable,
+        clock.seconds,
     )
     if out is not None:
         record = {
@@ -302,15 +317,15 @@ def assess_keypoints(
         write_keypoint_report(
             Path(out) / "report.html",
             title=rows.source.resolve().stem,
-            account=account,
+            evaluation=evaluation,
             rows=kept,
             predicted=predicted,
-            spread=spread,
+            covariance=covariance,
             run=record,
-            facts={"Photos": len(kept), "People or groups": account.people, "Points": model.n_points},
+            facts={"Photos": len(kept), "People or groups": evaluation.people, "Points": model.n_points},
             notes=notes,
         )
-        atomic.write_text(Path(out) / "predictions.csv", written_csv(kept.ids, predicted))
+        atomic.write_text(Path(out) / "predictions.csv", to_csv(kept.ids, predicted))
         write_json(Path(out) / "metrics.json", run.to_dict())
     return run
 
@@ -344,12 +359,12 @@ def _on_faces(
     model: KeypointPredictor, rows: Annotations, detector: FaceFinder
 ) -> Iterator[KeypointPrediction | ImageError]:
     """Points on the face of each photo that is annotated."""
-    for n, found in enumerate(place_on_faces(model, detector, rows.paths)):
+    for n, found in enumerate(predict_on_faces(model, detector, rows.paths)):
         if isinstance(found, ImageError):
             yield found
             continue
         faces = [np.array(answer.face) for answer in found]
-        chosen = face_of(rows.points[n], faces)
+        chosen = match_face(rows.points[n], faces)
         if chosen is not None:
             yield found[chosen]
         else:

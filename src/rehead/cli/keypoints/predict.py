@@ -89,9 +89,9 @@ def _on_faces(
 ) -> Iterator[tuple[Path, Any]]:
     """An answer for each face, and an error for a photo without any."""
     from ...errors import ImageError
-    from ...keypoints import place_on_faces
+    from ...keypoints import predict_on_faces
 
-    for file, found in zip(files, place_on_faces(model, detector, files), strict=True):
+    for file, found in zip(files, predict_on_faces(model, detector, files), strict=True):
         if isinstance(found, ImageError):
             yield file, found
         elif found:
@@ -102,7 +102,7 @@ def _on_faces(
 
 def _draw(out: Path, answers: Sequence[KeypointPrediction]) -> None:
     from ...images import read_image, write_png
-    from ...keypoints.drawing import drawn
+    from ...keypoints.drawing import draw_keypoints
 
     photos = [list(of) for _, of in groupby(answers, key=lambda answer: answer.photo)]
     for number, of in enumerate(photos):
@@ -110,7 +110,7 @@ def _draw(out: Path, answers: Sequence[KeypointPrediction]) -> None:
         place = out if len(photos) == 1 and out.suffix.lower() == ".png" else out / name
         pixels = read_image(of[0].photo)
         for answer in of:
-            pixels = drawn(pixels, answer.points, answer.spread)
+            pixels = draw_keypoints(pixels, answer.points, answer.covariance)
         write_png(place, pixels)
 
 
@@ -124,7 +124,7 @@ def _record(file: Path, answer: Any, names: Sequence[str]) -> dict[str, Any]:
             **({"name": names[k]} if names else {}),
             "x": round(float(x), 3),
             "y": round(float(y), 3),
-            "covariance": [[round(float(v), 4) for v in row] for row in answer.spread[k]],
+            "covariance": [[round(float(v), 4) for v in row] for row in answer.covariance[k]],
         }
         for k, (x, y) in enumerate(answer.points)
     ]
