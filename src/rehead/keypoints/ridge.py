@@ -1,13 +1,8 @@
-"""Ridge regression of coordinates on feature maps, in the dual: kernel ridge with a linear kernel.
+"""Ridge regression of coordinates on feature maps, in the dual (`heads.kernel_ridge`).
 
 With rows x of d standardised numbers for every view and B levels, the Gram matrix of a level is X X' / d, and
-that of several is their mean: its diagonal is 1 on average, so one grid of l2 serves every network. For
-targets Y, with the mean taken off,
-
-    alpha = (K + l2 I)^-1 Y,    prediction of a new row = k' alpha
-
-A point that is missing in some views is fitted on the others: columns of Y that are known in the same views
-share a factorisation. The held-out error of an l2 is that on folds that keep the photos of a person together.
+that of several is their mean: its diagonal is 1 on average, so one grid of l2 serves every network. The
+held-out error of an l2 is that on folds that keep the photos of a person together.
 """
 
 from __future__ import annotations
@@ -15,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.runtime import cpu_count
+from ..heads.kernel_ridge import fit_kernel_ridge, kernel_ridge_path
 from .feature_maps import ExtractedMaps, FeatureMap
 
 __all__ = [
@@ -114,6 +109,8 @@ def _standardise(
     rows: NDArray[np.float16],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Mean (d,) and scale (d,) of rows (m, d), and the Gram matrix (m, m) of the standardised rows."""
+    import threadpoolctl
+
     m, d = rows.shape
     mean, std = np.empty(d, np.float32), np.empty(d, np.float32)
     gram = np.zeros((m, m), np.float32)
@@ -128,41 +125,11 @@ def _standardise(
         x = (rows[:, part].astype(np.float32) - mean[part]) * scale[part]
         return x @ x.T
 
-    with _one_thread_each(), ThreadPoolExecutor(cpu_count()) as pool:
+    # BLAS on one thread: several products at once would wait for each other (ADR 3)
+    with threadpoolctl.threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(cpu_count()) as pool:
         for part_of_gram in pool.map(product, parts):
             gram += part_of_gram
     return mean, scale, gram / np.float32(d)
-
-
-def _one_thread_each() -> Any:
-    """Matrix products on one thread: several at once would wait for each other (ADR 3)."""
-    import threadpoolctl
-
-    return threadpoolctl.threadpool_limits(1, user_api="blas")
-
-
-def solve_dual(
-    kernel: NDArray[np.float32], targets: NDArray[np.float64], l2: float
-) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Dual weights alpha (m, q) and mean (q,) of targets (m, q), NaN where not known; alpha is 0 there."""
-    from scipy.linalg import cho_factor, cho_solve
-
-    known = ~np.isnan(targets)
-    count = known.sum(axis=0)
-    mean = np.where(known, targets, 0).sum(axis=0) / np.maximum(count, 1)
-    alpha = np.zeros(targets.shape, np.float32)
-    patterns: dict[bytes, list[int]] = {}
-    for column in np.flatnonzero(count).tolist():
-        patterns.setdefault(np.packbits(known[:, column]).tobytes(), []).append(column)
-    for same in patterns.values():
-        columns = np.array(same)
-        rows = np.flatnonzero(known[:, columns[0]])
-        system = kernel[np.ix_(rows, rows)]
-        system[np.diag_indices_from(system)] += np.float32(l2)
-        wanted = (targets[np.ix_(rows, columns)] - mean[columns]).astype(np.float32)
-        factor = cho_factor(system, lower=True, overwrite_a=True, check_finite=False)
-        alpha[np.ix_(rows, columns)] = cho_solve(factor, wanted, check_finite=False)
-    return alpha, mean
 
 
 def held_out_path(
@@ -191,36 +158,14 @@ def held_out_path(
     """
     found = []
     for feature_maps, n_views in candidates:
-        kernel = design.kernel(feature_maps, n_views)
-        held_out = _held_out(kernel, targets[:n_views], fold, l2_grid)
+        kernel, rows = design.kernel(feature_maps, n_views), targets[:n_views]
+        held_out = kernel_ridge_path(
+            kernel, rows.reshape(len(kernel), -1), np.tile(fold, n_views), l2_grid, photos=len(fold)
+        )
         for l2, predicted in zip(l2_grid, held_out, strict=True):
             error = float(np.nanmean(np.abs(predicted - targets[0])))
             found.append((SearchPoint(tuple(feature_maps), n_views, l2, error), predicted))
     return found
-
-
-def _held_out(
-    kernel: NDArray[np.float32],
-    targets: NDArray[np.float64],
-    fold: NDArray[np.intp],
-    l2_grid: Sequence[float],
-) -> NDArray[np.float64]:
-    """Predictions (strengths, n, 2K) of the first view of each photo by the folds that it is not in."""
-    views, n, q = targets.shape
-    flat = targets.reshape(views * n, q)
-    of = np.tile(fold, views)
-    out = np.full((len(l2_grid), n, q), np.nan)
-
-    def run(job: tuple[int, int]) -> None:
-        number, place = job
-        shown, learnt = np.flatnonzero(fold == number), np.flatnonzero(of != number)
-        alpha, mean = solve_dual(kernel[np.ix_(learnt, learnt)], flat[learnt], l2_grid[place])
-        out[place, shown] = kernel[np.ix_(shown, learnt)] @ alpha + mean
-
-    jobs = [(number, place) for number in range(int(fold.max()) + 1) for place in range(len(l2_grid))]
-    with _one_thread_each(), ThreadPoolExecutor(cpu_count()) as pool:
-        list(pool.map(run, jobs))
-    return out
 
 
 def fit_stage(design: DesignMatrix, targets: NDArray[np.float64], chosen: SearchPoint) -> LinearStage:
@@ -233,7 +178,7 @@ def fit_stage(design: DesignMatrix, targets: NDArray[np.float64], chosen: Search
     n_views, n = chosen.n_views, targets.shape[1]
     m = n_views * n
     kernel = design.kernel(chosen.feature_maps, n_views)
-    alpha, mean = solve_dual(kernel, targets[:n_views].reshape(m, -1), chosen.l2)
+    alpha, mean = fit_kernel_ridge(kernel, targets[:n_views].reshape(m, -1), chosen.l2)
     fitted = (kernel @ alpha).astype(np.float64)
     _, energy, basis = np.linalg.svd(fitted, full_matrices=False)
     tail = np.sqrt(np.append(np.cumsum((energy**2)[::-1])[::-1], 0) / (m * alpha.shape[1]))

@@ -10,7 +10,7 @@ expected of a photo, a point's covariance is
 times one factor that makes the 95 % ellipses hold 95 % of the held-out points. Confidence is the probability
 that the mean error is below twice the median one of held-out photos, the log of the error being normal about
 its expectation. The outlier score is the squared Mahalanobis distance of the stage's pooled features, by a
-covariance shrunk by half, over their number.
+covariance shrunk by half, over their number (`heads.mahalanobis`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..heads.mahalanobis import whitening_matrix
+
 __all__ = ["CHI2_95", "LIMIT_FACTOR", "UncertaintyModel", "ellipse_distance", "fit_uncertainty"]
 
 CHI2_95 = -2 * math.log(0.05)
@@ -29,7 +31,6 @@ CHI2_95 = -2 * math.log(0.05)
 LIMIT_FACTOR = 2.0
 """Times the median error of held-out photos: the error that confidence is about."""
 
-_SHRINKAGE = 0.5  # as heads.mahalanobis, benchmarks/outliers.py
 _PRIOR = 10  # photos that the covariance over all points counts as, in that of each point
 _TINY = 1e-12
 
@@ -137,12 +138,10 @@ def _covariances(errors: NDArray[np.float64]) -> NDArray[np.float64]:
 def _fit_distance(features: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     rows = features.astype(np.float64)
     mean = rows.mean(axis=0)
-    rows = rows - mean
+    rows -= mean
     d = rows.shape[1]
-    covariance = (1 - _SHRINKAGE) * rows.T @ rows / len(rows)
-    covariance[np.diag_indices(d)] += max(_SHRINKAGE * float((rows**2).mean()), _TINY)
-    values, vectors = np.linalg.eigh(covariance)
-    return mean, vectors / np.sqrt(values * d)
+    variance = max(float((rows**2).sum()) / len(rows), d * _TINY)
+    return mean, whitening_matrix(rows, variance, d)
 
 
 def _held_out_scores(features: NDArray[np.float32], fold: NDArray[np.intp]) -> NDArray[np.float64]:
