@@ -85,6 +85,11 @@ def test_points_are_printed_and_drawn(run: Path, fresh: Path, tmp_path: Path) ->
     (record,) = json.loads(result.stdout)
     assert [point["name"] for point in record["points"]][:2] == ["left_eye", "right_eye"]
     assert image_size(drawing) == (record["width"], record["height"]) == image_size(photo)
+    answer = load_keypoints(run / "model.onnx").predict(photo)[0]
+    assert answer.to_dict().keys() == record.keys()
+    assert answer.to_dict()["points"][2]["x"] == pytest.approx(record["points"][2]["x"], abs=2e-3)
+    (line,) = rehead(*words, "--format", "jsonl").stdout.splitlines()
+    assert json.loads(line) == record
     (row,) = csv.DictReader(io.StringIO(rehead(*words, "--format", "csv").stdout))
     assert float(row["nose_x"]) == record["points"][2]["x"]
     assert rehead(*words).returncode == 0

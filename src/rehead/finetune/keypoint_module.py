@@ -35,7 +35,7 @@ __all__ = [
     "KeypointEpochMetrics",
     "KeypointModule",
     "KeypointTask",
-    "check_config",
+    "check_points",
     "predict_all",
 ]
 
@@ -53,7 +53,7 @@ _BATCH = 32  # photos of a batch in prediction
 Crops = tuple[NDArray[np.float64], NDArray[np.float64]]  # transforms (n, 2, 3), points in them (n, K, 2)
 
 
-def check_config(options: FineTuneConfig, loss: str) -> None:
+def check_points(options: FineTuneConfig, loss: str) -> None:
     """Refuse options for classification; UnknownNameError, DataError."""
     if loss not in LOSSES:
         raise UnknownNameError("loss for keypoints", loss, LOSSES)

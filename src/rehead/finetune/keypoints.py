@@ -60,23 +60,23 @@ class FineTunedKeypoints(KeypointRegressor):
     closed_form : str or path, optional
         Backbone of the closed form; by default the same where the core runs it, else EfficientNet-Lite0.
     options : FineTuneConfig, optional
-        Options of the training; `head` is one of `finetune.keypoint_model.KEYPOINT_HEADS`, `augment` one of
-        `finetune.keypoint_module.KEYPOINT_AUGMENTS`, "auto" is "default". By default heat maps, all blocks at
-        the same rate of 1e-3, and batches of 16. `bn_stats` "auto" is "batch" below a `conv` head.
+        What is trained, and how; `head` is one of `training.point_network.POINT_HEADS`, `augment` one of
+        `training.points.POINT_AUGMENTS`, "auto" is "default". By default heat maps, all blocks at the same
+        rate of 1e-3, and batches of 16. `bn_stats` "auto" is "batch" below a `conv` head.
     loss : {"l1", "l2"}
         Mean absolute or mean squared error of coordinates.
     side : int
-        Of the network's input, pixels.
+        Of the squares that the network sees, pixels.
     keep : {"better", "always"}
         "better" keeps the trained network where it is better than the closed form by more than one standard
         error; "always" in any case.
     weights : None, "none" or path
-        Initial weights: the published ones, random numbers, or a state dict.
+        What the network starts from: its published weights, random numbers, or a state dict.
     work : path, optional
-        Folder for the state after each epoch, for `resume`; it is not removed.
+        Folder where the state after each epoch is kept, for `resume`; whoever names it removes it.
     resume : bool
         Continue the training in `work`.
-    size, cascade, mirror, n_jitter, cv, coverage, random_state, threads, progress
+    size, cascade, mirror, shakes, cv, coverage, random_state, threads, progress
         As in KeypointRegressor.
 
     Attributes
@@ -133,7 +133,7 @@ class FineTunedKeypoints(KeypointRegressor):
         self.work = work
         self.resume = resume
 
-    # options and networks
+    # what there is to begin with
 
     def _options(self) -> FineTuneConfig:
         from .config import FineTuneConfig
@@ -142,16 +142,16 @@ class FineTunedKeypoints(KeypointRegressor):
         if options.augment == "auto":
             options = replace(options, augment="default")
         if options.head == "conv" and options.bn_stats == "auto":
-            # with frozen statistics a conv head does not improve on the mean shape (benchmarks/RESULTS.md)
+            # by frozen statistics a conv head does not get off the mean shape (benchmarks/RESULTS.md)
             return replace(options, bn_stats="batch")
         return options
 
     def _check_options(self) -> None:
-        from .keypoint_module import check_config
+        from .keypoint_module import check_points
         from .trainer import machine
 
         super()._check_options()
-        check_config(self._options(), self.loss)
+        check_points(self._options(), self.loss)
         machine(self._options())
         if self.keep not in ("better", "always"):
             raise DataError(f"keep is {self.keep!r}; expected 'better' or 'always'")
@@ -167,10 +167,10 @@ class FineTunedKeypoints(KeypointRegressor):
         from .model import set_trainable
 
         options = self._options()
-        model = self._build(np.full((2, 2), 0.5), options)
-        # options that the network does not support are refused here, before any photo is read
-        set_trainable(model, options.train)
-        if model.record["sha256"] == "random" and options.train != "all":
+        built = self._built(np.full((2, 2), 0.5), options)
+        # options that the network cannot follow are refused here, before any photo is looked at
+        set_trainable(built, options.train)
+        if built.record["sha256"] == "random" and options.train != "all":
             raise DataError(
                 f"{self.backbone} starts from random numbers, so all of it has to be trained; "
                 f"leave out --train {options.train}"
@@ -180,7 +180,7 @@ class FineTunedKeypoints(KeypointRegressor):
         given = self.weights if same and own == self.backbone and self.weights != "none" else None
         return KeypointRegressor(own, size=self.size, weights=given).network()
 
-    def _build(self, start: NDArray[np.float64], options: FineTuneConfig) -> KeypointNetwork:
+    def _built(self, start: NDArray[np.float64], options: FineTuneConfig) -> KeypointNetwork:
         from .keypoint_model import keypoint_network
 
         return keypoint_network(
@@ -205,7 +205,7 @@ class FineTunedKeypoints(KeypointRegressor):
         closed_form = fit_cascade(rows.paths, rows.units, fold, network, config)
         started, options = time.perf_counter(), self._options()
         true_crops, predicted_crops, jitter_std = self._crops(rows, closed_form)
-        model = self._build(np.nanmean(points_in_crops(true_crops, rows.units), axis=0), options)
+        model = self._built(np.nanmean(points_in_crops(true_crops, rows.units), axis=0), options)
         task = KeypointTask(
             rows.paths,
             rows.units,

@@ -221,7 +221,7 @@ class KeypointRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if isinstance(self.mirror, str) and self.mirror != "auto":
             raise DataError(f"mirror is {self.mirror!r}; expected 'auto', False or the partner of each point")
         if not 0 <= self.n_jitter <= 8:
-            raise DataError(f"n_jitter is {self.n_jitter}; expected 0 to 8")
+            raise DataError(f"shakes is {self.n_jitter}; expected 0 to 8")
 
     def _check_count(self, rows: Annotations) -> Annotations:
         """Refuse too few photos; draw a sample of more than the Gram matrices can hold."""

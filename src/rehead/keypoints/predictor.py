@@ -51,6 +51,8 @@ class KeypointPrediction:
         Why the points are not reliable, "" where they are.
     face : tuple of float or None
         Box x0, y0, x1, y1 of the detected face, where faces were detected.
+    names : tuple of str
+        Of the points; empty where they have none.
     """
 
     photo: str
@@ -61,6 +63,29 @@ class KeypointPrediction:
     outlier_score: float
     reason: str
     face: tuple[float, ...] | None = None
+    names: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able record, as `rehead keypoints predict --format json` prints it."""
+        points = [
+            {
+                **({"name": self.names[k]} if self.names else {}),
+                "x": round(x, 3),
+                "y": round(y, 3),
+                "covariance": [[round(v, 4) for v in row] for row in self.covariance[k].tolist()],
+            }
+            for k, (x, y) in enumerate(self.points.tolist())
+        ]
+        return {
+            "photo": self.photo,
+            "width": self.size[0],
+            "height": self.size[1],
+            "confidence": round(self.confidence, 6),
+            "outlier_score": round(self.outlier_score, 6),
+            "reason": self.reason,
+            **({} if self.face is None else {"face": [round(v, 2) for v in self.face]}),
+            "points": points,
+        }
 
 
 class KeypointPredictor:
@@ -183,6 +208,7 @@ class KeypointPredictor:
             float(confidence[0]),
             score,
             "" if score <= self._limit else "unlike the training photos",
+            names=self.names,
         )
 
     def predict_each(self, photos: Iterable[Photo]) -> Iterator[KeypointPrediction | ImageError]:

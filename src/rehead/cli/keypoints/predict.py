@@ -26,6 +26,7 @@ class Format(StrEnum):
 
     table = "table"
     json = "json"
+    jsonl = "jsonl"
     csv = "csv"
 
 
@@ -69,7 +70,7 @@ def predict(
         answers = list(zip(files, loaded.predict_each(files), strict=True))
     if out is not None:
         _draw(out, [answer for _, answer in answers if not isinstance(answer, ImageError)])
-    {Format.table: _table, Format.json: _json, Format.csv: _csv}[form](answers, loaded)
+    {Format.table: _table, Format.json: _json, Format.jsonl: _jsonl, Format.csv: _csv}[form](answers, loaded)
     if not detect and "faces" in loaded.manifest and form is Format.table:
         print("rehead: the model learnt in squares around faces; --detect finds them first", file=sys.stderr)
     failed = [answer for _, answer in answers if isinstance(answer, ImageError)]
@@ -114,30 +115,13 @@ def _draw(out: Path, answers: Sequence[KeypointPrediction]) -> None:
         write_png(place, pixels)
 
 
-def _record(file: Path, answer: Any, names: Sequence[str]) -> dict[str, Any]:
+def _record(file: Path, answer: Any) -> dict[str, Any]:
     from ...errors import ImageError
 
     if isinstance(answer, ImageError):
         return {"photo": str(file), "error": answer.reason}
-    points = [
-        {
-            **({"name": names[k]} if names else {}),
-            "x": round(float(x), 3),
-            "y": round(float(y), 3),
-            "covariance": [[round(float(v), 4) for v in row] for row in answer.covariance[k]],
-        }
-        for k, (x, y) in enumerate(answer.points)
-    ]
-    return {
-        "photo": str(file),
-        "width": answer.size[0],
-        "height": answer.size[1],
-        "confidence": round(answer.confidence, 6),
-        "outlier_score": round(answer.outlier_score, 6),
-        "reason": answer.reason,
-        **({} if answer.face is None else {"face": [round(v, 2) for v in answer.face]}),
-        "points": points,
-    }
+    record: dict[str, Any] = answer.to_dict()
+    return record
 
 
 def _table(answers: Answers, model: KeypointPredictor) -> None:
@@ -152,7 +136,7 @@ def _table(answers: Answers, model: KeypointPredictor) -> None:
     table.add_column("confidence", justify="right")
     table.add_column("note")
     for file, answer in answers:
-        record = _record(file, answer, model.names)
+        record = _record(file, answer)
         if "error" in record:
             table.add_row(Text(str(file)), Text("none", "red"), "", Text(record["error"]))
             continue
@@ -163,10 +147,17 @@ def _table(answers: Answers, model: KeypointPredictor) -> None:
     Console().print(table)
 
 
-def _json(answers: Answers, model: KeypointPredictor) -> None:
+def _json(answers: Answers, model: KeypointPredictor) -> None:  # noqa: ARG001
     import json
 
-    print(json.dumps([_record(*pair, model.names) for pair in answers], indent=2, ensure_ascii=False))
+    print(json.dumps([_record(*pair) for pair in answers], indent=2, ensure_ascii=False))
+
+
+def _jsonl(answers: Answers, model: KeypointPredictor) -> None:  # noqa: ARG001
+    import json
+
+    for pair in answers:
+        print(json.dumps(_record(*pair), ensure_ascii=False), flush=True)
 
 
 def _csv(answers: Answers, model: KeypointPredictor) -> None:
@@ -182,7 +173,7 @@ def _csv(answers: Answers, model: KeypointPredictor) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["name", *columns, "confidence", "outlier_score", "reason"])
     for file, answer in answers:
-        record = _record(file, answer, names)
+        record = _record(file, answer)
         if "error" in record:
             writer.writerow([str(file), *[""] * len(columns), "", "", record["error"]])
             continue
