@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from .faces.gallery.gallery import FaceGallery
     from .faces.predictor import load_face_model
     from .images import PreprocessSpec
-    from .keypoints import KeypointPredictor, KeypointRegressor, load_keypoints, train_keypoints
+    from .keypoints import KeypointPredictor, KeypointRegressor, load_keypoints
     from .workflows.compare import compare_models
     from .workflows.config import TrainConfig
+    from .workflows.keypoints import train_keypoints
     from .workflows.report import report
     from .workflows.train import train
 
@@ -77,7 +78,7 @@ _HOMES = {
     "KeypointPredictor": "keypoints",
     "KeypointRegressor": "keypoints",
     "load_keypoints": "keypoints",
-    "train_keypoints": "keypoints",
+    "train_keypoints": "workflows.keypoints",
     "TrainConfig": "workflows.config",
     "Prediction": "classification.predictor",
     "Predictor": "classification.predictor",

@@ -20,7 +20,8 @@ from rehead import KeypointRegressor, load_keypoints, load_model, train_keypoint
 from rehead.errors import DatasetError, ImageError, NotAModelFileError
 from rehead.faces import Face, Photo, Quality
 from rehead.images import image_size
-from rehead.keypoints import assess_keypoints, predict_on_faces, read_annotations
+from rehead.keypoints import predict_on_faces, read_annotations
+from rehead.workflows.keypoints import assess_keypoints
 
 
 class DrawnFaces(Protocol):

@@ -15,8 +15,9 @@ from rehead import KeypointRegressor, load_keypoints
 from rehead.errors import DatasetError, ImageError
 from rehead.faces import Face, Photo, Quality
 from rehead.images import read_image
-from rehead.keypoints import assess_keypoints, predict_on_faces, read_annotations, train_keypoints
+from rehead.keypoints import predict_on_faces, read_annotations
 from rehead.keypoints.face_crops import NO_FACE, OTHER_FACE, FaceFrame, crop_to_faces, match_face
+from rehead.workflows.keypoints import assess_keypoints, train_keypoints
 
 
 class DrawnFaces(Protocol):

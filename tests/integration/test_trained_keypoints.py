@@ -30,8 +30,9 @@ from rehead.finetune.fit import train_network  # noqa: E402
 from rehead.finetune.keypoint_model import KeypointNetwork, export_network, keypoint_network  # noqa: E402
 from rehead.finetune.keypoint_module import KeypointTask, predict_all  # noqa: E402
 from rehead.finetune.keypoints import FineTunedKeypoints  # noqa: E402
-from rehead.keypoints import assess_keypoints, read_annotations, train_keypoints  # noqa: E402
+from rehead.keypoints import read_annotations  # noqa: E402
 from rehead.keypoints.alignment import JitterStd  # noqa: E402
+from rehead.workflows.keypoints import assess_keypoints, train_keypoints  # noqa: E402
 
 WHOLE = np.broadcast_to(np.array([[1.0, 0, 0], [0, 1, 0]]), (80, 2, 3)).copy()
 QUICK = FineTuneConfig(head="conv", epochs=2, lr=1e-3, batch_size=8, layer_decay=1.0)

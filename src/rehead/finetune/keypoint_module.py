@@ -32,7 +32,7 @@ from .module import FineTuneModule, Tensors
 __all__ = [
     "KEYPOINT_AUGMENTS",
     "LOSSES",
-    "KeypointEpochMetrics",
+    "KeypointMetrics",
     "KeypointModule",
     "KeypointTask",
     "check_points",
@@ -65,7 +65,7 @@ def check_points(options: FineTuneConfig, loss: str) -> None:
 
 
 @dataclass(frozen=True)
-class KeypointEpochMetrics(EpochMetrics):
+class KeypointMetrics(EpochMetrics):
     """Metrics of an epoch; errors are mean absolute ones of coordinates, in units of the crop's side."""
 
     train_error: float
@@ -106,7 +106,7 @@ class KeypointTask:
     preprocess: PreprocessSpec
     loss: Literal["l1", "l2"] = "l1"
 
-    epoch_kind: ClassVar[type[EpochMetrics]] = KeypointEpochMetrics
+    epoch_kind: ClassVar[type[EpochMetrics]] = KeypointMetrics
     # on a frozen trunk's last maps the head hardly beats the mean shape (benchmarks/RESULTS.md)
     head_first: ClassVar[bool] = False
 
@@ -218,7 +218,7 @@ class _CachedMaps(MemmapDataset):
 class KeypointModule(FineTuneModule):
     """Mean absolute or squared error of coordinates; missing points do not count."""
 
-    epoch_kind, other = KeypointEpochMetrics, "error"
+    epoch_kind, other = KeypointMetrics, "error"
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Keypoints: learn K points from annotated photos, and place them on new ones."""
+"""Keypoints: K points of photos, learned from annotated photos."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from .estimator import KeypointRegressor
 from .evaluation import KeypointEvaluation, evaluate_keypoints
 from .face_crops import FaceFinder, predict_on_faces
 from .predictor import KeypointPrediction, KeypointPredictor, load_keypoints
-from .run import KeypointRun, assess_keypoints, train_keypoints
 
 __all__ = [
     "Annotations",
@@ -16,11 +15,8 @@ __all__ = [
     "KeypointPrediction",
     "KeypointPredictor",
     "KeypointRegressor",
-    "KeypointRun",
-    "assess_keypoints",
     "evaluate_keypoints",
     "load_keypoints",
     "predict_on_faces",
     "read_annotations",
-    "train_keypoints",
 ]

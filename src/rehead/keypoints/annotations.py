@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Sequence
@@ -75,6 +76,10 @@ class Annotations:
     def units(self) -> NDArray[np.float64]:
         """Points in units of the photo's sides, 0..1 within it: (n, K, 2)."""
         return np.asarray(self.points / self.sizes[:, None, :])
+
+    def digests(self) -> list[str]:
+        """By which the model file knows the photos: the first 12 letters of each file's SHA-256."""
+        return [hashlib.sha256(read_bytes(path)).hexdigest()[:12] for path in self.photos or self.paths]
 
     def take(self, rows: Sequence[int] | NDArray[np.intp]) -> Annotations:
         """These rows only."""

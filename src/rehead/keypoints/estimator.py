@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,7 +18,7 @@ from ..backbones.weights import registry
 from ..core.progress import Progress
 from ..data import cv_folds, list_photos
 from ..errors import DataError, DatasetError
-from ..images import PreprocessSpec, image_size, read_bytes
+from ..images import PreprocessSpec, image_size
 from .annotations import Annotations, read_annotations
 from .cascade import Cascade, CascadeConfig, fit_cascade
 from .export import model_graph, write_keypoints
@@ -198,9 +197,7 @@ class KeypointRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.n_photos_, self.n_groups_ = len(rows), len(set(rows.groups.tolist()))
         self.n_folds_ = int(fold.max()) + 1
         self.weights_record_ = {"name": network.name, **network.weights}
-        self._train_digests = sorted(
-            {hashlib.sha256(read_bytes(path)).hexdigest()[:12] for path in rows.photos or rows.paths}
-        )
+        self._train_digests = sorted(set(rows.digests()))
         self._predictor = KeypointPredictor.from_graph(self._graph, self._manifest(), threads=self.threads)
         return self
 

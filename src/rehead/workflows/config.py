@@ -20,7 +20,8 @@ from ..core.run_dir import prepare_output, work_folder
 from ..data.split import Split
 from ..errors import DataError
 from ..images import PreprocessSpec
-from ..keypoints import FaceFinder, KeypointRegressor, KeypointRun, train_keypoints
+from ..keypoints import FaceFinder, KeypointRegressor
+from .keypoints import KeypointRun, train_keypoints
 from .train import Run, train
 
 if TYPE_CHECKING:
@@ -437,7 +438,7 @@ def run_keypoint_training(
     ----------
     plan : KeypointTrainConfig
     points, images, group, strict, detector
-        As in `keypoints.train_keypoints`.
+        As in `train_keypoints`.
     out : Path
     resume : bool
         Continue the training that was killed; without one, DataError.

@@ -44,7 +44,8 @@ def evaluate(
     ] = None,
 ) -> None:
     """Test a model file on photos whose points are known."""
-    from ...keypoints import assess_keypoints, load_keypoints
+    from ...keypoints import load_keypoints
+    from ...workflows.keypoints import assess_keypoints
     from ..console import photo_progress
 
     loaded = load_keypoints(model, threads=threads)

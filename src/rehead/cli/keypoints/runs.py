@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ...faces import FaceDetector
-    from ...keypoints import KeypointPredictor, KeypointRun
+    from ...keypoints import KeypointPredictor
+    from ...workflows.keypoints import KeypointRun
     from ..faces.detect import DetectorChoice
 
 __all__ = ["GROUP", "IMAGES", "POINTS", "finder", "finder_name", "say", "show_run"]

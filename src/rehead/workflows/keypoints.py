@@ -1,10 +1,10 @@
-"""Keypoints from files to a run directory, and testing a model file on photos whose points are known.
+"""Keypoint runs: from annotated photos to a run directory, and a model file tested on annotated photos.
 
 model.onnx       the model file
-metrics.json     how good it is, each number with its interval over people
-splits.csv       which photo stood in which fold, and in which group
-predictions.csv  the held-out points of each photo, in the form that training takes
-report.html      the same for people, one file
+metrics.json     evaluation, each metric with its interval over people
+splits.csv       fold and group of each photo
+predictions.csv  held-out points of each photo, in the form that training takes
+report.html      the same as one page
 logs/            of a network's training: curves.csv and TensorBoard's events
 run.json         command, versions, digests, times
 """
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import datetime
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -26,32 +25,30 @@ from numpy.typing import NDArray
 
 from ..core import atomic
 from ..core.progress import Progress
-from ..core.run_dir import StepTimer, check_place, versions, write_json
+from ..core.run_dir import NewRun, StepTimer, run_record, write_json
 from ..data import cv_folds, split_fingerprint
 from ..errors import DatasetError, ImageError
-from ..images import read_bytes
-from .annotations import Annotations, read_annotations
-from .estimator import KeypointRegressor
-from .evaluation import KeypointEvaluation, evaluate_keypoints
-from .face_crops import (
-    NO_FACE,
-    OTHER_FACE,
+from ..keypoints import (
+    Annotations,
     FaceFinder,
-    FaceFrame,
-    crop_to_faces,
-    match_face,
+    KeypointEvaluation,
+    KeypointPrediction,
+    KeypointPredictor,
+    KeypointRegressor,
+    evaluate_keypoints,
     predict_on_faces,
+    read_annotations,
 )
-from .formats import CENTRE, to_csv
-from .predictor import KeypointPrediction, KeypointPredictor
-from .report import write_keypoint_report
+from ..keypoints.face_crops import NO_FACE, OTHER_FACE, FaceFrame, crop_to_faces, match_face
+from ..keypoints.formats import CENTRE, to_csv
+from ..keypoints.report import write_keypoint_report
 
 __all__ = ["KeypointRun", "assess_keypoints", "train_keypoints"]
 
 
 @dataclass(frozen=True)
 class KeypointRun:
-    """What a run left.
+    """A run, of training or of testing a model.
 
     Parameters
     ----------
@@ -64,7 +61,7 @@ class KeypointRun:
     seconds : dict of str to float
         Time of each step.
     training : dict
-        How a network was trained, as `FineTunedKeypoints.training_`; empty where none was.
+        The training of a network, as `FineTunedKeypoints.training_`; empty where there was none.
     """
 
     folder: Path | None
@@ -81,9 +78,16 @@ class KeypointRun:
             "test": self.evaluation.to_dict(),
             "warnings": self.warnings,
             "notes": self.notes,
-            "unreadable": [{"photo": name, "reason": reason} for name, reason in self.unreadable],
+            "unreadable": _records(self.unreadable),
             **({"training": self.training} if self.training else {}),
         }
+
+
+def _records(unreadable: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"photo": name, "reason": reason} for name, reason in unreadable]
+
+
+# training
 
 
 def train_keypoints(
@@ -100,8 +104,8 @@ def train_keypoints(
 ) -> KeypointRun:
     """Fit on annotated photos and write the run directory.
 
-    Every photo is trained on. How good the model is, is told by predictions of folds: each photo by one that
-    had not seen the person.
+    Every photo is trained on. What is evaluated are held-out predictions, by folds that keep the photos of a
+    person together.
 
     Parameters
     ----------
@@ -110,9 +114,9 @@ def train_keypoints(
     out : path
         The run directory to write.
     regressor : KeypointRegressor, optional
-        What to fit, with its options.
+        The estimator to fit.
     detector : FaceFinder, optional
-        Finds faces, which are cut out first; photos without one are left out and listed.
+        Crops photos to their faces first; photos without one are left out and listed.
     overwrite : bool
         Whether to replace an earlier run at `out`.
     command : sequence of str
@@ -122,25 +126,23 @@ def train_keypoints(
     ------
     DataError, WeightsError, OutputError
     """
-    folder = Path(out)
-    check_place(folder, overwrite)
-    clock = StepTimer()
+    run = NewRun(out, overwrite=overwrite, command=command)
     rows = read_annotations(source, images, group=group, strict=strict)
-    clock.mark("annotations")
+    run.timer.mark("annotations")
     model = regressor or KeypointRegressor()
-    with _faces_of(rows, detector, model) as (rows, frame):
+    with _cropped(rows, detector, model) as (rows, frame):
         if frame:
-            clock.mark("faces")
+            run.timer.mark("faces")
         model.fit_annotations(rows)
-        clock.mark("looking and fitting")
-        return _written(folder, model, rows, frame, clock, command)
+        run.timer.mark("fit")
+        return _write(run, model, rows, frame)
 
 
 @contextlib.contextmanager
-def _faces_of(
+def _cropped(
     rows: Annotations, detector: FaceFinder | None, model: KeypointRegressor
 ) -> Iterator[tuple[Annotations, FaceFrame | None]]:
-    """The photos as they are, or squares around the faces in them, as long as the context is open."""
+    """The photos, with a detector cropped to their faces, as long as the context is open."""
     if detector is None:
         yield rows, None
         return
@@ -149,54 +151,50 @@ def _faces_of(
         yield crop_to_faces(rows, detector, Path(temporary), side, model.progress)
 
 
-def _written(
-    folder: Path,
-    model: KeypointRegressor,
-    rows: Annotations,
-    frame: FaceFrame | None,
-    clock: StepTimer,
-    command: Sequence[str],
-) -> KeypointRun:
-    """The run directory of a model that was just fitted on `rows`."""
+def _write(run: NewRun, model: KeypointRegressor, rows: Annotations, frame: FaceFrame | None) -> KeypointRun:
+    """Write the run directory of a model that was just fitted on `rows`."""
     used = model.fitted_rows_
-    predicted = model.held_out_ + CENTRE
-    shown = ~np.isnan(predicted[:, 0, 0])
-    shown_rows = used.take(np.flatnonzero(shown))
-    covariance = model.held_out_covariance_[shown]
-    moved = 0 if shown_rows.corners is None else shown_rows.corners[:, None]
-    in_photos = predicted[shown] + moved
-    truth = shown_rows.points, shown_rows.sizes, shown_rows.groups
+    known = np.flatnonzero(~np.isnan(model.held_out_[:, 0, 0]))
+    tested, predicted = used.take(known), model.held_out_[known] + CENTRE
+    covariance = model.held_out_covariance_[known]
     evaluation = evaluate_keypoints(
-        predicted[shown], *truth, covariance=covariance, held_out=True, seed=model.random_state
+        predicted,
+        tested.points,
+        tested.sizes,
+        tested.groups,
+        covariance=covariance,
+        held_out=True,
+        seed=model.random_state,
     )
-    clock.mark("evaluation")
+    run.timer.mark("evaluation")
     fold = cv_folds(np.zeros(len(used), dtype=int), used.groups, count=model.cv, seed=model.random_state)
     split = split_fingerprint(used.ids, used.groups.tolist(), fold.tolist())
-    run = KeypointRun(
-        folder,
+    record = run.record(_about(model, rows, split))
+    result = KeypointRun(
+        run.folder,
         evaluation,
         model.warnings_,
         list(rows.notes),
         list(rows.unreadable),
-        clock.seconds,
+        run.timer.seconds,
         model.training_,
     )
-    record = _record(model, rows, command, split)
-    with atomic.replacing_folder(folder) as beside:
-        _write_splits(beside / "splits.csv", used, fold)
-        atomic.write_text(beside / "predictions.csv", to_csv(shown_rows.ids, in_photos))
-        write_json(beside / "metrics.json", {**run.to_dict(), "path": _path(model)})
+    with run.writing(record) as folder:
+        _write_splits(folder / "splits.csv", used, fold)
+        corners = 0 if tested.corners is None else tested.corners[:, None]
+        atomic.write_text(folder / "predictions.csv", to_csv(tested.ids, predicted + corners))
+        write_json(folder / "metrics.json", {**result.to_dict(), "path": _path(model)})
         summary = {score.name: score.interval.to_dict() for score in evaluation.scores}
         extra = {"split": split, "metrics": summary, **({"faces": frame.to_dict()} if frame else {})}
-        model.write_logs(beside)
-        model.save(beside / "model.onnx", extra=extra)
-        clock.mark("model file")
+        model.write_logs(folder)
+        model.save(folder / "model.onnx", extra=extra)
+        run.timer.mark("model file")
         write_keypoint_report(
-            beside / "report.html",
+            folder / "report.html",
             title=rows.source.resolve().stem,
             evaluation=evaluation,
-            rows=shown_rows,
-            predicted=predicted[shown],
+            rows=tested,
+            predicted=predicted,
             covariance=covariance,
             run=record,
             facts=_facts(model, rows),
@@ -204,9 +202,8 @@ def _written(
             warnings=model.warnings_,
             training=model.training_,
         )
-        clock.mark("report")
-        write_json(beside / "run.json", {**record, "seconds": clock.seconds})
-    return run
+        run.timer.mark("report")
+    return result
 
 
 def _facts(model: KeypointRegressor, rows: Annotations) -> dict[str, int]:
@@ -215,7 +212,7 @@ def _facts(model: KeypointRegressor, rows: Annotations) -> dict[str, int]:
         "People or groups": model.n_groups_,
         "Points": model.n_points_,
         "Folds": model.n_folds_,
-        "Looks": len(model.cascade_.stages),
+        "Stages": len(model.cascade_.stages),
         "Unreadable": len(rows.unreadable),
     }
 
@@ -234,12 +231,8 @@ def _path(model: KeypointRegressor) -> list[dict[str, Any]]:
     ]
 
 
-def _record(
-    model: KeypointRegressor, rows: Annotations, command: Sequence[str], split: str
-) -> dict[str, Any]:
+def _about(model: KeypointRegressor, rows: Annotations, split: str) -> dict[str, Any]:
     return {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": list(command),
         "photos": {"annotations": str(rows.source), "trained on": model.n_photos_, "people": model.n_groups_},
         "split": split,
         "seed": model.random_state,
@@ -248,11 +241,10 @@ def _record(
         "options": {
             name: os.fspath(value) if isinstance(value, os.PathLike) else value
             for name, value in model.get_params(deep=False).items()
-            if name not in ("progress", "options", "work")  # those of a training stand in metrics.json
+            if name not in ("progress", "options", "work")  # those of a training are in metrics.json
         },
-        "unreadable": [{"photo": name, "reason": reason} for name, reason in rows.unreadable],
+        "unreadable": _records(rows.unreadable),
         "warnings": model.warnings_,
-        "versions": versions(),
     }
 
 
@@ -261,6 +253,9 @@ def _write_splits(path: Path, rows: Annotations, fold: NDArray[np.intp]) -> None
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["path", "fold", "group"])
         writer.writerows(zip(rows.ids, fold.tolist(), rows.groups.tolist(), strict=True))
+
+
+# testing a model file
 
 
 def assess_keypoints(
@@ -277,69 +272,62 @@ def assess_keypoints(
 ) -> KeypointRun:
     """Test a model on annotated photos; `out` is a folder for metrics.json, predictions.csv and report.html.
 
-    With a `detector`, faces are found first, and the points are placed on the face that is annotated.
+    With a `detector`, the points are those of the detected face that is annotated.
 
     Raises
     ------
     DataError, OutputError
     """
-    clock = StepTimer()
+    timer = StepTimer()
     rows = read_annotations(source, images, group=group, strict=strict)
     if rows.points.shape[1] != model.n_points:
         raise DatasetError(
             f"{rows.source}: {rows.points.shape[1]} points a photo, the model places {model.n_points}; "
             "expected the same points in the same order"
         )
-    answers, failed = _answers(model, rows, strict, detector, progress)
-    kept = rows.take([n for n, answer in enumerate(answers) if isinstance(answer, KeypointPrediction)])
-    placed = [answer for answer in answers if isinstance(answer, KeypointPrediction)]
-    predicted = np.stack([answer.points for answer in placed]) + CENTRE
-    covariance = np.stack([answer.covariance for answer in placed])
-    evaluation = evaluate_keypoints(predicted, kept.points, kept.sizes, kept.groups, covariance=covariance)
-    clock.mark("photos")
-    notes = [*_seen(model, kept), *_outliers(placed), *_whole_photos(model, detector)]
-    unreadable = [*rows.unreadable, *failed]
-    run = KeypointRun(
-        Path(out) if out is not None else None,
-        evaluation,
-        [],
-        [*rows.notes, *notes],
-        unreadable,
-        clock.seconds,
+    answers, failed = _predict(model, rows, strict, detector, progress)
+    tested = rows.take([n for n, answer in enumerate(answers) if isinstance(answer, KeypointPrediction)])
+    predictions = [answer for answer in answers if isinstance(answer, KeypointPrediction)]
+    predicted = np.stack([prediction.points for prediction in predictions]) + CENTRE
+    covariance = np.stack([prediction.covariance for prediction in predictions])
+    evaluation = evaluate_keypoints(
+        predicted, tested.points, tested.sizes, tested.groups, covariance=covariance
     )
-    if out is not None:
-        record = {
-            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "command": list(command),
-            "model": {k: v for k, v in model.manifest.items() if k not in ("seen", "metrics", "head")},
-            "versions": versions(),
-        }
+    timer.mark("photos")
+    notes = [*_trained_on(model, tested), *_outliers(predictions), *_whole_photos(model, detector)]
+    folder = None if out is None else Path(out)
+    result = KeypointRun(
+        folder, evaluation, [], [*rows.notes, *notes], [*rows.unreadable, *failed], timer.seconds
+    )
+    if folder is not None:
+        about = {k: v for k, v in model.manifest.items() if k not in ("seen", "metrics", "head")}
         write_keypoint_report(
-            Path(out) / "report.html",
+            folder / "report.html",
             title=rows.source.resolve().stem,
             evaluation=evaluation,
-            rows=kept,
+            rows=tested,
             predicted=predicted,
             covariance=covariance,
-            run=record,
-            facts={"Photos": len(kept), "People or groups": evaluation.people, "Points": model.n_points},
+            run=run_record(command, {"model": about}),
+            facts={"Photos": len(tested), "People or groups": evaluation.people, "Points": model.n_points},
             notes=notes,
         )
-        atomic.write_text(Path(out) / "predictions.csv", to_csv(kept.ids, predicted))
-        write_json(Path(out) / "metrics.json", run.to_dict())
-    return run
+        atomic.write_text(folder / "predictions.csv", to_csv(tested.ids, predicted))
+        write_json(folder / "metrics.json", result.to_dict())
+    return result
 
 
-def _answers(
+def _predict(
     model: KeypointPredictor,
     rows: Annotations,
     strict: bool,
     detector: FaceFinder | None,
     progress: Progress | None,
 ) -> tuple[list[KeypointPrediction | ImageError], list[tuple[str, str]]]:
+    """A prediction or an error for each photo; and name and reason of those that failed."""
     answers: list[KeypointPrediction | ImageError] = []
     failed = []
-    each = model.predict_each(rows.paths) if detector is None else _on_faces(model, rows, detector)
+    each = model.predict_each(rows.paths) if detector is None else _annotated_faces(model, rows, detector)
     for name, answer in zip(rows.ids, each, strict=True):
         if isinstance(answer, ImageError):
             if strict:
@@ -355,15 +343,15 @@ def _answers(
     return answers, failed
 
 
-def _on_faces(
+def _annotated_faces(
     model: KeypointPredictor, rows: Annotations, detector: FaceFinder
 ) -> Iterator[KeypointPrediction | ImageError]:
-    """Points on the face of each photo that is annotated."""
+    """Keypoints of the face of each photo that is annotated."""
     for n, found in enumerate(predict_on_faces(model, detector, rows.paths)):
         if isinstance(found, ImageError):
             yield found
             continue
-        faces = [np.array(answer.face) for answer in found]
+        faces = [np.array(prediction.face) for prediction in found]
         chosen = match_face(rows.points[n], faces)
         if chosen is not None:
             yield found[chosen]
@@ -372,18 +360,16 @@ def _on_faces(
 
 
 def _whole_photos(model: KeypointPredictor, detector: FaceFinder | None) -> list[str]:
-    """Say it where the model knows faces that were cut out, and none were."""
+    """A note where the model was trained on face crops and tested on whole photos."""
     if detector is not None or "faces" not in model.manifest:
         return []
-    return ["The model learnt in squares around found faces, and saw whole photos here; give --detect."]
+    return ["The model was trained on face crops, and tested on whole photos here; give --detect."]
 
 
-def _seen(model: KeypointPredictor, rows: Annotations) -> list[str]:
-    """Say it where photos were trained on: their results mean nothing."""
-    import hashlib
-
+def _trained_on(model: KeypointPredictor, rows: Annotations) -> list[str]:
+    """A note where photos were trained on: their results mean nothing."""
     known = set(model.manifest.get("seen", "").split())
-    count = sum(hashlib.sha256(read_bytes(path)).hexdigest()[:12] in known for path in rows.paths)
+    count = sum(digest in known for digest in rows.digests())
     if not count:
         return []
     return [
@@ -392,6 +378,6 @@ def _seen(model: KeypointPredictor, rows: Annotations) -> list[str]:
     ]
 
 
-def _outliers(placed: Sequence[KeypointPrediction]) -> list[str]:
-    odd = sum(bool(answer.reason) for answer in placed)
-    return [f"{odd} of {len(placed)} photos look unlike the training photos."] if odd else []
+def _outliers(predictions: Sequence[KeypointPrediction]) -> list[str]:
+    count = sum(bool(prediction.reason) for prediction in predictions)
+    return [f"{count} of {len(predictions)} photos look unlike the training photos."] if count else []
