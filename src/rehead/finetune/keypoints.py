@@ -26,6 +26,7 @@ from ..keypoints.alignment import IDENTITY, JitterStd, alignment_error, points_i
 from ..keypoints.cascade import Cascade, CascadeConfig, covariance_in_photos, fit_cascade
 from ..keypoints.export import model_graph
 from ..keypoints.ridge import LinearStage
+from ..keypoints.training_data import TrainingData
 from ..keypoints.uncertainty import fit_uncertainty
 
 if TYPE_CHECKING:
@@ -196,13 +197,14 @@ class FineTunedKeypoints(KeypointRegressor):
     # fitting
 
     def _fit(
-        self, rows: Annotations, fold: NDArray[np.intp], network: Backbone, config: CascadeConfig
+        self, data: TrainingData, network: Backbone, config: CascadeConfig
     ) -> tuple[Cascade, bytes, PreprocessSpec]:
         from .fit import train_network
         from .keypoint_model import export_network
         from .keypoint_module import KeypointTask, predict_all
 
-        closed_form = fit_cascade(rows.paths, rows.units, fold, network, config)
+        rows = data.rows
+        closed_form = fit_cascade(rows.paths, rows.units, data.fold, network, config)
         started, options = time.perf_counter(), self._options()
         true_crops, predicted_crops, jitter_std = self._crops(rows, closed_form)
         model = self._built(np.nanmean(points_in_crops(true_crops, rows.units), axis=0), options)
@@ -213,7 +215,7 @@ class FineTunedKeypoints(KeypointRegressor):
             predicted_crops,
             jitter_std,
             self.flip_idx_,
-            fold == 0,
+            data.fold == 0,
             network.preprocess if self._two_stages(closed_form) else model.preprocess,
             self.loss,
         )

@@ -16,20 +16,17 @@ from sklearn.utils.validation import check_is_fitted
 from ..backbones.backbone import Backbone, load_backbone
 from ..backbones.weights import registry
 from ..core.progress import Progress
-from ..data import cv_folds, list_photos
 from ..errors import DataError, DatasetError
-from ..images import PreprocessSpec, image_size
+from ..images import PreprocessSpec
 from .annotations import Annotations, read_annotations
 from .cascade import Cascade, CascadeConfig, fit_cascade
 from .export import model_graph, write_keypoints
 from .face_crops import points_frame
-from .flip import check_flip_idx, find_flip_idx
 from .formats import CENTRE
 from .predictor import KeypointPredictor
+from .training_data import Photos, TrainingData, annotate, photo_paths, prepare_data
 
 __all__ = ["KeypointRegressor"]
-
-Photos = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 _SIZE = 192  # px: 224 costs a third more, and the error was 1.01 for 1.04 % (benchmarks/keypoints.py)
 _MAX_VIEWS = 6000  # rows of the Gram matrices: 0.5 GB of maps, and a second for each factorisation
@@ -73,6 +70,8 @@ class KeypointRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     Attributes
     ----------
+    data_ : TrainingData
+        The photos that were trained on, in folds.
     cascade_ : Cascade
         Fitted stages, and the path of the search.
     held_out_ : float64 ndarray (n, K, 2)
@@ -157,26 +156,19 @@ class KeypointRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 )
             rows = read_annotations(X)
         else:
-            rows = _annotated(X, y, groups)
+            rows = annotate(X, y, groups)
         return self.fit_annotations(rows)
 
     def fit_annotations(self, rows: Annotations) -> KeypointRegressor:
         """Fit on annotations that were read before."""
         self._check_options()
         self.__dict__.pop("_predictor", None)
-        self.warnings_: list[str] = []
         self.training_: dict[str, Any] = {}
-        rows = self._check_count(rows)
-        fold = cv_folds(np.zeros(len(rows), dtype=int), rows.groups, count=self.cv, seed=self.random_state)
-        if fold.max() < 1:
-            raise DatasetError(
-                f"{rows.source}: all {len(rows)} photos belong to one person or group; at least two are "
-                "needed, to check on one what was learnt from the other (--group none takes every photo "
-                "for itself)"
-            )
-        self._check_points(rows, fold)
+        self.data_ = data = prepare_data(
+            rows, cv=self.cv, mirror=self.mirror, max_photos=_MAX_VIEWS // 2, seed=self.random_state
+        )
+        rows, self.flip_idx_, self.warnings_ = data.rows, data.flip_idx, data.warnings
         network = self.network()
-        self.flip_idx_ = self._find_flip_idx(rows)
         config = CascadeConfig(
             self.flip_idx_,
             self.cascade,
@@ -186,8 +178,7 @@ class KeypointRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             self.threads,
             self.progress,
         )
-        self.cascade_, self._graph, self._preprocess = self._fit(rows, fold, network, config)
-        self.fitted_rows_ = rows
+        self.cascade_, self._graph, self._preprocess = self._fit(data, network, config)
         self.held_out_ = self.cascade_.held_out * rows.sizes[:, None, :] - CENTRE
         sides = rows.sizes.astype(np.float64)
         self.held_out_covariance_ = (
@@ -195,17 +186,17 @@ class KeypointRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         )
         self.n_points_, self.names_ = rows.points.shape[1], rows.names
         self.n_photos_, self.n_groups_ = len(rows), len(set(rows.groups.tolist()))
-        self.n_folds_ = int(fold.max()) + 1
+        self.n_folds_ = int(data.fold.max()) + 1
         self.weights_record_ = {"name": network.name, **network.weights}
         self._train_digests = sorted(set(rows.digests()))
         self._predictor = KeypointPredictor.from_graph(self._graph, self._manifest(), threads=self.threads)
         return self
 
     def _fit(
-        self, rows: Annotations, fold: NDArray[np.intp], network: Backbone, config: CascadeConfig
+        self, data: TrainingData, network: Backbone, config: CascadeConfig
     ) -> tuple[Cascade, bytes, PreprocessSpec]:
         """The fitted cascade, its graph, and how photos are preprocessed for it."""
-        cascade = fit_cascade(rows.paths, rows.units, fold, network, config)
+        cascade = fit_cascade(data.rows.paths, data.rows.units, data.fold, network, config)
         return cascade, model_graph([network.trunk] * len(cascade.stages), cascade), network.preprocess
 
     def _check_options(self) -> None:
@@ -219,49 +210,6 @@ class KeypointRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             raise DataError(f"mirror is {self.mirror!r}; expected 'auto', False or the partner of each point")
         if not 0 <= self.n_jitter <= 8:
             raise DataError(f"shakes is {self.n_jitter}; expected 0 to 8")
-
-    def _check_count(self, rows: Annotations) -> Annotations:
-        """Refuse too few photos; draw a sample of more than the Gram matrices can hold."""
-        if len(rows) < 4:
-            raise DatasetError(
-                f"{rows.source}: {len(rows)} photo{'s'[: len(rows) != 1]} with points; at least 4 are "
-                "needed, and some 50 for results worth having"
-            )
-        most = _MAX_VIEWS // 2
-        if len(rows) > most:
-            kept = np.random.default_rng(self.random_state).choice(len(rows), most, replace=False)
-            self.warnings_.append(
-                f"{len(rows):,} photos are more than the closed form takes; it was trained on {most:,} of "
-                "them, drawn at random."
-            )
-            rows = rows.take(np.sort(kept))
-        if len(rows) < 50:
-            self.warnings_.append(f"{len(rows)} photos are few to train on; expect large errors.")
-        return rows
-
-    def _check_points(self, rows: Annotations, fold: NDArray[np.intp]) -> None:
-        """Every point must be known in the training photos, whichever fold is held out."""
-        known = ~np.isnan(rows.points[:, :, 0])
-        for number in range(int(fold.max()) + 1):
-            if (never := np.flatnonzero(~known[fold != number].any(axis=0))).size:
-                point = int(never[0])
-                name = f" ({rows.names[point]})" if rows.names else ""
-                raise DatasetError(
-                    f"{rows.source}: point {point}{name} is given in {int(known[:, point].sum())} photos, "
-                    "all of one person or fold; give it in more, or leave its columns out"
-                )
-
-    def _find_flip_idx(self, rows: Annotations) -> tuple[int, ...] | None:
-        if self.mirror is False:
-            return None
-        if not isinstance(self.mirror, str):
-            return check_flip_idx(self.mirror, rows.points.shape[1])
-        found = find_flip_idx(rows.units, rows.names)
-        if found is None:
-            self.warnings_.append(
-                "The points show no left-right symmetry, so mirrored photos were not trained on."
-            )
-        return found
 
     def network(self) -> Backbone:
         """The backbone of the options, ready to run."""
@@ -295,7 +243,7 @@ class KeypointRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         ImageError
             A photo is unreadable.
         """
-        return np.stack([answer.points for answer in self.predictor().predict(_as_paths(X))])
+        return np.stack([answer.points for answer in self.predictor().predict(photo_paths(X))])
 
     def predictor(self) -> KeypointPredictor:
         """The predictor that `load_keypoints` would give for the saved file."""
@@ -304,7 +252,7 @@ class KeypointRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def score(self, X: Photos, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
         """Minus the mean absolute error in units of the photo's side: higher is better, 0 is perfect."""
-        rows = _annotated(X, y, None) if y is not None else read_annotations(str(X))
+        rows = annotate(X, y) if y is not None else read_annotations(str(X))
         predicted = self.predict([str(path) for path in rows.paths]) + CENTRE
         error = np.nanmean(np.abs(predicted / rows.sizes[:, None, :] - rows.units), axis=(1, 2))
         return -float(np.average(error, weights=None if sample_weight is None else np.asarray(sample_weight)))
@@ -325,7 +273,7 @@ class KeypointRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 "count": self.n_points_,
                 "names": list(self.names_),
                 "mirror": None if self.flip_idx_ is None else list(self.flip_idx_),
-                "frame": points_frame(self.fitted_rows_.units, self.fitted_rows_.sizes),
+                "frame": points_frame(self.data_.rows.units, self.data_.rows.sizes),
             },
             "operating_point": {
                 "coverage": self.coverage,
@@ -347,35 +295,3 @@ class KeypointRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             "seed": self.random_state,
             "seen": " ".join(self._train_digests),
         }
-
-
-def _as_paths(X: Photos) -> list[Path]:
-    if isinstance(X, str | os.PathLike):
-        return list(list_photos(X))
-    return [Path(path) for path in X]
-
-
-def _annotated(X: Photos, y: ArrayLike | None, groups: ArrayLike | None) -> Annotations:
-    paths = _as_paths(X)
-    points = np.asarray(y, dtype=np.float64)
-    if points.ndim == 2 and points.shape[1] % 2 == 0:
-        points = points.reshape(len(points), -1, 2)
-    if points.ndim != 3 or points.shape[0] != len(paths) or points.shape[2] != 2 or not points.size:
-        raise DatasetError(
-            f"{len(paths)} photos, and points of shape {points.shape}; expected ({len(paths)}, K, 2) pixels"
-        )
-    if np.isinf(points).any():
-        raise DatasetError("points hold infinite numbers; expected pixels, NaN where one is missing")
-    own = np.arange(len(paths)).astype(np.str_)
-    group = own if groups is None else np.asarray(groups).astype(np.str_)
-    if group.shape != own.shape:
-        raise DatasetError(
-            f"{len(paths)} photos, and groups of shape {group.shape}; expected one for each photo"
-        )
-    points = np.where(np.isnan(points).any(axis=2, keepdims=True), np.nan, points) + CENTRE
-    if (bare := np.flatnonzero(np.isnan(points).all(axis=(1, 2)))).size:
-        raise DatasetError(
-            f"photo {bare[0]} ({paths[bare[0]]}) has no point, one of {bare.size}; leave them out"
-        )
-    sizes = np.array([image_size(path) for path in paths], dtype=np.int64)
-    return Annotations(Path("the photos"), tuple(map(str, paths)), tuple(paths), points, sizes, group)

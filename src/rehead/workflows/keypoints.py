@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from ..core import atomic
 from ..core.progress import Progress
 from ..core.run_dir import NewRun, StepTimer, run_record, write_json
-from ..data import cv_folds, split_fingerprint
+from ..data import split_fingerprint
 from ..errors import DatasetError, ImageError
 from ..keypoints import (
     Annotations,
@@ -153,7 +153,7 @@ def _cropped(
 
 def _write(run: NewRun, model: KeypointRegressor, rows: Annotations, frame: FaceFrame | None) -> KeypointRun:
     """Write the run directory of a model that was just fitted on `rows`."""
-    used = model.fitted_rows_
+    used, fold = model.data_.rows, model.data_.fold
     known = np.flatnonzero(~np.isnan(model.held_out_[:, 0, 0]))
     tested, predicted = used.take(known), model.held_out_[known] + CENTRE
     covariance = model.held_out_covariance_[known]
@@ -167,7 +167,6 @@ def _write(run: NewRun, model: KeypointRegressor, rows: Annotations, frame: Face
         seed=model.random_state,
     )
     run.timer.mark("evaluation")
-    fold = cv_folds(np.zeros(len(used), dtype=int), used.groups, count=model.cv, seed=model.random_state)
     split = split_fingerprint(used.ids, used.groups.tolist(), fold.tolist())
     record = run.record(_about(model, rows, split))
     result = KeypointRun(
