@@ -1,4 +1,4 @@
-"""Keypoints by a network that is trained: small ones, on drawn dots and faces."""
+"""Keypoints by a fine-tuned network: small ones, on drawn dots and faces."""
 
 from __future__ import annotations
 
@@ -281,7 +281,7 @@ def test_what_cannot_be_trained_is_said(tiny_onnx: Path, tmp_path: Path, drawn_f
         with pytest.raises(kind, match=message):
             trained(tiny_onnx, **options).fit(source)
     for head in ("conv", "heatmap"):
-        with pytest.raises(DataError, match="vit_tiny_patch16_224 gives numbers that know of no place"):
+        with pytest.raises(DataError, match="vit_tiny_patch16_224 has no spatial feature maps"):
             keypoint_network("vit_tiny_patch16_224", np.full((2, 2), 0.5), weights="none", head=head)
     with pytest.raises(DataError, match="an ONNX file cannot be trained"):
         FineTunedKeypoints(str(tiny_onnx)).fit(source)

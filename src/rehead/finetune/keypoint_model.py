@@ -136,7 +136,7 @@ def _map_shape(network: Network) -> tuple[int, ...]:
     network.train()
     if maps.ndim != 4:
         raise DataError(
-            f"{network.name} gives numbers that know of no place, but points need maps; take another network"
+            f"{network.name} has no spatial feature maps, which keypoints need; take another network"
         )
     return tuple(maps.shape[1:])
 

@@ -92,10 +92,10 @@ def kernel_ridge_path(
     held_out = np.full((len(l2_grid), photos, targets.shape[1]), np.nan)
 
     def run(job: tuple[int, int]) -> None:
-        number, place = job
+        number, k = job
         test, train = np.flatnonzero(fold[:photos] == number), np.flatnonzero(fold != number)
-        alpha, mean = fit_kernel_ridge(kernel[np.ix_(train, train)], targets[train], l2_grid[place])
-        held_out[place, test] = kernel[np.ix_(test, train)] @ alpha + mean
+        alpha, mean = fit_kernel_ridge(kernel[np.ix_(train, train)], targets[train], l2_grid[k])
+        held_out[k, test] = kernel[np.ix_(test, train)] @ alpha + mean
 
     # BLAS on one thread: the products of several folds at once would wait for each other (ADR 3)
     with threadpoolctl.threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(cpu_count()) as pool:

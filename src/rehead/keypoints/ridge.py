@@ -189,16 +189,14 @@ def fit_stage(design: DesignMatrix, targets: NDArray[np.float64], chosen: Search
     margin = _MARGIN * (high - low)
     weights, bias = [], np.zeros(rank)
     for feature_map in chosen.feature_maps:
-        size, place = feature_map.size, design.maps.feature_maps.index(feature_map)
-        rows = design.maps.values[place].reshape(-1, size)[:m]
+        size, k = feature_map.size, design.maps.feature_maps.index(feature_map)
+        rows = design.maps.values[k].reshape(-1, size)[:m]
         weight = np.empty((size, rank), np.float32)
         for start in range(0, size, _COLUMNS):
             part = slice(start, start + _COLUMNS)
-            x = (rows[:, part].astype(np.float32) - design.mean[place][part]) * design.scale[place][part]
-            weight[part] = (x.T @ dual) * (
-                design.scale[place][part, None] / (size * len(chosen.feature_maps))
-            )
-        bias -= design.mean[place].astype(np.float64) @ weight
+            x = (rows[:, part].astype(np.float32) - design.mean[k][part]) * design.scale[k][part]
+            weight[part] = (x.T @ dual) * (design.scale[k][part, None] / (size * len(chosen.feature_maps)))
+        bias -= design.mean[k].astype(np.float64) @ weight
         weights.append(weight)
     return LinearStage(
         tuple(feature_map.name for feature_map in chosen.feature_maps),

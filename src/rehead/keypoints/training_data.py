@@ -80,7 +80,7 @@ def prepare_data(
     if fold.max() < 1:
         raise DatasetError(
             f"{rows.source}: all {len(rows)} photos belong to one person or group; at least two are "
-            "needed, to check on one what was learnt from the other (--group none takes every photo "
+            "needed, to test on one what was trained on the other (--group none takes every photo "
             "for itself)"
         )
     _check_points(rows, fold)

@@ -1,4 +1,4 @@
-"""Scores against plain loops, and what is missing counts nowhere."""
+"""Metrics against plain loops; missing points do not count."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_sizes() -> None:
     assert metrics.eye_distance(truth, (0, 1))[0] == pytest.approx(math.hypot(4, 9))
 
 
-def test_intervals_are_over_people_and_missing_points_count_nowhere() -> None:
+def test_intervals_are_over_people_and_missing_points_do_not_count() -> None:
     rng = np.random.default_rng(0)
     truth = rng.uniform(0, 100, (200, 6, 2))
     person = np.repeat(np.arange(20), 10)

@@ -162,14 +162,12 @@ def _uncertainty(pooled: Var, linear: Var, moves: Var | None, model: Uncertainty
     b = model.log_error
     tiny = op.const(np.float32(1e-12))
     log_error = op.add(op.const(b[0]), op.mul(op.const(b[1]), op.log(op.max([score, tiny]))))
-    scale = op.reduce_sum(
-        op.mul(linear, linear), op.const([1, 2]), keepdims=0
-    )  # twice the square of the scale
+    twice_squared_scale = op.reduce_sum(op.mul(linear, linear), op.const([1, 2]), keepdims=0)
     if moves is not None:
         squares = op.reduce_mean(
             op.reduce_sum(op.mul(moves, moves), op.const([2]), keepdims=0), axes=[1], keepdims=0
         )
-        ratio = op.div(op.mul(op.const(np.float32(2)), squares), op.max([scale, tiny]))
+        ratio = op.div(op.mul(op.const(np.float32(2)), squares), op.max([twice_squared_scale, tiny]))
         log_error = op.add(log_error, op.mul(op.const(b[2]), op.log(op.max([ratio, tiny]))))
     z = op.div(op.sub(op.const(np.float32(model.log_limit)), log_error), op.const(np.float32(model.log_std)))
     half = op.const(np.float32(0.5))
