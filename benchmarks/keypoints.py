@@ -1,19 +1,20 @@
-"""How well points are placed on people who were not trained on, what each step adds, and at what cost.
+"""Error on people who were not trained on, what each step adds, and at what cost.
 
     python benchmarks/keypoints.py FOLDER [--strangers FOLDER ...] [--constants]
 
 FOLDER holds train.csv and train/, test.csv and test/, as `rehead keypoints train` takes them, no person in
-both; without them nothing is measured. The error is the mean absolute one of x and y as a share of the
+both; without them nothing is measured. The error is the mean absolute one of x and y as a fraction of the
 photo's side, on the test photos.
 
-Steps: the mean shape; the deepest map alone without mirrored photos; depths and views chosen by the folds;
-the second look besides. Then the share of test points that lie within their ellipses, how well confidence
-ranks photos by error (Spearman), and milliseconds for a photo, one after the other and warm, by the median.
+Steps: the mean shape; the deepest map alone without mirrored photos; feature maps and views chosen by
+cross-validation; the second stage. Then the fraction of test points within their ellipses, how well
+confidence ranks photos by error (Spearman), and milliseconds for a photo, one after the other and warm, by
+the median.
 
-With --strangers, folders of photos without what is looked for: the share that is called unlike the training
-photos, beside that of the test photos, and the area under the ROC curve of score and of confidence.
+With --strangers, folders of photos without the object: the fraction that is called outliers, beside that of
+the test photos, and the area under the ROC curve of score and of confidence.
 
-With --constants, each constant of the room is changed by itself, with everything else as it is.
+With --constants, each constant is changed by itself, with everything else as it is.
 """
 
 from __future__ import annotations
@@ -60,9 +61,9 @@ def changed(module: Any, name: str, value: Any) -> Iterator[None]:
 
 
 def error(answers: list[KeypointPrediction], rows: Annotations) -> NDArray[np.float64]:
-    """Of each photo, as a share of its side."""
-    placed = np.stack([answer.points for answer in answers]) + CENTRE
-    return np.asarray(np.nanmean(np.abs(placed / rows.sizes[:, None] - rows.units), axis=(1, 2)))
+    """Of each photo, as a fraction of its side."""
+    predicted = np.stack([answer.points for answer in answers]) + CENTRE
+    return np.asarray(np.nanmean(np.abs(predicted / rows.sizes[:, None] - rows.units), axis=(1, 2)))
 
 
 def measured(name: str, train: Annotations, test: Annotations, **options: Any) -> KeypointPredictor:
@@ -72,10 +73,10 @@ def measured(name: str, train: Annotations, test: Annotations, **options: Any) -
     wall, work = time.perf_counter() - start, time.process_time() - work
     model = regressor.predictor()
     held_out = float(np.nanmean(np.abs(regressor.cascade_.held_out - train.units)))
-    shares = error(model.predict([str(path) for path in test.paths]), test)
+    errors = error(model.predict([str(path) for path in test.paths]), test)
     size = len(regressor._graph) / 1e6
     print(
-        f"{name:42} | {100 * shares.mean():.2f} % | {100 * held_out:.2f} % | {wall:5.1f} s "
+        f"{name:42} | {100 * errors.mean():.2f} % | {100 * held_out:.2f} % | {wall:5.1f} s "
         f"| {work:5.1f} s | {size:.1f} MB",
         flush=True,
     )
@@ -88,24 +89,24 @@ def steps(train: Annotations, test: Annotations) -> KeypointPredictor:
     mean = np.nanmean(train.units, axis=0)
     print(f"{'mean shape':42} | {100 * float(np.nanmean(np.abs(test.units - mean))):.2f} %")
     plain: Callable[..., list[tuple[maps_module.FeatureMap, ...]]]
-    plain = lambda network: [maps_module.candidate_sites(network)[-1][-1:]]  # noqa: E731
+    plain = lambda network: [maps_module.candidate_feature_maps(network)[-1][-1:]]  # noqa: E731
     from rehead.keypoints import cascade
 
-    with changed(cascade, "candidate_sites", plain):
+    with changed(cascade, "candidate_feature_maps", plain):
         measured("one map, one view", train, test, cascade=False, mirror=False)
     measured("maps of several depths, mirrored photos", train, test, cascade=False)
-    measured("second look without shaken views", train, test, n_jitter=0)
-    return measured("second look (what train does)", train, test)
+    measured("second stage without jitter", train, test, n_jitter=0)
+    return measured("second stage (the default)", train, test)
 
 
-def trust(model: KeypointPredictor, test: Annotations) -> None:
-    """Whether ellipses hold what they promise, and confidence tells good photos from bad ones."""
+def uncertainty(model: KeypointPredictor, test: Annotations) -> None:
+    """Coverage of the ellipses, and how well confidence ranks photos."""
     answers = model.predict([str(path) for path in test.paths])
-    away = np.stack([a.points for a in answers]) + CENTRE - test.points
-    inside = ellipse_distance(away, np.stack([a.spread for a in answers]))
+    errors = np.stack([a.points for a in answers]) + CENTRE - test.points
+    inside = ellipse_distance(errors, np.stack([a.covariance for a in answers]))
     known = ~np.isnan(inside)
-    for share in (0.5, 0.8, 0.95):
-        print(f"ellipses of {share:.0%} hold {(inside[known] <= -2 * np.log(1 - share)).mean():.1%}")
+    for level in (0.5, 0.8, 0.95):
+        print(f"ellipses of {level:.0%} hold {(inside[known] <= -2 * np.log(1 - level)).mean():.1%}")
     rank = spearmanr([-a.confidence for a in answers], error(answers, test)).statistic
     print(f"confidence against error, Spearman {rank:.2f}")
 
@@ -128,15 +129,15 @@ def latency(model: KeypointPredictor, test: Annotations) -> None:
 
 
 def strangers(model: KeypointPredictor, test: Annotations, folder: Path) -> None:
-    """Photos without what is looked for."""
+    """Photos without the object."""
     own = model.predict([str(path) for path in test.paths])
     others = [a for a in model.predict_each(list_photos(folder)) if isinstance(a, KeypointPrediction)]
     truth = [0] * len(own) + [1] * len(others)
     score = roc_auc_score(truth, [a.outlier_score for a in [*own, *others]])
     confidence = roc_auc_score(truth, [-a.confidence for a in [*own, *others]])
-    told = np.mean([bool(a.reason) for a in others])
+    outliers = np.mean([bool(a.reason) for a in others])
     print(
-        f"{folder.name}, {len(others)} photos: {told:.1%} called unlike (test photos "
+        f"{folder.name}, {len(others)} photos: {outliers:.1%} called outliers (test photos "
         f"{np.mean([bool(a.reason) for a in own]):.1%}), AUROC of the score {score:.3f}, of confidence "
         f"{confidence:.3f}"
     )
@@ -149,14 +150,14 @@ def constants(train: Annotations, test: Annotations) -> None:
         measured(f"side {side} px", train, test, size=side)
     for fill in (0.6, 0.8):
         with changed(alignment, "_FILL", fill):
-            measured(f"shape takes {fill} of the square", train, test)
+            measured(f"shape takes {fill} of the crop", train, test)
     for n_jitter in (2, 3):
-        measured(f"{n_jitter} shaken views", train, test, n_jitter=n_jitter)
+        measured(f"{n_jitter} jittered crops", train, test, n_jitter=n_jitter)
     for floor in (0.0, 0.3):
         with changed(ridge, "_FLOOR", floor):
             measured(f"floor of the deviation {floor}", train, test)
     for residue in (0.01, 0.1, 0.5):
-        with changed(ridge, "_RESIDUE", residue):
+        with changed(ridge, "_MAX_RESIDUE", residue):
             measured(f"residue {residue}", train, test)
     with changed(maps_module, "_SIDES", (4, 40)):
         measured("maps of up to 40 px", train, test)
@@ -171,13 +172,13 @@ def main() -> None:
     if not (options.folder / "train.csv").is_file():
         print(f"{options.folder}: no train.csv with points in it; nothing measured")
         sys.exit()
-    sides = (options.folder / "train", options.folder / "test")
-    train, test = (read_annotations(side.with_suffix(".csv"), side) for side in sides)
+    splits = (options.folder / "train", options.folder / "test")
+    train, test = (read_annotations(split.with_suffix(".csv"), split) for split in splits)
     if options.constants:
         constants(train, test)
         return
     model = steps(train, test)
-    trust(model, test)
+    uncertainty(model, test)
     latency(model, test)
     for folder in options.strangers:
         strangers(model, test, folder)

@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from .keypoints.estimator import KeypointRegressor
     from .keypoints.options import KeypointOptions
     from .keypoints.predictor import KeypointPredictor, load_keypoints
-    from .keypoints.run import train_keypoints
     from .workflows.compare import compare_models
     from .workflows.config import KeypointTrainConfig, TrainConfig, run_keypoint_training, run_training
+    from .workflows.keypoints import train_keypoints
     from .workflows.report import report
     from .workflows.train import train
 
@@ -130,7 +130,7 @@ _resolve, _ = attach(
         "run_training": "workflows.config",
         "similar": "backbones.neighbours",
         "train": "workflows.train",
-        "train_keypoints": "keypoints.run",
+        "train_keypoints": "workflows.keypoints",
     },
 )
 

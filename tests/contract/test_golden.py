@@ -106,7 +106,7 @@ def make_points(folder: Path, tiny_onnx: Path, drawn_faces: DrawnFaces, photos: 
     answer = load_keypoints(folder / f"{name}.onnx").predict(folder / f"{name}.png")[0]
     record = {
         "points": answer.points.tolist(),
-        "spread": answer.spread.tolist(),
+        "spread": answer.covariance.tolist(),
         "confidence": answer.confidence,
         "outlier_score": answer.outlier_score,
     }
@@ -121,7 +121,7 @@ def test_golden_keypoints_are_placed_where_they_always_were(protocol: int) -> No
     assert model.manifest["protocol"] == protocol
     answer = model.predict(GOLDEN / f"{name}.png")[0]
     np.testing.assert_allclose(answer.points, expected["points"], atol=0.02)
-    np.testing.assert_allclose(answer.spread, expected["spread"], rtol=0.02, atol=1e-3)
+    np.testing.assert_allclose(answer.covariance, expected["spread"], rtol=0.02, atol=1e-3)
     assert answer.confidence == pytest.approx(expected["confidence"], abs=0.01)
     assert answer.outlier_score == pytest.approx(expected["outlier_score"], rel=0.01)
 

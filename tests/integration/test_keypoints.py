@@ -20,7 +20,8 @@ from rehead import KeypointRegressor, load_keypoints, load_model, train_keypoint
 from rehead.errors import DatasetError, ImageError, NotAModelFileError
 from rehead.faces import Face, Photo, Quality
 from rehead.images import image_size
-from rehead.keypoints import assess_keypoints, place_on_faces, read_annotations
+from rehead.keypoints import predict_on_faces, read_annotations
+from rehead.workflows.keypoints import assess_keypoints
 
 
 class DrawnFaces(Protocol):
@@ -85,6 +86,11 @@ def test_points_are_printed_and_drawn(run: Path, fresh: Path, tmp_path: Path) ->
     (record,) = json.loads(result.stdout)
     assert [point["name"] for point in record["points"]][:2] == ["left_eye", "right_eye"]
     assert image_size(drawing) == (record["width"], record["height"]) == image_size(photo)
+    answer = load_keypoints(run / "model.onnx").predict(photo)[0]
+    assert answer.to_dict().keys() == record.keys()
+    assert answer.to_dict()["points"][2]["x"] == pytest.approx(record["points"][2]["x"], abs=2e-3)
+    (line,) = rehead(*words, "--format", "jsonl").stdout.splitlines()
+    assert json.loads(line) == record
     (row,) = csv.DictReader(io.StringIO(rehead(*words, "--format", "csv").stdout))
     assert float(row["nose_x"]) == record["points"][2]["x"]
     assert rehead(*words).returncode == 0
@@ -145,13 +151,13 @@ def test_scikit_learn_grammar(source: Path, tiny_onnx: Path) -> None:
     assert np.isfinite(regressor.held_out_).all()
 
 
-def test_a_single_point_is_placed_with_one_look(tmp_path: Path, source: Path, tiny_onnx: Path) -> None:
+def test_a_single_point_is_predicted_with_one_stage(tmp_path: Path, source: Path, tiny_onnx: Path) -> None:
     rows = read_annotations(source)
     keep = ~np.isnan(rows.points[:, 2, 0])
     photos = [str(path) for path, ok in zip(rows.paths, keep, strict=True) if ok]
     regressor = KeypointRegressor(tiny_onnx).fit(photos, rows.points[keep, 2:3], rows.groups[keep])
     assert len(regressor.cascade_.stages) == 1
-    assert np.isfinite(regressor.predictor().predict(photos[0])[0].spread).all()
+    assert np.isfinite(regressor.predictor().predict(photos[0])[0].covariance).all()
 
 
 def test_the_same_seed_gives_the_same_file(tmp_path: Path, source: Path, tiny_onnx: Path) -> None:
@@ -215,7 +221,7 @@ def test_an_unreadable_photo_is_left_out_and_named(
     broken.write_bytes(broken.read_bytes()[:60])
     result = train_keypoints(source, tmp_path / "run", regressor=KeypointRegressor(tiny_onnx))
     assert [name for name, _ in result.unreadable] == [broken.name]
-    assert "12 photos" not in result.account.sentence
+    assert "12 photos" not in result.evaluation.sentence
 
 
 class Boxes:
@@ -247,12 +253,12 @@ def test_points_on_faces_of_a_large_photo(run: Path, fresh: Path, tmp_path: Path
         boxes.append(np.concatenate([low - wide, high + wide]))
     canvas.save(tmp_path / "two.png")
     model = load_keypoints(run / "model.onnx")
-    (answers,) = place_on_faces(model, Boxes(boxes), [tmp_path / "two.png"])
+    (answers,) = predict_on_faces(model, Boxes(boxes), [tmp_path / "two.png"])
     assert not isinstance(answers, ImageError)
     for answer, points, scale in zip(answers, truth, (1.5, 1), strict=True):
         assert answer.size == (500, 300)
         assert np.abs(answer.points + 0.5 - points).mean() < 3 * scale
         assert answer.face is not None
-    assert list(place_on_faces(model, Boxes([]), [tmp_path / "two.png"])) == [[]]
-    (missing,) = place_on_faces(model, Boxes([]), [tmp_path / "none.png"])
+    assert list(predict_on_faces(model, Boxes([]), [tmp_path / "two.png"])) == [[]]
+    (missing,) = predict_on_faces(model, Boxes([]), [tmp_path / "none.png"])
     assert isinstance(missing, ImageError)

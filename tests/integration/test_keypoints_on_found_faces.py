@@ -1,4 +1,4 @@
-"""Points learnt in squares around faces that were found, and placed in the same squares again."""
+"""Keypoints trained on face crops, and predicted in the same crops."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from rehead import KeypointRegressor, load_keypoints
 from rehead.errors import DatasetError, ImageError
 from rehead.faces import Face, Photo, Quality
 from rehead.images import read_image
-from rehead.keypoints import assess_keypoints, place_on_faces, read_annotations, train_keypoints
-from rehead.keypoints.face_crops import NO_FACE, OTHER_FACE, FaceFrame, cut_to_faces, face_of
+from rehead.keypoints import predict_on_faces, read_annotations
+from rehead.keypoints.face_crops import NO_FACE, OTHER_FACE, FaceFrame, crop_to_faces, match_face
+from rehead.workflows.keypoints import assess_keypoints, train_keypoints
 
 
 class DrawnFaces(Protocol):
@@ -66,7 +67,7 @@ def large(tmp_path: Path, drawn_faces: DrawnFaces) -> tuple[Path, Boxes]:
     return scattered(drawn_faces(tmp_path / "a", 20))
 
 
-def test_points_are_learnt_and_placed_in_squares_around_faces(
+def test_a_model_is_trained_and_tested_on_face_crops(
     tmp_path: Path, drawn_faces: DrawnFaces, tiny_onnx: Path, large: tuple[Path, Boxes]
 ) -> None:
     source, boxes = large
@@ -76,53 +77,53 @@ def test_points_are_learnt_and_placed_in_squares_around_faces(
     run = train_keypoints(
         source, tmp_path / "run", regressor=KeypointRegressor(tiny_onnx, cascade=False), detector=boxes
     )
-    assert run.account.photos == 39
+    assert run.evaluation.photos == 39
     assert run.unreadable == [(rows.ids[3], NO_FACE)]
     assert any("1 of 40 photos" in note for note in run.notes)
-    # what is written is in the photos, not in the squares
-    told = np.genfromtxt(tmp_path / "run/predictions.csv", delimiter=",", skip_header=1)[:, 1:11]
-    away = told.reshape(-1, 5, 2) + 0.5 - np.delete(rows.points, 3, axis=0)
-    assert np.abs(away).mean() < 6
+    # what is written is in the photos, not in the crops
+    written = np.genfromtxt(tmp_path / "run/predictions.csv", delimiter=",", skip_header=1)[:, 1:11]
+    errors = written.reshape(-1, 5, 2) + 0.5 - np.delete(rows.points, 3, axis=0)
+    assert np.abs(errors).mean() < 6
     model = load_keypoints(tmp_path / "run/model.onnx")
     frame = FaceFrame(**model.manifest["faces"])
     assert frame.detector == "boxes"
     fresh, others = scattered(drawn_faces(tmp_path / "b", 6, seed=1), seed=1)
     tested = assess_keypoints(model, fresh, detector=others, out=tmp_path / "tested")
-    assert tested.account.photos == 12
-    found, whole = (r.account.scores[1].interval.value for r in (tested, assess_keypoints(model, fresh)))
-    assert found < 5 < whole  # pixels; without faces it looks at far too much
+    assert tested.evaluation.photos == 12
+    found, whole = (r.evaluation.scores[1].interval.value for r in (tested, assess_keypoints(model, fresh)))
+    assert found < 5 < whole  # pixels; a whole photo is much larger than a crop
     assert any("give --detect" in note for note in assess_keypoints(model, fresh).notes)
-    again = assess_keypoints(model, source, detector=boxes)
-    assert any("39 of 39 photos tested on had been trained on" in note for note in again.notes)
+    same = assess_keypoints(model, source, detector=boxes)
+    assert any("39 of 39 photos tested on had been trained on" in note for note in same.notes)
     assert json.loads((tmp_path / "tested/metrics.json").read_text("utf-8"))["test"]["photos"] == 12
 
 
-def test_the_model_sees_the_squares_that_it_learnt_in(
+def test_prediction_makes_the_crops_of_training(
     tmp_path: Path, tiny_onnx: Path, large: tuple[Path, Boxes]
 ) -> None:
     source, boxes = large
     rows = read_annotations(source)
     (tmp_path / "cut").mkdir()
-    cut, frame = cut_to_faces(rows, boxes, tmp_path / "cut", 32)
-    assert cut.corners is not None
-    assert ((cut.points > 0) & (cut.points < cut.sizes[:, None])).mean() > 0.97
-    np.testing.assert_allclose(cut.points + cut.corners[:, None], rows.points)
-    regressor = KeypointRegressor(tiny_onnx, cascade=False).fit_annotations(cut)
+    crops, frame = crop_to_faces(rows, boxes, tmp_path / "cut", 32)
+    assert crops.corners is not None
+    assert ((crops.points > 0) & (crops.points < crops.sizes[:, None])).mean() > 0.97
+    np.testing.assert_allclose(crops.points + crops.corners[:, None], rows.points)
+    regressor = KeypointRegressor(tiny_onnx, cascade=False).fit_annotations(crops)
     regressor.save(tmp_path / "model.onnx", extra={"faces": frame.to_dict()})
     model = load_keypoints(tmp_path / "model.onnx")
-    (answers,) = place_on_faces(model, boxes, [rows.paths[0]])
+    (answers,) = predict_on_faces(model, boxes, [rows.paths[0]])
     assert not isinstance(answers, ImageError)
-    in_square = model.predict(cut.paths[0])[0].points + 0.5
-    expected = in_square * cut.sizes[0] / 32 + cut.corners[0] - 0.5
+    in_crop = model.predict(crops.paths[0])[0].points + 0.5
+    expected = in_crop * crops.sizes[0] / 32 + crops.corners[0] - 0.5
     np.testing.assert_allclose(answers[1].points, expected, atol=1e-3)
 
 
-def test_whose_face_it_is() -> None:
+def test_the_face_of_the_points() -> None:
     points = np.array([[10.0, 10], [20, 20], [np.nan, np.nan]])
     far, half, whole = (np.array(box, float) for box in ([50, 50, 60, 60], [15, 15, 60, 60], [0, 0, 99, 99]))
-    assert face_of(points, [far, half, whole]) == 2
-    assert face_of(points, [far, half]) == 1
-    assert face_of(points, [far]) is face_of(points, []) is None
+    assert match_face(points, [far, half, whole]) == 2
+    assert match_face(points, [far, half]) == 1
+    assert match_face(points, [far]) is match_face(points, []) is None
 
 
 def test_no_photo_with_a_face_is_an_error(

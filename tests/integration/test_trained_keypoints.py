@@ -1,4 +1,4 @@
-"""Keypoints by a network that is trained: small ones, on drawn dots and faces."""
+"""Keypoints by a fine-tuned network: small ones, on drawn dots and faces."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pytest
@@ -25,16 +25,17 @@ from rehead.cli import app  # noqa: E402
 from rehead.core.preprocess import PreprocessSpec  # noqa: E402
 from rehead.core.runtime import open_session  # noqa: E402
 from rehead.errors import DataError, OutputError, ReheadError, TrainingError, UnknownNameError  # noqa: E402
-from rehead.finetune.config import FineTuneConfig  # noqa: E402
+from rehead.finetune.config import KeypointFineTuneConfig  # noqa: E402
 from rehead.finetune.fit import train_network  # noqa: E402
-from rehead.finetune.keypoint_model import PointNetwork, exported, point_network  # noqa: E402
-from rehead.finetune.keypoint_module import PointPhotos, looked_at  # noqa: E402
+from rehead.finetune.keypoint_model import KeypointNetwork, export_network, keypoint_network  # noqa: E402
+from rehead.finetune.keypoint_module import KeypointTask, predict_all  # noqa: E402
 from rehead.finetune.keypoints import FineTunedKeypoints  # noqa: E402
-from rehead.keypoints import assess_keypoints, read_annotations, train_keypoints  # noqa: E402
+from rehead.keypoints import read_annotations  # noqa: E402
 from rehead.keypoints.alignment import JitterStd  # noqa: E402
+from rehead.workflows.keypoints import assess_keypoints, train_keypoints  # noqa: E402
 
 WHOLE = np.broadcast_to(np.array([[1.0, 0, 0], [0, 1, 0]]), (80, 2, 3)).copy()
-QUICK = FineTuneConfig(head="conv", epochs=2, lr=1e-3, batch_size=8, layer_decay=1.0)
+QUICK = KeypointFineTuneConfig(head="conv", epochs=2, batch_size=8, side=32, keep="always")
 
 
 class DrawnFaces(Protocol):
@@ -51,7 +52,7 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def dots(tmp_path_factory: pytest.TempPathFactory) -> PointPhotos:
+def dots(tmp_path_factory: pytest.TempPathFactory) -> KeypointTask:
     """80 grey photos with a red and a blue dot, and where these are; a fifth is held out."""
     folder = tmp_path_factory.mktemp("dots")
     rng = np.random.default_rng(0)
@@ -64,96 +65,98 @@ def dots(tmp_path_factory: pytest.TempPathFactory) -> PointPhotos:
     paths = [folder / f"{n}.png" for n in range(80)]
     for path, photo in zip(paths, photos.round().astype(np.uint8), strict=True):
         Image.fromarray(photo).save(path)
-    points[:5, 1] = np.nan  # what is missing is neither learnt nor judged
+    points[:5, 1] = np.nan  # what is missing is neither trained nor evaluated on
     plain = PreprocessSpec(32, (0, 0, 0), (255, 255, 255))
-    return PointPhotos(
+    return KeypointTask(
         paths, points, WHOLE, WHOLE, JitterStd(0.05, 0.05, 0.02), None, np.arange(80) % 5 == 0, plain
     )
 
 
-def small(head: str = "conv") -> PointNetwork:
-    network = point_network("small-cnn", np.full((2, 2), 0.5), size=32, head=head)
+def small(head: str = "conv") -> KeypointNetwork:
+    network = keypoint_network("small-cnn", np.full((2, 2), 0.5), size=32, head=head)
     network._mean.fill_(90)  # of the dots' photos: else the ground is all that a random network sees
     network._std.fill_(40)
     return network
 
 
-def learnt(photos: PointPhotos, work: Path, options: FineTuneConfig, **more: Any) -> Any:
+def learnt(photos: KeypointTask, work: Path, options: KeypointFineTuneConfig, **more: Any) -> Any:
     model = small(options.head)
     return model, train_network(model, photos, options, work=work, identity={}, pretrained=False, **more)
 
 
 @pytest.mark.parametrize(("head", "epochs", "error"), [("conv", 6, 0.115), ("heatmap", 3, 0.08)])
 def test_a_network_learns_where_dots_are(
-    dots: PointPhotos, tmp_path: Path, head: str, epochs: int, error: float
+    dots: KeypointTask, tmp_path: Path, head: Literal["conv", "heatmap"], epochs: int, error: float
 ) -> None:
-    options = FineTuneConfig(
+    options = KeypointFineTuneConfig(
         head=head, epochs=epochs, patience=0, lr=1e-3, layer_decay=1.0, batch_size=4, ema=0.8
     )
     model, trained = learnt(dots, tmp_path / "a", options)
     # the mean place is off by 0.14; points that are missing are in neither number
     assert min(epoch.val_error for epoch in trained.curves) < error
-    answers = looked_at(model, dots, tmp_path / "a" / "photos.npy")
-    goal = dots.points[dots.validation]
+    answers = predict_all(model, dots, tmp_path / "a" / "photos.npy")
+    target = dots.points[dots.validation]
     best = trained.held[trained.best - 1]
     np.testing.assert_allclose(answers[dots.validation, :4], best.reshape(-1, 4), atol=1e-5)
-    assert np.nanmean(np.abs(best - goal)) == pytest.approx(
+    assert np.nanmean(np.abs(best - target)) == pytest.approx(
         trained.curves[trained.best - 1].val_error, rel=1e-5
     )
 
 
-def test_the_exported_network_answers_as_torch_does(dots: PointPhotos, tmp_path: Path) -> None:
+def test_the_exported_network_answers_as_torch_does(dots: KeypointTask, tmp_path: Path) -> None:
     for head in ("conv", "heatmap"):
-        model = point_network("small-cnn", np.full((2, 2), 0.5), size=32, head=head).eval()
+        model = keypoint_network("small-cnn", np.full((2, 2), 0.5), size=32, head=head).eval()
         pixels = np.random.default_rng(1).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
-        (found,) = open_session(exported(model), threads=1).run(None, {"image": pixels})
+        (found,) = open_session(export_network(model), threads=1).run(None, {"image": pixels})
         with torch.inference_mode():
             photos = torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy())
             expected = model(model.normalised(photos)).flatten(1).numpy()
         np.testing.assert_allclose(found[:, :4], expected, atol=1e-4)
 
 
-def test_the_points_go_along_with_the_views(dots: PointPhotos) -> None:
-    """The red dot is where the moved point says, in shaken and in mirrored squares."""
-    from rehead.finetune.keypoint_module import _Squares
+def test_the_points_go_along_with_the_crops(dots: KeypointTask) -> None:
+    """The red dot is where the transformed point says, in jittered and in mirrored crops."""
+    from rehead.finetune.keypoint_module import _Crops
 
-    photos = replace(dots, permutation=(1, 0), spread=JitterStd(0.15, 0.3, 0.05))
+    photos = replace(dots, flip_idx=(1, 0), jitter_std=JitterStd(0.15, 0.3, 0.05))
     array = np.stack([np.asarray(Image.open(path)) for path in dots.paths])
     rows = list(range(5, 60))
     for augment in ("none", "light", "default", "strong"):
-        data = _Squares(Path("none"), photos, 32, augment, 0)
+        data = _Crops(Path("none"), photos, 32, augment, 0)
         data.__dict__["array"] = array
-        squares, goal = data[0, rows]
-        assert squares.dtype == torch.uint8
-        red = squares[:, 0].float() - squares[:, 1].float()
-        blue = squares[:, 2].float() - squares[:, 1].float()
+        crops, target = data[0, rows]
+        assert crops.dtype == torch.uint8
+        red = crops[:, 0].float() - crops[:, 1].float()
+        blue = crops[:, 2].float() - crops[:, 1].float()
         for n in range(len(rows)):
             peaks = [np.unravel_index(int(c[n].argmax()), (32, 32)) for c in (red, blue)]
             seen = (np.array([p[::-1] for p in peaks]) + 0.5) / 32
-            inside = ((goal[n] > 0.05) & (goal[n] < 0.95)).all(dim=1).numpy()
+            inside = ((target[n] > 0.05) & (target[n] < 0.95)).all(dim=1).numpy()
             # mirrored, the partner's dot is at the point's place
-            away = min(np.abs(seen - goal[n].numpy())[inside].max(initial=0) for seen in (seen, seen[::-1]))
+            away = min(np.abs(seen - target[n].numpy())[inside].max(initial=0) for seen in (seen, seen[::-1]))
             assert away < 0.06, augment
         if augment != "none":
-            again = data[0, rows][0]
-            assert torch.equal(again, squares)
-            assert not torch.equal(data[1, rows][0], squares)
+            same = data[0, rows][0]
+            assert torch.equal(same, crops)
+            assert not torch.equal(data[1, rows][0], crops)
 
 
-def test_a_frozen_trunk_is_run_once_for_each_view(dots: PointPhotos, tmp_path: Path) -> None:
-    options = FineTuneConfig(head="conv", train="frozen", epochs=3, cached_views=2, lr=1e-3, batch_size=8)
+def test_a_frozen_trunk_is_run_once_for_each_crop(dots: KeypointTask, tmp_path: Path) -> None:
+    options = KeypointFineTuneConfig(
+        head="conv", train="frozen", epochs=3, cached_views=2, lr=1e-3, batch_size=8
+    )
     model, trained = learnt(dots, tmp_path / "work", options)
     maps = np.load(tmp_path / "work" / "maps.npy")
     assert maps.shape[:2] == (3, 80)
     before = small().trunk.state_dict()
     assert all(torch.equal(value, before[name]) for name, value in model.trunk.state_dict().items())
-    answers = looked_at(model, dots, tmp_path / "work" / "photos.npy")
+    answers = predict_all(model, dots, tmp_path / "work" / "photos.npy")
     best = trained.held[trained.best - 1].reshape(-1, 4)
     np.testing.assert_allclose(answers[dots.validation, :4], best, atol=1e-4)
 
 
-def test_it_stops_early_and_keeps_the_best(dots: PointPhotos, tmp_path: Path) -> None:
-    options = FineTuneConfig(head="conv", epochs=9, patience=1, lr=0.3, schedule="constant", ema=0.0)
+def test_it_stops_early_and_keeps_the_best(dots: KeypointTask, tmp_path: Path) -> None:
+    options = KeypointFineTuneConfig(head="conv", epochs=9, patience=1, lr=0.3, schedule="constant", ema=0.0)
     _, trained = learnt(dots, tmp_path / "work", options)
     assert len(trained.curves) < 9
     assert trained.best == len(trained.curves) - 1
@@ -178,7 +181,7 @@ LONG = replace(QUICK, epochs=4, patience=0)
 
 
 @pytest.mark.slow
-def test_killed_it_continues_to_the_same_end(dots: PointPhotos, tmp_path: Path) -> None:
+def test_killed_it_continues_to_the_same_end(dots: KeypointTask, tmp_path: Path) -> None:
     import pickle
 
     (tmp_path / "photos").write_bytes(pickle.dumps(dots))
@@ -202,7 +205,7 @@ def test_killed_it_continues_to_the_same_end(dots: PointPhotos, tmp_path: Path) 
 
 
 def trained(tiny_onnx: Path, **options: Any) -> FineTunedKeypoints:
-    plain = {"options": QUICK, "closed_form": tiny_onnx, "side": 32, "keep": "always"}
+    plain = {"config": QUICK, "closed_form": tiny_onnx}
     return FineTunedKeypoints("small-cnn", **{**plain, **options})
 
 
@@ -214,8 +217,8 @@ def test_from_photos_to_a_model_file(
     regressor = trained(tiny_onnx, cascade=cascade)
     run = train_keypoints(source, tmp_path / "run", regressor=regressor)
     told = run.training
-    assert run.account.photos == told["validation"]["photos"] == 6
-    assert run.account.people == 3
+    assert run.evaluation.photos == told["validation"]["photos"] == 6
+    assert run.evaluation.people == 3
     record = json.loads((tmp_path / "run/metrics.json").read_text("utf-8"))
     assert record["training"]["kept"] == "network"
     assert len(record["training"]["curves"]) == 2
@@ -230,17 +233,17 @@ def test_from_photos_to_a_model_file(
     assert not set(rows.groups[judged]) & set(np.delete(rows.groups, judged))
     answers = model.predict([str(rows.paths[n]) for n in judged])
     for answer, n in zip(answers, judged, strict=True):
-        assert (np.linalg.eigvalsh(answer.spread) > 0).all()
-        if not cascade:  # with two looks, the folds' first look is not the model's
+        assert (np.linalg.eigvalsh(answer.covariance) > 0).all()
+        if not cascade:  # with two stages, the folds' first stage is not the model's
             np.testing.assert_allclose(answer.points, regressor.held_out_[n], atol=1.5)
-    assert assess_keypoints(model, fresh).account.photos == 12
+    assert assess_keypoints(model, fresh).evaluation.photos == 12
 
 
 def test_the_closed_form_stays_where_it_is_better(
     tmp_path: Path, drawn_faces: DrawnFaces, tiny_onnx: Path
 ) -> None:
     options = replace(QUICK, epochs=1, lr=1e-9)
-    regressor = trained(tiny_onnx, options=options, keep="better").fit(drawn_faces(tmp_path, 15))
+    regressor = trained(tiny_onnx, config=replace(options, keep="better")).fit(drawn_faces(tmp_path, 15))
     told = regressor.training_
     assert told["kept"] == "closed form"
     assert told["validation"]["difference"]["value"] > 0
@@ -253,10 +256,10 @@ def test_a_run_is_resumed_on_the_same_photos_and_refused_on_others(
     tmp_path: Path, drawn_faces: DrawnFaces, tiny_onnx: Path
 ) -> None:
     source, work = drawn_faces(tmp_path / "a", 12), tmp_path / "work"
-    one = trained(tiny_onnx, options=replace(QUICK, epochs=1), work=work).fit(source)
+    one = trained(tiny_onnx, config=replace(QUICK, epochs=1), work=work).fit(source)
     with pytest.raises(OutputError, match="continue it with --resume"):
         clone(one).fit(source)
-    longer = clone(one).set_params(options=QUICK, resume=True).fit(source)
+    longer = clone(one).set_params(config=QUICK, resume=True).fit(source)
     assert longer.training_["epochs_resumed"] == 1
     assert longer.training_["curves"][0] == one.training_["curves"][0]
     with pytest.raises(DataError, match="holds the training of something else"):
@@ -266,22 +269,21 @@ def test_a_run_is_resumed_on_the_same_photos_and_refused_on_others(
 def test_what_cannot_be_trained_is_said(tiny_onnx: Path, tmp_path: Path, drawn_faces: DrawnFaces) -> None:
     source = drawn_faces(tmp_path, 8)
     with pytest.raises(UnknownNameError, match="did you mean 'heatmap'"):
-        point_network("small-cnn", np.full((2, 2), 0.5), head="heatmaps")
+        keypoint_network("small-cnn", np.full((2, 2), 0.5), head="heatmaps")
+    for changes in ({"loss": "l3"}, {"augment": "flip-rotate"}, {"keep": "best"}):
+        with pytest.raises(UnknownNameError, match=f"unknown {next(iter(changes))} "):
+            KeypointFineTuneConfig(**changes)  # type: ignore[arg-type]
     wrong: list[tuple[type[ReheadError], str, dict[str, Any]]] = [
-        (UnknownNameError, "loss for keypoints 'l3'", {"loss": "l3"}),
-        (UnknownNameError, "augmentation for keypoints", {"options": replace(QUICK, augment="flip-rotate")}),
-        (DataError, "mixup is for classes", {"options": replace(QUICK, mixup=0.2)}),
-        (UnknownNameError, "layer of small-cnn", {"options": replace(QUICK, train="from:layer4")}),
-        (DataError, "has to be trained", {"options": replace(QUICK, train="frozen")}),
-        (DataError, "keep is 'best'", {"keep": "best"}),
-        (TrainingError, "the loss is not a number", {"options": replace(QUICK, lr=1e20, grad_clip=0.0)}),
+        (UnknownNameError, "layer of small-cnn", {"config": replace(QUICK, train="from:layer4")}),
+        (DataError, "has to be trained", {"config": replace(QUICK, train="frozen")}),
+        (TrainingError, "the loss is not a number", {"config": replace(QUICK, lr=1e20, grad_clip=0.0)}),
     ]
     for kind, message, options in wrong:
         with pytest.raises(kind, match=message):
             trained(tiny_onnx, **options).fit(source)
     for head in ("conv", "heatmap"):
-        with pytest.raises(DataError, match="vit_tiny_patch16_224 gives numbers that know of no place"):
-            point_network("vit_tiny_patch16_224", np.full((2, 2), 0.5), weights="none", head=head)
+        with pytest.raises(DataError, match="vit_tiny_patch16_224 has no spatial feature maps"):
+            keypoint_network("vit_tiny_patch16_224", np.full((2, 2), 0.5), weights="none", head=head)
     with pytest.raises(DataError, match="an ONNX file cannot be trained"):
         FineTunedKeypoints(str(tiny_onnx)).fit(source)
 
@@ -299,7 +301,7 @@ def test_options_that_do_not_go_together(tmp_path: Path, drawn_faces: DrawnFaces
     source, out = drawn_faces(tmp_path, 4), tmp_path / "run"
     for options, message in (
         (["--out", out, "--epochs", 3], "needs --head conv"),
-        (["--out", out, "--weights", "none"], "random numbers need --head"),
+        (["--out", out, "--train", "scratch"], "needs --head conv"),
         (["--out", out, "--head", "conv", "--epochs", 0], "Invalid value for '--epochs'"),
         (["--out", out, "--head", "convolution"], "Invalid value for '--head'"),
         (["--head", "conv"], "run directory"),

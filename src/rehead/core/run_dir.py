@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import json
 import os
 import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from ..errors import DataError, OutputError
 from . import atomic
 
 __all__ = [
     "TRAINING",
+    "NewRun",
     "StepTimer",
     "check_place",
     "check_work",
     "holds_training",
     "prepare_output",
+    "run_record",
     "versions",
     "work_folder",
     "work_or_temporary",
@@ -43,10 +47,68 @@ class StepTimer:
         self._last = time.perf_counter()
 
     def mark(self, name: str) -> None:
-        """Count the time since the last lap to the step `name`."""
+        """Count the time since the last mark to the step `name`."""
         now = time.perf_counter()
         self.seconds[name] = round(now - self._last, 3)
         self._last = now
+
+
+class NewRun:
+    """A run directory in the making: its place is checked before the work, its files appear at once after it.
+
+        run = NewRun(out, command=command)
+        model.fit(photos)
+        run.timer.mark("fit")
+        with run.writing(run.record({"photos": len(photos)})) as folder:
+            model.save(folder / "model.onnx")
+            run.timer.mark("model file")
+
+    Parameters
+    ----------
+    out : path
+    overwrite : bool
+        Whether to replace an earlier run.
+    command : sequence of str
+        How the run was started, for run.json.
+
+    Attributes
+    ----------
+    folder : Path
+        `out`.
+    timer : StepTimer
+
+    Raises
+    ------
+    OutputError
+        As `check_place`.
+    """
+
+    def __init__(
+        self, out: str | os.PathLike[str], *, overwrite: bool = False, command: Sequence[str] = ()
+    ) -> None:
+        self.folder, self._command = Path(out), command
+        check_place(self.folder, overwrite)
+        self.timer = StepTimer()
+
+    def record(self, about: Mapping[str, Any]) -> dict[str, Any]:
+        """`run_record` with the command of this run."""
+        return run_record(self._command, about)
+
+    @contextlib.contextmanager
+    def writing(self, record: Mapping[str, Any]) -> Iterator[Path]:
+        """Yield a folder beside `folder`; on success it takes its place, otherwise it is removed.
+
+        At the end run.json is written into it: `record`, and the seconds of all steps.
+        """
+        with atomic.replacing_folder(self.folder) as beside:
+            yield beside
+            write_json(beside / "run.json", {**record, "seconds": self.timer.seconds})
+
+
+def run_record(command: Sequence[str], about: Mapping[str, Any]) -> dict[str, Any]:
+    """A run as run.json and reports have it: date and command, `about`, versions."""
+    date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return {"date": date, "command": list(command), **about, "versions": versions()}
 
 
 def check_place(folder: Path, overwrite: bool) -> None:

@@ -137,10 +137,10 @@ class TrainingConfig:
     ] = 0.8
     batch_size: Annotated[int, Opt(help="Photos of one step, on each device.", ge=2, panel=NETWORK)] = 32
     augment: Annotated[
-        str,
+        Literal["auto", "none", "flip-rotate", "light", "default", "strong"],
         Opt(
-            help="Random changes of the photos: none, flip-rotate, light, default or strong; auto is strong "
-            "where blocks of a pretrained network are trained.",
+            help="Random changes of the photos; auto is strong where blocks of a pretrained network are "
+            "trained.",
             panel=NETWORK,
         ),
     ] = "auto"
@@ -277,12 +277,20 @@ class KeypointFineTuneConfig(TrainingConfig):
     lr: float | None = 1e-3
     layer_decay: float = 1.0
     batch_size: int = 16
-    augment: str = "default"
+    augment: Annotated[
+        Literal["auto", "none", "light", "default", "strong"],
+        Opt(
+            help="Random crops: light jitters and mirrors, default also changes the brightness, strong "
+            "jitters by half as much again and changes brightness and contrast.",
+            panel=NETWORK,
+        ),
+    ] = "default"
 
     def resolve_auto(self, *, pretrained: bool) -> Self:
         """See `TrainingConfig`; augmentation is "default", a `conv` head has the statistics of batches."""
         config = replace(
-            super().resolve_auto(pretrained=pretrained), augment=self.augment.replace("auto", "default")
+            super().resolve_auto(pretrained=pretrained),
+            augment="default" if self.augment == "auto" else self.augment,
         )
         if config.head == "conv" and config.bn_stats == "auto":
             # by frozen statistics a conv head does not get off the mean shape (benchmarks/RESULTS.md)

@@ -1,4 +1,4 @@
-"""Networks that place points: a trunk, and a head that ends in coordinates."""
+"""Keypoint networks: a trunk, and a head that ends in coordinates."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from ..errors import DataError, UnknownNameError
 from .export import export_part
 from .model import Network, build, neck_of
 
-__all__ = ["POINT_HEADS", "PointNetwork", "exported", "point_network"]
+__all__ = ["KEYPOINT_HEADS", "KeypointNetwork", "export_network", "keypoint_network"]
 
-POINT_HEADS = ("conv", "heatmap")
+KEYPOINT_HEADS = ("conv", "heatmap")
 """`conv`: 3 x 3 convolution with 512 filters, max pooling, dense 512, dropout 0.5 and sigmoid, the
-tutorials' head on VGG16. `heatmap`: two transposed convolutions (Xiao et al. 2018) and the mean place of each
-point's map (Sun et al. 2018)."""
+tutorials' head on VGG16. `heatmap`: two transposed convolutions (Xiao et al. 2018) and the soft-argmax of
+each point's map (Sun et al. 2018)."""
 
 _FILTERS = 256  # of each transposed convolution, as Xiao et al. 2018
-_SMALL = 0.1  # of their usual size, weights of the last layer: the points begin near `start`
-_EDGE = 1e-3  # of the side: sigmoids start from points that are at least so far inside
+_INIT_SCALE = 0.1  # times the usual weights of the last layer: the points begin near `start`
+_EDGE = 1e-3  # of the side: sigmoids start at least so far from 0 and 1
 
 
-class PointNetwork(Network):
-    """A network that places K points.
+class KeypointNetwork(Network):
+    """A network that predicts K points.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class PointNetwork(Network):
     points : int
         K.
     finish : nn.Module
-        What the last layer gives, (N, 2K), to coordinates.
+        From the output of the last layer, (N, 2K), to coordinates.
     """
 
     def __init__(self, base: Network, points: int, finish: nn.Module) -> None:
@@ -46,17 +46,17 @@ class PointNetwork(Network):
         self.points, self.finish = points, finish
 
     def head(self, maps: torch.Tensor) -> torch.Tensor:
-        """What the trunk gives, to points in units of the side (N, K, 2)."""
+        """Maps of the trunk to points in units of the side (N, K, 2)."""
         return self.finish(super().head(maps)).unflatten(1, (self.points, 2))
 
-    def answer(self, photos: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def predict(self, photos: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Normalised photos (N, 3, S, S) to points in units of the side (N, K, 2), and pooled maps (N, C)."""
         maps = self.trunk(photos)
         return self.head(maps), maps.mean((2, 3))
 
 
 class _HeatMaps(nn.Module):
-    """Maps (N, C, h, w) to the mean place of each of K heat maps of four times the side, (N, 2K)."""
+    """Maps (N, C, h, w) to the soft-argmax of each of K heat maps of four times the side, (N, 2K)."""
 
     def __init__(self, width: int, points: int) -> None:
         super().__init__()
@@ -72,14 +72,14 @@ class _HeatMaps(nn.Module):
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         heat = self.up(maps)
         height, width = heat.shape[2:]
-        share = heat.flatten(2).softmax(-1)
+        probability = heat.flatten(2).softmax(-1)
         x = (torch.arange(width, device=maps.device) + 0.5) / width
         y = (torch.arange(height, device=maps.device) + 0.5) / height
-        places = torch.stack([x.repeat(height), y.repeat_interleave(width)], dim=1)
-        return (share @ places).flatten(1)
+        grid = torch.stack([x.repeat(height), y.repeat_interleave(width)], dim=1)
+        return (probability @ grid).flatten(1)
 
 
-def point_network(
+def keypoint_network(
     name: str,
     start: NDArray[np.float64],
     *,
@@ -88,26 +88,26 @@ def point_network(
     head: str = "conv",
     dropout: float = 0.0,
     seed: int = 0,
-) -> PointNetwork:
-    """Make a network ready to be trained, its random numbers drawn from `seed`.
+) -> KeypointNetwork:
+    """A network before training, its random numbers drawn from `seed`.
 
     Parameters
     ----------
     name, size, weights
-        As `networks.build`.
+        As `model.build`.
     start : float64 ndarray (K, 2)
-        In units of the side: where points are before anything is learnt; heat maps start from the middle.
+        In units of the side: the output before training; that of heat maps is the middle.
     dropout : float
-        One more before the last layer of `conv`, in [0, 1).
+        Another before the last layer of `conv`, in [0, 1).
     head : str
-        One of `POINT_HEADS`.
+        One of `KEYPOINT_HEADS`.
 
     Raises
     ------
     UnknownNameError, DataError, WeightsError
     """
-    if head not in POINT_HEADS:
-        raise UnknownNameError("head for keypoints", head, POINT_HEADS)
+    if head not in KEYPOINT_HEADS:
+        raise UnknownNameError("head for keypoints", head, KEYPOINT_HEADS)
     points = len(start)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -116,15 +116,15 @@ def point_network(
         if head == "heatmap":
             network.neck = _HeatMaps(shape[0], points)
             network.linear = nn.Identity()
-            return PointNetwork(network, points, nn.Identity())
+            return KeypointNetwork(network, points, nn.Identity())
         layers, width = neck_of(name, head, shape)
         network.neck = nn.Sequential(*layers, *([nn.Dropout(dropout)] if dropout else []))
         network.linear = nn.Linear(width, 2 * points)
     inside = torch.from_numpy(start.ravel().clip(_EDGE, 1 - _EDGE)).float()
     with torch.no_grad():
-        network.linear.weight.mul_(_SMALL)
+        network.linear.weight.mul_(_INIT_SCALE)
         network.linear.bias.copy_(torch.logit(inside))
-    return PointNetwork(network, points, nn.Sigmoid())
+    return KeypointNetwork(network, points, nn.Sigmoid())
 
 
 def _map_shape(network: Network) -> tuple[int, ...]:
@@ -136,26 +136,26 @@ def _map_shape(network: Network) -> tuple[int, ...]:
     network.train()
     if maps.ndim != 4:
         raise DataError(
-            f"{network.name} gives numbers that know of no place, but points need maps; take another network"
+            f"{network.name} has no spatial feature maps, which keypoints need; take another network"
         )
     return tuple(maps.shape[1:])
 
 
-def exported(model: PointNetwork) -> bytes:
+def export_network(model: KeypointNetwork) -> bytes:
     """ONNX of the network: `image` uint8 (N, S, S, 3) to `trained` (N, 2K + C), points and pooled maps.
 
     Raises
     ------
     WeightsError
-        torch cannot export it, or the engine and torch differ by more than 1e-4.
+        torch cannot export it, or ONNX Runtime and torch differ by more than 1e-4.
     """
-    still = copy.deepcopy(model).cpu().eval().requires_grad_(False)
+    frozen = copy.deepcopy(model).cpu().eval().requires_grad_(False)
 
     def run(photos: torch.Tensor) -> torch.Tensor:
-        placed, pooled = still.answer(photos)
-        return torch.cat([placed.flatten(1), pooled], dim=1)
+        points, pooled = frozen.predict(photos)
+        return torch.cat([points.flatten(1), pooled], dim=1)
 
-    side = still.preprocess.size
+    side = frozen.preprocess.size
     with torch.no_grad():
-        placed, pooled = still.answer(torch.zeros(1, 3, side, side))
-    return export_part(still, run, (placed.flatten(1).shape[1], pooled.shape[1]))
+        points, pooled = frozen.predict(torch.zeros(1, 3, side, side))
+    return export_part(frozen, run, (points.flatten(1).shape[1], pooled.shape[1]))

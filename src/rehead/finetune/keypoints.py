@@ -1,4 +1,4 @@
-"""FineTunedKeypoints: a regressor whose network is trained too. Needs `pip install 'rehead[torch]'`."""
+"""FineTunedKeypoints: a regressor whose network is fine-tuned. Needs `pip install 'rehead[torch]'`."""
 
 from __future__ import annotations
 
@@ -21,38 +21,39 @@ from ..data import split_fingerprint
 from ..errors import DataError
 from ..images import PreprocessSpec, read_bytes
 from ..keypoints import Annotations, KeypointRegressor
-from ..keypoints.alignment import IDENTITY, JitterStd, alignment_error, photo_points, view_points
-from ..keypoints.cascade import Cascade, Options, fit_cascade, spread_in_photos
+from ..keypoints.alignment import IDENTITY, JitterStd, alignment_error, points_in_crops, points_in_photos
+from ..keypoints.cascade import Cascade, CascadeConfig, covariance_in_photos, fit_cascade
 from ..keypoints.export import model_graph
 from ..keypoints.ridge import LinearStage
-from ..keypoints.uncertainty import fit_trust
+from ..keypoints.training_data import TrainingData
+from ..keypoints.uncertainty import fit_uncertainty
 from . import require_torch
 from .config import KeypointFineTuneConfig
 
 if TYPE_CHECKING:
     from .fit import Trained
-    from .keypoint_model import PointNetwork
-    from .keypoint_module import PointPhotos
+    from .keypoint_model import KeypointNetwork
+    from .keypoint_module import KeypointTask
 
 __all__ = ["FineTunedKeypoints"]
 
-_WHOLE = JitterStd(scale=0.1, turn=0.1, shift=0.04)
-"""Views of whole photos that are trained on: zoom and shift of the preset `light`, a turn of 6 degrees."""
+_WHOLE_PHOTO = JitterStd(scale=0.1, rotation=0.1, shift=0.04)
+"""Jitter of whole photos: zoom and shift of the preset `light`, a rotation of 6 degrees."""
 
-_MARGIN = 0.5  # of the square: points beyond it are not believed
+_MARGIN = 0.5  # of the crop: predictions are clipped beyond it
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
 class FineTunedKeypoints(KeypointRegressor):
-    """Place K points on photos with a network that is trained on them.
+    """Predict K points of photos with a network that is fine-tuned on them.
 
-    The closed form is fitted first, and is what the trained network has to beat on photos of people that
-    neither had seen. With a second look, the first remains that of the closed form and the network learns to
-    look at the squares that it cuts out; without, the network sees whole photos.
+    The closed form is fitted first, and is the baseline that the network has to beat on validation photos of
+    other people. With a second stage, the first stage remains that of the closed form, and the network is
+    trained on the crops around its points; without, on whole photos.
 
-    One of the `cv` folds is held out for validation. Its photos choose the epoch; for what is told of the
-    network, and for the spread of its points, each half of them is judged at the epoch that the other half
-    chose.
+    One of the `cv` folds is held out for validation. Its photos choose the epoch; for the reported metrics of
+    the network, and for its covariances, predictions are cross-fitted: each half of these photos is evaluated
+    at the epoch that the other half chose.
 
     Parameters
     ----------
@@ -72,12 +73,12 @@ class FineTunedKeypoints(KeypointRegressor):
     Attributes
     ----------
     training_ : dict
-        JSON: options, curves, errors of both on the held-out photos, and which was kept.
+        JSON: options, curves, errors of both on the validation photos, and which was kept.
 
     Notes
     -----
-    All else is as in KeypointRegressor; where the trained network was kept, `held_out_` is NaN but for the
-    photos of the fold that was held out.
+    All else is as in KeypointRegressor; where the network was kept, `held_out_` is NaN except for the
+    validation photos.
     """
 
     config: KeypointFineTuneConfig | None = None
@@ -96,12 +97,10 @@ class FineTunedKeypoints(KeypointRegressor):
 
     def _check_options(self) -> None:
         require_torch()
-        from .keypoint_module import check_points
         from .trainer import machine
 
         super()._check_options()
         config = self._config()
-        check_points(config, config.loss)
         machine(config)
         if os.fspath(self.backbone).lower().endswith(".onnx"):
             raise DataError(
@@ -130,10 +129,10 @@ class FineTunedKeypoints(KeypointRegressor):
         given = self.weights if same and own == self.backbone else None
         return KeypointRegressor(own, size=self.size, weights=given).network()
 
-    def _built(self, start: NDArray[np.float64], options: KeypointFineTuneConfig) -> PointNetwork:
-        from .keypoint_model import point_network
+    def _built(self, start: NDArray[np.float64], options: KeypointFineTuneConfig) -> KeypointNetwork:
+        from .keypoint_model import keypoint_network
 
-        return point_network(
+        return keypoint_network(
             os.fspath(self.backbone),
             start,
             size=self._config().side,
@@ -145,78 +144,71 @@ class FineTunedKeypoints(KeypointRegressor):
 
     # fitting
 
-    def _learn(
-        self, rows: Annotations, fold: NDArray[np.intp], network: Backbone, options: Options
+    def _fit(
+        self, data: TrainingData, network: Backbone, config: CascadeConfig
     ) -> tuple[Cascade, bytes, PreprocessSpec]:
         from .fit import train_network
-        from .keypoint_model import exported
-        from .keypoint_module import looked_at
+        from .keypoint_model import export_network
+        from .keypoint_module import KeypointTask, predict_all
 
-        closed = fit_cascade(rows.paths, rows.units, fold, network, options)
-        started, settings = time.perf_counter(), self._config()
-        right = self._right(rows, closed)
-        model = self._built(np.nanmean(view_points(right, rows.units), axis=0), settings)
-        photos = self._photos(rows, closed, right, fold == 0, network, model)
+        rows = data.rows
+        closed_form = fit_cascade(rows.paths, rows.units, data.fold, network, config)
+        started, options = time.perf_counter(), self._config()
+        true_crops, predicted_crops, jitter_std = self._crops(rows, closed_form)
+        model = self._built(np.nanmean(points_in_crops(true_crops, rows.units), axis=0), options)
+        task = KeypointTask(
+            rows.paths,
+            rows.units,
+            true_crops,
+            predicted_crops,
+            jitter_std,
+            self.flip_idx_,
+            data.fold == 0,
+            network.preprocess if self._two_stages(closed_form) else model.preprocess,
+            self._config().loss,
+        )
         with work_or_temporary(self.work) as work:
             trained = train_network(
                 model,
-                photos,
-                settings,
+                task,
+                options,
                 work=work,
-                identity=self._identity(rows, model, network, closed),
+                identity=self._identity(rows, model, network, closed_form),
                 pretrained=model.record["sha256"] != "random",
                 seed=self.random_state,
                 resume=self.resume,
                 progress=self.progress,
             )
-            answers = looked_at(model, photos, work / "photos.npy")
+            outputs = predict_all(model, task, work / "photos.npy")
         self._logs = trained.logs
-        placed = self._with(closed, photos, trained, answers, rows.groups)
-        self.training_ = self._account(model, trained, placed, closed, photos, rows.groups)
+        tuned = self._replace_stage(closed_form, task, trained, outputs, rows.groups)
+        self.training_ = self._summary(model, trained, tuned, closed_form, task, rows.groups)
         self.training_["seconds"] = round(time.perf_counter() - started, 3)
         if self.training_["kept"] == "closed form":
-            graph = model_graph([network.trunk] * len(closed.stages), closed)
-            return closed, graph, network.preprocess
-        self._network_record = {**model.record, "trained": settings.train, "head": settings.head}
-        trunks = [network.trunk, exported(model)] if self._twice(closed) else [exported(model)]
-        return placed, model_graph(trunks, placed), photos.prepared
+            graph = model_graph([network.trunk] * len(closed_form.stages), closed_form)
+            return closed_form, graph, network.preprocess
+        self._network_record = {**model.record, "trained": options.train, "head": options.head}
+        exported = export_network(model)
+        trunks = [network.trunk, exported] if self._two_stages(closed_form) else [exported]
+        return tuned, model_graph(trunks, tuned), task.preprocess
 
-    def _twice(self, closed: Cascade) -> bool:
-        return self.cascade is not False and closed.alignment.moves
+    def _two_stages(self, closed_form: Cascade) -> bool:
+        return self.cascade is not False and closed_form.alignment.crops
 
-    def _right(self, rows: Annotations, closed: Cascade) -> NDArray[np.float64]:
-        """The right view of each photo (n, 2, 3)."""
-        if not self._twice(closed):
-            return np.broadcast_to(IDENTITY, (len(rows), 2, 3)).copy()
-        return closed.alignment.views(np.where(np.isnan(rows.units), closed.first, rows.units))
-
-    def _photos(
-        self,
-        rows: Annotations,
-        closed: Cascade,
-        right: NDArray[np.float64],
-        validation: NDArray[np.bool_],
-        network: Backbone,
-        model: PointNetwork,
-    ) -> PointPhotos:
-        from .keypoint_module import PointPhotos
-
-        twice = self._twice(closed)
-        looked = closed.alignment.views(closed.first) if twice else right
-        return PointPhotos(
-            rows.paths,
-            rows.units,
-            right,
-            looked,
-            alignment_error(looked, right) if twice else _WHOLE,
-            self.permutation_,
-            validation,
-            network.preprocess if twice else model.preprocess,
-            self._config().loss,
-        )
+    def _crops(
+        self, rows: Annotations, closed_form: Cascade
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], JitterStd]:
+        """True and predicted crop transforms (n, 2, 3) of the photos, and the jitter of training."""
+        if not self._two_stages(closed_form):
+            whole = np.broadcast_to(IDENTITY, (len(rows), 2, 3)).copy()
+            return whole, whole, _WHOLE_PHOTO
+        first, alignment = closed_form.first_stage, closed_form.alignment
+        predicted_crops = alignment.crop_transforms(first)
+        true_crops = alignment.crop_transforms(np.where(np.isnan(rows.units), first, rows.units))
+        return true_crops, predicted_crops, alignment_error(predicted_crops, true_crops)
 
     def _identity(
-        self, rows: Annotations, model: PointNetwork, network: Backbone, closed: Cascade
+        self, rows: Annotations, model: KeypointNetwork, network: Backbone, closed_form: Cascade
     ) -> dict[str, Any]:
         return {
             "network": model.name,
@@ -224,75 +216,76 @@ class FineTunedKeypoints(KeypointRegressor):
             "side": self._config().side,
             "size": network.preprocess.size,
             "loss": self._config().loss,
-            "cascade": "yes" if self._twice(closed) else "no",
+            "cascade": "yes" if self._two_stages(closed_form) else "no",
             "split": split_fingerprint(
                 [_sha256(path) for path in rows.paths], rows.points.round(3).tolist(), rows.groups.tolist()
             ),
             "folds": self.cv,
         }
 
-    def _with(
+    def _replace_stage(
         self,
-        closed: Cascade,
-        photos: PointPhotos,
+        closed_form: Cascade,
+        task: KeypointTask,
         trained: Trained,
-        answers: NDArray[np.float32],
+        outputs: NDArray[np.float32],
         groups: NDArray[np.str_],
     ) -> Cascade:
-        """The cascade that ends in the trained network."""
+        """The cascade with the trained network as its last stage."""
         from .cross_fit import cross_fit
 
-        held, count = photos.validation, photos.points[0].size
-        goal = photos.as_used(np.flatnonzero(held))[1]
-        people = np.unique(groups[held], return_inverse=True)[1]
+        validation, count = task.validation, task.points[0].size
+        target = task.eval_crops(np.flatnonzero(validation))[1]
+        people = np.unique(groups[validation], return_inverse=True)[1]
 
-        def loss(placed: NDArray[np.float32], part: NDArray[np.bool_]) -> float:
-            return float(np.nanmean(np.abs(placed - goal)[part]))
+        def loss(predicted: NDArray[np.float32], part: NDArray[np.bool_]) -> float:
+            return float(np.nanmean(np.abs(predicted - target)[part]))
 
-        seen = np.full(photos.points.shape, np.nan)
-        seen[held] = cross_fit(trained.held, people % 2 == 1, loss)
-        placed = photo_points(photos.looked, seen)
-        twice = self._twice(closed)
+        in_crops = np.full(task.points.shape, np.nan)
+        in_crops[validation] = cross_fit(trained.held, people % 2 == 1, loss)
+        held_out = points_in_photos(task.predicted_crops, in_crops)
+        alignment, first = closed_form.alignment, closed_form.first_stage
+        two_stages = self._two_stages(closed_form)
         upright = (
-            photos.looked
-            if twice
-            else closed.alignment.views(np.where(np.isnan(placed), closed.first, placed))
+            task.predicted_crops
+            if two_stages
+            else alignment.crop_transforms(np.where(np.isnan(held_out), first, held_out))
         )
-        errors = view_points(upright, placed) - view_points(upright, photos.points)
-        moves = seen - view_points(upright, closed.first) if twice else None
-        fold = np.where(held, 0, -1)
-        trust, expected = fit_trust(errors, moves, answers, fold, coverage=self.coverage)
-        stage = _passed_on(count, answers.shape[1])
+        errors = points_in_crops(upright, held_out) - points_in_crops(upright, task.points)
+        moves = in_crops - points_in_crops(upright, first) if two_stages else None
+        fold = np.where(validation, 0, -1)
+        uncertainty, log_error = fit_uncertainty(errors, moves, outputs, fold, coverage=self.coverage)
+        stage = _identity_stage(count, outputs.shape[1])
         return replace(
-            closed,
-            stages=(closed.stages[0], stage) if twice else (stage,),
-            trust=trust,
-            path=tuple(step for step in closed.path if twice and step.look == 1),
-            held_out=placed,
-            spread=spread_in_photos(trust, expected, upright),
+            closed_form,
+            stages=(closed_form.stages[0], stage) if two_stages else (stage,),
+            uncertainty=uncertainty,
+            path=tuple(step for step in closed_form.path if two_stages and step.stage == 1),
+            held_out=held_out,
+            covariance=covariance_in_photos(uncertainty, log_error, upright),
         )
 
-    # what is told of it
+    # the record of the training
 
-    def _account(
+    def _summary(
         self,
-        model: PointNetwork,
+        model: KeypointNetwork,
         trained: Trained,
-        placed: Cascade,
-        closed: Cascade,
-        photos: PointPhotos,
+        tuned: Cascade,
+        closed_form: Cascade,
+        task: KeypointTask,
         groups: NDArray[np.str_],
     ) -> dict[str, Any]:
         from .summary import account_of_points
 
-        held = photos.validation
-        network, form = (
-            np.nanmean(np.abs(of.held_out[held] - photos.points[held]), axis=(1, 2))
-            for of in (placed, closed)
+        rows = task.validation
+        network, baseline = (
+            np.nanmean(np.abs(cascade.held_out[rows] - task.points[rows]), axis=(1, 2))
+            for cascade in (tuned, closed_form)
         )
         options = self._config().to_dict()
         always = self._config().keep == "always"
-        return account_of_points(model, options, trained, network, form, groups[held], always=always)
+        return account_of_points(model, options, trained, network, baseline, groups[rows], always=always)
 
     def _manifest(self) -> dict[str, Any]:
         kept = self.training_["kept"] == "network"
@@ -309,8 +302,8 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(read_bytes(path)).hexdigest()
 
 
-def _passed_on(count: int, width: int) -> LinearStage:
-    """The stage that takes the first `count` of `width` numbers as the points that they are."""
+def _identity_stage(count: int, width: int) -> LinearStage:
+    """The stage that passes on the first `count` of `width` numbers, which are the points."""
     return LinearStage(
         ("trained",),
         (np.eye(width, count, dtype=np.float32),),

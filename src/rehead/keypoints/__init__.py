@@ -1,4 +1,4 @@
-"""Keypoints: learn K points from annotated photos, and place them on new ones."""
+"""Keypoints: K points of photos, learned from annotated photos."""
 
 from __future__ import annotations
 
@@ -9,25 +9,23 @@ from ..core.lazy import attach
 if TYPE_CHECKING:
     from .annotations import Annotations, read_annotations
     from .estimator import KeypointRegressor
-    from .evaluation import KeypointEvaluation, account_of
-    from .face_crops import FaceFinder, place_on_faces
+    from .evaluation import KeypointEvaluation, evaluate_keypoints
+    from .face_crops import FaceFinder, predict_on_faces
+    from .options import KeypointOptions
     from .predictor import KeypointPrediction, KeypointPredictor, load_keypoints
-    from .run import KeypointRun, assess_keypoints, train_keypoints
 
 __all__ = [
     "Annotations",
     "FaceFinder",
     "KeypointEvaluation",
+    "KeypointOptions",
     "KeypointPrediction",
     "KeypointPredictor",
     "KeypointRegressor",
-    "KeypointRun",
-    "account_of",
-    "assess_keypoints",
+    "evaluate_keypoints",
     "load_keypoints",
-    "place_on_faces",
+    "predict_on_faces",
     "read_annotations",
-    "train_keypoints",
 ]
 
 __getattr__, __dir__ = attach(
@@ -36,15 +34,13 @@ __getattr__, __dir__ = attach(
         "Annotations": "annotations",
         "FaceFinder": "face_crops",
         "KeypointEvaluation": "evaluation",
+        "KeypointOptions": "options",
         "KeypointPrediction": "predictor",
         "KeypointPredictor": "predictor",
         "KeypointRegressor": "estimator",
-        "KeypointRun": "run",
-        "account_of": "evaluation",
-        "assess_keypoints": "run",
+        "evaluate_keypoints": "evaluation",
         "load_keypoints": "predictor",
-        "place_on_faces": "face_crops",
+        "predict_on_faces": "face_crops",
         "read_annotations": "annotations",
-        "train_keypoints": "run",
     },
 )

@@ -1,7 +1,8 @@
-"""Photos and where their points are: read, checked against the photos, and told apart by whom they show."""
+"""Annotations: photos and their points, read, checked, and grouped by person."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Sequence
@@ -19,12 +20,12 @@ from .formats import Table, read_table
 
 __all__ = ["Annotations", "read_annotations"]
 
-_GLANCE = (64, 64)  # pixels: a JPEG is decoded at an eighth to see that it can be
-_NAMED = 5  # how many culprits a message names before it only counts
-_FAR = 0.5  # of the photo's side: points that lie so far outside are in another unit, if they are many
+_PREVIEW = (64, 64)  # pixels: a JPEG is decoded at an eighth to check that it can be
+_MAX_NAMED = 5  # photos that a message names, before "..."
+_FAR = 0.5  # of the photo's side: if many points lie so far outside, they are in another unit
 _MANY = 0.2  # of all points
-_UNIT = 2.0  # pixels: no photo has all its points in so small a corner, but shares of the side lie there
-_LEAST_GROUPS = 5  # as many as folds: names that make fewer people than that say something else
+_UNIT = 2.0  # pixels: no photo has all its points in so small a corner, but fractions of the side do
+_MIN_GROUPS = 5  # as many as folds: names that give fewer people mean something else
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Annotations:
     Parameters
     ----------
     source : Path
-        The file or folder that says where the points are.
+        The file or folder of annotations.
     ids : tuple of str
         Names of the photos, as the file gives them.
     paths : tuple of Path
@@ -43,13 +44,13 @@ class Annotations:
     sizes : int ndarray (n, 2)
         Width and height of the upright photos.
     groups : ndarray of str (n,)
-        Photos that show the same share one; every photo has its own where nothing is known.
+        Photos of one person have the same; each photo its own where nothing is known.
     names : tuple of str
         Of the points; empty where they have none.
     unreadable : tuple of (str, str)
         Name and reason of each photo that was left out.
     notes : tuple of str
-        What to know of the file, in plain sentences.
+        On the file, in plain sentences.
     photos : tuple of Path
         The photos that `paths` were cut out of; empty where they are the photos themselves.
     corners : float64 ndarray (n, 2) or None
@@ -76,6 +77,10 @@ class Annotations:
         """Points in units of the photo's sides, 0..1 within it: (n, K, 2)."""
         return np.asarray(self.points / self.sizes[:, None, :])
 
+    def digests(self) -> list[str]:
+        """By which the model file knows the photos: the first 12 letters of each file's SHA-256."""
+        return [hashlib.sha256(read_bytes(path)).hexdigest()[:12] for path in self.photos or self.paths]
+
     def take(self, rows: Sequence[int] | NDArray[np.intp]) -> Annotations:
         """These rows only."""
         index = np.asarray(rows, dtype=np.intp)
@@ -98,7 +103,7 @@ def read_annotations(
     group: str = "auto",
     strict: bool = False,
 ) -> Annotations:
-    """Read points and look at the photos that they belong to.
+    """Read points, and check the photos that they belong to.
 
     Parameters
     ----------
@@ -109,9 +114,9 @@ def read_annotations(
     images : path, optional
         Folder that the names are relative to; that of `source` by default.
     group : str
-        Which photos show the same: "auto" (the file's column; else names that differ only in the numbers at
-        their end), "none", or a regular expression whose first group, or whole match, names whom a photo
-        shows.
+        Which photos show the same person: "auto" (the file's column; else names that differ only in the
+        numbers at their end), "none", or a regular expression whose first group, or whole match, names the
+        person.
     strict : bool
         Whether an unreadable photo is an error; otherwise it is left out and listed.
 
@@ -141,7 +146,7 @@ def read_annotations(
         raise DatasetError(f"{file}: no photo has a point; expected coordinates in pixels")
     size = np.array([sizes[n] for n in keep], dtype=np.int64)
     groups, note = _groups(file, table, group)
-    notes = [*table.notes, *_look(file, table.photos, table.points[keep], size, keep), *note]
+    notes = [*table.notes, *_check_points(file, table.photos, table.points[keep], size, keep), *note]
     if blank := len(paths) - len(keep) - len(errors):
         notes.append(f"{blank} photos without any point were left out.")
     return Annotations(
@@ -158,10 +163,10 @@ def read_annotations(
 
 
 def _size(path: Path) -> tuple[int, int] | ImageError:
-    """Size of a photo that can be decoded: a header may be sound where the pixels behind it are not."""
+    """Size of a photo that can be decoded: a header may be intact where the pixels are not."""
     try:
         data = read_bytes(path)
-        read_image(data, at_least=_GLANCE)
+        read_image(data, at_least=_PREVIEW)
         return image_size(data)
     except ImageError as error:
         return ImageError(path, error.reason)
@@ -170,25 +175,25 @@ def _size(path: Path) -> tuple[int, int] | ImageError:
 def _check_photos(source: Path, folder: Path, names: Sequence[str], paths: Sequence[Path]) -> None:
     missing = [name for name, path in zip(names, paths, strict=True) if not path.exists()]
     if missing:
-        named = ", ".join(repr(name) for name in missing[:_NAMED]) + (
-            ", ..." if len(missing) > _NAMED else ""
+        named = ", ".join(repr(name) for name in missing[:_MAX_NAMED]) + (
+            ", ..." if len(missing) > _MAX_NAMED else ""
         )
         raise DatasetError(
             f"{source}: {len(missing)} of {len(names)} photos are not in {folder} ({named}); give the "
             "folder of the photos as --images"
         )
-    if twice := sorted({name for name in names if names.count(name) > 1})[:_NAMED]:
+    if twice := sorted({name for name in names if names.count(name) > 1})[:_MAX_NAMED]:
         raise DatasetError(f"{source}: listed twice: {', '.join(map(repr, twice))}; keep one line a photo")
 
 
-def _look(
+def _check_points(
     source: Path,
     names: Sequence[str],
     points: NDArray[np.float64],
     sizes: NDArray[np.int64],
     rows: Sequence[int],
 ) -> list[str]:
-    """Refuse points in another unit; report those outside of their photo."""
+    """Refuse points in another unit; return notes on those outside of their photo."""
     known = ~np.isnan(points[:, :, 0])
     raw = points[known] - 0.5
     if len(raw) > 1 and raw.min() >= -_UNIT and raw.max() <= _UNIT:
@@ -196,8 +201,8 @@ def _look(
             f"{source}: all coordinates lie between {raw.min():.3g} and {raw.max():.3g}, so they look like "
             "shares of the side; expected pixels: multiply x by the photo's width and y by its height"
         )
-    share = points / sizes[:, None, :]
-    far = known & ((share < -_FAR) | (share > 1 + _FAR)).any(axis=2)
+    units = points / sizes[:, None, :]
+    far = known & ((units < -_FAR) | (units > 1 + _FAR)).any(axis=2)
     if far.sum() > _MANY * known.sum():
         n = int(np.argmax(far.any(axis=1)))
         raise DatasetError(
@@ -205,12 +210,12 @@ def _look(
             f"first in {names[rows[n]]!r} of {sizes[n, 0]} x {sizes[n, 1]} pixels; expected pixels of the "
             "photo as it is"
         )
-    outside = known & ((share < 0) | (share > 1)).any(axis=2)
+    outside = known & ((units < 0) | (units > 1)).any(axis=2)
     if not outside.any():
         return []
     count, photos = int(outside.sum()), np.flatnonzero(outside.any(axis=1))
-    named = ", ".join(repr(names[rows[n]]) for n in photos[:_NAMED]) + (
-        ", ..." if len(photos) > _NAMED else ""
+    named = ", ".join(repr(names[rows[n]]) for n in photos[:_MAX_NAMED]) + (
+        ", ..." if len(photos) > _MAX_NAMED else ""
     )
     return [
         f"{count} points lie outside of their photo, in {len(photos)} photos ({named}); they are used as "
@@ -219,7 +224,7 @@ def _look(
 
 
 def _groups(source: Path, table: Table, rule: str) -> tuple[NDArray[np.str_], list[str]]:
-    """Whom each photo shows, and what to say of it."""
+    """The group of each photo, and notes."""
     own = np.array(table.photos)
     if rule == "none":
         return own, []
@@ -229,7 +234,7 @@ def _groups(source: Path, table: Table, rule: str) -> tuple[NDArray[np.str_], li
             return given, []
         stems = np.array([re.sub(r"[ _.-]*\d+$", "", os.path.splitext(name)[0]) for name in table.photos])  # noqa: PTH122
         people = len(set(stems.tolist()))
-        if not _LEAST_GROUPS <= people < len(stems) or "" in stems:
+        if not _MIN_GROUPS <= people < len(stems) or "" in stems:
             return own, []
         return stems, [
             "Photos whose names differ only in the number at the end are taken to show the same person: "

@@ -1,7 +1,7 @@
-"""Fitting the two looks: where the points are, and where they are in the square around them.
+"""Fitting the two stages: points in the photo, then points in the crop around them.
 
-The second look learns from squares that were cut out by predictions of folds which had not seen the
-person, so that it meets the same misalignment in training as later.
+The second stage is trained on crops around held-out predictions, so that its crops are misaligned in training
+as they will be in use.
 """
 
 from __future__ import annotations
@@ -16,20 +16,28 @@ from numpy.typing import NDArray
 
 from ..backbones.backbone import Backbone
 from ..core.progress import Progress
-from .alignment import IDENTITY, Alignment, align_to, alignment_error, jitter, photo_points, view_points
-from .feature_maps import candidate_sites, extract_maps
-from .flip import mirrored
+from .alignment import (
+    IDENTITY,
+    Alignment,
+    alignment_error,
+    fit_alignment,
+    jitter,
+    points_in_crops,
+    points_in_photos,
+)
+from .feature_maps import candidate_feature_maps, extract_maps
+from .flip import flip_points
 from .ridge import LinearStage, SearchPoint, fit_stage, held_out_path, make_design
-from .uncertainty import UncertaintyModel, fit_trust
+from .uncertainty import UncertaintyModel, fit_uncertainty
 
-__all__ = ["Cascade", "Options", "Step", "fit_cascade", "spread_in_photos"]
+__all__ = ["Cascade", "CascadeConfig", "SearchStep", "covariance_in_photos", "fit_cascade"]
 
 
 @dataclass(frozen=True)
-class Options:
-    """What may be chosen; see `KeypointRegressor`."""
+class CascadeConfig:
+    """Options of the fit; see `KeypointRegressor`."""
 
-    permutation: tuple[int, ...] | None
+    flip_idx: tuple[int, ...] | None
     cascade: Literal["auto"] | bool
     n_jitter: int
     coverage: float
@@ -39,52 +47,52 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Step:
-    """A candidate of the search: in which look, and whether it was taken."""
+class SearchStep:
+    """A candidate of the search, its stage (1 or 2), and whether it was chosen."""
 
-    look: int
+    stage: int
     point: SearchPoint
     chosen: bool
 
 
 @dataclass(frozen=True)
 class Cascade:
-    """What was fitted.
+    """A fitted cascade.
 
     Parameters
     ----------
     stages : tuple of LinearStage
         One or two.
     alignment : Alignment
-    trust : UncertaintyModel
-    path : tuple of Step
-    first, held_out : float64 ndarray (n, K, 2)
-        Held-out predictions of the first look and of the last, in units of the photo's sides; NaN where a
+    uncertainty : UncertaintyModel
+    path : tuple of SearchStep
+    first_stage, held_out : float64 ndarray (n, K, 2)
+        Held-out predictions of the first stage and of the last, in units of the photo's sides; NaN where a
         photo was in no fold.
-    spread : float64 ndarray (n, K, 2, 2)
-        Covariance of the last, in the same units.
+    covariance : float64 ndarray (n, K, 2, 2)
+        Of the last, in the same units.
     """
 
     stages: tuple[LinearStage, ...]
     alignment: Alignment
-    trust: UncertaintyModel
-    path: tuple[Step, ...]
-    first: NDArray[np.float64]
+    uncertainty: UncertaintyModel
+    path: tuple[SearchStep, ...]
+    first_stage: NDArray[np.float64]
     held_out: NDArray[np.float64]
-    spread: NDArray[np.float64]
+    covariance: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class _Look:
+class _FittedStage:
     stage: LinearStage
     path: list[SearchPoint]
     chosen: SearchPoint
-    held_out: NDArray[np.float64]  # (n, K, 2), as the first view sees them
+    held_out: NDArray[np.float64]  # (n, K, 2), in coordinates of the first view
     pooled: NDArray[np.float32]  # (n, C), of the first view
 
-    def steps(self, number: int) -> list[Step]:
-        """What was tried."""
-        return [Step(number, point, point == self.chosen) for point in self.path]
+    def steps(self, number: int) -> list[SearchStep]:
+        """The search."""
+        return [SearchStep(number, point, point == self.chosen) for point in self.path]
 
 
 def fit_cascade(
@@ -92,7 +100,7 @@ def fit_cascade(
     points: NDArray[np.float64],
     fold: NDArray[np.intp],
     backbone: Backbone,
-    options: Options,
+    config: CascadeConfig,
 ) -> Cascade:
     """Fit on photos.
 
@@ -103,47 +111,50 @@ def fit_cascade(
     points : float64 ndarray (n, K, 2)
         In units of the photo's sides; NaN where missing.
     fold : int ndarray (n,)
-        -1: always trained on.
+        -1: in the training set of every fold.
     backbone : Backbone
-    options : Options
+    config : CascadeConfig
     """
     whole = np.broadcast_to(IDENTITY, (len(paths), 2, 3))
-    alignment = align_to(points)
-    one = _look(paths, None, _targets([whole], points, options), fold, backbone, options)
-    first = _filled(one.held_out, points)
-    looked = alignment.views(first)
+    alignment = fit_alignment(points)
+    one = _fit_one(paths, None, _targets([whole], points, config), fold, backbone, config)
+    first = _impute(one.held_out, points)
+    predicted_crops = alignment.crop_transforms(first)
     steps = []
-    if alignment.moves and options.cascade is not False and _sound(looked):
-        views = _second_views(points, first, alignment, looked, options)
-        targets = _targets(views, points, options)
-        two = _look(paths, np.stack(views), targets, fold, backbone, options)
-        second = photo_points(looked, two.held_out)
-        if options.cascade is True or _error(second, points) < _error(one.held_out, points):
-            moves = two.held_out - view_points(looked, first)
-            errors = two.held_out - view_points(looked, points)
-            trust, expected = fit_trust(errors, moves, two.pooled, fold, coverage=options.coverage)
-            steps = [*one.steps(1), *two.steps(2)]
-            stages, spread = (one.stage, two.stage), spread_in_photos(trust, expected, looked)
-            return Cascade(stages, alignment, trust, tuple(steps), one.held_out, second, spread)
+    if alignment.crops and config.cascade is not False and _invertible(predicted_crops):
+        crops = _training_crops(points, first, alignment, predicted_crops, config)
+        targets = _targets(crops, points, config)
+        two = _fit_one(paths, np.stack(crops), targets, fold, backbone, config)
+        second = points_in_photos(predicted_crops, two.held_out)
+        if config.cascade is True or _error(second, points) < _error(one.held_out, points):
+            moves = two.held_out - points_in_crops(predicted_crops, first)
+            errors = two.held_out - points_in_crops(predicted_crops, points)
+            uncertainty, log_error = fit_uncertainty(
+                errors, moves, two.pooled, fold, coverage=config.coverage
+            )
+            covariance = covariance_in_photos(uncertainty, log_error, predicted_crops)
+            stages, path = (one.stage, two.stage), (*one.steps(1), *two.steps(2))
+            return Cascade(stages, alignment, uncertainty, path, one.held_out, second, covariance)
         steps = [replace(step, chosen=False) for step in two.steps(2)]
-    upright = looked if _sound(looked) else whole
-    errors = view_points(upright, one.held_out) - view_points(upright, points)
-    trust, expected = fit_trust(errors, None, one.pooled, fold, coverage=options.coverage)
-    spread = spread_in_photos(trust, expected, upright)
+    upright = predicted_crops if _invertible(predicted_crops) else whole
+    errors = points_in_crops(upright, one.held_out) - points_in_crops(upright, points)
+    uncertainty, log_error = fit_uncertainty(errors, None, one.pooled, fold, coverage=config.coverage)
+    covariance = covariance_in_photos(uncertainty, log_error, upright)
     path = (*one.steps(1), *steps)
-    return Cascade((one.stage,), alignment, trust, path, one.held_out, one.held_out, spread)
+    return Cascade((one.stage,), alignment, uncertainty, path, one.held_out, one.held_out, covariance)
 
 
-def spread_in_photos(
-    trust: UncertaintyModel, expected: NDArray[np.float64], views: NDArray[np.float64]
+def covariance_in_photos(
+    uncertainty: UncertaintyModel, log_error: NDArray[np.float64], crop_transforms: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Covariances (n, K, 2, 2) in the photos of points whose log error is `expected` (n,)."""
-    turn = views[:, None, :, :2]
-    spread: NDArray[np.float64] = turn @ trust.covariance.astype(np.float64) @ turn.transpose(0, 1, 3, 2)
-    return spread * np.exp(2 * expected)[:, None, None, None]
+    """Covariances (n, K, 2, 2) in the photos, by the log (n,) of each photo's expected error in the crop."""
+    linear = crop_transforms[:, None, :, :2]
+    unit = uncertainty.covariance.astype(np.float64)
+    covariance: NDArray[np.float64] = linear @ unit @ linear.transpose(0, 1, 3, 2)
+    return covariance * np.exp(2 * log_error)[:, None, None, None]
 
 
-def _filled(predicted: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
+def _impute(predicted: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Predictions, the mean shape for photos that are in no fold."""
     return np.where(np.isnan(predicted), np.nanmean(points, axis=0, keepdims=True), predicted)
 
@@ -152,66 +163,66 @@ def _error(predicted: NDArray[np.float64], points: NDArray[np.float64]) -> float
     return float(np.nanmean(np.abs(predicted - points)))
 
 
-def _sound(views: NDArray[np.float64]) -> bool:
-    """Whether no view has shrunken to a point, or cannot be turned back."""
-    return bool(np.all(np.abs(np.linalg.det(views[:, :, :2])) > 1e-8))
+def _invertible(crop_transforms: NDArray[np.float64]) -> bool:
+    """Whether no crop has shrunk to a point."""
+    return bool(np.all(np.abs(np.linalg.det(crop_transforms[:, :, :2])) > 1e-8))
 
 
-def _second_views(
+def _training_crops(
     points: NDArray[np.float64],
     first: NDArray[np.float64],
     alignment: Alignment,
-    looked: NDArray[np.float64],
-    options: Options,
+    predicted_crops: NDArray[np.float64],
+    config: CascadeConfig,
 ) -> list[NDArray[np.float64]]:
-    """The squares that held-out predictions cut out, and true ones shaken as much as those are off."""
-    right = alignment.views(np.where(np.isnan(points), first, points))
-    spread = alignment_error(looked, right)
-    rng = np.random.default_rng(options.seed)
-    return [looked, *(jitter(right, spread, rng) for _ in range(options.n_jitter))]
+    """The predicted crops, and true ones with as much jitter as the predicted are off by."""
+    true_crops = alignment.crop_transforms(np.where(np.isnan(points), first, points))
+    std = alignment_error(predicted_crops, true_crops)
+    rng = np.random.default_rng(config.seed)
+    return [predicted_crops, *(jitter(true_crops, std, rng) for _ in range(config.n_jitter))]
 
 
 def _targets(
-    views: Sequence[NDArray[np.float64]], points: NDArray[np.float64], options: Options
+    crops: Sequence[NDArray[np.float64]], points: NDArray[np.float64], config: CascadeConfig
 ) -> NDArray[np.float64]:
-    """The points as each view sees them, followed by the same mirrored: (V or 2V, n, 2K)."""
+    """The points in each of C crops, each followed by those of the mirrored crop: (C or 2C, n, 2K)."""
     targets = []
-    for view in views:
-        targets.append(view_points(view, points))
-        if options.permutation is not None:
-            targets.append(mirrored(targets[-1], options.permutation))
+    for crop_transforms in crops:
+        targets.append(points_in_crops(crop_transforms, points))
+        if config.flip_idx is not None:
+            targets.append(flip_points(targets[-1], config.flip_idx))
     return np.stack(targets).reshape(len(targets), len(points), -1)
 
 
-def _look(
+def _fit_one(
     paths: Sequence[Path],
-    views: NDArray[np.float64] | None,
+    crop_transforms: NDArray[np.float64] | None,
     targets: NDArray[np.float64],
     fold: NDArray[np.intp],
     backbone: Backbone,
-    options: Options,
-) -> _Look:
-    """Choose depths with two views of each photo, then the number of views, and fit on all photos."""
-    sets = candidate_sites(backbone)
-    sites = tuple(dict.fromkeys(site for chosen in sets for site in chosen))
+    config: CascadeConfig,
+) -> _FittedStage:
+    """Choose feature maps with two views of each photo, then the number of views; fit on all photos."""
+    sets = candidate_feature_maps(backbone)
+    feature_maps = tuple(dict.fromkeys(feature_map for candidate in sets for feature_map in candidate))
     maps = extract_maps(
         paths,
-        views,
+        crop_transforms,
         backbone,
-        sites,
-        mirror=options.permutation is not None,
-        threads=options.threads,
-        progress=options.progress,
+        feature_maps,
+        mirror=config.flip_idx is not None,
+        threads=config.threads,
+        progress=config.progress,
     )
     design = make_design(maps)
-    tried = min(2, len(targets))
-    found = held_out_path(design, targets, fold, [(chosen, tried) for chosen in sets])
-    best = min(found, key=lambda item: item[0].error)[0].sites
-    counts = sorted({1, len(targets)} - {tried})
+    n_views = min(2, len(targets))
+    found = held_out_path(design, targets, fold, [(candidate, n_views) for candidate in sets])
+    best = min(found, key=lambda item: item[0].error)[0].feature_maps
+    counts = sorted({1, len(targets)} - {n_views})
     found += held_out_path(design, targets, fold, [(best, count) for count in counts])
     chosen, predicted = min(found, key=lambda item: item[0].error)
-    deepest = maps.rows[maps.sites.index(chosen.sites[-1])][0]
+    deepest = maps.values[maps.feature_maps.index(chosen.feature_maps[-1])][0]
     pooled = deepest.astype(np.float32).mean(axis=(2, 3))
     stage = fit_stage(design, targets, chosen)
     held_out = predicted.reshape(len(paths), -1, 2)
-    return _Look(stage, [point for point, _ in found], chosen, held_out, pooled)
+    return _FittedStage(stage, [point for point, _ in found], chosen, held_out, pooled)

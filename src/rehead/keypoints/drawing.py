@@ -7,15 +7,15 @@ from numpy.typing import NDArray
 
 from .uncertainty import CHI2_95
 
-__all__ = ["drawn"]
+__all__ = ["draw_keypoints"]
 
-_DOT = np.array([255, 210, 63], dtype=np.float64)  # yellow on a dark rim: seen on any skin and any ground
+_DOT = np.array([255, 210, 63], dtype=np.float64)  # yellow on a dark rim: visible on any skin and background
 _RIM = np.array([20, 20, 20], dtype=np.float64)
 _STEPS = 72  # dots that an ellipse is made of
 
 
-def drawn(
-    pixels: NDArray[np.uint8], points: NDArray[np.float64], spread: NDArray[np.float64] | None = None
+def draw_keypoints(
+    pixels: NDArray[np.uint8], points: NDArray[np.float64], covariance: NDArray[np.float64] | None = None
 ) -> NDArray[np.uint8]:
     """A copy of a photo with its points, and their 95 % ellipses where covariances are given.
 
@@ -24,7 +24,7 @@ def drawn(
     pixels : uint8 ndarray (H, W, 3)
     points : float64 ndarray (K, 2)
         In pixels, the centre of the upper left one being (0, 0).
-    spread : float64 ndarray (K, 2, 2), optional
+    covariance : float64 ndarray (K, 2, 2), optional
         In square pixels.
 
     Returns
@@ -34,14 +34,14 @@ def drawn(
     canvas = pixels.astype(np.float64)
     extent = float(np.nanmax(np.ptp(points, axis=0), initial=0)) or np.inf
     radius = max(1.2, min(max(pixels.shape[:2]) / 160, extent / 50))
-    if spread is not None:
+    if covariance is not None:
         angle = np.linspace(0, 2 * np.pi, _STEPS, endpoint=False)
         circle = np.stack([np.cos(angle), np.sin(angle)])
-        values, vectors = np.linalg.eigh(spread)
+        values, vectors = np.linalg.eigh(covariance)
         axes = vectors * np.sqrt(np.maximum(values, 0) * CHI2_95)[:, None, :]
         for point, axis in zip(points, axes, strict=True):
-            for place in point + (axis @ circle).T:
-                _disc(canvas, place, radius / 4, _DOT, 0.7)
+            for centre in point + (axis @ circle).T:
+                _disc(canvas, centre, radius / 4, _DOT, 0.7)
     for point in points:
         _disc(canvas, point, radius + 0.8, _RIM, 0.8)
         _disc(canvas, point, radius, _DOT, 1.0)
@@ -50,21 +50,21 @@ def drawn(
 
 def _disc(
     canvas: NDArray[np.float64],
-    place: NDArray[np.float64],
+    centre: NDArray[np.float64],
     radius: float,
     colour: NDArray[np.float64],
     opacity: float,
 ) -> None:
     """Blend a disc with a soft edge of one pixel into the canvas."""
     height, width = canvas.shape[:2]
-    if not np.isfinite(place).all():
+    if not np.isfinite(centre).all():
         return
-    low = np.floor(place - radius - 1).clip(0, [width, height]).astype(int)
-    high = np.ceil(place + radius + 2).clip(0, [width, height]).astype(int)
+    low = np.floor(centre - radius - 1).clip(0, [width, height]).astype(int)
+    high = np.ceil(centre + radius + 2).clip(0, [width, height]).astype(int)
     if (high <= low).any():
         return
     y, x = np.mgrid[low[1] : high[1], low[0] : high[0]]
-    away = np.hypot(x - place[0], y - place[1])
-    cover = (radius + 0.5 - away).clip(0, 1)[:, :, None] * opacity
+    distance = np.hypot(x - centre[0], y - centre[1])
+    alpha = (radius + 0.5 - distance).clip(0, 1)[:, :, None] * opacity
     part = canvas[low[1] : high[1], low[0] : high[0]]
-    part += cover * (colour - part)
+    part += alpha * (colour - part)

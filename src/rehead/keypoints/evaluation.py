@@ -1,4 +1,4 @@
-"""How good placed points are, each number with an interval over people rather than photos."""
+"""Evaluation of predicted points, each metric with an interval over people rather than photos."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from . import metrics
 from .flip import MULTI_PIE_68, REGIONS_68
 from .uncertainty import ellipse_distance
 
-__all__ = ["KeypointEvaluation", "Score", "account_of"]
+__all__ = ["KeypointEvaluation", "Score", "evaluate_keypoints"]
 
-_SMALL = 15  # people below which intervals are rough: the bootstrap of few clusters is too narrow
+_MIN_PEOPLE = 15  # below, intervals are rough: the bootstrap of few clusters is too narrow
 
 _MAE = ("MAE, share of the side", "how far x and y are off, on average")
 _MAE_PIXELS = ("MAE, pixels", "the same in pixels of the photos")
@@ -33,32 +33,32 @@ _FAILURES = ("Failures at 8 %", "share of photos whose NME, box, is above 8 %")
 
 @dataclass(frozen=True)
 class Score:
-    """One number: how it is called, what it says, its interval, and whether it is a share."""
+    """A metric with its name, meaning and interval; `fraction`: it reads as a percentage, else as pixels."""
 
     name: str
     meaning: str
     interval: Interval
-    share: bool
+    fraction: bool
 
 
 @dataclass(frozen=True)
 class KeypointEvaluation:
-    """How good points are on some photos.
+    """Metrics of some photos.
 
     Parameters
     ----------
     photos, people : int
     held_out : bool
-        True where photos were predicted by folds that had not seen the person, False for photos of a test.
+        Whether photos were predicted by folds without the person, or are test photos.
     scores : tuple of Score
     regions : tuple of Score
-        Error by region, in shares of the size of the box around the points; empty but for 68 points.
+        Error by region, over the size of the box around the points; empty but for 68 points.
     per_point : float64 ndarray (K,)
-        Mean distance over box size, NaN where a point is never known.
+        Mean distance over box size, NaN where a point is always missing.
     errors : float64 ndarray (n,)
         Of each photo: mean distance over box size.
     coverage : dict of float to float
-        Share of points that lie in the ellipses of 50, 80 and 95 %; empty where spreads are not known.
+        Fraction of points in their ellipses of 50, 80 and 95 %; empty without covariances.
     warnings : tuple of str
     """
 
@@ -75,7 +75,7 @@ class KeypointEvaluation:
     @property
     def sentence(self) -> str:
         """The main result in words."""
-        share = self.scores[0].interval
+        mae = self.scores[0].interval
         whom = (
             f"{self.photos} photos of {self.people} people"
             if self.people < self.photos
@@ -84,11 +84,11 @@ class KeypointEvaluation:
         how = ", each predicted without having seen the person" if self.held_out else ""
         limits = (
             ""
-            if math.isnan(share.low)
-            else f" (with other people {100 * share.low:.2f} to {100 * share.high:.2f} %)"
+            if math.isnan(mae.low)
+            else f" (with other people {100 * mae.low:.2f} to {100 * mae.high:.2f} %)"
         )
         return (
-            f"On {whom}{how}, coordinates are off by {100 * share.value:.2f} % of the photo's side on "
+            f"On {whom}{how}, coordinates are off by {100 * mae.value:.2f} % of the photo's side on "
             f"average{limits}."
         )
 
@@ -107,47 +107,47 @@ class KeypointEvaluation:
         }
 
 
-def account_of(
+def evaluate_keypoints(
     predicted: NDArray[np.float64],
     truth: NDArray[np.float64],
     sizes: NDArray[np.int64],
     groups: ArrayLike,
     *,
-    spread: NDArray[np.float64] | None = None,
+    covariance: NDArray[np.float64] | None = None,
     held_out: bool = False,
     seed: int = 0,
 ) -> KeypointEvaluation:
-    """Score points.
+    """Evaluate predictions.
 
     Parameters
     ----------
     predicted, truth : float64 ndarray (n, K, 2)
-        In pixels; NaN where a true point is not known.
+        In pixels; NaN where a true point is missing.
     sizes : int ndarray (n, 2)
         Width and height of the photos.
     groups : array-like (n,)
         Photos of one person share one: they are resampled together.
-    spread : float64 ndarray (n, K, 2, 2), optional
+    covariance : float64 ndarray (n, K, 2, 2), optional
         Covariances in square pixels.
     """
     group = np.unique(np.asarray(groups), return_inverse=True)[1]
     people = int(group.max()) + 1
     box = metrics.box_size(truth)
     errors = metrics.normalised_errors(predicted, truth, box)
-    away = metrics.distances(predicted, truth) / box[:, None]
+    distances = metrics.distances(predicted, truth) / box[:, None]
 
     def interval(values: NDArray[np.float64], most: float) -> Interval:
         known = ~np.isnan(values)
         return mean_interval(values[known], group[known], most=most, seed=seed)
 
     scores = [
-        Score(*about, interval(values, most), share)
-        for about, values, share, most in _values(predicted, truth, sizes, errors, box)
+        Score(*about, interval(values, most), fraction)
+        for about, values, fraction, most in _values(predicted, truth, sizes, errors, box)
     ]
     scores.append(Score(*_FAILURES, _failures(errors, group), True))
     faces = truth.shape[1] == len(MULTI_PIE_68)
     regions = [
-        Score(name, "", interval(_row_mean(away[:, part]), math.inf), True)
+        Score(name, "", interval(_row_mean(distances[:, part]), math.inf), True)
         for name, part in (REGIONS_68.items() if faces else ())
     ]
     return KeypointEvaluation(
@@ -156,9 +156,9 @@ def account_of(
         held_out,
         tuple(scores),
         tuple(regions),
-        _row_mean(away.T),
+        _row_mean(distances.T),
         errors,
-        {} if spread is None else _coverage(predicted - truth, spread),
+        {} if covariance is None else _coverage(predicted - truth, covariance),
         tuple(_warnings(people)),
     )
 
@@ -170,7 +170,7 @@ def _values(
     errors: NDArray[np.float64],
     box: NDArray[np.float64],
 ) -> list[tuple[tuple[str, str], NDArray[np.float64], bool, float]]:
-    """For each score: name and meaning, values of the photos, whether it is a share, its upper limit."""
+    """For each score: name and meaning, values of the photos, whether it is a fraction, its upper limit."""
     found = [
         (_MAE, metrics.photo_errors(predicted, truth, sizes), True, math.inf),
         (_MAE_PIXELS, metrics.photo_errors(predicted, truth), False, math.inf),
@@ -181,7 +181,7 @@ def _values(
         found.append((_NME_EYES, eyes, True, math.inf))
     found += [
         (_AUC, metrics.area_under_curve(errors), True, 1.0),
-        (_PCK, metrics.within(predicted, truth, box, 0.05), True, 1.0),
+        (_PCK, metrics.pck(predicted, truth, box, 0.05), True, 1.0),
     ]
     return found
 
@@ -192,22 +192,22 @@ def _failures(errors: NDArray[np.float64], group: NDArray[np.intp]) -> Interval:
 
 
 def _row_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean of each row over what is known; NaN where nothing is."""
+    """Mean of each row over what is not NaN; NaN where all is."""
     known = ~np.isnan(values)
     count = known.sum(axis=1)
     sums = np.where(known, values, 0).sum(axis=1)
     return np.where(count > 0, sums / np.maximum(count, 1), np.nan)
 
 
-def _coverage(errors: NDArray[np.float64], spread: NDArray[np.float64]) -> dict[float, float]:
-    away = ellipse_distance(errors, spread)
-    known = ~np.isnan(away)
-    return {q: float((away[known] <= -2 * math.log(1 - q)).mean()) for q in (0.5, 0.8, 0.95)}
+def _coverage(errors: NDArray[np.float64], covariance: NDArray[np.float64]) -> dict[float, float]:
+    distance = ellipse_distance(errors, covariance)
+    known = ~np.isnan(distance)
+    return {q: float((distance[known] <= -2 * math.log(1 - q)).mean()) for q in (0.5, 0.8, 0.95)}
 
 
 def _warnings(people: int) -> Sequence[str]:
     if people == 1:
         return ["All photos show one person: how far the result holds for others is not known."]
-    if people < _SMALL:
+    if people < _MIN_PEOPLE:
         return [f"Only {people} people: the intervals are rough, and too narrow rather than too wide."]
     return []

@@ -1,4 +1,4 @@
-"""The model file of keypoints: the same container as a classifier's, of a kind of its own."""
+"""The model file of keypoints: the container of a classifier's, of another kind."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ KIND = "keypoints"
 
 
 def model_graph(trunks: Sequence[bytes], cascade: Cascade) -> bytes:
-    """Serialised ONNX: `image` to `keypoints`, `spread`, `confidence` and `outlier_score`.
+    """Serialised ONNX: `image` to `keypoints`, `spread` (covariances), `confidence` and
+    `outlier_score`.
 
     `trunks` are serialised ONNX, one for each of the cascade's stages.
     """
@@ -29,7 +30,7 @@ def model_graph(trunks: Sequence[bytes], cascade: Cascade) -> bytes:
         cascade.stages,
         aligner=cascade.alignment.matrix.astype(np.float32),
         offset=cascade.alignment.offset.astype(np.float32),
-        trust=cascade.trust,
+        uncertainty=cascade.uncertainty,
     )
     model.producer_name = "rehead"
     graph: bytes = model.SerializeToString(deterministic=True)

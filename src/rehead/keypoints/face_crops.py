@@ -1,9 +1,9 @@
-"""Points on the faces of a photo: a detector finds them, and the model sees each as faces in training were.
+"""Face crops: keypoints of every detected face in a photo, and training photos cropped to their faces.
 
-The model learnt from photos in which the points take up some part of the frame, which its manifest has. Each
-face is cut out so that its box takes up that part; where the points that are placed take up another,
-because a detector's box is not the points' box, the frame is cut anew around them and they are placed again.
-A model that learnt in squares around found faces (`face_frame`) sees the same squares.
+A model's manifest says what part of the training photos the points took up. Each detected face is cropped so
+that its box takes up that part; as a detector's box is not the points' box, the crop is then adjusted to the
+predicted points, and they are predicted again. A model that was trained on face crops (`FaceFrame`) gets the
+same crops.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ __all__ = [
     "OTHER_FACE",
     "FaceFinder",
     "FaceFrame",
-    "cut_to_faces",
-    "face_of",
-    "frame_of",
-    "place_on_faces",
+    "crop_to_faces",
+    "match_face",
+    "points_frame",
+    "predict_on_faces",
 ]
 
 
-_LEAST = 1.0  # pixels: a frame is at least so wide and high
+_MIN_SIDE = 1.0  # pixels, of a box
 
 
-def frame_of(points: NDArray[np.float64], sizes: NDArray[np.int64]) -> dict[str, Any]:
-    """What part of the photo points take up, for the manifest.
+def points_frame(points: NDArray[np.float64], sizes: NDArray[np.int64]) -> dict[str, Any]:
+    """What part of the photo the points take up, for the manifest.
 
     Parameters
     ----------
@@ -60,10 +60,10 @@ def frame_of(points: NDArray[np.float64], sizes: NDArray[np.int64]) -> dict[str,
     return {"box": [round(v, 6) for v in box.tolist()], "aspect": round(aspect, 6)}
 
 
-def place_on_faces(
+def predict_on_faces(
     model: KeypointPredictor, detector: FaceFinder, photos: Sequence[str | os.PathLike[str]]
 ) -> Iterator[list[KeypointPrediction] | ImageError]:
-    """Points of every face, in pixels of the photo, photo by photo; an ImageError for an unreadable one.
+    """Keypoints of every face, in pixels of the photo, photo by photo; an ImageError for an unreadable one.
 
     Parameters
     ----------
@@ -82,35 +82,35 @@ def place_on_faces(
         The model does not say how large its faces were, or has a single point.
     """
     if "faces" in model.manifest:
-        yield from _as_trained(model, FaceFrame(**model.manifest["faces"]), detector, photos)
+        yield from _predict_in_frame(model, FaceFrame(**model.manifest["faces"]), detector, photos)
         return
     frame = model.manifest["points"].get("frame")
     low, high = np.array(frame["box"]).reshape(2, 2) if frame else np.zeros((2, 2))
     if not ((high - low) > 0).all():
         raise NotAModelFileError("the model does not say how large faces were in its photos; train it again")
 
-    def place(pixels: NDArray[np.uint8], box: NDArray[np.float64]) -> KeypointPrediction:
-        guess = _placed(model, pixels, _window(box, low, high, frame["aspect"]))
-        known = guess.points + CENTRE
-        reached = np.concatenate([known.min(axis=0), known.max(axis=0)])
-        return _placed(model, pixels, _window(reached, low, high, frame["aspect"]))
+    def predict(pixels: NDArray[np.uint8], box: NDArray[np.float64]) -> KeypointPrediction:
+        first = _predict_crop(model, pixels, _crop_box(box, low, high, frame["aspect"]))
+        points = first.points + CENTRE
+        extent = np.concatenate([points.min(axis=0), points.max(axis=0)])
+        return _predict_crop(model, pixels, _crop_box(extent, low, high, frame["aspect"]))
 
-    yield from _each(place, detector, photos)
+    yield from _predict_each_face(predict, detector, photos)
 
 
-def _as_trained(
+def _predict_in_frame(
     model: KeypointPredictor, frame: FaceFrame, detector: FaceFinder, photos: Sequence[str | os.PathLike[str]]
 ) -> Iterator[list[KeypointPrediction] | ImageError]:
-    """In the squares that the model learnt in."""
+    """In the crops that the model was trained on."""
 
-    def place(pixels: NDArray[np.uint8], box: NDArray[np.float64]) -> KeypointPrediction:
-        return _placed(model, pixels, frame.window(box))
+    def predict(pixels: NDArray[np.uint8], box: NDArray[np.float64]) -> KeypointPrediction:
+        return _predict_crop(model, pixels, frame.crop_box(box))
 
-    return _each(place, detector, photos)
+    return _predict_each_face(predict, detector, photos)
 
 
-def _each(
-    place: Callable[[NDArray[np.uint8], NDArray[np.float64]], KeypointPrediction],
+def _predict_each_face(
+    predict: Callable[[NDArray[np.uint8], NDArray[np.float64]], KeypointPrediction],
     detector: FaceFinder,
     photos: Sequence[str | os.PathLike[str]],
 ) -> Iterator[list[KeypointPrediction] | ImageError]:
@@ -122,38 +122,38 @@ def _each(
             yield ImageError(photo, error.reason)
             continue
         yield [
-            replace(place(pixels, face.box), photo=os.fspath(photo), face=tuple(face.box.tolist()))
+            replace(predict(pixels, face.box), photo=os.fspath(photo), face=tuple(face.box.tolist()))
             for face in faces
         ]
 
 
-def _window(
+def _crop_box(
     box: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64], aspect: float
 ) -> NDArray[np.float64]:
-    """The frame x0, y0, x1, y1 in which `box`, in pixels, lies as low..high does in the unit square."""
-    size = np.maximum(box[2:] - box[:2], _LEAST)
-    share = high - low
-    height = np.sqrt(size.prod() / (share.prod() * aspect))
+    """The crop x0, y0, x1, y1 in which `box`, in pixels, lies as low..high does in the unit square."""
+    size = np.maximum(box[2:] - box[:2], _MIN_SIDE)
+    part = high - low
+    height = np.sqrt(size.prod() / (part.prod() * aspect))
     sides = np.array([aspect * height, height])
     corner = (box[:2] + box[2:]) / 2 - (low + high) / 2 * sides
     return np.concatenate([corner, corner + sides])
 
 
-def _placed(
-    model: KeypointPredictor, pixels: NDArray[np.uint8], window: NDArray[np.float64]
+def _predict_crop(
+    model: KeypointPredictor, pixels: NDArray[np.uint8], box: NDArray[np.float64]
 ) -> KeypointPrediction:
-    """Points of the frame, in pixels of the photo."""
-    seen = patches(pixels, window[None], model.preprocess.size)
-    return model.place(seen[0], (pixels.shape[1], pixels.shape[0]), window)
+    """Keypoints of the crop, in pixels of the photo."""
+    crop = patches(pixels, box[None], model.preprocess.size)[0]
+    return model.predict_crop(crop, (pixels.shape[1], pixels.shape[0]), box)
 
 
-_REACH = 0.01  # share of the photos whose points may reach beyond the square without its margin, on each side
+_TAIL = 0.01  # of the photos: points may lie beyond the crop without its margin, on each side
 _MARGIN = 0.1  # of what the points take up, on each side
-_HELD = 0.5  # of the points that are known: a box that holds fewer is that of another face
+_MIN_INSIDE = 0.5  # of the known points: a box with fewer inside is that of another face
 
 
 class DetectedFace(Protocol):
-    """A face that was found."""
+    """A detected face."""
 
     @property
     def box(self) -> NDArray[np.float64]:
@@ -161,14 +161,14 @@ class DetectedFace(Protocol):
 
 
 class FaceFinder(Protocol):
-    """Finds the faces of a photo, the largest first."""
+    """A face detector, as `faces.FaceDetector`."""
 
     @property
     def name(self) -> str:
-        """As the model file will have it."""
+        """For the model file."""
 
     def detect(self, photo: NDArray[np.uint8]) -> Sequence[DetectedFace]:
-        """Faces of an upright photo, uint8 (height, width, 3) RGB."""
+        """Faces of an upright photo, uint8 (height, width, 3) RGB, the largest first."""
 
 
 NO_FACE = "no face was found in it"
@@ -177,14 +177,14 @@ OTHER_FACE = "no face was found around its points"
 
 @dataclass(frozen=True)
 class FaceFrame:
-    """A square, placed by a face's box, in units of the box's size (the root of its area).
+    """The square crop of a face, relative to its box, in units of the box's size (the root of its area).
 
     Parameters
     ----------
     detector : str
-        What found the boxes.
+        Name of the detector of the boxes.
     x, y : float
-        Middle of the square, from that of the box.
+        Middle of the square less that of the box.
     side : float
     """
 
@@ -193,8 +193,8 @@ class FaceFrame:
     y: float
     side: float
 
-    def window(self, box: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The square x0, y0, x1, y1 for a box, in pixels; a whole number of them wide."""
+    def crop_box(self, box: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The square x0, y0, x1, y1 for a face's box, in pixels; its side is a whole number."""
         size = float(np.sqrt(max((box[2:] - box[:2]).prod(), 1.0)))
         middle = (box[:2] + box[2:]) / 2 + size * np.array([self.x, self.y])
         side = max(round(self.side * size), 2)
@@ -202,43 +202,43 @@ class FaceFrame:
         return np.concatenate([corner, corner + side])
 
     def to_dict(self) -> dict[str, Any]:
-        """As the manifest has it."""
+        """For the manifest."""
         return asdict(self)
 
 
-def face_of(points: NDArray[np.float64], boxes: Sequence[NDArray[np.floating]]) -> int | None:
-    """Which box the points (K, 2) are in: that which holds most of them; None where it holds too few."""
+def match_face(points: NDArray[np.float64], boxes: Sequence[NDArray[np.floating]]) -> int | None:
+    """Index of the box that the most points (K, 2) are inside; None where fewer than half are."""
     known = points[~np.isnan(points[:, 0])]
-    held = [((known >= box[:2]) & (known <= box[2:])).all(axis=1).mean() for box in boxes]
-    best = int(np.argmax(held)) if held else None
-    return best if best is not None and held[best] >= _HELD else None
+    inside = [((known >= box[:2]) & (known <= box[2:])).all(axis=1).mean() for box in boxes]
+    best = int(np.argmax(inside)) if inside else None
+    return best if best is not None and inside[best] >= _MIN_INSIDE else None
 
 
-def cut_to_faces(
+def crop_to_faces(
     rows: Annotations,
     detector: FaceFinder,
     folder: Path,
     side: int,
     progress: Progress | None = None,
 ) -> tuple[Annotations, FaceFrame]:
-    """Cut the annotated face out of each photo.
+    """Crop each photo to its annotated face.
 
     Parameters
     ----------
     rows : Annotations
     detector : FaceFinder
     folder : Path
-        Where the squares are written.
+        For the crops.
     side : int
         Of the files, pixels.
     progress : callable, optional
-        Called as progress(done, total) while faces are looked for.
+        Called as progress(done, total) while faces are detected.
 
     Returns
     -------
     Annotations, FaceFrame
-        The squares, with points and sizes in pixels of the photos, and their corners; photos without a face
-        are listed with what could not be read.
+        The crops, with points and sizes in pixels of the photos, and their corners; photos without a face are
+        listed as unreadable.
 
     Raises
     ------
@@ -253,7 +253,7 @@ def cut_to_faces(
         except ImageError as error:
             left_out.append((rows.ids[n], error.reason))
             continue
-        chosen = face_of(rows.points[n], [face.box for face in faces])
+        chosen = match_face(rows.points[n], [face.box for face in faces])
         if chosen is not None:
             boxes[n] = np.asarray(faces[chosen].box, dtype=np.float64)
         else:
@@ -266,32 +266,32 @@ def cut_to_faces(
             "try another --detector, or leave out --detect"
         )
     kept = rows.take(list(boxes))
-    frame = _frame(np.stack(list(boxes.values())), kept.points, detector.name)
-    windows = np.stack([frame.window(box) for box in boxes.values()])
+    frame = _fit_frame(np.stack(list(boxes.values())), kept.points, detector.name)
+    crop_boxes = np.stack([frame.crop_box(box) for box in boxes.values()])
     paths = tuple(folder / f"{n:06d}.png" for n in range(len(kept)))
-    for path, photo, window in zip(paths, kept.paths, windows, strict=True):
-        write_png(path, patches(read_image(photo), window[None], side)[0])
-    corners = windows[:, :2]
-    cut = replace(
+    for path, photo, box in zip(paths, kept.paths, crop_boxes, strict=True):
+        write_png(path, patches(read_image(photo), box[None], side)[0])
+    corners = crop_boxes[:, :2]
+    crops = replace(
         kept,
         paths=paths,
         photos=kept.paths,
         corners=corners,
         points=kept.points - corners[:, None],
-        sizes=(windows[:, 2:] - corners).round().astype(np.int64),
+        sizes=(crop_boxes[:, 2:] - corners).round().astype(np.int64),
         unreadable=(*rows.unreadable, *left_out),
         notes=(*rows.notes, *_note(len(left_out), len(rows), detector.name)),
     )
-    return cut, frame
+    return crops, frame
 
 
-def _frame(boxes: NDArray[np.float64], points: NDArray[np.float64], detector: str) -> FaceFrame:
+def _fit_frame(boxes: NDArray[np.float64], points: NDArray[np.float64], detector: str) -> FaceFrame:
     """The square that holds the points of nearly all photos."""
     size = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1))
     middle = (boxes[:, :2] + boxes[:, 2:]) / 2
-    reach = (points - middle[:, None]) / size[:, None, None]
-    low = np.quantile(np.nanmin(reach, axis=1), _REACH, axis=0)
-    high = np.quantile(np.nanmax(reach, axis=1), 1 - _REACH, axis=0)
+    offsets = (points - middle[:, None]) / size[:, None, None]
+    low = np.quantile(np.nanmin(offsets, axis=1), _TAIL, axis=0)
+    high = np.quantile(np.nanmax(offsets, axis=1), 1 - _TAIL, axis=0)
     x, y = (low + high) / 2
     side = float((high - low).max()) * (1 + 2 * _MARGIN)
     return FaceFrame(detector, round(float(x), 6), round(float(y), 6), round(max(side, 0.1), 6))
@@ -299,7 +299,8 @@ def _frame(boxes: NDArray[np.float64], points: NDArray[np.float64], detector: st
 
 def _note(count: int, photos: int, detector: str) -> list[str]:
     note = [
-        f"Points were learnt in squares around the faces that {detector} found; shares are of their side."
+        f"The model was trained on square crops of the faces that {detector} found; errors in % are of "
+        "their side."
     ]
     if count:
         note.append(

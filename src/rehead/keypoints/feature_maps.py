@@ -1,9 +1,9 @@
-"""Spatial maps of several depths, for views of photos.
+"""Spatial feature maps of several levels of a network, for views of photos.
 
-Keypoints need to know where in the photo something is, so nothing is pooled: a view of 192 px has 30,000
-numbers where a classifier's row has 1,280. They are not kept on disk (the second stage's depend on
-folds, and a view takes 5 ms to compute again, not much more than to read), and in memory as half
-floats: after standardisation their rounding error is a thousandth.
+A view is a crop of a photo or its mirror image. Keypoints need the place of a feature, so nothing is pooled:
+a view of 192 px has 30,000 numbers where a classifier's row has 1,280. They are not cached on disk (the
+second stage's depend on the folds, and a view takes 5 ms to compute, not much more than to read), and are
+held in memory as float16: after standardisation the rounding error is a thousandth.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from ..errors import DataError, WeightsError
 from ..images import load_image
 
 __all__ = [
+    "ExtractedMaps",
     "FeatureMap",
-    "Maps",
-    "candidate_sites",
+    "candidate_feature_maps",
     "extract_maps",
-    "sites_of",
+    "feature_maps_of",
 ]
 
 
-_SIDES = (4, 20)  # pixels of a map: coarser ones cannot say where, finer ones see too little of what
+_SIDES = (4, 20)  # pixels of a map: coarser ones are too imprecise, the features of finer ones too local
 # (benchmarks/keypoints.py: of 224 px, maps of up to 40 change nothing)
-_LARGEST_HALF = 65504.0
+_FLOAT16_MAX = 65504.0
 
 
 @dataclass(frozen=True)
 class FeatureMap:
-    """A depth whose map is used, and the map's shape."""
+    """A level of the network that has a spatial map, and the map's shape."""
 
     name: str
     channels: int
@@ -52,50 +52,50 @@ class FeatureMap:
         return self.channels * self.height * self.width
 
 
-class Maps(NamedTuple):
-    """Maps of views: for each site float16 (V, n, channels, height, width)."""
+class ExtractedMaps(NamedTuple):
+    """Feature maps and their values for V views of n photos, each float16 (V, n, channels, height, width)."""
 
-    sites: tuple[FeatureMap, ...]
-    rows: tuple[NDArray[np.float16], ...]
+    feature_maps: tuple[FeatureMap, ...]
+    values: tuple[NDArray[np.float16], ...]
 
 
-def sites_of(backbone: Backbone) -> list[FeatureMap]:
-    """Every depth of the network that has a map, first to last."""
+def feature_maps_of(backbone: Backbone) -> list[FeatureMap]:
+    """Every level of the network that has a map, first to last."""
     import onnx
 
-    sites = []
+    found = []
     for output in onnx.load_from_string(backbone.trunk).graph.output:
         shape = [d.dim_value for d in output.type.tensor_type.shape.dim]
         if len(shape) == 4 and min(shape[1:]) > 0:
-            sites.append(FeatureMap(output.name, *shape[1:]))
-    return sites
+            found.append(FeatureMap(output.name, *shape[1:]))
+    return found
 
 
-def candidate_sites(backbone: Backbone) -> list[tuple[FeatureMap, ...]]:
-    """Sets of depths for the folds to choose from, the smallest first.
+def candidate_feature_maps(backbone: Backbone) -> list[tuple[FeatureMap, ...]]:
+    """Sets of feature maps for the cross-validation to choose from, the smallest first.
 
-    Depths of one shape form a stage. Of the two deepest stages that have more than one block and maps of a
-    suitable size, the first map and the last of the deeper and the last of the other are the candidates;
-    the folds choose among their sets.
+    Levels of one shape form a stage of the network. Of the two deepest stages that have more than one block
+    and maps of a suitable size, the first map and the last of the deeper and the last of the other are the
+    candidates.
 
     Raises
     ------
     WeightsError
         The network has no map of 4 to 20 pixels a side.
     """
-    fitting = [s for s in sites_of(backbone) if _SIDES[0] <= min(s.height, s.width) <= _SIDES[1]]
+    fitting = [m for m in feature_maps_of(backbone) if _SIDES[0] <= min(m.height, m.width) <= _SIDES[1]]
     if not fitting:
         raise WeightsError(
             f"{backbone.name}: none of its outputs is a map of {_SIDES[0]} to {_SIDES[1]} pixels a side, "
             "which keypoints need; give an ONNX file with such an output"
         )
     stages: list[list[FeatureMap]] = []
-    for site in fitting:
-        shape = (site.channels, site.height, site.width)
+    for feature_map in fitting:
+        shape = (feature_map.channels, feature_map.height, feature_map.width)
         if stages and (stages[-1][0].channels, stages[-1][0].height, stages[-1][0].width) == shape:
-            stages[-1].append(site)
+            stages[-1].append(feature_map)
         else:
-            stages.append([site])
+            stages.append([feature_map])
     main = [stage for stage in stages if len(stage) > 1] or stages
     deep, before = main[-1], main[-2] if len(main) > 1 else []
     first, rest = (deep[0],), tuple(deep[-1:]) if len(deep) > 1 else ()
@@ -105,27 +105,27 @@ def candidate_sites(backbone: Backbone) -> list[tuple[FeatureMap, ...]]:
 
 def extract_maps(
     paths: Sequence[Path],
-    views: NDArray[np.float64] | None,
+    crop_transforms: NDArray[np.float64] | None,
     backbone: Backbone,
-    sites: Sequence[FeatureMap],
+    feature_maps: Sequence[FeatureMap],
     *,
     mirror: bool = False,
     threads: int | None = None,
     progress: Progress | None = None,
-) -> Maps:
-    """Maps of views of photos.
+) -> ExtractedMaps:
+    """Feature maps of crops of photos.
 
     Parameters
     ----------
     paths : sequence of Path
         n photos.
-    views : float64 ndarray (V, n, 2, 3) or None
-        What each view of each photo looks at, from points of the square that is seen to points of the photo,
-        both in units of the side; None for the whole photo.
+    crop_transforms : float64 ndarray (C, n, 2, 3) or None
+        C crops of each photo, from points of the crop to points of the photo, both in units of the side;
+        None for the whole photo.
     backbone : Backbone
-    sites : sequence of FeatureMap
+    feature_maps : sequence of FeatureMap
     mirror : bool
-        Whether each view is followed by its mirror image: the maps are then those of 2V views.
+        Whether each crop is followed by its mirror image: there are 2C views then.
     progress : callable, optional
         Called from this thread with the number of photos that are done, and n.
 
@@ -136,42 +136,46 @@ def extract_maps(
     """
     import onnx
 
-    from ..backbones.graphs.keypoints import maps_of, sampler
+    from ..backbones.graphs.keypoints import crop_model, maps_model
 
-    names = [site.name for site in sites]
-    trunk = _session(maps_of(onnx.load_from_string(backbone.trunk), names))
-    sample = None if views is None else _session(sampler(backbone.preprocess.size))
-    looks = None if views is None else views.astype(np.float32)
-    count = (1 if views is None else len(views)) * (1 + mirror)
-    rows = tuple(np.empty((count, len(paths), s.channels, s.height, s.width), np.float16) for s in sites)
+    names = [feature_map.name for feature_map in feature_maps]
+    trunk = _session(maps_model(onnx.load_from_string(backbone.trunk), names))
+    crop = None if crop_transforms is None else _session(crop_model(backbone.preprocess.size))
+    transforms = None if crop_transforms is None else crop_transforms.astype(np.float32)
+    count = (1 if transforms is None else len(transforms)) * (1 + mirror)
+    values = tuple(
+        np.empty((count, len(paths), m.channels, m.height, m.width), np.float16) for m in feature_maps
+    )
 
-    def seen(n: int) -> Iterator[NDArray[np.uint8]]:
+    def views_of(n: int) -> Iterator[NDArray[np.uint8]]:
         """The views of a photo, uint8 (1, S, S, 3)."""
-        pixels = load_image(paths[n], backbone.preprocess)[None]
-        shown = [pixels]
-        if sample is not None and looks is not None:
-            shown = [sample.run(None, {"image": pixels, "view": view[n : n + 1]})[0] for view in looks]
-        for view in shown:
-            yield view
+        photo = load_image(paths[n], backbone.preprocess)[None]
+        crops = [photo]
+        if crop is not None and transforms is not None:
+            crops = [
+                crop.run(None, {"image": photo, "crop_transform": of[n : n + 1]})[0] for of in transforms
+            ]
+        for pixels in crops:
+            yield pixels
             if mirror:
-                yield np.ascontiguousarray(view[:, :, ::-1])
+                yield np.ascontiguousarray(pixels[:, :, ::-1])
 
-    def look(n: int) -> None:
-        for v, pixels in enumerate(seen(n)):  # one at a time: its maps then stay in the processor's cache
-            for row, values in zip(rows, trunk.run(names, {"image": pixels}), strict=True):
-                row[v, n] = values[0].clip(-_LARGEST_HALF, _LARGEST_HALF)
+    def run(n: int) -> None:
+        for v, pixels in enumerate(views_of(n)):  # one at a time: its maps stay in the processor's cache
+            for array, maps in zip(values, trunk.run(names, {"image": pixels}), strict=True):
+                array[v, n] = maps[0].clip(-_FLOAT16_MAX, _FLOAT16_MAX)
 
     pool = ThreadPoolExecutor(threads or cpu_count())
     try:
-        for done, _ in enumerate(pool.map(look, range(len(paths))), 1):
+        for done, _ in enumerate(pool.map(run, range(len(paths))), 1):
             if progress:
                 progress(done, len(paths))
     finally:
         pool.shutdown(cancel_futures=True)
         trim_memory()
-    if not all(np.isfinite(row).all() for row in rows):
+    if not all(np.isfinite(array).all() for array in values):
         raise DataError(f"{backbone.name}: the network's maps hold values that are no numbers for some photo")
-    return Maps(tuple(sites), rows)
+    return ExtractedMaps(tuple(feature_maps), values)
 
 
 def _session(model: Any) -> Any:

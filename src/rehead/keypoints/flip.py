@@ -1,4 +1,4 @@
-"""Which point becomes which when a photo is mirrored left to right."""
+"""Which point becomes which when a photo is mirrored left to right: `flip_idx`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DataError
 
-__all__ = ["MULTI_PIE_68", "REGIONS_68", "check_permutation", "find_permutation", "mirrored"]
+__all__ = ["MULTI_PIE_68", "REGIONS_68", "check_flip_idx", "find_flip_idx", "flip_points"]
 
 MULTI_PIE_68: tuple[int, ...] = (
     *range(16, -1, -1),  # jaw
@@ -35,20 +35,20 @@ REGIONS_68 = {
 }
 """Parts of the face among the 68 points."""
 
-_FITS = 0.06  # of the shape's diagonal: how far the mirrored mean shape may lie from itself on average.
-# The 68 points of YouTube Faces differ by 0.014, a set of independent random points by 0.1 and more.
+_MAX_ASYMMETRY = 0.06  # of the shape's diagonal: how far the mirrored mean shape may lie from itself on
+# average. The 68 points of YouTube Faces differ by 0.014, a set of independent random points by 0.1 and more.
 
 
-def mirrored(points: NDArray[np.float64], permutation: Sequence[int]) -> NDArray[np.float64]:
+def flip_points(points: NDArray[np.float64], flip_idx: Sequence[int]) -> NDArray[np.float64]:
     """Points (..., K, 2), in units of the side, of the photo mirrored left to right."""
-    flipped = points[..., list(permutation), :].copy()
+    flipped = points[..., list(flip_idx), :].copy()
     flipped[..., 0] = 1 - flipped[..., 0]
     return flipped
 
 
-def check_permutation(permutation: ArrayLike, points: int) -> tuple[int, ...]:
-    """A table that was given; DataError where it is not one of K points that leads back to itself."""
-    table = np.asarray(permutation)
+def check_flip_idx(flip_idx: ArrayLike, points: int) -> tuple[int, ...]:
+    """The flip index that was given; DataError unless it is a permutation that is its own inverse."""
+    table = np.asarray(flip_idx)
     fits = (
         table.shape == (points,)
         and table.dtype.kind in "iu"
@@ -62,11 +62,11 @@ def check_permutation(permutation: ArrayLike, points: int) -> tuple[int, ...]:
     return tuple(table.tolist())
 
 
-def find_permutation(points: NDArray[np.float64], names: Sequence[str] = ()) -> tuple[int, ...] | None:
+def find_flip_idx(points: NDArray[np.float64], names: Sequence[str] = ()) -> tuple[int, ...] | None:
     """The partner of each point, or None where the points show no mirror symmetry.
 
-    Built in for 68 points, told by names that say left and right, otherwise inferred: the partners are
-    those by which the mean shape mirrored comes nearest to itself.
+    Built in for 68 points, read from names with left and right, otherwise inferred: the partners that bring
+    the mirrored mean shape nearest to itself.
 
     Parameters
     ----------
@@ -78,21 +78,21 @@ def find_permutation(points: NDArray[np.float64], names: Sequence[str] = ()) -> 
     shape = _mean_shape(points)
     if shape is None:
         return None
-    if k == len(MULTI_PIE_68) and _misfit(shape, MULTI_PIE_68) < _FITS:
+    if k == len(MULTI_PIE_68) and _asymmetry(shape, MULTI_PIE_68) < _MAX_ASYMMETRY:
         return MULTI_PIE_68
     if (named := _by_name(names)) is not None:
         return named
     from scipy.optimize import linear_sum_assignment
 
-    cost = ((_flipped(shape)[:, None] - shape[None]) ** 2).sum(axis=2)
+    cost = ((_flip_shape(shape)[:, None] - shape[None]) ** 2).sum(axis=2)
     cost += cost.T  # partners are partners of each other
     table = linear_sum_assignment(cost)[1].tolist()
     mutual = all(table[partner] == own for own, partner in enumerate(table))
-    return tuple(table) if mutual and _misfit(shape, table) < _FITS else None
+    return tuple(table) if mutual and _asymmetry(shape, table) < _MAX_ASYMMETRY else None
 
 
 def _mean_shape(points: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """Mean of each point about the middle of all, (K, 2); None where a point is never there."""
+    """Mean of each point about the middle of all, (K, 2); None where a point is always missing."""
     if np.isnan(points).all(axis=0).any() or points.shape[1] < 2:
         return None
     centred = points - np.nanmean(points, axis=1, keepdims=True)
@@ -100,19 +100,19 @@ def _mean_shape(points: NDArray[np.float64]) -> NDArray[np.float64] | None:
     return shape
 
 
-def _flipped(shape: NDArray[np.float64]) -> NDArray[np.float64]:
+def _flip_shape(shape: NDArray[np.float64]) -> NDArray[np.float64]:
     middle = shape[:, 0].mean()
     return np.column_stack([2 * middle - shape[:, 0], shape[:, 1]])
 
 
-def _misfit(shape: NDArray[np.float64], table: Sequence[int]) -> float:
+def _asymmetry(shape: NDArray[np.float64], table: Sequence[int]) -> float:
     diagonal = float(np.linalg.norm(np.ptp(shape, axis=0)))
-    away = np.linalg.norm(_flipped(shape)[list(table)] - shape, axis=1)
+    away = np.linalg.norm(_flip_shape(shape)[list(table)] - shape, axis=1)
     return float(away.mean()) / max(diagonal, 1e-12)
 
 
 def _by_name(names: Sequence[str]) -> tuple[int, ...] | None:
-    """Partners by names that differ in left and right only; None where no name says so."""
+    """Partners by names that differ in left and right only; None where there are none."""
     if not any(re.search("left|right", name, re.I) for name in names):
         return None
     swap = {"left": "right", "right": "left"}

@@ -1,8 +1,8 @@
-"""Files that say where the points of photos are: CSV, COCO keypoints JSON, iBUG .pts.
+"""Annotation files: CSV, COCO keypoints JSON, iBUG .pts.
 
-Each has its own idea of the plane. Here all become that of `rehead.core.geometry`, in which the upper left
-pixel reaches from (0, 0) to (1, 1): a CSV and COCO count pixels from 0 (dlib, OpenCV), so half a pixel is
-added; .pts files count them from 1 (Matlab), so half a pixel is taken away.
+Their coordinates differ. Here all become those of `rehead.core.geometry`, in which the upper left pixel
+reaches from (0, 0) to (1, 1): a CSV and COCO count pixels from 0 (dlib, OpenCV), so half a pixel is added;
+.pts files count them from 1 (Matlab), so half a pixel is subtracted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ..errors import DatasetError
 from ..images import IMAGE_SUFFIXES, is_image_name
 
-__all__ = ["CENTRE", "Table", "read_table", "written_csv"]
+__all__ = ["CENTRE", "Table", "read_table", "to_csv"]
 
 CENTRE = 0.5
 """Where the centre of the upper left pixel is: what a CSV calls (0, 0)."""
@@ -35,7 +35,7 @@ _MISSING = ("", "nan", "na", "none", "null")
 
 @dataclass(frozen=True)
 class Table:
-    """What a file says, before any photo is looked at.
+    """Contents of an annotation file, before any photo is read.
 
     Parameters
     ----------
@@ -44,11 +44,11 @@ class Table:
     points : float64 ndarray (n, K, 2)
         In pixels of each photo; NaN where a point is missing.
     groups : tuple of str
-        Whom or what each photo shows; "" where the file does not say.
+        Person or group of each photo; "" where the file does not say.
     names : tuple of str
         Of the K points; empty where they have none.
     notes : tuple of str
-        Plain sentences on what was left out.
+        On what was left out, in plain sentences.
     """
 
     photos: tuple[str, ...]
@@ -59,7 +59,7 @@ class Table:
 
 
 def read_table(source: Path) -> Table:
-    """Read a CSV, a COCO JSON, a .pts file or a folder of them; DatasetError says what is wrong and where."""
+    """Read a CSV, a COCO JSON, a .pts file or a folder of them; DatasetError on invalid contents."""
     if source.is_dir():
         return _read_pts(source, sorted(source.rglob("*.pts")))
     suffix = source.suffix.lower()
@@ -69,7 +69,7 @@ def read_table(source: Path) -> Table:
     return _read_coco(source, text) if suffix == ".json" else _read_csv(source, text)
 
 
-def written_csv(photos: Sequence[str], points: NDArray[np.float64]) -> str:
+def to_csv(photos: Sequence[str], points: NDArray[np.float64]) -> str:
     """CSV of photos and their points (n, K, 2), in the form that `read_table` takes."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

@@ -1,6 +1,6 @@
-"""Scores of placed points, photo by photo. Numpy alone.
+"""Metrics of predicted points, photo by photo. Needs numpy only.
 
-Arrays are (n, K, 2) in pixels, NaN where a true point is not known; what is missing counts nowhere.
+Arrays are (n, K, 2) in pixels, NaN where a true point is missing; those do not count.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ __all__ = [
     "distances",
     "eye_distance",
     "normalised_errors",
+    "pck",
     "photo_errors",
-    "within",
 ]
 
 LIMIT = 0.08
-"""Normalised mean error above which a face has failed, and to which the curve is summed: 300-W's 8 %
+"""Normalised mean error above which a photo is a failure, and the limit of the curve's area: 300-W's 8 %
 (Sagonas et al. 2016)."""
 
 Floats = NDArray[np.float64]
@@ -32,9 +32,9 @@ def distances(predicted: Floats, truth: Floats) -> Floats:
 
 
 def photo_errors(predicted: Floats, truth: Floats, sizes: NDArray[np.int64] | None = None) -> Floats:
-    """Mean absolute error of each photo's coordinates, (n,): in pixels, or as a share of `sizes` (n, 2)."""
-    away = np.abs(predicted - truth)
-    return np.asarray(np.nanmean(away if sizes is None else away / sizes[:, None, :], axis=(1, 2)))
+    """Mean absolute error of each photo's coordinates (n,): in pixels, or over `sizes` (n, 2)."""
+    error = np.abs(predicted - truth)
+    return np.asarray(np.nanmean(error if sizes is None else error / sizes[:, None, :], axis=(1, 2)))
 
 
 def box_size(truth: Floats) -> Floats:
@@ -46,8 +46,8 @@ def box_size(truth: Floats) -> Floats:
 
 def eye_distance(truth: Floats, corners: tuple[int, int] = (36, 45)) -> Floats:
     """Distance of the outer corners of the eyes, (n,); NaN where one is not known or they coincide."""
-    apart = np.linalg.norm(truth[:, corners[0]] - truth[:, corners[1]], axis=1)
-    return np.where(apart > 0, apart, np.nan)
+    distance = np.linalg.norm(truth[:, corners[0]] - truth[:, corners[1]], axis=1)
+    return np.where(distance > 0, distance, np.nan)
 
 
 def normalised_errors(predicted: Floats, truth: Floats, size: Floats) -> Floats:
@@ -55,11 +55,11 @@ def normalised_errors(predicted: Floats, truth: Floats, size: Floats) -> Floats:
     return np.asarray(np.nanmean(distances(predicted, truth), axis=1) / size)
 
 
-def within(predicted: Floats, truth: Floats, size: Floats, share: float) -> Floats:
-    """Share of the known points of each photo that lie within `share` of its size: PCK, (n,)."""
-    away = distances(predicted, truth) / size[:, None]
-    known = ~np.isnan(away)
-    near = (known & (away <= share)).sum(axis=1)
+def pck(predicted: Floats, truth: Floats, size: Floats, threshold: float) -> Floats:
+    """PCK (n,): fraction of the known points of each photo whose error is at most `threshold` of its size."""
+    error = distances(predicted, truth) / size[:, None]
+    known = ~np.isnan(error)
+    near = (known & (error <= threshold)).sum(axis=1)
     count = known.sum(axis=1)
     return np.where(count > 0, near / np.maximum(count, 1), np.nan)
 
@@ -67,7 +67,7 @@ def within(predicted: Floats, truth: Floats, size: Floats, share: float) -> Floa
 def area_under_curve(errors: Floats, limit: float = LIMIT) -> Floats:
     """Each photo's part, 0..1, in the area under the curve of errors up to `limit`.
 
-    The curve is the share of photos whose error is at most x; its area over 0..limit, over the limit, is the
-    mean of max(0, 1 - error / limit).
+    The curve is the fraction of photos whose error is at most x; its area over 0..limit, over the limit, is
+    the mean of max(0, 1 - error / limit).
     """
     return np.where(np.isnan(errors), np.nan, np.maximum(0.0, 1 - errors / limit))

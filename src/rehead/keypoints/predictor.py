@@ -1,4 +1,4 @@
-"""Using a model file of keypoints: pixels in, points out. Needs numpy, Pillow and ONNX Runtime only."""
+"""Prediction with a model file of keypoints. Needs numpy, Pillow and ONNX Runtime only."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class KeypointPrediction:
         Width and height of the upright photo, in pixels.
     points : float64 ndarray (K, 2)
         Pixels of the upright photo, x before y, the centre of the upper left pixel being (0, 0).
-    spread : float64 ndarray (K, 2, 2)
+    covariance : float64 ndarray (K, 2, 2)
         Covariance of each point in square pixels: the ellipse of squared Mahalanobis radius 5.99 holds the
         true point in 95 % of photos of the same kind.
     confidence : float
@@ -48,32 +48,57 @@ class KeypointPrediction:
     outlier_score : float
         How unlike the training photos, 0 or more.
     reason : str
-        Why the points should not be relied on, "" otherwise.
+        Why the points are not reliable, "" where they are.
     face : tuple of float or None
-        Box x0, y0, x1, y1 of the face that was found, where faces were looked for.
+        Box x0, y0, x1, y1 of the detected face, where faces were detected.
+    names : tuple of str
+        Of the points; empty where they have none.
     """
 
     photo: str
     size: tuple[int, int]
     points: NDArray[np.float64]
-    spread: NDArray[np.float64]
+    covariance: NDArray[np.float64]
     confidence: float
     outlier_score: float
     reason: str
     face: tuple[float, ...] | None = None
+    names: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able record, as `rehead keypoints predict --format json` prints it."""
+        points = [
+            {
+                **({"name": self.names[k]} if self.names else {}),
+                "x": round(x, 3),
+                "y": round(y, 3),
+                "covariance": [[round(v, 4) for v in row] for row in self.covariance[k].tolist()],
+            }
+            for k, (x, y) in enumerate(self.points.tolist())
+        ]
+        return {
+            "photo": self.photo,
+            "width": self.size[0],
+            "height": self.size[1],
+            "confidence": round(self.confidence, 6),
+            "outlier_score": round(self.outlier_score, 6),
+            "reason": self.reason,
+            **({} if self.face is None else {"face": [round(v, 2) for v in self.face]}),
+            "points": points,
+        }
 
 
 class KeypointPredictor:
-    """A model of keypoints, ready to answer; `load_keypoints` opens a file.
+    """A model of keypoints, ready to predict; `load_keypoints` opens a file.
 
     Parameters
     ----------
     graph : bytes
         A serialised ONNX model.
     manifest : mapping
-        All that the file says of itself.
+        Of the file.
     name : str
-        What errors call it.
+        For errors.
     threads : int, optional
         Processors to use, all by default.
 
@@ -113,20 +138,20 @@ class KeypointPredictor:
             )
 
     @classmethod
-    def of_graph(
+    def from_graph(
         cls, graph: bytes, manifest: Mapping[str, Any], *, threads: int | None = None
     ) -> KeypointPredictor:
-        """Of a graph that was just made and is in no file yet."""
+        """From a graph that is not in a file."""
         return cls(graph, {"kind": "keypoints", **manifest}, threads=threads)
 
     @cached_property
     def _session(self) -> Any:
-        """One photo at a time, on all processors: shortest wait."""
+        """For one photo at a time, on all processors: lowest latency."""
         return self._open(self._threads, _SPIN)
 
     @cached_property
     def _worker(self) -> Any:
-        """Many photos, each on one processor: most photos a second."""
+        """For many photos, each on one processor: highest throughput."""
         return self._open(1, 0)
 
     def _open(self, threads: int, spin: int) -> Any:
@@ -137,7 +162,7 @@ class KeypointPredictor:
                 f"{self._name}: ONNX Runtime cannot run its graph ({str(error).splitlines()[0]})"
             ) from error
 
-    def _answer(self, photo: Photo, session: Any) -> KeypointPrediction | ImageError:
+    def _predict_photo(self, photo: Photo, session: Any) -> KeypointPrediction | ImageError:
         name = "" if isinstance(photo, bytes) else os.fspath(photo)
         try:
             data = photo if isinstance(photo, bytes) else read_bytes(photo)
@@ -145,59 +170,60 @@ class KeypointPredictor:
             pixels = load_image(data, self.preprocess)
         except ImageError as error:
             return ImageError(name or None, error.reason)
-        return self._placement(name, size, pixels, (0, 0, *size), session)
+        return self._predict(name, size, pixels, (0, 0, *size), session)
 
-    def place(
-        self, pixels: NDArray[np.uint8], size: tuple[int, int], window: Sequence[float] | NDArray[np.float64]
+    def predict_crop(
+        self, pixels: NDArray[np.uint8], size: tuple[int, int], box: Sequence[float] | NDArray[np.float64]
     ) -> KeypointPrediction:
-        """Points of a part of a photo.
+        """Points of a crop of a photo.
 
         Parameters
         ----------
         pixels : uint8 ndarray (S, S, 3)
-            The part, RGB, squashed to the model's side.
+            The crop, RGB, squashed to the model's side.
         size : (int, int)
             Width and height of the photo.
-        window : x0, y0, x1, y1
-            Where in the photo the part is, in pixels from its corner.
+        box : x0, y0, x1, y1
+            Of the crop in the photo, in pixels from its corner.
         """
-        return self._placement("", size, pixels, window, self._session)
+        return self._predict("", size, pixels, box, self._session)
 
-    def _placement(
+    def _predict(
         self,
         name: str,
         size: tuple[int, int],
         pixels: NDArray[np.uint8],
-        window: Sequence[float] | NDArray[np.float64],
+        box: Sequence[float] | NDArray[np.float64],
         session: Any,
     ) -> KeypointPrediction:
-        points, spread, confidence, outlier = session.run(_OUTPUTS, {"image": pixels[None]})
-        low, high = np.array(window, dtype=np.float64).reshape(2, 2)
+        points, covariance, confidence, outlier = session.run(_OUTPUTS, {"image": pixels[None]})
+        low, high = np.array(box, dtype=np.float64).reshape(2, 2)
         sides = high - low
         score = float(outlier[0])
         return KeypointPrediction(
             name,
             size,
             low + points[0] * sides - CENTRE,
-            spread[0] * np.outer(sides, sides),
+            covariance[0] * np.outer(sides, sides),
             float(confidence[0]),
             score,
             "" if score <= self._limit else "unlike the training photos",
+            names=self.names,
         )
 
     def predict_each(self, photos: Iterable[Photo]) -> Iterator[KeypointPrediction | ImageError]:
-        """Answers in the order of the photos, as they come; an ImageError for an unreadable one."""
+        """Predictions in the order of the photos, as they come; an ImageError for an unreadable one."""
         pending = iter(photos)
         first = list(islice(pending, 2))
         if len(first) < 2:
-            yield from (self._answer(photo, self._session) for photo in first)
+            yield from (self._predict_photo(photo, self._session) for photo in first)
             return
         with ThreadPoolExecutor(self._threads) as pool:
-            running = [pool.submit(self._answer, photo, self._worker) for photo in first]
+            running = [pool.submit(self._predict_photo, photo, self._worker) for photo in first]
             try:
                 while running:
                     more = islice(pending, 4 * self._threads - len(running))
-                    running += [pool.submit(self._answer, photo, self._worker) for photo in more]
+                    running += [pool.submit(self._predict_photo, photo, self._worker) for photo in more]
                     yield running.pop(0).result()
             finally:
                 for future in running:
@@ -206,12 +232,12 @@ class KeypointPredictor:
     def predict(self, photos: Photo | Sequence[Photo]) -> list[KeypointPrediction]:
         """Points of each photo; ImageError where one is unreadable."""
         listed = [photos] if isinstance(photos, str | bytes | os.PathLike) else photos
-        answers = []
-        for answer in self.predict_each(listed):
-            if isinstance(answer, ImageError):
-                raise answer
-            answers.append(answer)
-        return answers
+        predictions = []
+        for prediction in self.predict_each(listed):
+            if isinstance(prediction, ImageError):
+                raise prediction
+            predictions.append(prediction)
+        return predictions
 
 
 def load_keypoints(path: str | os.PathLike[str], *, threads: int | None = None) -> KeypointPredictor:
@@ -231,7 +257,7 @@ def load_keypoints(path: str | os.PathLike[str], *, threads: int | None = None) 
     Raises
     ------
     ModelFileError
-        The file is not there, is something else, newer, or was altered.
+        The file is missing, of another kind, newer, or altered.
     """
     file = read_model_file(Path(path))
     return KeypointPredictor(file.graph, file.manifest, str(file.path), threads=threads)

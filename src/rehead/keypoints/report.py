@@ -1,4 +1,4 @@
-"""The account of placed points as one HTML file, in the look of every other report."""
+"""The evaluation of predicted points as one HTML file, styled as every other report."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..errors import ReheadError
 from ..evaluation import curves_chart, render, search_chart
 from ..images import thumbnail
 from .annotations import Annotations
-from .cascade import Step
+from .cascade import SearchStep
 from .evaluation import KeypointEvaluation, Score
 from .uncertainty import CHI2_95
 
@@ -33,13 +33,13 @@ def write_keypoint_report(
     path: str | os.PathLike[str],
     *,
     title: str,
-    account: KeypointEvaluation,
+    evaluation: KeypointEvaluation,
     rows: Annotations,
     predicted: NDArray[np.float64],
-    spread: NDArray[np.float64] | None,
+    covariance: NDArray[np.float64] | None,
     run: Mapping[str, Any],
     facts: Mapping[str, str | int],
-    steps: Sequence[Step] = (),
+    steps: Sequence[SearchStep] = (),
     warnings: Sequence[str] = (),
     notes: Sequence[str] = (),
     training: Mapping[str, Any] | None = None,
@@ -48,31 +48,31 @@ def write_keypoint_report(
 
     Parameters
     ----------
-    account : KeypointEvaluation
+    evaluation : KeypointEvaluation
     rows : Annotations
         n photos and their true points.
     predicted : float64 ndarray (n, K, 2)
-        In pixels, in the plane of `rows`.
-    spread : float64 ndarray (n, K, 2, 2) or None
+        In pixels of the files of `rows`.
+    covariance : float64 ndarray (n, K, 2, 2) or None
         In square pixels.
     run : mapping
-        Folded out on demand.
-    steps : sequence of Step
-        The search, where the model was fitted in this run.
+        What run.json says, shown in a section that is folded.
+    steps : sequence of SearchStep
+        Of the search, where the model was fitted in this run.
     training : mapping, optional
         How a network was trained, as `FineTunedKeypoints.training_`.
     """
-    known = np.flatnonzero(~np.isnan(account.errors))
-    order = known[np.argsort(-account.errors[known], kind="stable")]
+    known = np.flatnonzero(~np.isnan(evaluation.errors))
+    order = known[np.argsort(-evaluation.errors[known], kind="stable")]
     worst, middle = order[:_WORST], len(order) // 2
     typical = order[max(0, middle - _TYPICAL // 2) :][:_TYPICAL]
     galleries = [
-        (title_, lede, [_overlay(rows, predicted, spread, account, n) for n in chosen.tolist()])
-        for title_, lede, chosen in (
+        (heading, lede, [_overlay(rows, predicted, covariance, evaluation, n) for n in chosen.tolist()])
+        for heading, lede, chosen in (
             ("Typical photos", "Half of the photos are better than these, half are worse.", typical),
             (
                 f"The {len(worst)} worst",
-                "Here the placed points lie farthest from the true ones, or the true ones are wrong.",
+                "Here the predicted points are farthest from the true ones, or the true ones are wrong.",
                 worst,
             ),
         )
@@ -82,17 +82,17 @@ def write_keypoint_report(
     html = render(
         "keypoints.html.j2",
         title=title,
-        a=account,
-        big=_text(account.scores[0], 2),
-        scores=[_row(s) for s in account.scores],
-        regions=[_row(s) for s in account.regions],
-        coverage=[(f"{q:.0%}", _percent(share, 1)) for q, share in account.coverage.items()],
-        face=_face(rows, account.per_point),
+        a=evaluation,
+        big=_text(evaluation.scores[0], 2),
+        scores=[_row(s) for s in evaluation.scores],
+        regions=[_row(s) for s in evaluation.regions],
+        coverage=[(f"{q:.0%}", _percent(held, 1)) for q, held in evaluation.coverage.items()],
+        face=_face(rows, evaluation.per_point),
         galleries=galleries,
         paths=_paths(steps),
         learning=_learning(training),
         learning_sentence=training.get("sentence") if training else None,
-        warnings=[*warnings, *account.warnings],
+        warnings=[*warnings, *evaluation.warnings],
         notes=[*rows.notes, *notes],
         unreadable=rows.unreadable,
         facts=facts,
@@ -103,19 +103,19 @@ def write_keypoint_report(
     write_text(path, html)
 
 
-def _percent(share: float, digits: int) -> str:
-    return "–" if math.isnan(share) else f"{100 * share:.{digits}f}{_THIN}%"
+def _percent(fraction: float, digits: int) -> str:
+    return "–" if math.isnan(fraction) else f"{100 * fraction:.{digits}f}{_THIN}%"
 
 
 def _text(score: Score, digits: int = 2) -> str:
     value = score.interval.value
-    return _percent(value, digits) if score.share else f"{value:.2f}{_THIN}px"
+    return _percent(value, digits) if score.fraction else f"{value:.2f}{_THIN}px"
 
 
 def _row(score: Score) -> dict[str, str]:
     low, high = score.interval.low, score.interval.high
-    factor = 100 if score.share else 1
-    unit = "%" if score.share else "px"
+    factor = 100 if score.fraction else 1
+    unit = "%" if score.fraction else "px"
     ends = "–" if math.isnan(low) else f"{factor * low:.2f} to {factor * high:.2f}{_THIN}{unit}"
     return {"name": score.name, "meaning": score.meaning, "value": _text(score), "range": ends}
 
@@ -123,33 +123,33 @@ def _row(score: Score) -> dict[str, str]:
 def _overlay(
     rows: Annotations,
     predicted: NDArray[np.float64],
-    spread: NDArray[np.float64] | None,
-    account: KeypointEvaluation,
+    covariance: NDArray[np.float64] | None,
+    evaluation: KeypointEvaluation,
     n: int,
 ) -> dict[str, Any]:
-    """A photo with true and placed points; the drawing scales with it."""
+    """A photo with true and predicted points, as SVG."""
     width, height = rows.sizes[n].tolist()
     scale = min(1.0, _SIDE / max(width, height))
     try:
         data = base64.b64encode(thumbnail(rows.paths[n], _SIDE, quality=_QUALITY)).decode("ascii")
     except (ReheadError, OSError):
         data = ""
-    placed, truth = predicted[n] * scale, rows.points[n] * scale
+    points, truth = predicted[n] * scale, rows.points[n] * scale
     known = ~np.isnan(truth[:, 0])
     gaps = "".join(
         f"M{a[0]:.1f} {a[1]:.1f}L{b[0]:.1f} {b[1]:.1f}"
-        for a, b in zip(placed[known], truth[known], strict=True)
+        for a, b in zip(points[known], truth[known], strict=True)
     )
     return {
         "name": rows.ids[n],
         "width": round(width * scale),
         "height": round(height * scale),
         "data": data,
-        "placed": _dots(placed),
+        "placed": _dots(points),
         "truth": _dots(truth[known]),
         "gaps": gaps,
-        "ellipses": [] if spread is None else _ellipses(placed, spread[n] * scale**2),
-        "error": _percent(float(account.errors[n]), 1),
+        "ellipses": [] if covariance is None else _ellipses(points, covariance[n] * scale**2),
+        "error": _percent(float(evaluation.errors[n]), 1),
         "note": "of the box",
     }
 
@@ -158,9 +158,9 @@ def _dots(points: NDArray[np.float64]) -> str:
     return "".join(f"M{x:.1f} {y:.1f}h0" for x, y in points.tolist())
 
 
-def _ellipses(points: NDArray[np.float64], spread: NDArray[np.float64]) -> list[str]:
+def _ellipses(points: NDArray[np.float64], covariance: NDArray[np.float64]) -> list[str]:
     """Transforms of the unit circle into the 95 % ellipses."""
-    values, vectors = np.linalg.eigh(spread)
+    values, vectors = np.linalg.eigh(covariance)
     axes = vectors * np.sqrt(np.maximum(values, 0) * CHI2_95)[:, None, :]
     return [
         f"matrix({a[0, 0]:.2f} {a[1, 0]:.2f} {a[0, 1]:.2f} {a[1, 1]:.2f} {x:.1f} {y:.1f})"
@@ -197,17 +197,17 @@ def _face(rows: Annotations, errors: NDArray[np.float64]) -> str:
 
 
 def _learning(training: Mapping[str, Any] | None) -> list[str]:
-    """Charts of the error, and of the loss where that is another number."""
+    """Charts of the error, and of the loss where that is another quantity."""
     if not training:
         return []
     quantities = ("error",) if training["options"]["loss"] == "l1" else ("error", "loss")
     return [curves_chart(training["curves"], quantity) for quantity in quantities]
 
 
-def _paths(steps: Sequence[Step]) -> list[tuple[str, str, list[tuple[str, str]]]]:
-    names = {1: "How the first look was chosen", 2: "How the second look was chosen"}
+def _paths(steps: Sequence[SearchStep]) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    names = {1: "How the first stage was chosen", 2: "How the second stage was chosen"}
     found = []
-    for look, title in names.items():
+    for stage, title in names.items():
         path = [
             {
                 "candidate": step.point.name,
@@ -216,7 +216,7 @@ def _paths(steps: Sequence[Step]) -> list[tuple[str, str, list[tuple[str, str]]]
                 "chosen": step.chosen,
             }
             for step in steps
-            if step.look == look
+            if step.stage == stage
         ]
         if path:
             found.append((title, *search_chart(path, score="mean error")))

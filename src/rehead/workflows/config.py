@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from ..classification.estimator import ImageClassifier
     from ..data.split import Split
     from ..finetune.classifier import FineTunedClassifier
-    from ..keypoints import FaceFinder, KeypointRegressor, KeypointRun
+    from ..keypoints import FaceFinder, KeypointRegressor
+    from .keypoints import KeypointRun
     from .train import Run
 
 __all__ = [
@@ -280,7 +281,7 @@ def run_keypoint_training(
     ------
     ReheadError
     """
-    from ..keypoints import train_keypoints
+    from .keypoints import train_keypoints
 
     work = work_folder(out)
     regressor = config.estimator(work=work, resume=resume, progress=progress)

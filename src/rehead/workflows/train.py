@@ -12,7 +12,6 @@ The directory is written beside its place and moved into it, so it is there whol
 from __future__ import annotations
 
 import contextlib
-import datetime
 import os
 import shlex
 import tempfile
@@ -30,9 +29,8 @@ from ..backbones.encoder import Encoder
 from ..backbones.features import photo_groups
 from ..classification.estimator import ImageClassifier
 from ..classification.training_data import mirrors
-from ..core import atomic
 from ..core.options import options_record
-from ..core.run_dir import StepTimer, check_place, versions, write_json
+from ..core.run_dir import NewRun, write_json
 from ..data import read_dataset
 from ..data.options import SplitOptions
 from ..data.split import Split, check_classes, make_split, write_splits
@@ -112,16 +110,14 @@ def train(
     ------
     DataError, WeightsError, OutputError
     """
-    folder = Path(out)
-    check_place(folder, overwrite)
-    timer = StepTimer()
+    run = NewRun(out, overwrite=overwrite, command=command)
     dataset = photos.dataset if isinstance(photos, Split) else read_dataset(photos)
     check_classes(dataset)
     asked = classifier or ImageClassifier()
     with _cached(asked) as model:
         options, encoder = model.options, model.make_encoder()
         backbone = encoder.backbone
-        timer.mark("weights")
+        run.timer.mark("weights")
         features = encoder.extract(
             dataset.paths,
             mirror=mirrors(options, len(dataset)),
@@ -131,7 +127,7 @@ def train(
         unreadable = [(dataset.ids[row], error.reason) for row, error in features.errors]
         if options.strict and features.errors:
             raise features.errors[0][1]
-        timer.mark("features")
+        run.timer.mark("features")
         if isinstance(photos, Split):
             sides = photos
         else:
@@ -146,24 +142,26 @@ def train(
         tested, rows = features.plain[assignment == "test"], assignment == "train"
         del features  # a row is 12 kB, and fitting fetches those it needs from the cache
         model.fit_split(dataset.take(rows), group[rows])
-        timer.mark("head")
+        run.timer.mark("head")
         found = quick_checks(dataset, sides.copies, sides.bursts, trained=rows, held_out=model.head_.held_out)
         test = _test(model, sides, tested, backbone)
         mistakes = _mistakes(model, sides, test, encoder, tested) if test else []
     evaluation = test.evaluation if test else None
-    timer.mark("evaluation")
+    run.timer.mark("evaluation")
     notes = [*sides.notes, *_about_validation(model, sides), *model.warnings_]
     seen = quick_warnings(found)
     warnings = notes + seen + (evaluation.warnings if evaluation else [])
-    record = {
-        **_record(model, _options_record(asked, split), sides, command, unreadable, warnings),
-        "audit": {
-            "counts": found.counts,
-            "summary": found.summary(),
-            "command": _to_audit(dataset.root if isinstance(photos, Split) else photos),
-        },
-    }
-    with atomic.replacing_folder(folder) as beside:
+    record = run.record(
+        {
+            **_about(model, _options_record(asked, split), sides, unreadable, warnings),
+            "audit": {
+                "counts": found.counts,
+                "summary": found.summary(),
+                "command": _to_audit(dataset.root if isinstance(photos, Split) else photos),
+            },
+        }
+    )
+    with run.writing(record) as beside:
         write_splits(beside / "splits.csv", dataset, assignment, group)
         metrics = evaluation.to_dict() if evaluation else None
         written = {"test": metrics, "head": _head(model), **_training(model), "warnings": warnings}
@@ -178,12 +176,11 @@ def train(
         )
         if isinstance(model, FineTunedClassifier):
             model.write_logs(beside)
-        timer.mark("model file")
+        run.timer.mark("model file")
         if test:
             _report(beside, model, sides, test, mistakes, record, notes)
-        timer.mark("report")
-        write_json(beside / "run.json", {**record, "seconds": timer.seconds})
-    return Run(folder, model, evaluation, warnings, unreadable, timer.seconds, found)
+        run.timer.mark("report")
+    return Run(run.folder, model, evaluation, warnings, unreadable, run.timer.seconds, found)
 
 
 def _to_audit(photos: str | os.PathLike[str]) -> str:
@@ -289,19 +286,16 @@ def _summary(metrics: dict[str, Any] | None) -> dict[str, Any] | None:
     return {name: metrics[name] for name in names}
 
 
-def _record(
+def _about(
     model: Classifier,
     options: dict[str, Any],
     sides: Split,
-    command: Sequence[str],
     unreadable: list[tuple[str, str]],
     warnings: list[str],
 ) -> dict[str, Any]:
     dataset = sides.dataset
     parts, counts = np.unique(sides.assignment, return_counts=True)
     return {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": list(command),
         "photos": {"folder": str(dataset.root), **dict(zip(parts.tolist(), counts.tolist(), strict=True))},
         "groups_kept_together": int((np.unique(sides.group, return_counts=True)[1] > 1).sum()),
         "keeps_bursts": sides.keeps_bursts,
@@ -317,7 +311,6 @@ def _record(
         "skipped": list(dataset.skipped),
         "left_out": list(dataset.left_out),
         "warnings": warnings,
-        "versions": versions(),
     }
 
 

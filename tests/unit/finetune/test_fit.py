@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 import numpy as np
@@ -473,7 +473,7 @@ def test_two_processes_share_the_photos(photos: fit.TrainingPhotos, tmp_path: Pa
     ],
 )
 def test_augmentation_is_strong_where_a_pretrained_network_is_trained(
-    train: Any, what: str, pretrained: bool, preset: str
+    train: Any, what: str, pretrained: bool, preset: Literal["default", "strong"]
 ) -> None:
     options = replace(QUICK, epochs=1, train=what, augment="auto")
     _, trained = train(options, pretrained=pretrained)

@@ -1,4 +1,4 @@
-"""Views bring shapes to where they belong, and points go there and back."""
+"""Crops bring shapes to where they belong, and points go there and back."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from rehead.core.geometry import similarity
 from rehead.keypoints.alignment import (
     IDENTITY,
-    align_to,
     alignment_error,
+    fit_alignment,
+    flip_crops,
     jitter,
-    mirrored_views,
-    photo_points,
-    view_points,
+    points_in_crops,
+    points_in_photos,
 )
 
 
@@ -27,9 +27,9 @@ def faces(n: int, seed: int = 0) -> np.ndarray:
 
 def test_an_alignment_is_the_similarity_that_fits_best() -> None:
     points = faces(6)
-    alignment = align_to(points)
-    for view, shape in zip(alignment.views(points), points, strict=True):
-        np.testing.assert_allclose(view, similarity(alignment.shape, shape), atol=1e-12)
+    alignment = fit_alignment(points)
+    for transform, shape in zip(alignment.crop_transforms(points), points, strict=True):
+        np.testing.assert_allclose(transform, similarity(alignment.shape, shape), atol=1e-12)
     assert np.ptp(alignment.shape, axis=0).max() == pytest.approx(0.7)
 
 
@@ -37,33 +37,33 @@ def test_an_alignment_is_the_similarity_that_fits_best() -> None:
 @given(seed=st.integers(0, 1000))
 def test_there_and_back(seed: int) -> None:
     points = faces(3, seed)
-    views = jitter(
-        align_to(points).views(points),
-        alignment_error(*[align_to(points).views(points)] * 2),
+    crops = jitter(
+        fit_alignment(points).crop_transforms(points),
+        alignment_error(*[fit_alignment(points).crop_transforms(points)] * 2),
         np.random.default_rng(seed),
     )
-    np.testing.assert_allclose(photo_points(views, view_points(views, points)), points, atol=1e-10)
+    np.testing.assert_allclose(points_in_photos(crops, points_in_crops(crops, points)), points, atol=1e-10)
 
 
-def test_a_mirrored_view_sees_x_from_the_other_side() -> None:
+def test_a_mirrored_crop_has_x_from_the_other_side() -> None:
     points = faces(2)
-    views = np.stack([IDENTITY, IDENTITY])
-    seen = view_points(mirrored_views(views), points)
-    np.testing.assert_allclose(seen, np.stack([1 - points[..., 0], points[..., 1]], axis=-1))
+    crops = np.stack([IDENTITY, IDENTITY])
+    in_crops = points_in_crops(flip_crops(crops), points)
+    np.testing.assert_allclose(in_crops, np.stack([1 - points[..., 0], points[..., 1]], axis=-1))
 
 
-def test_misalignment_measures_what_shaking_does() -> None:
+def test_alignment_error_measures_what_jitter_does() -> None:
     points = faces(400)
-    right = align_to(points).views(points)
-    spread = alignment_error(
-        jitter(right, type(alignment_error(right, right))(0.1, 0.2, 0.05), np.random.default_rng(0)), right
+    true = fit_alignment(points).crop_transforms(points)
+    std = alignment_error(
+        jitter(true, type(alignment_error(true, true))(0.1, 0.2, 0.05), np.random.default_rng(0)), true
     )
-    assert spread.scale == pytest.approx(0.1, rel=0.15)
-    assert spread.turn == pytest.approx(0.2, rel=0.15)
-    assert spread.shift == pytest.approx(0.05, rel=0.25)
+    assert std.scale == pytest.approx(0.1, rel=0.15)
+    assert std.rotation == pytest.approx(0.2, rel=0.15)
+    assert std.shift == pytest.approx(0.05, rel=0.25)
 
 
 def test_a_single_point_is_not_aligned() -> None:
-    alignment = align_to(faces(4)[:, :1])
-    assert not alignment.moves
-    np.testing.assert_array_equal(alignment.views(faces(4)[:, :1])[0], IDENTITY)
+    alignment = fit_alignment(faces(4)[:, :1])
+    assert not alignment.crops
+    np.testing.assert_array_equal(alignment.crop_transforms(faces(4)[:, :1])[0], IDENTITY)

@@ -1,4 +1,4 @@
-"""Maps of views: the view of a whole photo is the photo, a mirrored view that of the mirrored photo."""
+"""Maps of crops: the crop of the whole photo is the photo, a mirrored crop that of the mirrored photo."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from rehead.backbones.backbone import Backbone, load_backbone
-from rehead.keypoints.alignment import IDENTITY, mirrored_views
-from rehead.keypoints.feature_maps import candidate_sites, extract_maps
+from rehead.keypoints.alignment import IDENTITY, flip_crops
+from rehead.keypoints.feature_maps import candidate_feature_maps, extract_maps
 
 
 class DrawnFaces(Protocol):
@@ -31,23 +31,23 @@ def photos(tmp_path_factory: pytest.TempPathFactory, drawn_faces: DrawnFaces) ->
     return paths
 
 
-def test_the_view_of_the_whole_photo_is_the_photo(network: Backbone, photos: list[Path]) -> None:
-    sites = candidate_sites(network)[-1]
+def test_the_crop_of_the_whole_photo_is_the_photo(network: Backbone, photos: list[Path]) -> None:
+    feature_maps = candidate_feature_maps(network)[-1]
     whole = np.broadcast_to(IDENTITY, (1, len(photos), 2, 3))
-    plain, viewed = (extract_maps(photos, views, network, sites) for views in (None, whole))
-    for one, other in zip(plain.rows, viewed.rows, strict=True):
+    plain, cropped = (extract_maps(photos, crops, network, feature_maps) for crops in (None, whole))
+    for one, other in zip(plain.values, cropped.values, strict=True):
         assert one.shape[:2] == (1, len(photos))
         assert one.std() > 0
         np.testing.assert_array_equal(one, other)
 
 
-def test_mirrored_views_follow_each_view(network: Backbone, photos: list[Path], tmp_path: Path) -> None:
-    sites = candidate_sites(network)[-1]
+def test_mirrored_crops_follow_each_crop(network: Backbone, photos: list[Path], tmp_path: Path) -> None:
+    feature_maps = candidate_feature_maps(network)[-1]
     turned = np.array([[0.7, -0.2, 0.25], [0.2, 0.7, 0.05]])
-    views = np.broadcast_to(turned, (1, len(photos), 2, 3))
-    both = extract_maps(photos, views, network, sites, mirror=True)
-    apart = extract_maps(photos, np.concatenate([views, mirrored_views(views[0])[None]]), network, sites)
-    for one, other in zip(both.rows, apart.rows, strict=True):
+    crops = np.broadcast_to(turned, (1, len(photos), 2, 3))
+    both = extract_maps(photos, crops, network, feature_maps, mirror=True)
+    apart = extract_maps(photos, np.concatenate([crops, flip_crops(crops[0])[None]]), network, feature_maps)
+    for one, other in zip(both.values, apart.values, strict=True):
         assert one.shape[0] == 2
         assert np.abs(one[0] - one[1]).max() > 0
         np.testing.assert_allclose(one.astype(float), other.astype(float), atol=0.02 * np.abs(other).max())
@@ -57,9 +57,9 @@ def test_mirrored_views_follow_each_view(network: Backbone, photos: list[Path], 
         flipped.append(tmp_path / "mirrored" / f"{path.stem}.png")
         with Image.open(path) as photo:
             ImageOps.mirror(photo).save(flipped[-1])
-    twice = extract_maps(photos, None, network, sites, mirror=True)
-    other_way = extract_maps(flipped, None, network, sites)
-    for one, other in zip(twice.rows, other_way.rows, strict=True):
+    twice = extract_maps(photos, None, network, feature_maps, mirror=True)
+    other_way = extract_maps(flipped, None, network, feature_maps)
+    for one, other in zip(twice.values, other_way.values, strict=True):
         np.testing.assert_allclose(
             one[1].astype(float), other[0].astype(float), atol=0.02 * np.abs(other).max()
         )

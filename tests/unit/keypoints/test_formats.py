@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rehead.errors import DatasetError
-from rehead.keypoints.formats import read_table, written_csv
+from rehead.keypoints.formats import read_table, to_csv
 
 coordinates = st.floats(-500, 5000, allow_nan=False).map(lambda v: round(v, 3))
 
@@ -34,7 +34,7 @@ def test_what_is_written_is_read(
 ) -> None:
     points = np.array([[(np.nan, np.nan) if p is None else p for p in row] for row in rows])
     names = [f"a, {n}é.jpg" for n in range(len(rows))]
-    found = read_table(table(tmp_path_factory.mktemp("csv"), written_csv(names, points)))
+    found = read_table(table(tmp_path_factory.mktemp("csv"), to_csv(names, points)))
     assert found.photos == tuple(names)
     np.testing.assert_allclose(found.points, points, atol=1e-3)
 

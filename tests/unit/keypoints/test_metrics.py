@@ -1,4 +1,4 @@
-"""Scores against plain loops, and what is missing counts nowhere."""
+"""Metrics against plain loops; missing points do not count."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from rehead.keypoints import account_of, metrics
+from rehead.keypoints import evaluate_keypoints, metrics
 
 points = arrays(np.float64, (4, 5, 2), elements=st.floats(-50, 50, width=32))
 gaps = arrays(np.bool_, (4, 5))
@@ -43,7 +43,7 @@ def test_scores_are_what_loops_give(predicted: np.ndarray, truth: np.ndarray, mi
         error = sum(away) / len(away) / size[n]
         assert metrics.normalised_errors(predicted, truth, size)[n] == pytest.approx(error, abs=1e-9)
         near = sum(a / size[n] <= 0.5 for a in away) / len(away)
-        assert metrics.within(predicted, truth, size, 0.5)[n] == pytest.approx(near)
+        assert metrics.pck(predicted, truth, size, 0.5)[n] == pytest.approx(near)
 
 
 def test_area_under_the_curve_is_that_of_the_curve() -> None:
@@ -60,29 +60,31 @@ def test_sizes() -> None:
     assert metrics.eye_distance(truth, (0, 1))[0] == pytest.approx(math.hypot(4, 9))
 
 
-def test_intervals_are_over_people_and_missing_points_count_nowhere() -> None:
+def test_intervals_are_over_people_and_missing_points_do_not_count() -> None:
     rng = np.random.default_rng(0)
     truth = rng.uniform(0, 100, (200, 6, 2))
     person = np.repeat(np.arange(20), 10)
     predicted = truth + rng.normal(size=(20, 1, 2))[person] * 3  # all photos of one person err alike
     sizes = np.full((200, 2), 100)
-    people = account_of(predicted, truth, sizes, person)
-    alone = account_of(predicted, truth, sizes, np.arange(200))
+    people = evaluate_keypoints(predicted, truth, sizes, person)
+    alone = evaluate_keypoints(predicted, truth, sizes, np.arange(200))
     width = [a.scores[0].interval.high - a.scores[0].interval.low for a in (people, alone)]
     assert width[0] > 2 * width[1]
     assert people.people == 20
     holes = truth.copy()
     holes[::3, 2] = np.nan
     far = np.where(np.isnan(holes), 1e6, predicted)
-    assert account_of(far, holes, sizes, person).scores[1].interval.value < 10
+    assert evaluate_keypoints(far, holes, sizes, person).scores[1].interval.value < 10
 
 
 def test_regions_only_of_68_points() -> None:
     rng = np.random.default_rng(0)
     truth = rng.uniform(0, 100, (30, 68, 2))
-    account = account_of(truth + 1, truth, np.full((30, 2), 100), np.arange(30))
-    assert [region.name for region in account.regions] == ["jaw", "brows", "nose", "eyes", "mouth"]
-    assert account.scores[1].interval.value == pytest.approx(1)
-    assert not account_of(truth[:, :5] + 1, truth[:, :5], np.full((30, 2), 100), np.arange(30)).regions
-    record = account.to_dict()
+    evaluation = evaluate_keypoints(truth + 1, truth, np.full((30, 2), 100), np.arange(30))
+    assert [region.name for region in evaluation.regions] == ["jaw", "brows", "nose", "eyes", "mouth"]
+    assert evaluation.scores[1].interval.value == pytest.approx(1)
+    assert not evaluate_keypoints(
+        truth[:, :5] + 1, truth[:, :5], np.full((30, 2), 100), np.arange(30)
+    ).regions
+    record = evaluation.to_dict()
     assert record["scores"]["Failures at 8 %"]["value"] == 0

@@ -1,10 +1,10 @@
-"""Keypoint models as ONNX graphs: maps of several depths, a linear map of them, and a second look.
+"""Keypoint models as ONNX graphs: feature maps, a linear regression from them, and a second stage.
 
-The first stage places points in the photo. A similarity brings them to where a typical face (or hand,
-or leaf) has them; the square that it cuts out goes through the same network, and the second stage
-places the points anew. Everything between is linear, but for the sampling: the similarity that fits
-points p best (Umeyama 1991) is p times a constant, and so is each stage. Weights of the network are
-stored once, though it runs twice.
+The first stage predicts points in the photo. A similarity brings them to where a typical face (or hand, or
+leaf) has them; the crop that it defines goes through the same network, and the second stage predicts the
+points anew. Everything between is linear, but for the sampling: the similarity that fits points p best
+(Umeyama 1991) is p times a constant, and so is each stage. Weights of the network are stored once, though it
+runs twice.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 
 from .ops import Var, image_input
 
-__all__ = ["keypoint_model", "maps_of", "sampler"]
+__all__ = ["crop_model", "keypoint_model", "maps_model"]
 
 
 class StageArrays(Protocol):
-    """A stage: points = mean + clip(sum over depths of map @ weights + bias, low, high) @ basis."""
+    """A stage: points = mean + clip(sum over levels of map @ weights + bias, low, high) @ basis."""
 
     @property
     def levels(self) -> Sequence[str]: ...
@@ -43,41 +43,41 @@ class StageArrays(Protocol):
     def mean(self) -> NDArray[np.float32]: ...
 
 
-class TrustArrays(Protocol):
-    """How far points can be trusted, as `keypoints.trust.UncertaintyModel` says."""
+class UncertaintyArrays(Protocol):
+    """As `keypoints.uncertainty.UncertaintyModel`."""
 
     @property
-    def centre(self) -> NDArray[np.float32]: ...
+    def mean(self) -> NDArray[np.float32]: ...
     @property
-    def root(self) -> NDArray[np.float32]: ...
+    def whitening(self) -> NDArray[np.float32]: ...
     @property
     def log_error(self) -> NDArray[np.float32]: ...
     @property
-    def log_spread(self) -> float: ...
+    def log_std(self) -> float: ...
     @property
     def log_limit(self) -> float: ...
     @property
     def covariance(self) -> NDArray[np.float32]: ...
 
 
-class _Pass(NamedTuple):
+class _StageOutputs(NamedTuple):
     points: Var  # (N, 2K)
     pooled: Var  # (N, C)
 
 
-def maps_of(trunk: Any, levels: Sequence[str]) -> Any:
-    """`image` uint8 (N, S, S, 3) to the taps' maps; what comes behind them is left out."""
+def maps_model(trunk: Any, levels: Sequence[str]) -> Any:
+    """`image` uint8 (N, S, S, 3) to the maps of these levels; what comes behind them is left out."""
     return onnx.utils.Extractor(trunk).extract_model(["image"], list(levels))
 
 
-def sampler(side: int) -> Any:
-    """`image` uint8 (N, S, S, 3) and `view` float32 (N, 2, 3) to `seen`, what that view of the photo shows.
+def crop_model(side: int) -> Any:
+    """`image` uint8 (N, S, S, 3) and `crop_transform` float32 (N, 2, 3) to `crop` uint8 (N, S, S, 3).
 
-    A view maps points of the square that is seen to points of the photo, both in units of the side.
+    A crop transform maps points of the crop to points of the photo, both in units of the side.
     """
     image = image_input(side)
-    view = spox.argument(spox.Tensor(np.float32, ("N", 2, 3)))
-    return spox.build({"image": image, "view": view}, {"seen": _sampled(image, view, side)})
+    transform = spox.argument(spox.Tensor(np.float32, ("N", 2, 3)))
+    return spox.build({"image": image, "crop_transform": transform}, {"crop": _crop(image, transform, side)})
 
 
 def keypoint_model(
@@ -86,9 +86,9 @@ def keypoint_model(
     *,
     aligner: NDArray[np.float32],
     offset: NDArray[np.float32],
-    trust: TrustArrays,
+    uncertainty: UncertaintyArrays,
 ) -> Any:
-    """The whole model: `image` to `keypoints`, `spread`, `confidence` and `outlier_score`.
+    """The whole model: `image` to `keypoints`, `spread` (covariances), `confidence` and `outlier_score`.
 
     Parameters
     ----------
@@ -96,28 +96,28 @@ def keypoint_model(
         Of each stage; `image` is prepared as the first one takes it.
     stages : one or two StageArrays
     aligner : float32 (2K, 6)
-        Points in a row times this, and `offset` (6,) added, are the view that looks at them, (2, 3) in a row.
-    trust : TrustArrays
+        Points in a row times this, and `offset` (6,) added, are the crop transform, (2, 3) in a row.
+    uncertainty : UncertaintyArrays
     """
     side = _side(trunks[0])
     image = image_input(side)
-    last = first = _run(maps_of(trunks[0], stages[0].levels), image, stages[0])
+    last = first = _run(maps_model(trunks[0], stages[0].levels), image, stages[0])
     row = op.add(op.matmul(first.points, op.const(aligner)), op.const(offset))
-    view = op.reshape(row, op.const(np.array([-1, 2, 3])))
-    turn = op.slice(view, op.const([0]), op.const([2]), op.const([2]))  # (N, 2, 2)
+    transform = op.reshape(row, op.const(np.array([-1, 2, 3])))
+    linear = op.slice(transform, op.const([0]), op.const([2]), op.const([2]))  # (N, 2, 2)
     points = op.reshape(first.points, op.const(np.array([0, -1, 2])))
-    apart: Var | None = None
+    moves: Var | None = None
     if len(stages) == 2:
-        seen_again = _sampled(image, view, _side(trunks[1]))
-        last = _run(maps_of(trunks[1], stages[1].levels), seen_again, stages[1])
-        seen = op.reshape(last.points, op.const(np.array([0, -1, 2])))
-        shift = op.slice(view, op.const([2]), op.const([3]), op.const([2]))
-        moved = op.add(
-            op.matmul(seen, op.transpose(turn, perm=[0, 2, 1])), op.transpose(shift, perm=[0, 2, 1])
+        crop = _crop(image, transform, _side(trunks[1]))
+        last = _run(maps_model(trunks[1], stages[1].levels), crop, stages[1])
+        in_crop = op.reshape(last.points, op.const(np.array([0, -1, 2])))
+        shift = op.slice(transform, op.const([2]), op.const([3]), op.const([2]))
+        in_photo = op.add(
+            op.matmul(in_crop, op.transpose(linear, perm=[0, 2, 1])), op.transpose(shift, perm=[0, 2, 1])
         )
-        apart = op.sub(moved, points)
-        points = moved
-    outputs = {"keypoints": points, **_trusted(last.pooled, turn, apart, trust)}
+        moves = op.sub(in_photo, points)
+        points = in_photo
+    outputs = {"keypoints": points, **_uncertainty(last.pooled, linear, moves, uncertainty)}
     return _shared(spox.build({"image": image}, outputs))
 
 
@@ -126,12 +126,12 @@ def _side(trunk: Any) -> int:
     return side
 
 
-def _sampled(image: Var, view: Var, side: int) -> Var:
-    """The square that `view` (N, 2, 3) looks at, uint8 (N, S, S, 3); beyond the photo its edge goes on."""
+def _crop(image: Var, transform: Var, side: int) -> Var:
+    """The crop of `transform` (N, 2, 3), uint8 (N, S, S, 3); beyond the photo its edge is repeated."""
     centres = (np.arange(side, dtype=np.float32) + 0.5) / side
     square = np.stack([*np.meshgrid(centres, centres), np.ones((side, side), np.float32)], axis=-1)
     # GridSample counts from -1 to 1 over the photo
-    where = op.matmul(op.const(2 * square.reshape(1, -1, 3)), op.transpose(view, perm=[0, 2, 1]))
+    where = op.matmul(op.const(2 * square.reshape(1, -1, 3)), op.transpose(transform, perm=[0, 2, 1]))
     grid = op.reshape(op.sub(where, op.const(np.float32(1))), op.const(np.array([0, side, side, 2])))
     pixels = op.transpose(op.cast(image, to=np.float32), perm=[0, 3, 1, 2])
     sampled = op.grid_sample(pixels, grid, align_corners=0, mode="bilinear", padding_mode="border")
@@ -139,7 +139,7 @@ def _sampled(image: Var, view: Var, side: int) -> Var:
     return op.transpose(rounded, perm=[0, 2, 3, 1])
 
 
-def _run(trunk: Any, image: Var, stage: StageArrays) -> _Pass:
+def _run(trunk: Any, image: Var, stage: StageArrays) -> _StageOutputs:
     maps: Mapping[str, Var] = spox.inline(trunk)(image=image)
     shape: Var = op.const(stage.bias)
     for level, weight in zip(stage.levels, stage.weights, strict=True):
@@ -149,41 +149,39 @@ def _run(trunk: Any, image: Var, stage: StageArrays) -> _Pass:
     pooled = (
         op.flatten(op.global_average_pool(deepest)) if len(deepest.unwrap_tensor().shape) == 4 else deepest
     )
-    return _Pass(op.add(op.matmul(shape, op.const(stage.basis)), op.const(stage.mean)), pooled)
+    return _StageOutputs(op.add(op.matmul(shape, op.const(stage.basis)), op.const(stage.mean)), pooled)
 
 
-def _trusted(pooled: Var, turn: Var, apart: Var | None, trust: TrustArrays) -> dict[str, Var]:
-    """Spread of each point, confidence in the whole, and how unlike the training photos the photo is."""
+def _uncertainty(pooled: Var, linear: Var, moves: Var | None, model: UncertaintyArrays) -> dict[str, Var]:
+    """Covariance of each point, confidence, and outlier score."""
 
     def square(v: Var) -> Var:
         return op.reduce_sum(op.mul(v, v), op.const([1]), keepdims=0)
 
-    score = square(op.matmul(op.sub(pooled, op.const(trust.centre)), op.const(trust.root)))
-    b = trust.log_error
+    score = square(op.matmul(op.sub(pooled, op.const(model.mean)), op.const(model.whitening)))
+    b = model.log_error
     tiny = op.const(np.float32(1e-12))
     log_error = op.add(op.const(b[0]), op.mul(op.const(b[1]), op.log(op.max([score, tiny]))))
-    scale = op.reduce_sum(op.mul(turn, turn), op.const([1, 2]), keepdims=0)  # twice the square of the scale
-    if apart is not None:
+    twice_squared_scale = op.reduce_sum(op.mul(linear, linear), op.const([1, 2]), keepdims=0)
+    if moves is not None:
         squares = op.reduce_mean(
-            op.reduce_sum(op.mul(apart, apart), op.const([2]), keepdims=0), axes=[1], keepdims=0
+            op.reduce_sum(op.mul(moves, moves), op.const([2]), keepdims=0), axes=[1], keepdims=0
         )
-        ratio = op.div(op.mul(op.const(np.float32(2)), squares), op.max([scale, tiny]))
+        ratio = op.div(op.mul(op.const(np.float32(2)), squares), op.max([twice_squared_scale, tiny]))
         log_error = op.add(log_error, op.mul(op.const(b[2]), op.log(op.max([ratio, tiny]))))
-    z = op.div(
-        op.sub(op.const(np.float32(trust.log_limit)), log_error), op.const(np.float32(trust.log_spread))
-    )
+    z = op.div(op.sub(op.const(np.float32(model.log_limit)), log_error), op.const(np.float32(model.log_std)))
     half = op.const(np.float32(0.5))
     confidence = op.mul(
         half, op.add(op.const(np.float32(1)), op.erf(op.mul(z, op.const(np.float32(2**-0.5)))))
     )
     factor = op.exp(op.mul(op.const(np.float32(2)), log_error))  # (N,)
     four = op.const(np.array([-1, 1, 1, 1]))
-    turned = op.unsqueeze(turn, op.const([1]))
+    per_point = op.unsqueeze(linear, op.const([1]))
     within = op.matmul(
-        op.matmul(turned, op.const(trust.covariance[None])), op.transpose(turned, perm=[0, 1, 3, 2])
+        op.matmul(per_point, op.const(model.covariance[None])), op.transpose(per_point, perm=[0, 1, 3, 2])
     )
-    spread = op.mul(within, op.reshape(factor, four))
-    return {"spread": spread, "confidence": confidence, "outlier_score": score}
+    covariance = op.mul(within, op.reshape(factor, four))
+    return {"spread": covariance, "confidence": confidence, "outlier_score": score}
 
 
 def _shared(model: Any) -> Any:

@@ -33,7 +33,8 @@ def evaluate(
     as_json: options.Json,
 ) -> None:
     """Test a model file on photos whose points are known."""
-    from ...keypoints import assess_keypoints, load_keypoints
+    from ...keypoints import load_keypoints
+    from ...workflows.keypoints import assess_keypoints
     from ..console import photo_progress
 
     loaded = load_keypoints(model, threads=use.threads)

@@ -33,7 +33,7 @@ def predict(
         ),
     ],
     form: Annotated[
-        Literal["table", "json", "csv"],
+        Literal["table", "json", "jsonl", "csv"],
         Opt(help="How to print the points.", flag="--format -f", default="table"),
     ],
     detect: Detect,
@@ -53,7 +53,7 @@ def predict(
         answers = list(zip(files, loaded.predict_each(files), strict=True))
     if out is not None:
         _draw(out, [answer for _, answer in answers if not isinstance(answer, ImageError)])
-    {"table": _table, "json": _json, "csv": _csv}[form](answers, loaded)
+    {"table": _table, "json": _json, "jsonl": _jsonl, "csv": _csv}[form](answers, loaded)
     if not detect and "faces" in loaded.manifest and form == "table":
         print("rehead: the model learnt in squares around faces; --detect finds them first", file=sys.stderr)
     failed = [answer for _, answer in answers if isinstance(answer, ImageError)]
@@ -73,9 +73,9 @@ def _on_faces(
 ) -> Iterator[tuple[Path, Any]]:
     """An answer for each face, and an error for a photo without any."""
     from ...errors import ImageError
-    from ...keypoints import place_on_faces
+    from ...keypoints import predict_on_faces
 
-    for file, found in zip(files, place_on_faces(model, detector, files), strict=True):
+    for file, found in zip(files, predict_on_faces(model, detector, files), strict=True):
         if isinstance(found, ImageError):
             yield file, found
         elif found:
@@ -86,7 +86,7 @@ def _on_faces(
 
 def _draw(out: Path, answers: Sequence[KeypointPrediction]) -> None:
     from ...images import read_image, write_png
-    from ...keypoints.drawing import drawn
+    from ...keypoints.drawing import draw_keypoints
 
     photos = [list(of) for _, of in groupby(answers, key=lambda answer: answer.photo)]
     for number, of in enumerate(photos):
@@ -94,34 +94,17 @@ def _draw(out: Path, answers: Sequence[KeypointPrediction]) -> None:
         place = out if len(photos) == 1 and out.suffix.lower() == ".png" else out / name
         pixels = read_image(of[0].photo)
         for answer in of:
-            pixels = drawn(pixels, answer.points, answer.spread)
+            pixels = draw_keypoints(pixels, answer.points, answer.covariance)
         write_png(place, pixels)
 
 
-def _record(file: Path, answer: Any, names: Sequence[str]) -> dict[str, Any]:
+def _record(file: Path, answer: Any) -> dict[str, Any]:
     from ...errors import ImageError
 
     if isinstance(answer, ImageError):
         return {"photo": str(file), "error": answer.reason}
-    points = [
-        {
-            **({"name": names[k]} if names else {}),
-            "x": round(float(x), 3),
-            "y": round(float(y), 3),
-            "covariance": [[round(float(v), 4) for v in row] for row in answer.spread[k]],
-        }
-        for k, (x, y) in enumerate(answer.points)
-    ]
-    return {
-        "photo": str(file),
-        "width": answer.size[0],
-        "height": answer.size[1],
-        "confidence": round(answer.confidence, 6),
-        "outlier_score": round(answer.outlier_score, 6),
-        "reason": answer.reason,
-        **({} if answer.face is None else {"face": [round(v, 2) for v in answer.face]}),
-        "points": points,
-    }
+    record: dict[str, Any] = answer.to_dict()
+    return record
 
 
 def _table(answers: Answers, model: KeypointPredictor) -> None:
@@ -136,7 +119,7 @@ def _table(answers: Answers, model: KeypointPredictor) -> None:
     table.add_column("confidence", justify="right")
     table.add_column("note")
     for file, answer in answers:
-        record = _record(file, answer, model.names)
+        record = _record(file, answer)
         if "error" in record:
             table.add_row(Text(str(file)), Text("none", "red"), "", Text(record["error"]))
             continue
@@ -147,10 +130,17 @@ def _table(answers: Answers, model: KeypointPredictor) -> None:
     Console().print(table)
 
 
-def _json(answers: Answers, model: KeypointPredictor) -> None:
+def _json(answers: Answers, model: KeypointPredictor) -> None:  # noqa: ARG001
     import json
 
-    print(json.dumps([_record(*pair, model.names) for pair in answers], indent=2, ensure_ascii=False))
+    print(json.dumps([_record(*pair) for pair in answers], indent=2, ensure_ascii=False))
+
+
+def _jsonl(answers: Answers, model: KeypointPredictor) -> None:  # noqa: ARG001
+    import json
+
+    for pair in answers:
+        print(json.dumps(_record(*pair), ensure_ascii=False), flush=True)
 
 
 def _csv(answers: Answers, model: KeypointPredictor) -> None:
@@ -166,7 +156,7 @@ def _csv(answers: Answers, model: KeypointPredictor) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["name", *columns, "confidence", "outlier_score", "reason"])
     for file, answer in answers:
-        record = _record(file, answer, names)
+        record = _record(file, answer)
         if "error" in record:
             writer.writerow([str(file), *[""] * len(columns), "", "", record["error"]])
             continue

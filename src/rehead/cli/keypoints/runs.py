@@ -12,7 +12,8 @@ from ...faces.options import DETECTORS
 
 if TYPE_CHECKING:
     from ...faces import FaceDetector
-    from ...keypoints import KeypointPredictor, KeypointRun
+    from ...keypoints import KeypointPredictor
+    from ...workflows.keypoints import KeypointRun
 
 __all__ = [
     "Detect",
@@ -81,19 +82,19 @@ def show_run(run: KeypointRun) -> None:
 
     console = Console()
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column(f"{run.account.photos} photos")
+    table.add_column(f"{run.evaluation.photos} photos")
     table.add_column("value", justify="right")
     table.add_column("95 % interval", justify="right")
-    for score in run.account.scores:
-        factor, unit = (100, " %") if score.share else (1, " px")
+    for score in run.evaluation.scores:
+        factor, unit = (100, " %") if score.fraction else (1, " px")
         i = score.interval
         ends = "–" if i.low != i.low else f"{factor * i.low:.2f} to {factor * i.high:.2f}{unit}"
         table.add_row(score.name, f"{factor * i.value:.2f}{unit}", ends)
     console.print(table)
-    console.print(run.account.sentence, highlight=False, markup=False)
+    console.print(run.evaluation.sentence, highlight=False, markup=False)
     if run.training:
         console.print(run.training["sentence"], highlight=False, markup=False)
-    for warning in [*run.warnings, *run.account.warnings, *run.notes]:
+    for warning in [*run.warnings, *run.evaluation.warnings, *run.notes]:
         console.print("[yellow]![/yellow]", Text(warning), highlight=False)
     for name, reason in run.unreadable[:10]:
         console.print(f"  left out: {name}: {reason}", highlight=False, markup=False)

@@ -1,0 +1,379 @@
+"""Keypoint runs: from annotated photos to a run directory, and a model file tested on annotated photos.
+
+model.onnx       the model file
+metrics.json     evaluation, each metric with its interval over people
+splits.csv       fold and group of each photo
+predictions.csv  held-out points of each photo, in the form that training takes
+report.html      the same as one page
+logs/            of a network's training: curves.csv and TensorBoard's events
+run.json         command, versions, digests, times
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core import atomic
+from ..core.options import options_record
+from ..core.progress import Progress
+from ..core.run_dir import NewRun, StepTimer, run_record, write_json
+from ..data import split_fingerprint
+from ..errors import DatasetError, ImageError
+from ..keypoints import (
+    Annotations,
+    FaceFinder,
+    KeypointEvaluation,
+    KeypointPrediction,
+    KeypointPredictor,
+    KeypointRegressor,
+    evaluate_keypoints,
+    predict_on_faces,
+    read_annotations,
+)
+from ..keypoints.face_crops import NO_FACE, OTHER_FACE, FaceFrame, crop_to_faces, match_face
+from ..keypoints.formats import CENTRE, to_csv
+from ..keypoints.report import write_keypoint_report
+
+__all__ = ["KeypointRun", "assess_keypoints", "train_keypoints"]
+
+
+@dataclass(frozen=True)
+class KeypointRun:
+    """A run, of training or of testing a model.
+
+    Parameters
+    ----------
+    folder : Path or None
+        Where it was written.
+    evaluation : KeypointEvaluation
+    warnings, notes : list of str
+    unreadable : list of (str, str)
+        Name and reason of each photo that was left out.
+    seconds : dict of str to float
+        Time of each step.
+    training : dict
+        The training of a network, as `FineTunedKeypoints.training_`; empty where there was none.
+    """
+
+    folder: Path | None
+    evaluation: KeypointEvaluation
+    warnings: list[str]
+    notes: list[str]
+    unreadable: list[tuple[str, str]]
+    seconds: dict[str, float]
+    training: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able record."""
+        return {
+            "test": self.evaluation.to_dict(),
+            "warnings": self.warnings,
+            "notes": self.notes,
+            "unreadable": _records(self.unreadable),
+            **({"training": self.training} if self.training else {}),
+        }
+
+
+def _records(unreadable: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"photo": name, "reason": reason} for name, reason in unreadable]
+
+
+# training
+
+
+def train_keypoints(
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    images: str | os.PathLike[str] | None = None,
+    regressor: KeypointRegressor | None = None,
+    group: str = "auto",
+    strict: bool = False,
+    detector: FaceFinder | None = None,
+    overwrite: bool = False,
+    command: Sequence[str] = (),
+) -> KeypointRun:
+    """Fit on annotated photos and write the run directory.
+
+    Every photo is trained on. What is evaluated are held-out predictions, by folds that keep the photos of a
+    person together.
+
+    Parameters
+    ----------
+    source, images, group, strict
+        As `read_annotations`.
+    out : path
+        The run directory to write.
+    regressor : KeypointRegressor, optional
+        The estimator to fit.
+    detector : FaceFinder, optional
+        Crops photos to their faces first; photos without one are left out and listed.
+    overwrite : bool
+        Whether to replace an earlier run at `out`.
+    command : sequence of str
+        How the run was started, for run.json.
+
+    Raises
+    ------
+    DataError, WeightsError, OutputError
+    """
+    run = NewRun(out, overwrite=overwrite, command=command)
+    rows = read_annotations(source, images, group=group, strict=strict)
+    run.timer.mark("annotations")
+    model = regressor or KeypointRegressor()
+    with _cropped(rows, detector, model) as (rows, frame):
+        if frame:
+            run.timer.mark("faces")
+        model.fit_annotations(rows)
+        run.timer.mark("fit")
+        return _write(run, model, rows, frame)
+
+
+@contextlib.contextmanager
+def _cropped(
+    rows: Annotations, detector: FaceFinder | None, model: KeypointRegressor
+) -> Iterator[tuple[Annotations, FaceFrame | None]]:
+    """The photos, with a detector cropped to their faces, as long as the context is open."""
+    if detector is None:
+        yield rows, None
+        return
+    side = model.network().preprocess.size
+    with tempfile.TemporaryDirectory(prefix="rehead-") as temporary:
+        yield crop_to_faces(rows, detector, Path(temporary), side, model.progress)
+
+
+def _write(run: NewRun, model: KeypointRegressor, rows: Annotations, frame: FaceFrame | None) -> KeypointRun:
+    """Write the run directory of a model that was just fitted on `rows`."""
+    used, fold = model.data_.rows, model.data_.fold
+    known = np.flatnonzero(~np.isnan(model.held_out_[:, 0, 0]))
+    tested, predicted = used.take(known), model.held_out_[known] + CENTRE
+    covariance = model.held_out_covariance_[known]
+    evaluation = evaluate_keypoints(
+        predicted,
+        tested.points,
+        tested.sizes,
+        tested.groups,
+        covariance=covariance,
+        held_out=True,
+        seed=model.random_state,
+    )
+    run.timer.mark("evaluation")
+    split = split_fingerprint(used.ids, used.groups.tolist(), fold.tolist())
+    record = run.record(_about(model, rows, split))
+    result = KeypointRun(
+        run.folder,
+        evaluation,
+        model.warnings_,
+        list(rows.notes),
+        list(rows.unreadable),
+        run.timer.seconds,
+        model.training_,
+    )
+    with run.writing(record) as folder:
+        _write_splits(folder / "splits.csv", used, fold)
+        corners = 0 if tested.corners is None else tested.corners[:, None]
+        atomic.write_text(folder / "predictions.csv", to_csv(tested.ids, predicted + corners))
+        write_json(folder / "metrics.json", {**result.to_dict(), "path": _path(model)})
+        summary = {score.name: score.interval.to_dict() for score in evaluation.scores}
+        extra = {"split": split, "metrics": summary, **({"faces": frame.to_dict()} if frame else {})}
+        model.write_logs(folder)
+        model.save(folder / "model.onnx", extra=extra)
+        run.timer.mark("model file")
+        write_keypoint_report(
+            folder / "report.html",
+            title=rows.source.resolve().stem,
+            evaluation=evaluation,
+            rows=tested,
+            predicted=predicted,
+            covariance=covariance,
+            run=record,
+            facts=_facts(model, rows),
+            steps=model.cascade_.path,
+            warnings=model.warnings_,
+            training=model.training_,
+        )
+        run.timer.mark("report")
+    return result
+
+
+def _facts(model: KeypointRegressor, rows: Annotations) -> dict[str, int]:
+    return {
+        "Photos": model.n_photos_,
+        "People or groups": model.n_groups_,
+        "Points": model.n_points_,
+        "Folds": model.n_folds_,
+        "Stages": len(model.cascade_.stages),
+        "Unreadable": len(rows.unreadable),
+    }
+
+
+def _path(model: KeypointRegressor) -> list[dict[str, Any]]:
+    return [
+        {
+            "stage": step.stage,
+            "levels": [feature_map.name for feature_map in step.point.feature_maps],
+            "n_views": step.point.n_views,
+            "l2": step.point.l2,
+            "mean_error": round(step.point.error, 6),
+            "chosen": step.chosen,
+        }
+        for step in model.cascade_.path
+    ]
+
+
+def _about(model: KeypointRegressor, rows: Annotations, split: str) -> dict[str, Any]:
+    return {
+        "photos": {"annotations": str(rows.source), "trained on": model.n_photos_, "people": model.n_groups_},
+        "split": split,
+        "seed": model.random_state,
+        "folds": model.n_folds_,
+        "backbone": model.weights_record_,
+        "options": options_record(model),  # those of a network's training are in metrics.json
+        "unreadable": _records(rows.unreadable),
+        "warnings": model.warnings_,
+    }
+
+
+def _write_splits(path: Path, rows: Annotations, fold: NDArray[np.intp]) -> None:
+    with atomic.replacing(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["path", "fold", "group"])
+        writer.writerows(zip(rows.ids, fold.tolist(), rows.groups.tolist(), strict=True))
+
+
+# testing a model file
+
+
+def assess_keypoints(
+    model: KeypointPredictor,
+    source: str | os.PathLike[str],
+    *,
+    images: str | os.PathLike[str] | None = None,
+    group: str = "auto",
+    out: str | os.PathLike[str] | None = None,
+    strict: bool = False,
+    detector: FaceFinder | None = None,
+    progress: Progress | None = None,
+    command: Sequence[str] = (),
+) -> KeypointRun:
+    """Test a model on annotated photos; `out` is a folder for metrics.json, predictions.csv and report.html.
+
+    With a `detector`, the points are those of the detected face that is annotated.
+
+    Raises
+    ------
+    DataError, OutputError
+    """
+    timer = StepTimer()
+    rows = read_annotations(source, images, group=group, strict=strict)
+    if rows.points.shape[1] != model.n_points:
+        raise DatasetError(
+            f"{rows.source}: {rows.points.shape[1]} points a photo, the model places {model.n_points}; "
+            "expected the same points in the same order"
+        )
+    answers, failed = _predict(model, rows, strict, detector, progress)
+    tested = rows.take([n for n, answer in enumerate(answers) if isinstance(answer, KeypointPrediction)])
+    predictions = [answer for answer in answers if isinstance(answer, KeypointPrediction)]
+    predicted = np.stack([prediction.points for prediction in predictions]) + CENTRE
+    covariance = np.stack([prediction.covariance for prediction in predictions])
+    evaluation = evaluate_keypoints(
+        predicted, tested.points, tested.sizes, tested.groups, covariance=covariance
+    )
+    timer.mark("photos")
+    notes = [*_trained_on(model, tested), *_outliers(predictions), *_whole_photos(model, detector)]
+    folder = None if out is None else Path(out)
+    result = KeypointRun(
+        folder, evaluation, [], [*rows.notes, *notes], [*rows.unreadable, *failed], timer.seconds
+    )
+    if folder is not None:
+        about = {k: v for k, v in model.manifest.items() if k not in ("seen", "metrics", "head")}
+        write_keypoint_report(
+            folder / "report.html",
+            title=rows.source.resolve().stem,
+            evaluation=evaluation,
+            rows=tested,
+            predicted=predicted,
+            covariance=covariance,
+            run=run_record(command, {"model": about}),
+            facts={"Photos": len(tested), "People or groups": evaluation.people, "Points": model.n_points},
+            notes=notes,
+        )
+        atomic.write_text(folder / "predictions.csv", to_csv(tested.ids, predicted))
+        write_json(folder / "metrics.json", result.to_dict())
+    return result
+
+
+def _predict(
+    model: KeypointPredictor,
+    rows: Annotations,
+    strict: bool,
+    detector: FaceFinder | None,
+    progress: Progress | None,
+) -> tuple[list[KeypointPrediction | ImageError], list[tuple[str, str]]]:
+    """A prediction or an error for each photo; and name and reason of those that failed."""
+    answers: list[KeypointPrediction | ImageError] = []
+    failed = []
+    each = model.predict_each(rows.paths) if detector is None else _annotated_faces(model, rows, detector)
+    for name, answer in zip(rows.ids, each, strict=True):
+        if isinstance(answer, ImageError):
+            if strict:
+                raise answer
+            failed.append((name, answer.reason))
+        answers.append(answer)
+        if progress:
+            progress(len(answers), len(rows))
+    if len(failed) == len(rows):
+        raise DatasetError(
+            f"{rows.source}: none of the {len(rows)} photos can be used; {': '.join(failed[0])}"
+        )
+    return answers, failed
+
+
+def _annotated_faces(
+    model: KeypointPredictor, rows: Annotations, detector: FaceFinder
+) -> Iterator[KeypointPrediction | ImageError]:
+    """Keypoints of the face of each photo that is annotated."""
+    for n, found in enumerate(predict_on_faces(model, detector, rows.paths)):
+        if isinstance(found, ImageError):
+            yield found
+            continue
+        faces = [np.array(prediction.face) for prediction in found]
+        chosen = match_face(rows.points[n], faces)
+        if chosen is not None:
+            yield found[chosen]
+        else:
+            yield ImageError(rows.paths[n], OTHER_FACE if faces else NO_FACE)
+
+
+def _whole_photos(model: KeypointPredictor, detector: FaceFinder | None) -> list[str]:
+    """A note where the model was trained on face crops and tested on whole photos."""
+    if detector is not None or "faces" not in model.manifest:
+        return []
+    return ["The model was trained on face crops, and tested on whole photos here; give --detect."]
+
+
+def _trained_on(model: KeypointPredictor, rows: Annotations) -> list[str]:
+    """A note where photos were trained on: their results mean nothing."""
+    known = set(model.manifest.get("seen", "").split())
+    count = sum(digest in known for digest in rows.digests())
+    if not count:
+        return []
+    return [
+        f"{count} of {len(rows)} photos tested on had been trained on, so the figures flatter the model; "
+        "test on photos that it has not seen."
+    ]
+
+
+def _outliers(predictions: Sequence[KeypointPrediction]) -> list[str]:
+    count = sum(bool(prediction.reason) for prediction in predictions)
+    return [f"{count} of {len(predictions)} photos look unlike the training photos."] if count else []
