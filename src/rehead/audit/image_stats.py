@@ -6,7 +6,6 @@ Looks are kept in the cache by the photo's bytes, so that a second audit decodes
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.cache import RowCache
+from ..core.parallel import map_in_order
 from ..core.progress import Progress
-from ..core.runtime import cpu_count
 from ..errors import ImageError, OutputError
 from ..images import PreprocessSpec, load_image, read_bytes, read_header
 from ..images.exif import camera_number
@@ -47,7 +46,6 @@ _VERSION = 1  # raised when what a row holds changes, so that an old row is neve
 _SPEC = PreprocessSpec(256, (0, 0, 0), (1, 1, 1))  # what a network sees, whichever it is
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as in JPEG
 _TAPS = 9  # of the filter that blurs once more; Crete et al. 2007, section 3
-_STEP = 8  # photos a thread takes at a time
 _SHARD = 1024  # rows kept at a time
 
 
@@ -87,16 +85,14 @@ def look_at(
         known |= store.fetch(digests, rows)
     todo = np.flatnonzero(~known).tolist()
     fresh: list[int] = []
-    with ThreadPoolExecutor(threads or cpu_count()) as pool:
-        for done, (n, row) in enumerate(
-            zip(todo, pool.map(_look, [paths[n] for n in todo], chunksize=_STEP), strict=True), 1
-        ):
-            rows[n] = row
-            fresh.append(n)
-            if len(fresh) == _SHARD or done == len(todo):
-                store = _keep(store, fresh, digests, rows)
-            if progress:
-                progress(len(paths) - len(todo) + done, len(paths))
+    found = map_in_order(_look, (paths[n] for n in todo), threads=threads)
+    for done, (n, row) in enumerate(zip(todo, found, strict=True), 1):
+        rows[n] = row
+        fresh.append(n)
+        if len(fresh) == _SHARD or done == len(todo):
+            store = _keep(store, fresh, digests, rows)
+        if progress:
+            progress(len(paths) - len(todo) + done, len(paths))
     return rows
 
 

@@ -12,13 +12,11 @@ wrong labels rank as high as with the head that `train` searches for minutes (be
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.runtime import cpu_count
 from ..data import Dataset
 from ..heads.mahalanobis import held_out_scores
 from ..heads.pca import Block
@@ -95,8 +93,8 @@ def held_out_probabilities(
     """
     import threadpoolctl
 
-    with threadpoolctl.threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(cpu_count()) as pool:
-        path = ridge_path(z, y, fold, np.ones(len(y)), _STRENGTHS, photos=len(y), each_fold=pool.map)
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+        path = ridge_path(z, y, fold, np.ones(len(y)), _STRENGTHS, photos=len(y))
     logits = min(path.values(), key=lambda held: held.loss).logits
     return calibrated(logits, y)
 

@@ -9,7 +9,6 @@ trimmed or shifted a little at the most.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from ..core.runtime import cpu_count
+from ..core.parallel import map_in_order
 from ..data.duplicates import connected_groups, iter_groups
 from ..errors import ImageError
 from ..images import PreprocessSpec, load_image
@@ -64,14 +63,14 @@ def pixel_duplicates(
     """
     pairs = [pair for rows in iter_groups(group) for pair in _compared(rows, features)]
     rows = sorted({row for pair in pairs for row in pair})
-    with ThreadPoolExecutor(threads or cpu_count()) as pool:
-        small = dict(zip(rows, pool.map(_small, [paths[row] for row in rows]), strict=True))
+    small = dict(zip(rows, map_in_order(_small, (paths[row] for row in rows), threads=threads), strict=True))
 
-        def same(pair: tuple[int, int]) -> bool:
-            one, two = (small[row] for row in pair)
-            return one is not None and two is not None and agreement(one, two) >= AGREE
+    def same(pair: tuple[int, int]) -> bool:
+        one, two = (small[row] for row in pair)
+        return one is not None and two is not None and agreement(one, two) >= AGREE
 
-        found = [pair for pair, agrees in zip(pairs, pool.map(same, pairs), strict=True) if agrees]
+    agree = map_in_order(same, pairs, threads=threads)
+    found = [pair for pair, agrees in zip(pairs, agree, strict=True) if agrees]
     return np.where(group < 0, -1, connected_groups(found, len(group)))
 
 

@@ -8,7 +8,6 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 from .. import evaluation
 from ..core.atomic import write_text
-from ..core.runtime import cpu_count
+from ..core.parallel import map_in_order
 from ..core.text import count
 from ..errors import ReheadError
 from ..images import thumbnail
@@ -201,5 +200,4 @@ def _thumbnails(audit: Audit, names: Sequence[str]) -> dict[str, str | None]:
         except (ReheadError, OSError):
             return None
 
-    with ThreadPoolExecutor(cpu_count()) as pool:
-        return dict(zip(names, pool.map(made, names), strict=True))
+    return dict(zip(names, map_in_order(made, names), strict=True))

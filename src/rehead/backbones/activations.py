@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core import atomic
-from ..core.runtime import cpu_count, open_session
+from ..core.parallel import map_in_order
+from ..core.runtime import open_session
 from ..data import list_photos
 from ..errors import DataError, ImageError, UnknownNameError
 from ..images import PreprocessSpec, load_image, read_image
@@ -153,8 +153,7 @@ def layer_maps(
         maps: NDArray[np.float32] = session.run(None, {"image": pixels[None]})[0][0]
         return maps[numbers]
 
-    with ThreadPoolExecutor(threads or cpu_count()) as pool:
-        found = list(pool.map(look, files))
+    found = list(map_in_order(look, files, threads=threads))
     failed = tuple(answer for answer in found if isinstance(answer, ImageError))
     kept = [
         (file, answer) for file, answer in zip(files, found, strict=True) if isinstance(answer, np.ndarray)

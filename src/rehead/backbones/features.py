@@ -9,10 +9,8 @@ of features are kept, so memory does not grow with the size of the photos.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.cache import RowCache
+from ..core.parallel import map_in_order
 from ..core.progress import Progress
 from ..core.runtime import cpu_count, open_session, trim_memory
 from ..data import near_duplicates, perceptual_hash
@@ -125,19 +124,18 @@ def extract(
         for view in ("plain", "mirrored")[:views]
         if cache
     ]
-    with ThreadPoolExecutor(threads or cpu_count()) as pool:
-        digests = list(pool.map(_digest, files, chunksize=32))
-        errors = {n: error for n, error in enumerate(digests) if isinstance(error, ImageError)}
-        keys = ["" if isinstance(digest, ImageError) else digest for digest in digests]
-        rows = [np.empty(len(files), row) for _ in range(views)]
-        for view in rows:
-            view["features"] = np.nan
-            view["hash"] = 0
-        found = [store.fetch(keys, view) for store, view in zip(stores, rows, strict=False)]
-        missing = [~known for known in found] or [np.ones(len(files), dtype=bool)] * views
-        todo = [n for n in np.flatnonzero(np.logical_or.reduce(missing)).tolist() if n not in errors]
-        job = _Job(files, backbone, rows, missing, stores, keys)
-        errors |= job.run(todo, pool, progress)
+    digests = list(map_in_order(_digest, files, threads=threads))
+    errors = {n: error for n, error in enumerate(digests) if isinstance(error, ImageError)}
+    keys = ["" if isinstance(digest, ImageError) else digest for digest in digests]
+    rows = [np.empty(len(files), row) for _ in range(views)]
+    for view in rows:
+        view["features"] = np.nan
+        view["hash"] = 0
+    found = [store.fetch(keys, view) for store, view in zip(stores, rows, strict=False)]
+    missing = [~known for known in found] or [np.ones(len(files), dtype=bool)] * views
+    todo = [n for n in np.flatnonzero(np.logical_or.reduce(missing)).tolist() if n not in errors]
+    job = _Job(files, backbone, rows, missing, stores, keys)
+    errors |= job.run(todo, threads, progress)
     if todo:
         del job
         trim_memory()
@@ -160,9 +158,7 @@ class _Job:
     stores: list[RowCache]
     keys: list[str]
 
-    def run(
-        self, todo: list[int], pool: ThreadPoolExecutor, progress: Progress | None
-    ) -> dict[int, ImageError]:
+    def run(self, todo: list[int], threads: int | None, progress: Progress | None) -> dict[int, ImageError]:
         """Compute the rows `todo`; the photos that turn out unreadable."""
         if not todo:
             return {}
@@ -173,7 +169,7 @@ class _Job:
             told = len(self.files) - len(todo)
             if progress:
                 progress(told, len(self.files))
-            for done, failed in _in_order(pool, self._chunk, _chunks(todo)):
+            for done, failed in map_in_order(self._chunk, _chunks(todo), threads=threads):
                 fresh += done
                 errors |= failed
                 told += len(done) + len(failed)
@@ -216,20 +212,6 @@ def _chunks(todo: list[int]) -> list[list[int]]:
     """Some photos at a time, and single ones at the end, so that all processors finish together."""
     whole = max(0, len(todo) // _PHOTOS - cpu_count()) * _PHOTOS
     return [todo[i : i + _PHOTOS] for i in range(0, whole, _PHOTOS)] + [[n] for n in todo[whole:]]
-
-
-def _in_order(pool: ThreadPoolExecutor, work: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:
-    """Like `pool.map`, but with only a few items under way, so that Ctrl-C is quick and memory flat."""
-    pending = iter(items)
-    running = [pool.submit(work, item) for item in islice(pending, 4 * cpu_count())]
-    try:
-        while running:
-            result = running.pop(0).result()
-            running += [pool.submit(work, item) for item in islice(pending, 1)]
-            yield result
-    finally:
-        for future in running:
-            future.cancel()
 
 
 def duplicate_groups(features: Features, network: Backbone) -> NDArray[np.intp]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +24,7 @@ from ..backbones.backbone import load_backbone
 from ..backbones.graphs import cam as class_maps
 from ..backbones.graphs import inspect
 from ..core.model_file import read_model_file
+from ..core.parallel import map_in_order
 from ..core.rejection import UNKNOWN, OperatingPoint
 from ..core.runtime import cpu_count, open_session
 from ..errors import DataError, NotAModelFileError, UnknownNameError
@@ -299,10 +299,9 @@ class Explainer:
         whole, outlier, _ = self._run(pixels)
         drop = np.zeros((len(whole), _CELLS, _CELLS))
         times = np.zeros((_CELLS, _CELLS))
-        with ThreadPoolExecutor(self._threads) as pool:
-            for (r, c), row in zip(places, pool.map(covered, places), strict=True):
-                drop[:, r : r + 2, c : c + 2] += (whole - row)[:, None, None]
-                times[r : r + 2, c : c + 2] += 1
+        for (r, c), row in zip(places, map_in_order(covered, places, threads=self._threads), strict=True):
+            drop[:, r : r + 2, c : c + 2] += (whole - row)[:, None, None]
+            times[r : r + 2, c : c + 2] += 1
         return whole, outlier, drop / times
 
     def _grey(self) -> NDArray[np.uint8]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.runtime import cpu_count
+from ..core.parallel import map_in_order
 from ..errors import ImageError
 from ..images import read_header
 from ..images.exif import camera_number
@@ -106,8 +105,7 @@ def clocks(
             return np.nan, 0
         return np.nan if header.taken is None else header.taken, camera_number(header.camera)
 
-    with ThreadPoolExecutor(threads or cpu_count()) as pool:
-        rows = list(pool.map(read, paths, chunksize=32))
+    rows = list(map_in_order(read, paths, threads=threads))
     return np.array([row[0] for row in rows], dtype=float), np.array([row[1] for row in rows], np.uint64)
 
 

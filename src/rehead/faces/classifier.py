@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -16,8 +15,9 @@ from numpy.typing import NDArray
 from ..backbones.backbone import Backbone, FeatureLevel
 from ..backbones.features import Features
 from ..classification.estimator import ImageClassifier
+from ..core.parallel import map_in_order
 from ..core.progress import Progress
-from ..core.runtime import cpu_count, open_session
+from ..core.runtime import open_session
 from ..data import perceptual_hash
 from ..errors import ImageError
 from ..images import PreprocessSpec, load_image, read_bytes, read_image
@@ -196,20 +196,21 @@ class FaceClassifier(ImageClassifier):
                 reason = error.reason if isinstance(error, ImageError) else str(error)
                 return _Row(digest, np.uint64(0), None, 0, ImageError(path, reason))
 
-        with ThreadPoolExecutor(self.threads or cpu_count()) as pool:
-            for done, (path, row) in enumerate(zip(new, pool.map(look, new), strict=True), 1):
-                seen[path] = row
-                if self.progress:
-                    self.progress(done, len(new))
+        found = map_in_order(look, new, threads=self.threads)
+        for done, (path, row) in enumerate(zip(new, found, strict=True), 1):
+            seen[path] = row
+            if self.progress:
+                self.progress(done, len(new))
         return [seen[path] for path in paths]
 
     def _embedded(self, crops: NDArray[np.uint8], network: Backbone) -> NDArray[np.float32]:
         session = open_session(network.trunk, threads=1)
-        with ThreadPoolExecutor(self.threads or cpu_count()) as pool:
-            parts: Iterable[NDArray[np.float32]] = pool.map(
-                lambda crop: session.run(None, {"image": np.ascontiguousarray(crop[None])})[0], crops
-            )
-            return np.concatenate(list(parts))
+
+        def embed(crop: NDArray[np.uint8]) -> NDArray[np.float32]:
+            vector: NDArray[np.float32] = session.run(None, {"image": np.ascontiguousarray(crop[None])})[0]
+            return vector
+
+        return np.concatenate(list(map_in_order(embed, crops, threads=self.threads)))
 
     def pixels(self, paths: Sequence[Path], network: Backbone) -> NDArray[np.uint8]:  # noqa: ARG002
         """The aligned faces of photos, uint8 (n, S, S, 3) RGB; ImageError where there is none."""

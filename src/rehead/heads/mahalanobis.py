@@ -12,13 +12,12 @@ distance from the main directions alone (benchmarks/outliers.py).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.runtime import cpu_count
+from ..core.parallel import map_in_order
 from .pca import Block, gram_of, parts_of, scaling_of
 
 __all__ = ["RelativeMahalanobis", "fit_distance", "held_out_scores"]
@@ -144,7 +143,7 @@ def held_out_scores(
         out = fold == number
         scores[out] = fit_distance(X[~out], y[~out], blocks).scores(X[out])
 
-    workers = cpu_count() if X.size <= _SIDE_BY_SIDE else 1
-    with threadpoolctl.threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
-        list(pool.map(run, range(int(fold.max()) + 1)))
+    workers = None if X.size <= _SIDE_BY_SIDE else 1
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+        list(map_in_order(run, range(int(fold.max()) + 1), threads=workers))
     return scores

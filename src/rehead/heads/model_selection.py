@@ -15,17 +15,16 @@ come from all training rows, without their labels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.runtime import cpu_count
+from ..core.parallel import map_in_order
 from .logistic import fit_logistic
 from .pca import Block, PCABasis, span_of
-from .ridge import HeldOut, Map, fit_ridge, ridge_path
+from .ridge import HeldOut, fit_ridge, ridge_path
 from .temperature import fit_temperature, log_loss
 
 __all__ = ["FittedHead", "SearchPoint", "balanced_weights", "select_head"]
@@ -99,7 +98,6 @@ class _Candidate:
     fold: NDArray[np.intp]
     weight: NDArray[np.float64]
     photos: int
-    each_fold: Map
     ridge: dict[int, HeldOut] = field(default_factory=dict)
     logistic: dict[int, HeldOut] = field(default_factory=dict)
 
@@ -122,7 +120,6 @@ class _Candidate:
             self.weight,
             [_strength(step) for step in steps],
             photos=self.photos,
-            each_fold=self.each_fold,
         )
         self.ridge.update(zip(steps, path.values(), strict=True))
 
@@ -144,7 +141,7 @@ class _Candidate:
             )
             logits[out] = self.span.z[out] @ theta[:-1] + theta[-1]
 
-        list(self.each_fold(run, range(int(self.fold.max()) + 1)))
+        list(map_in_order(run, range(int(self.fold.max()) + 1)))
         judged = self.fold[: self.photos] >= 0
         truth, mass = self.y[: self.photos][judged], self.weight[: self.photos][judged]
         calibrated = logits[judged] / fit_temperature(logits[judged], truth, mass)
@@ -236,7 +233,7 @@ def select_head(
 
     # The matrices are small and the folds independent: a fold to a processor, and BLAS on one, was 2 to
     # 100 times faster than BLAS on all of them (benchmarks/head.py), whose threads wait for each other.
-    with threadpoolctl.threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(cpu_count()) as pool:
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):
 
         def candidate(depth: int, copies: int) -> _Candidate:
             chosen = blocks[-depth:]
@@ -254,7 +251,6 @@ def select_head(
                 np.tile(fold, copies),
                 np.tile(weight, copies),
                 len(y),
-                pool.map,
             )
 
         ranked: list[_Candidate] = []

@@ -11,18 +11,18 @@ factorisation. One temperature, fitted on the held-out scores, turns scores into
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.parallel import map_in_order
 from .pca import parts_of
 from .temperature import fit_temperature, log_loss
 
 __all__ = ["HeldOut", "fit_ridge", "ridge_path"]
 
-Map = Callable[[Callable[[int], Any], Iterable[int]], Iterable[Any]]
 
 _DOUBLE_UP_TO = 1280  # coordinates; beyond, float32 halves the memory and the matrix is never near singular
 
@@ -83,7 +83,6 @@ def ridge_path(
     strengths: Iterable[float],
     *,
     photos: int,
-    each_fold: Map = map,
 ) -> dict[float, HeldOut]:
     """Scores on held-out folds at each strength.
 
@@ -95,8 +94,6 @@ def ridge_path(
         Class and fold of each row; fold -1 is always trained on.
     weight : float64 ndarray of shape (n,)
     strengths : iterable of float
-    each_fold : callable
-        A `map`, perhaps of a pool of threads.
 
     Returns
     -------
@@ -118,7 +115,7 @@ def ridge_path(
             A, b = left.solve(l2)
             held[l2][shown] = z[shown] @ A + b
 
-    list(each_fold(run, range(int(fold.max()) + 1)))
+    list(map_in_order(run, range(int(fold.max()) + 1)))
     judged = fold[:photos] >= 0
     truth, mass = y[:photos][judged], weight[:photos][judged]
     path = {}
