@@ -33,7 +33,7 @@ from rehead.backbones.features import extract
 from rehead.core.parallel import map_in_order
 from rehead.data import read_dataset
 from rehead.heads.logistic import fit_logistic
-from rehead.heads.pca import span_of
+from rehead.heads.pca import fit_pca
 from rehead.heads.ridge import ridge_path
 from rehead.heads.temperature import fit_temperature, log_loss
 
@@ -81,7 +81,7 @@ def candidate(
 ) -> Candidate:
     """Cross-validate both paths on rows X (n * copies, d), the mirrored ones behind."""
     n, classes = len(y), int(y.max()) + 1
-    z = span_of(X, blocks).z
+    z = fit_pca(X, blocks).z
     tiled, folds, weight = np.tile(y, copies), np.tile(fold, copies), np.ones(n * copies)
     strengths = [10.0**power for power in RIDGE]
     held = ridge_path(z, tiled, folds, weight, strengths, photos=n)

@@ -1,4 +1,4 @@
-"""How sure a score is: 95 % intervals from the test set alone. Numpy alone.
+"""95 % confidence intervals of scores, from the test set alone.
 
 **Proportions** (accuracy, precision, recall, coverage): Wilson's score interval (1927). Near-duplicates and
 the user's groups are not independent photos, so where groups are not singletons n is replaced by the
@@ -58,7 +58,7 @@ LEVEL = 0.95
 DRAWS = 2000  # Efron and Tibshirani 1993, chapters 13 and 14: 1000 and more for an interval's ends
 _TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 _Z = NormalDist().inv_cdf(_TAILS[1])
-_STUDENT = (12.706, 4.303, 3.182, 2.776)  # 97.5 % quantiles of Student's t, 1 to 4 degrees of freedom
+_FEW_GROUPS = 6  # below these, Student's t: there are too few different bootstrap draws
 _CELLS = 1_000_000  # draws x groups held at once: 8 MB an array
 
 Floats = NDArray[np.float64]
@@ -286,8 +286,10 @@ def _mean(values: Floats, most: float, codes: Ints, seed: int) -> Interval:
         return mean, np.sqrt(np.maximum(ss - 2 * mean * ns + mean**2 * nn, 0)) / n
 
     error = float(mean_and_error(columns.sum(axis=0, keepdims=True))[1][0])
-    if len(size) < len(_STUDENT) + 2:
-        margin = _STUDENT[len(size) - 2] * error * math.sqrt(len(size) / (len(size) - 1))
+    if len(size) < _FEW_GROUPS:
+        from scipy.special import stdtrit
+
+        margin = float(stdtrit(len(size) - 1, _TAILS[1])) * error * math.sqrt(len(size) / (len(size) - 1))
         return Interval(value, max(value - margin, 0.0), min(value + margin, most))
     drawn, drawn_error = mean_and_error(np.concatenate([draw @ columns for draw in _draws(len(size), seed)]))
     spread = drawn_error > 1e-6 * value  # a draw that is one group many times has no error to divide by
