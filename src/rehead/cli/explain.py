@@ -56,7 +56,8 @@ def explain(
     ] = None,
 ) -> None:
     """Show where in a photo a model's answer comes from, for its most probable classes."""
-    from ..classification.saliency import Explainer, draw_explanation
+    from ..classification.drawing import draw_explanation
+    from ..classification.saliency import Explainer
     from ..images import write_png
     from .console import check_suffix, read_lines
 

@@ -10,6 +10,7 @@ __all__ = [
     "count",
     "duration",
     "file_size",
+    "first_of",
     "latency",
     "listed",
     "number",
@@ -104,6 +105,12 @@ def listed(names: Sequence[str], most: int = 8) -> str:
     if len(quoted) > most:
         return f"{', '.join(quoted[:most])} and {len(quoted) - most} more"
     return " and ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)
+
+
+def first_of(names: Sequence[str], most: int = 5) -> str:
+    """Write names as Python does, the first `most` of them: "'a', 'b' and 3 more"; for errors."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(repr, names[:most])) + more
 
 
 def _signed(difference: float, *, always: bool = False) -> str:

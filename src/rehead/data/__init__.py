@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from .dataset import Dataset, check_labels, check_trainable, list_photos, read_dataset
+from .dataset import Dataset, check_labels, check_trainable, read_dataset
 from .duplicates import MAX_BITS, MAX_BITS_ALONE, MIN_COSINE, merge_groups, near_duplicates, perceptual_hash
+from .folder import list_photos
 from .partition import cv_folds, holdout_mask, split_fingerprint, stratified_group_partition
 
 __all__ = [

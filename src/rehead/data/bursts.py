@@ -22,7 +22,7 @@ from ..core.parallel import map_in_order
 from ..errors import ImageError
 from ..images import read_header
 from ..images.exif import camera_number
-from . import Dataset
+from .dataset import Dataset
 from .duplicates import connected_groups
 
 __all__ = ["burst_groups", "clocks"]

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..core.rejection import UNKNOWN
+from ..core.text import first_of
 from ..errors import DatasetError
-from . import Dataset, list_photos, read_dataset
+from .dataset import Dataset, read_dataset
+from .folder import list_photos
 
 __all__ = [
     "LabelledPhotos",
@@ -134,21 +136,20 @@ def warnings(counts: Mapping[str, int], fold: NDArray[np.intp], coverage: float)
     -------
     list of str
     """
-    told = []
+    found = []
     if thin := [name for name, count in counts.items() if count < 10]:
-        names = ", ".join(repr(name) for name in thin[:5]) + (" and others" if len(thin) > 5 else "")
-        told.append(
-            f"Fewer than 10 photos to learn from: {names}. The head's strength and its confidence rest "
-            "on very little; expect them to change with more photos."
+        found.append(
+            f"Fewer than 10 photos to learn from: {first_of(thin)}. The head's strength and its confidence "
+            "rest on very little; expect them to change with more photos."
         )
     if (alone := int((fold < 0).sum())) > 0:
-        told.append(
+        found.append(
             f"{alone} photos are of classes that consist of near-duplicates or of one group; they are "
             "trained on, but could not be used to check."
         )
     if len(fold) * (1 - coverage) < 2:
-        told.append(
+        found.append(
             f'{len(fold)} photos are too few to set the limits for "unknown" at {coverage:.0%}; '
             "they are those of the oddest photo that was seen."
         )
-    return told
+    return found

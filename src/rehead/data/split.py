@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core import atomic
-from ..core.text import count
-from . import Dataset, check_labels, check_trainable, holdout_mask, merge_groups, split_fingerprint
+from ..core.text import count, first_of
+from .dataset import Dataset, check_labels, check_trainable
+from .duplicates import merge_groups
 from .inputs import check_names
+from .partition import holdout_mask, split_fingerprint
 
 __all__ = ["Split", "check_classes", "make_split", "write_splits"]
 
@@ -129,9 +131,8 @@ def make_split(
         )
     labels = {side: set(dataset.labels[assignment == side].tolist()) for side in ("train", "test")}
     if untested := sorted(labels["train"] - labels["test"]):
-        names = ", ".join(repr(name) for name in untested[:5]) + (" and others" if len(untested) > 5 else "")
         too_few = "Too few different photos to hold any out for testing"
-        notes.append(f"{'No test photos were given of' if given else too_few}: {names}.")
+        notes.append(f"{'No test photos were given of' if given else too_few}: {first_of(untested)}.")
     return Split(dataset, assignment, copies, bursts, group, tuple(notes))
 
 

@@ -7,17 +7,9 @@ photo looks the same to all of them: upright, 8 bits, RGB, over white.
 from __future__ import annotations
 
 from ..core.preprocess import PreprocessSpec
-from .exif import Header, read_header
-from .reading import (
-    IMAGE_SUFFIXES,
-    MAX_PIXELS,
-    image_size,
-    is_image_name,
-    load_image,
-    read_bytes,
-    read_image,
-    thumbnail,
-)
+from .exif import Header, image_size, read_header
+from .formats import IMAGE_SUFFIXES, MAX_PIXELS, is_image_name, read_bytes
+from .reading import load_image, read_image, thumbnail
 from .warping import patches, pyramid, warped
 from .writing import write_jpeg, write_png
 
