@@ -145,7 +145,7 @@ def layer_maps(
     graph = inspect.expose(onnx.load_from_string(network.trunk), {chosen.tensor: "layer"})
     session = open_session(graph, threads=1)
 
-    def look(file: Path) -> NDArray[np.float32] | ImageError:
+    def maps_of(file: Path) -> NDArray[np.float32] | ImageError:
         try:
             pixels = load_image(file, network.preprocess)
         except ImageError as error:
@@ -153,7 +153,7 @@ def layer_maps(
         maps: NDArray[np.float32] = session.run(None, {"image": pixels[None]})[0][0]
         return maps[numbers]
 
-    found = list(map_in_order(look, files, threads=threads))
+    found = list(map_in_order(maps_of, files, threads=threads))
     failed = tuple(answer for answer in found if isinstance(answer, ImageError))
     kept = [
         (file, answer) for file, answer in zip(files, found, strict=True) if isinstance(answer, np.ndarray)
@@ -165,8 +165,8 @@ def layer_maps(
             else DataError(f"none of {len(files)} photos can be read; {failed[0]}")
         )
     maps = np.stack([answer for _, answer in kept])
-    seen = tuple(file for file, _ in kept)
-    return LayerMaps(network.name, chosen, seen, tuple(numbers), maps, network.preprocess, failed)
+    readable = tuple(file for file, _ in kept)
+    return LayerMaps(network.name, chosen, readable, tuple(numbers), maps, network.preprocess, failed)
 
 
 def _layer(network: Backbone, name: str) -> Layer:
@@ -223,7 +223,7 @@ def _tiles(maps: LayerMaps, low: float, high: float) -> Iterator[Tile]:
     """A tile for each channel of one photo, or for each photo and channel of several."""
     for photo, of_photo in zip(maps.photos, maps.maps, strict=True):
         pixels = read_image(photo, at_least=(_SIDE, _SIDE))
-        left, top, right, bottom = maps.preprocess.seen(pixels.shape[1], pixels.shape[0])
+        left, top, right, bottom = maps.preprocess.crop_box(pixels.shape[1], pixels.shape[0])
         aspect = (right - left) / (bottom - top)
         for channel, values in zip(maps.channels, of_photo, strict=True):
             picture = fitted(viridis(values, low, high), _SIDE, aspect=aspect, smooth=False)

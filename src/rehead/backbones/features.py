@@ -166,15 +166,15 @@ class _Job:
         errors: dict[int, ImageError] = {}
         fresh: list[int] = []
         try:
-            told = len(self.files) - len(todo)
+            n_done = len(self.files) - len(todo)
             if progress:
-                progress(told, len(self.files))
+                progress(n_done, len(self.files))
             for done, failed in map_in_order(self._chunk, _chunks(todo), threads=threads):
                 fresh += done
                 errors |= failed
-                told += len(done) + len(failed)
+                n_done += len(done) + len(failed)
                 if progress:
-                    progress(told, len(self.files))
+                    progress(n_done, len(self.files))
                 if len(fresh) >= _SHARD:
                     self._keep(fresh)
         finally:

@@ -62,4 +62,4 @@ def overlay_map(
 ) -> NDArray[np.uint8]:
     """The map of a photo over it, uint8 (H, W, 3): stretched to the part of it that the network saw."""
     height, width = photo.shape[:2]
-    return overlay(photo, viridis(values, low, high), preprocess.seen(width, height))
+    return overlay(photo, viridis(values, low, high), preprocess.crop_box(width, height))

@@ -267,7 +267,7 @@ class Explainer:
     ) -> tuple[NDArray[np.float64], float, NDArray[np.float64]]:
         """Probabilities (K,), outlier score and what each place adds to each logit (K, h, w)."""
         probabilities, outlier, maps = self._run(pixels)
-        values = cam.added(cam.shares(linear, maps), len(self.labels))
+        values = cam.sum_maps(cam.activation_maps(linear, maps), len(self.labels))
         logits = values.mean(axis=(1, 2)) + linear.bias
         expected = softmax(logits[None])[0]
         if np.abs(expected - probabilities).max() > _AGREES:

@@ -36,20 +36,20 @@ _SPACE = "\N{NARROW NO-BREAK SPACE}"
 _NONE = "\N{EN DASH}"
 
 
-def percent(share: float, digits: int = 1) -> str:
-    """Write a share of 0 to 1 as a percentage; "100 %" and "0 %" only where exact, "–" for nan."""
-    return _NONE if math.isnan(share) else f"{_hundredths(share, digits)}{_SPACE}%"
+def percent(fraction: float, digits: int = 1) -> str:
+    """Write a fraction of 0 to 1 as a percentage; "100 %" and "0 %" only where exact, "–" for nan."""
+    return _NONE if math.isnan(fraction) else f"{_hundredths(fraction, digits)}{_SPACE}%"
 
 
 def percent_range(interval: Ends, digits: int = 1) -> str:
-    """Write the ends of an interval of shares, "89.5 to 99.2 %"."""
+    """Write the ends of an interval of fractions, "89.5 to 99.2 %"."""
     if math.isnan(interval.low):
         return _NONE
     return f"{_hundredths(interval.low, digits)} to {_hundredths(interval.high, digits)}{_SPACE}%"
 
 
 def number(value: float) -> str:
-    """Write a score that is not a share with three digits, "–" for nan."""
+    """Write a score that is not a fraction with three digits, "–" for nan."""
     return _NONE if math.isnan(value) else f"{value:.3f}"
 
 
@@ -64,7 +64,7 @@ def count(n: int, singular: str, plural: str | None = None) -> str:
 
 
 def points(difference: float, *, sign: bool = False) -> str:
-    """Write a difference of shares in percentage points, "1.5 points"; with `sign` "+1.5 points"."""
+    """Write a difference of fractions in percentage points, "1.5 points"; with `sign` "+1.5 points"."""
     if math.isnan(difference):
         return _NONE
     return f"{_signed(difference, always=sign)} points"
@@ -118,9 +118,9 @@ def _signed(difference: float, *, always: bool = False) -> str:
     return "0" if not float(text) else text.replace("-", "\N{MINUS SIGN}")
 
 
-def _hundredths(share: float, digits: int = 1) -> str:
-    if share in (0.0, 1.0):
-        return f"{100 * share:.0f}"
+def _hundredths(fraction: float, digits: int = 1) -> str:
+    if fraction in (0.0, 1.0):
+        return f"{100 * fraction:.0f}"
     # 0.9996 is not 100.0 %: rounding must not turn "nearly" into "all"
     step = 10.0**-digits
-    return f"{min(max(100 * share, step), 100 - step):.{digits}f}"
+    return f"{min(max(100 * fraction, step), 100 - step):.{digits}f}"

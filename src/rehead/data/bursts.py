@@ -185,9 +185,9 @@ class _Likeness:
         return found
 
     def outstanding(
-        self, share: float, rows: Pairs, proposed: Pairs, rng: np.random.Generator
+        self, quantile: float, rows: Pairs, proposed: Pairs, rng: np.random.Generator
     ) -> NDArray[np.float64]:
-        """(k,) Cosine that this share of the pairs of one class do not exceed, in the class of each row.
+        """(k,) Cosine that this quantile of the pairs of one class do not exceed, in the class of each row.
 
         Pairs that are proposed (m, 2) are left out. NaN where the class has too few others to tell.
         """
@@ -198,8 +198,8 @@ class _Likeness:
             drawn = np.sort(own[rng.integers(0, len(own), (_DRAWN, 2))], axis=1)
             drawn = np.unique(drawn[drawn[:, 0] != drawn[:, 1]], axis=0)
             drawn = drawn[~np.isin(drawn @ [n, 1], np.sort(proposed, axis=1) @ [n, 1])]
-            enough = len(drawn) * (1 - share) >= 1 - 1e-9
-            limit[label] = float(np.quantile(self.of(drawn), share)) if enough else np.nan
+            enough = len(drawn) * (1 - quantile) >= 1 - 1e-9
+            limit[label] = float(np.quantile(self.of(drawn), quantile)) if enough else np.nan
         return np.array([limit[label] for label in self._labels[rows].tolist()])
 
 
@@ -225,8 +225,8 @@ def _follows(
         others = np.sort(likeness.of(one.others(rng)))
         if len(others) and len(pairs):
             near = likeness.of(pairs)
-            sides = [np.searchsorted(others, near, side) / len(others) for side in ("left", "right")]
-            ranks.append((sides[0] + sides[1]) / 2)
+            below, up_to = (np.searchsorted(others, near, side) / len(others) for side in ("left", "right"))
+            ranks.append((below + up_to) / 2)
     found = np.concatenate(ranks) if ranks else np.zeros(0)
     # ranks are uniform where the order means nothing, and their variance is 1/12
     return len(found) > 0 and found.mean() - 0.5 >= max(_FOLLOWS - 0.5, _SURE / np.sqrt(12 * len(found)))

@@ -203,9 +203,9 @@ def _check_files(source: Path, rows: list[Row]) -> None:
 
 def _check_twice(source: Path, rows: list[Row]) -> None:
     """Refuse a photo that stands on two lines."""
-    seen: dict[str, Row] = {}
+    rows_by_id: dict[str, Row] = {}
     for row in rows:
-        first = seen.setdefault(row.id, row)
+        first = rows_by_id.setdefault(row.id, row)
         if first is row:
             continue
         where = f"{source}: {row.id!r} is listed twice, lines {first.line} and {row.line}"

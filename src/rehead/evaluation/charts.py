@@ -54,9 +54,9 @@ def reliability_chart(bars: Reliability, classes: int) -> str:
         left, right = x(max(low, start)) + 1, x(high) - 1
         height = max(strip * n / tallest, 1)
         interval, middle = wilson(accuracy * n, n), (left + right) / 2
-        told = f"{count(n, 'photo')}: {percent(confidence)} sure on average, {percent(accuracy)} right"
+        tooltip = f"{count(n, 'photo')}: {percent(confidence)} sure on average, {percent(accuracy)} right"
         parts.append(
-            f"<g><title>{told}</title>"
+            f"<g><title>{tooltip}</title>"
             f'<rect class="count" x="{left:.1f}" y="{_BOTTOM - height:.1f}" width="{right - left:.1f}" '
             f'height="{height:.1f}"/>'
             f'<text class="small" x="{middle:.1f}" y="{_BOTTOM - height - 4:.1f}">{_short(n)}</text>'
@@ -86,11 +86,11 @@ def coverage_chart(curve: CoverageCurve, coverage: Interval | None, accuracy: In
     ]
     for answered, right in marks:
         cx, cy = x(answered), y(right)
-        told = f"operating point: {percent(answered)} answered, {percent(right)} of them right"
+        tooltip = f"operating point: {percent(answered)} answered, {percent(right)} of them right"
         below = 22 if cy < (_TOP + _BOTTOM) / 2 else -14
         left = max(min(cx + 8, _RIGHT), _LEFT + 100)  # room for the words, which end here
         parts.append(
-            f'<g><title>{told}</title><circle class="mark" cx="{cx:.1f}" cy="{cy:.1f}" r="6"/>'
+            f'<g><title>{tooltip}</title><circle class="mark" cx="{cx:.1f}" cy="{cy:.1f}" r="6"/>'
             f'<text class="strong end" x="{left:.1f}" y="{cy + below:.1f}">operating point</text></g>'
         )
     return _svg("Accuracy against the share of photos that are answered", parts)
@@ -150,7 +150,7 @@ def curves_chart(curves: Sequence[Mapping[str, Any]], quantity: str) -> str:
     """A network's "loss", "error" or "accuracy" by epoch, on the photos trained on and on those held out.
 
     `curves` holds mappings with "epoch" from 1, and "train_" and "val_" before both names; the epoch of
-    the least "val_calibrated" is marked, or "val_loss" where that is not told.
+    the least "val_calibrated" is marked, or "val_loss" where that is not tooltip.
     """
     lines = {side: [float(epoch[f"{side}_{quantity}"]) for epoch in curves] for side in ("val", "train")}
     values = [value for line in lines.values() for value in line]
@@ -202,16 +202,16 @@ def cost_chart(models: Sequence[tuple[str, Interval, float]], name: str, unit: s
         *_x_axis(x, ticks, text, name, _BOTTOM),
     ]
     if baseline >= low:
-        told = f"<title>always giving the commonest answer: {percent(baseline)}</title>"
-        parts.append(f'<path class="ideal" d="M{_LEFT} {y(baseline):.1f}H{_RIGHT}">{told}</path>')
+        tooltip = f"<title>always giving the commonest answer: {percent(baseline)}</title>"
+        parts.append(f'<path class="ideal" d="M{_LEFT} {y(baseline):.1f}H{_RIGHT}">{tooltip}</path>')
     for place, (model, accuracy, cost) in enumerate(models, 1):
         cx = x(cost)
-        told = f"{escape(model)}: {percent(accuracy.value)}, {text(cost)}"
+        tooltip = f"{escape(model)}: {percent(accuracy.value)}, {text(cost)}"
         low_end = y(accuracy.low)
         # numbers of models that cost the same stand one below the other
         under = 11 * sum(abs(x(other) - cx) < 12 for _, _, other in models[: place - 1])
         parts.append(
-            f"<g><title>{told}</title>"
+            f"<g><title>{tooltip}</title>"
             f'<path class="whisker" d="M{cx:.1f} {low_end:.1f}V{y(accuracy.high):.1f}"/>'
             f'<circle class="dot" cx="{cx:.1f}" cy="{y(accuracy.value):.1f}" r="4"/>'
             f'<text class="strong middle" x="{cx:.1f}" y="{low_end + 13 + under:.1f}">{place}</text></g>'
@@ -306,9 +306,11 @@ def error_trade_chart(
         f'<path class="line" style="clip-path:url(#trade)" d="{line}"/>',
     ]
     for a, b in marks:
-        told = f"{percent(a)} of different people match, {percent(b)} of one person are missed"
+        tooltip = f"{percent(a)} of different people match, {percent(b)} of one person are missed"
         cx, cy = x(math.log10(max(a, 10.0**first))), y(min(b, top))
-        parts.append(f'<g><title>{told}</title><circle class="mark" cx="{cx:.1f}" cy="{cy:.1f}" r="6"/></g>')
+        parts.append(
+            f'<g><title>{tooltip}</title><circle class="mark" cx="{cx:.1f}" cy="{cy:.1f}" r="6"/></g>'
+        )
     return _svg("Pairs of one person that are missed against pairs of different people that match", parts)
 
 

@@ -104,39 +104,39 @@ class Evaluation:
         return [*self._about_size(), *self._about_classes(), *self._about_calibration()]
 
     def _about_size(self) -> list[str]:
-        accuracy, said = self.scores.accuracy, []
+        accuracy, sentences = self.scores.accuracy, []
         always = f"always answering '{self.baseline_class}'"
         if accuracy.value <= self.baseline:
-            said.append(f"The model is no better than {always}, which gets {percent(self.baseline)}.")
+            sentences.append(f"The model is no better than {always}, which gets {percent(self.baseline)}.")
         elif accuracy.low <= self.baseline:
-            said.append(
+            sentences.append(
                 f"The test set is too small to tell whether the model is better than {always}: that gets "
                 f"{percent(self.baseline)}, and the accuracy may be as low as {percent(accuracy.low)}."
             )
         if accuracy.high - accuracy.low > _WIDE:
-            said.append(
+            sentences.append(
                 "The test set is too small to tell how good the model is: the accuracy may lie anywhere from "
                 f"{percent_range(accuracy)}. {_ENOUGH} photos, no two alike, would tell to within 10 points."
             )
         if self.groups < min(self.photos, _FEW_GROUPS):
-            said.append(
+            sentences.append(
                 f"The {count(self.photos, 'test photo')} fall into only {count(self.groups, 'group')} "
                 "of photos that belong together, so the intervals are rough."
             )
-        return said
+        return sentences
 
     def _about_classes(self) -> list[str]:
         absent = [row.name for row in self.per_class if row.support == 0]
         few = [row.name for row in self.per_class if 0 < row.support < _FEW]
-        said = []
+        sentences = []
         if absent:
-            said.append(
+            sentences.append(
                 f"No test photos of {listed(absent)}: how well they are recognised is unknown, and averages "
                 "over classes leave them out."
             )
         if few:
-            said.append(f"Fewer than {_FEW} test photos of {listed(few)}: their rows say little.")
-        return said
+            sentences.append(f"Fewer than {_FEW} test photos of {listed(few)}: their rows say little.")
+        return sentences
 
     def _about_calibration(self) -> list[str]:
         error, bars = self.scores.expected_calibration_error, self.reliability
@@ -168,8 +168,10 @@ class Evaluation:
     def table(self) -> list[tuple[str, str, str]]:
         """Return rows for a person to read: name, value, 95 % interval (empty for the baseline)."""
         rows = [
-            (name, percent(i.value), percent_range(i)) if share else (name, number(i.value), number_range(i))
-            for name, i, share in self.named_scores()
+            (name, percent(i.value), percent_range(i))
+            if is_fraction
+            else (name, number(i.value), number_range(i))
+            for name, i, is_fraction in self.named_scores()
         ]
         baseline = (f"Always answering '{self.baseline_class}'", percent(self.baseline), "")
         return [rows[0], baseline, *rows[1:]]
@@ -265,7 +267,7 @@ def evaluate(
         photos=len(y),
         groups=int(codes.max()) + 1,
         scores=score_intervals(y, p, codes, seed=seed),
-        per_class=tuple(_class_account(i, name, y, called, codes) for i, name in enumerate(classes)),
+        per_class=tuple(_class_scores(i, name, y, called, codes) for i, name in enumerate(classes)),
         confusion=metrics.confusion_matrix(y, p),
         reliability=metrics.reliability(y, p),
         curve=metrics.coverage_accuracy(y, p),
@@ -276,7 +278,7 @@ def evaluate(
     )
 
 
-def _class_account(
+def _class_scores(
     index: int, name: str, y: NDArray[np.int64], called: NDArray[np.int64], codes: NDArray[np.int64]
 ) -> ClassScores:
     is_class, called_class = y == index, called == index

@@ -89,7 +89,7 @@ class ModelResult:
     note: str = ""
 
     @property
-    def told_apart(self) -> bool:
+    def significant(self) -> bool:
         """Whether its accuracy differs from that of the first by more than chance would explain."""
         return self.difference is not None and (self.difference.low > 0 or self.difference.high < 0)
 
@@ -112,7 +112,7 @@ class Comparison:
 
     Parameters
     ----------
-    contenders : tuple of ModelResult
+    models : tuple of ModelResult
     photos, groups : int
         Test photos, and the groups of near-duplicates or of the user they fall into.
     baseline_class : str
@@ -122,7 +122,7 @@ class Comparison:
         What to know of the photos, and of what was asked for and not compared.
     """
 
-    contenders: tuple[ModelResult, ...]
+    models: tuple[ModelResult, ...]
     photos: int
     groups: int
     baseline_class: str
@@ -132,22 +132,22 @@ class Comparison:
     @property
     def together(self) -> str:
         """What the intervals of the differences promise: "95 %", or "95 %, all 3 together"."""
-        others = len(self.contenders) - 1
+        others = len(self.models) - 1
         return percent(LEVEL, 0) + (f", all {others} together" if others > 1 else "")
 
     @property
     def sentence(self) -> str:
         """The result in plain words, which claim no more than the intervals bear."""
-        first, *others = self.contenders
+        first, *others = self.models
         if not others:
             return (
                 f"'{first.name}' named {percent(first.accuracy.value)} of {count(self.photos, 'test photo')} "
                 f"correctly ({percent(LEVEL, 0)} interval {percent_range(first.accuracy)}); there is nothing "
                 "to compare it with."
             )
-        decided = sorted((c for c in others if c.told_apart), key=lambda c: -_value(c))
-        said = [self._verdict(contender) for contender in decided]
-        close = [contender for contender in others if not contender.told_apart]
+        decided = sorted((c for c in others if c.significant), key=lambda c: -_value(c))
+        said = [self._verdict(model) for model in decided]
+        close = [model for model in others if not model.significant]
         if len(close) == 1:
             said.append(self._verdict(close[0]))
         elif close:
@@ -163,40 +163,40 @@ class Comparison:
             )
         return " ".join(said)
 
-    def _verdict(self, contender: ModelResult) -> str:
-        value, first = _value(contender), self.contenders[0]
-        end = "" if contender.told_apart else ": too close to tell"
+    def _verdict(self, model: ModelResult) -> str:
+        value, first = _value(model), self.models[0]
+        end = "" if model.significant else ": too close to tell"
         tested = count(self.photos, "test photo")
         if not value:
             return (
-                f"'{contender.name}' named as many of the {tested} correctly as '{first.name}' "
-                f"({self._interval(contender)}){end}."
+                f"'{model.name}' named as many of the {tested} correctly as '{first.name}' "
+                f"({self._interval(model)}){end}."
             )
-        if contender.told_apart:
+        if model.significant:
             by = f"is {points(abs(value))} {'better' if value > 0 else 'worse'} than"
         else:
             by = f"scored {points(abs(value))} {'above' if value > 0 else 'below'}"
-        return f"'{contender.name}' {by} '{first.name}' on the {tested} ({self._interval(contender)}){end}."
+        return f"'{model.name}' {by} '{first.name}' on the {tested} ({self._interval(model)}){end}."
 
-    def _interval(self, contender: ModelResult) -> str:
-        together = " for all differences together" if len(self.contenders) > 2 else ""
-        ends = points_range(contender.difference) if contender.difference else ""
+    def _interval(self, model: ModelResult) -> str:
+        together = " for all differences together" if len(self.models) > 2 else ""
+        ends = points_range(model.difference) if model.difference else ""
         return f"{percent(LEVEL, 0)} interval{together} {ends}"
 
     def table(self) -> tuple[list[str], list[list[tuple[str, str]]]]:
         """Names of the columns, and for each model the cells: (value, what goes with it or "")."""
         names = ["Model", "Accuracy", "Difference", "Log loss", "Training", "File", "Parameters", "One photo"]
-        return names, [self._row(number_, c) for number_, c in enumerate(self.contenders, 1)]
+        return names, [self._row(number_, c) for number_, c in enumerate(self.models, 1)]
 
     @staticmethod
-    def _row(place: int, contender: ModelResult) -> list[tuple[str, str]]:
-        cost, change = contender.cost, contender.difference
+    def _row(place: int, model: ModelResult) -> list[tuple[str, str]]:
+        cost, change = model.cost, model.difference
         at_least = "at least " if cost.continued else ""
         return [
-            (f"{place}. {contender.name}", ""),
-            (percent(contender.accuracy.value), percent_range(contender.accuracy)),
+            (f"{place}. {model.name}", ""),
+            (percent(model.accuracy.value), percent_range(model.accuracy)),
             (points(change.value, sign=True), points_range(change)) if change else ("\N{EN DASH}", ""),
-            (number(contender.log_loss.value), number_range(contender.log_loss)),
+            (number(model.log_loss.value), number_range(model.log_loss)),
             (at_least + duration(cost.seconds), ""),
             (file_size(cost.file_size), ""),
             (thousands(cost.parameters), f"{thousands(cost.trained)} trained"),
@@ -210,9 +210,9 @@ class Comparison:
             "photos": self.photos,
             "groups": self.groups,
             "level": LEVEL,
-            "differences_together": len(self.contenders) > 2,
+            "differences_together": len(self.models) > 2,
             "baseline": {"class": self.baseline_class, "accuracy": round(self.baseline, 6)},
-            "models": [contender.to_dict() for contender in self.contenders],
+            "models": [model.to_dict() for model in self.models],
             "notes": list(self.notes),
         }
 
@@ -224,7 +224,7 @@ class Comparison:
             "| --- |" + " ---: |" * (len(names) - 1),
             *("| " + " | ".join(_cell(*cell) for cell in row) + " |" for row in rows),
         ]
-        notes = [*self.notes, *(f"{c.name}: {c.note}" for c in self.contenders if c.note)]
+        notes = [*self.notes, *(f"{c.name}: {c.note}" for c in self.models if c.note)]
         return (
             "\n\n".join(
                 [
@@ -252,12 +252,12 @@ class Comparison:
         )
 
 
-def _value(contender: ModelResult) -> float:
-    return contender.difference.value if contender.difference else 0.0
+def _value(model: ModelResult) -> float:
+    return model.difference.value if model.difference else 0.0
 
 
-def _width(contender: ModelResult) -> float:
-    return contender.difference.high - contender.difference.low if contender.difference else 0.0
+def _width(model: ModelResult) -> float:
+    return model.difference.high - model.difference.low if model.difference else 0.0
 
 
 def _cell(value: str, more: str) -> str:
@@ -305,7 +305,7 @@ def compare_answers(
     codes = group_codes(groups, len(y))
     right = [p.argmax(axis=1) == y for _, p in checked]
     among = max(len(answers) - 1, 1)
-    contenders = [
+    models = [
         ModelResult(
             name,
             folder,
@@ -317,10 +317,8 @@ def compare_answers(
         )
         for (name, folder, note), hits, (_, p), cost in zip(names, right, checked, costs, strict=True)
     ]
-    commonest, share = metrics.majority_baseline(y)
-    return Comparison(
-        tuple(contenders), len(y), int(codes.max()) + 1, classes[commonest], share, tuple(notes)
-    )
+    commonest, baseline = metrics.majority_baseline(y)
+    return Comparison(tuple(models), len(y), int(codes.max()) + 1, classes[commonest], baseline, tuple(notes))
 
 
 def write_comparison(
@@ -342,7 +340,7 @@ def write_comparison(
         Where the file cannot be written.
     """
     names, rows = comparison.table()
-    models = [(c.name, c.accuracy, c.cost) for c in comparison.contenders]
+    models = [(c.name, c.accuracy, c.cost) for c in comparison.models]
     html = render(
         "comparison.html.j2",
         title=title,

@@ -115,7 +115,7 @@ def load_image(
     with reading(source) as data:
         image = _upright(open_image(data, max_pixels), data, (least, least))
     size = spec.size, spec.size
-    return np.array(image.resize(size, _FILTERS[spec.interpolation], spec.seen(*image.size)))
+    return np.array(image.resize(size, _FILTERS[spec.interpolation], spec.crop_box(*image.size)))
 
 
 def thumbnail(

@@ -224,7 +224,7 @@ def _divide(photos: str | os.PathLike[str], plan: TrainConfig, progress: Progres
         dataset,
         *photo_groups(dataset, features, network, threads=plan.threads),
         features.readable,
-        share=plan.test_share,
+        test_share=plan.test_share,
         seed=plan.seed,
         keep_bursts=plan.bursts,
     )

@@ -128,7 +128,7 @@ def train(
                 dataset,
                 *photo_groups(dataset, features, network, threads=model.threads),
                 features.readable,
-                share=test_share,
+                test_share=test_share,
                 seed=model.random_state,
                 keep_bursts=keep_bursts,
             )

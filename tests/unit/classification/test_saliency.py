@@ -17,7 +17,7 @@ from sklearn.datasets import load_sample_images
 
 import rehead
 from rehead import ImageClassifier, load_model
-from rehead.backbones.graphs.cam import added
+from rehead.backbones.graphs.cam import sum_maps
 from rehead.backbones.graphs.inspect import expose
 from rehead.classification.drawing import draw_explanation, overlay_map
 from rehead.classification.saliency import Explainer, explain
@@ -87,7 +87,7 @@ def test_map_and_bias_give_back_the_very_logit(tiny_model: Path, real_photos: li
 def test_added_maps_keep_their_means(sides: list[tuple[int, int]], seed: int) -> None:
     rng = np.random.default_rng(seed)
     parts = [rng.normal(size=(2, *side)) for side in sides]
-    total = added(parts, 2)
+    total = sum_maps(parts, 2)
     assert total.shape == (2, max(h for h, _ in sides), max(w for _, w in sides))
     np.testing.assert_allclose(
         total.mean(axis=(1, 2)), sum(part.mean(axis=(1, 2)) for part in parts), atol=1e-9
@@ -97,7 +97,7 @@ def test_added_maps_keep_their_means(sides: list[tuple[int, int]], seed: int) ->
 def test_added_maps_stay_in_their_places() -> None:
     part = np.zeros((1, 4, 4))
     part[0, 0, 3] = 1
-    total = added([part, np.zeros((1, 16, 16))], 1)[0]
+    total = sum_maps([part, np.zeros((1, 16, 16))], 1)[0]
     assert np.unravel_index(total.argmax(), total.shape)[0] < 4
     assert np.unravel_index(total.argmax(), total.shape)[1] >= 12
 

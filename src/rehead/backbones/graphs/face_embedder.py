@@ -71,9 +71,9 @@ def _share_constants(graph: Any) -> None:
         node.input[:] = [instead.get(name, name) for name in node.input]
         tensor = node.attribute[0].t if node.op_type == "Constant" else None
         if tensor is not None and tensor.raw_data:
-            held = first.setdefault((tensor.data_type, tuple(tensor.dims), tensor.raw_data), node.output[0])
-            if held != node.output[0]:
-                instead[node.output[0]] = held
+            same = first.setdefault((tensor.data_type, tuple(tensor.dims), tensor.raw_data), node.output[0])
+            if same != node.output[0]:
+                instead[node.output[0]] = same
                 continue
         kept.append(node)
     del graph.node[:]

@@ -108,12 +108,12 @@ def keypoint_model(
     points = op.reshape(first.points, op.const(np.array([0, -1, 2])))
     apart: Var | None = None
     if len(stages) == 2:
-        seen_again = _sampled(image, view, _side(trunks[1]))
-        last = _run(maps_of(trunks[1], stages[1].levels), seen_again, stages[1])
-        seen = op.reshape(last.points, op.const(np.array([0, -1, 2])))
+        second_view = _sampled(image, view, _side(trunks[1]))
+        last = _run(maps_of(trunks[1], stages[1].levels), second_view, stages[1])
+        second = op.reshape(last.points, op.const(np.array([0, -1, 2])))
         shift = op.slice(view, op.const([2]), op.const([3]), op.const([2]))
         moved = op.add(
-            op.matmul(seen, op.transpose(turn, perm=[0, 2, 1])), op.transpose(shift, perm=[0, 2, 1])
+            op.matmul(second, op.transpose(turn, perm=[0, 2, 1])), op.transpose(shift, perm=[0, 2, 1])
         )
         apart = op.sub(moved, points)
         points = moved
