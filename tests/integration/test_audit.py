@@ -125,10 +125,10 @@ def test_the_command_writes_whole_files_and_the_list_trains(
     assert set(run["audit"]["summary"][:-1]) <= set(run["warnings"])
     assert any(warning.endswith("`rehead audit` shows which.") for warning in run["warnings"])
     report = (tmp_path / "run" / "report.html").read_text("utf-8")
-    assert report.index("First, the photos") < report.index("photos named correctly")
+    assert report.index("Audit of the photos") < report.index("photos named correctly")
     assert f"<code>rehead audit {clean} --out audit</code>" in report
     assert "files (rows whose column keep says no)" in report
-    assert "First, the photos" in rehead.report(tmp_path / "run").path.read_text("utf-8")
+    assert "Audit of the photos" in rehead.report(tmp_path / "run").path.read_text("utf-8")
 
 
 def test_fail_on(faulty: Path, tiny_onnx: Path) -> None:

@@ -5,7 +5,7 @@ dataset labels", JAIR 70): a photo's probabilities are held-out. The threshold
 of a class is the mean probability of that class over the photos with its label. A photo counts as of the
 most probable class whose threshold it reaches; where that is not its label, the label is in doubt.
 
-The head is ridge regression on the last two depths, in closed form: 10,000 photos take seconds, and
+The head is ridge regression on the last two feature levels, in closed form: 10,000 photos take seconds, and
 wrong labels rank as high as with the head that `train` searches for minutes (benchmarks/audit.py).
 """
 

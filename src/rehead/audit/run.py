@@ -88,7 +88,7 @@ def run_checks(
     features : Features
         Of its photos, in order.
     blocks : sequence of slice
-        Columns of each depth.
+        Columns of each feature level.
     stats : ndarray of `IMAGE_STATS` (n,)
     seed : int
         Of the folds.

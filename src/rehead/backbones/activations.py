@@ -1,4 +1,4 @@
-"""What a network's layers see: the maps of any of its steps."""
+"""Activation maps of a network's layers."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def layer_maps(
     weights: str | os.PathLike[str] | None = None,
     threads: int | None = None,
 ) -> LayerMaps:
-    """Run photos through a network and keep what one of its layers gives.
+    """Run photos through a network and keep one layer's output.
 
     Parameters
     ----------

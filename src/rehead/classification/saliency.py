@@ -1,12 +1,12 @@
-"""Where in a photo its answer comes from: class activation maps, and occlusion.
+"""Saliency: class activation maps, and occlusion.
 
 A class activation map (Zhou et al. 2016) is exact where a network averages its maps and only linear
 steps follow, as in every model file with a linear head on a frozen network: the map's mean and the
-class's bias add up to its logit. With several depths, each depth's share is computed at its own
-resolution, brought to the finest and added.
+class's bias add up to its logit. With several feature levels, each level's map is computed at its own
+resolution, interpolated to the finest and added.
 
-Occlusion (Zeiler & Fergus 2014) covers the photo piece by piece with grey and notes how much the
-probability drops. It needs nothing but the answers.
+Occlusion (Zeiler & Fergus 2014) covers the photo patch by patch with grey and measures how much the
+probability drops. It needs only the outputs.
 """
 
 from __future__ import annotations

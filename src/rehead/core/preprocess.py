@@ -82,7 +82,7 @@ class PreprocessSpec:
                 raise UnknownNameError(f"preprocess {name}", value, choices)
 
     def crop_box(self, width: int, height: int) -> tuple[float, float, float, float]:
-        """Part of an upright photo that the network sees: left, top, right and bottom, in its pixels."""
+        """The part of an upright photo that is resized: left, top, right and bottom in pixels."""
         if self.resize == "squash":
             return 0.0, 0.0, float(width), float(height)
         side = min(width, height) * self.crop_fraction

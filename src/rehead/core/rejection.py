@@ -72,19 +72,19 @@ def choose_operating_point(
 ) -> OperatingPoint:
     """Set both thresholds on held-out photos of known classes.
 
-    Half of the photos that may be refused are the most unlike the others, the other half, of what
-    remains, the least sure. Each threshold is the order statistic of rank ceil((n + 1) * fraction), as in
-    split conformal prediction (Vovk et al. 2005), so that a new photo of a known class is accepted
-    with at least the stated probability.
+    Half of the photos that may be rejected have the highest outlier scores, the other half, of the
+    remaining ones, the lowest confidence. Each threshold is the order statistic of rank
+    ceil((n + 1) * fraction), as in split conformal prediction (Vovk et al. 2005), so that a new photo of a
+    known class is accepted with at least the stated probability.
 
     Parameters
     ----------
     probabilities : ndarray (n, K)
-        Calibrated, of photos that the head did not see.
+        Calibrated and held-out.
     outlier_scores : ndarray (n,)
-        Of the same photos, from folds that did not see them.
+        Of the same photos, held-out.
     coverage : float
-        Above 0, at most 1; 1 refuses nothing that is like the held-out photos.
+        Fraction of known photos to accept, above 0, at most 1.
 
     Returns
     -------
@@ -100,7 +100,7 @@ def choose_operating_point(
 
 
 def _with_enough_digits(value: float, limit: float) -> tuple[str, str]:
-    """Both as text, with as many decimals, two or more, as it takes to see that they differ."""
+    """Both as text, with two or more decimals, as many as show that they differ."""
     digits = next((n for n in range(2, 17) if f"{value:.{n}f}" != f"{limit:.{n}f}"), 17)
     return f"{value:.{digits}f}", f"{limit:.{digits}f}"
 

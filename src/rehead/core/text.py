@@ -1,4 +1,4 @@
-"""How numbers read: "96.9 %" with a narrow no-break space, British plain words."""
+"""Formatting of numbers and names in reports: "96.9 %" with a narrow no-break space."""
 
 from __future__ import annotations
 

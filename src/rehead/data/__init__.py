@@ -1,4 +1,4 @@
-"""Photos and what is known of them: where they lie, which belong together, where a split puts them."""
+"""Datasets of photos: labels, splits, groups of near-duplicates and bursts."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Photos taken right after each other: by the camera's clock, or by the numbers in their names.
+"""Bursts: photos of one scene right after each other, by EXIF time or by the numbers in file names.
 
-Clock and number only propose; the features decide whether two neighbours show one scene. So photos
-that were merely numbered one after the other, as in most data sets, are no burst. Nor are photos of a
-class in which all look alike: there, a pair must stand out among the pairs of its class, unless the
-numbers as a whole are seen to follow the scenes.
+Time and number only propose pairs; the cosine of features decides whether neighbours show one scene. So
+photos that are merely numbered consecutively, as in most datasets, are no burst. Nor are photos of a class
+in which all are similar: there, a pair must be more similar than most pairs of its class, unless the
+numbering as a whole follows the scenes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Pairs = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class _Evidence:
-    """What is asked of the features of two photos that were proposed.
+    """Limits on the features of two proposed photos.
 
     `cosine` of centred features; `nearer`, the share of the other pairs of their class that they must be
     nearer than; `alone`, whether they are taken for one scene where the class has too few other pairs.
@@ -65,14 +65,14 @@ def burst_groups(
     taken: NDArray[np.float64] | None = None,
     camera: NDArray[Any] | None = None,
 ) -> NDArray[np.intp]:
-    """Number the bursts.
+    """Group bursts.
 
     Parameters
     ----------
     dataset : Dataset
         n photos: proposed are those of one folder whose names differ only in their last number.
     features : float32 ndarray (n, d)
-        Of the last depth; rows of NaN, of photos that cannot be read, belong to no burst.
+        Of the last feature level; rows of NaN, of photos that cannot be read, belong to no burst.
     taken : float64 ndarray (n,), optional
         Seconds, NaN where not known.
     camera : ndarray (n,), optional
@@ -109,7 +109,7 @@ def clocks(
     return np.array([row[0] for row in rows], dtype=float), np.array([row[1] for row in rows], np.uint64)
 
 
-# what is proposed
+# proposed pairs
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def _by_clock(taken: NDArray[np.float64], whose: NDArray[Any]) -> list[_Series]:
     return [_Series(rows, np.diff(taken[rows]) <= _SECONDS) for rows in order]
 
 
-# what the features say
+# decisions by features
 
 
 class _Likeness:

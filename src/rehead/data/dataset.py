@@ -30,7 +30,7 @@ __all__ = ["Dataset", "check_labels", "check_trainable", "read_dataset"]
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Photos and what is known of them; every column has one entry a photo, sorted by id.
+    """Photos with labels, splits and groups; every column has one entry a photo, sorted by id.
 
     Parameters
     ----------
@@ -44,13 +44,13 @@ class Dataset:
     labels : array of str, shape (n,)
         The classes, in form NFC.
     splits : array of str, shape (n,)
-        "train", "val", "test", or "" where nothing was said.
+        "train", "val", "test", or "" where none is given.
     groups : array of str, shape (n,)
-        Photos that must stay on one side of a split share a name; "" where none was given.
+        Photos that must stay in one part of a split share a name; "" where none is given.
     skipped : tuple of str
-        Files that were found and not taken: no photo by name, or a photo outside the class folders.
+        Files that were ignored: not images by name, or images outside of the class folders.
     left_out : tuple of str
-        Ids that the CSV's column `keep` leaves out.
+        Ids that the CSV's column `keep` excludes.
     """
 
     root: Path
@@ -67,11 +67,11 @@ class Dataset:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The labels that occur, each once, sorted by code point."""
+        """The distinct labels, sorted by code point."""
         return tuple(np.unique(self.labels).tolist())
 
     def take(self, rows: NDArray[np.bool] | NDArray[np.integer] | Sequence[int]) -> Dataset:
-        """The dataset of some rows, given by number or by a mask, in that order."""
+        """The subset of some rows, given by number or by a mask, in that order."""
         chosen = np.arange(len(self))[rows]
         return replace(
             self,
@@ -86,7 +86,7 @@ class Dataset:
 def read_dataset(source: str | os.PathLike[str]) -> Dataset:
     """Read a folder or a CSV, whichever `source` is.
 
-    Photos are not opened: one that cannot be read is found when its features are taken.
+    Photos are not opened: unreadable ones are found when features are extracted.
 
     Parameters
     ----------
@@ -118,13 +118,13 @@ def read_dataset(source: str | os.PathLike[str]) -> Dataset:
 
 
 def check_trainable(train: Dataset) -> None:
-    """Refuse photos that nothing can be learned from.
+    """Check that a dataset can be trained on.
 
     Raises
     ------
     DatasetError
-        Fewer than two classes, or a class with a single photo: choosing the head's strength takes
-        one to learn from and one to check on.
+        Fewer than two classes, or a class with a single photo: cross-validation needs one to train on and
+        one to hold out.
     """
     counts = Counter(train.labels.tolist())
     if not counts:
@@ -146,7 +146,7 @@ def check_trainable(train: Dataset) -> None:
 
 
 def check_labels(known: Iterable[str], other: Dataset) -> None:
-    """Refuse photos of a class that was never learned.
+    """Check that all classes of a dataset were trained on.
 
     Parameters
     ----------

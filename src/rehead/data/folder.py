@@ -31,7 +31,7 @@ _CLUTTER = {"thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin"}
 
 
 def read_folder(root: Path) -> tuple[list[Row], list[str]]:
-    """The rows of a folder of classes, or of splits of classes, and what was not taken."""
+    """The rows of a folder of classes, or of splits of classes, and the ids of ignored files."""
     entries = _entries(root)
     folders = [entry.name for entry in entries if _is_dir(entry)]
     loose = [_nfc(entry.name) for entry in entries if not _is_dir(entry) and is_image_name(entry.name)]
@@ -57,7 +57,7 @@ def list_photos(source: str | os.PathLike[str]) -> tuple[Path, ...]:
     Parameters
     ----------
     source : path
-        A file, taken whatever its name is, or a folder.
+        A file of any name, or a folder.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def list_photos(source: str | os.PathLike[str]) -> tuple[Path, ...]:
 
 
 def _split_rows(folder: Path, photos: list[tuple[str, Path]]) -> list[Row]:
-    """The rows of one split: SPLIT/CLASS/**/*.jpg. Photos beside the class folders are not taken."""
+    """The rows of one split: SPLIT/CLASS/**/*.jpg. Photos beside the class folders are ignored."""
     split = SPLIT_NAMES[folder.name.lower()]
     rows = [Row(name, path, name.split("/")[1], split) for name, path in photos if name.count("/") > 1]
     if not rows:
@@ -151,7 +151,7 @@ def _walk(folder: Path, prefix: str, above: set[tuple[int, int]]) -> tuple[list[
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What is in a folder, sorted by name, without hidden files and clutter."""
+    """Entries of a folder, sorted by name, without hidden files and clutter."""
     try:
         with os.scandir(folder) as scan:
             found = [e for e in scan if not e.name.startswith(".") and e.name.lower() not in _CLUTTER]
@@ -173,7 +173,7 @@ def _is_dir(entry: os.DirEntry[str]) -> bool:
 
 
 def _key(folder: Path) -> tuple[int, int]:
-    """What tells a folder from every other, whatever it is called."""
+    """Device and inode, the identity of a folder."""
     try:
         info = folder.stat()
     except OSError as error:
@@ -186,7 +186,7 @@ def _nfc(name: str) -> str:
 
 
 def missing_path(path: Path) -> DatasetError:
-    """A missing path, with the nearest name beside it."""
+    """The error of a missing path, with the most similar name beside it."""
     parent = path.parent
     try:
         beside = [entry.name for entry in os.scandir(parent)]

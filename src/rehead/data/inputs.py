@@ -1,4 +1,4 @@
-"""Photos with their classes, in all the ways that Python callers give them."""
+"""Photos and labels as the estimators' `fit` takes them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class LabelledPhotos(NamedTuple):
     splits: NDArray[np.str_]
 
     def as_dataset(self, keep: NDArray[np.bool_]) -> Dataset:
-        """The rows that are kept, as the checks of `datasets` take them."""
+        """The rows that are kept, as a `Dataset` for its checks."""
         rows = np.flatnonzero(keep)
         blank = np.full(len(rows), "")
         return Dataset(
@@ -121,16 +121,16 @@ def training_rows(X: Photos, y: ArrayLike | None, groups: ArrayLike | None) -> L
 
 
 def warnings(counts: Mapping[str, int], fold: NDArray[np.intp], coverage: float) -> list[str]:
-    """What should be known of a head that rests on few photos.
+    """Warnings about a head that was fitted on few photos.
 
     Parameters
     ----------
     counts : mapping of str to int
-        Photos of each class that were trained on.
+        Training photos of each class.
     fold : int ndarray (n,)
-        Of each photo that was checked on, -1 where it could not be.
+        Fold of each training photo, -1 where it could not be held out.
     coverage : float
-        Share of photos that the limits for "unknown" are to let through.
+        Fraction of photos of known classes to accept.
 
     Returns
     -------

@@ -124,9 +124,9 @@ def make_split(
         )
     assignment[~readable] = "unreadable"
     _leave_out_leaks(dataset, assignment, group, notes)
-    if not keep_bursts and (n_torn := _count_divided(bursts, assignment)):
+    if not keep_bursts and (divided := _count_divided(bursts, assignment)):
         notes.append(
-            f"{n_torn} {'burst stands' if n_torn == 1 else 'bursts stand'} on both sides of the split, as "
+            f"{divided} {'burst stands' if divided == 1 else 'bursts stand'} on both sides of the split, as "
             "was asked for: the test may be too kind."
         )
     labels = {side: set(dataset.labels[assignment == side].tolist()) for side in ("train", "test")}
@@ -147,7 +147,7 @@ def _leave_out_leaks(
         n = int(leaked.sum())
         notes.append(
             f"{count(n, 'photo')} {'was' if n == 1 else 'were'} left out of training, being near-duplicates "
-            "of test photos or of one burst or group with one, so that the test stays honest."
+            "of test photos or of one burst or group with one, so that the test is not biased."
         )
         _check_parts(dataset, assignment)
 

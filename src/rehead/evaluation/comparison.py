@@ -1,4 +1,4 @@
-"""Several models on the same test photos: what tells them apart, and what does not."""
+"""Comparison of models on the same test photos, with paired intervals."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ __all__ = ["Comparison", "Cost", "ModelResult", "compare_answers", "write_compar
 
 @dataclass(frozen=True)
 class Cost:
-    """What a model takes to be made and used.
+    """Cost of training and using a model.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Cost:
     file_size : int
         Of the model file, bytes.
     parameters, trained : int
-        Numbers of network and head, and how many of them were fitted to these photos.
+        Parameters of network and head, and how many of them were fitted to these photos.
     latency : Interval
         Seconds to answer one photo, warm: median, and the quartiles of the repetitions.
     """
@@ -65,7 +65,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class ModelResult:
-    """A model that is compared.
+    """One of the compared models.
 
     Parameters
     ----------
@@ -74,10 +74,10 @@ class ModelResult:
         Its run directory, inside that of the comparison.
     accuracy, log_loss : Interval
     difference : Interval or None
-        Its accuracy less that of the first; None for the first itself.
+        Its accuracy minus that of the first; None for the first itself.
     cost : Cost
     note : str
-        What to know of it, a plain sentence, or "".
+        A remark, a plain sentence, or "".
     """
 
     name: str
@@ -90,7 +90,7 @@ class ModelResult:
 
     @property
     def significant(self) -> bool:
-        """Whether its accuracy differs from that of the first by more than chance would explain."""
+        """Whether the interval of the difference to the first excludes 0."""
         return self.difference is not None and (self.difference.low > 0 or self.difference.high < 0)
 
     def to_dict(self) -> dict[str, Any]:
@@ -108,7 +108,7 @@ class ModelResult:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Models, the first of which the others are compared with. Made by `compare_answers`.
+    """Models, each compared with the first, as returned by `compare_answers`.
 
     Parameters
     ----------
@@ -117,9 +117,9 @@ class Comparison:
         Test photos, and the groups of near-duplicates or of the user they fall into.
     baseline_class : str
     baseline : float
-        The accuracy of always answering it.
+        The accuracy of always predicting it.
     notes : tuple of str
-        What to know of the photos, and of what was asked for and not compared.
+        Plain sentences about the photos and about models that were not compared.
     """
 
     models: tuple[ModelResult, ...]
@@ -131,13 +131,13 @@ class Comparison:
 
     @property
     def together(self) -> str:
-        """What the intervals of the differences promise: "95 %", or "95 %, all 3 together"."""
+        """Confidence level of the intervals: "95 %", or "95 %, all 3 together"."""
         others = len(self.models) - 1
         return percent(LEVEL, 0) + (f", all {others} together" if others > 1 else "")
 
     @property
     def sentence(self) -> str:
-        """The result in plain words, which claim no more than the intervals bear."""
+        """The result in plain words."""
         first, *others = self.models
         if not others:
             return (
@@ -184,7 +184,7 @@ class Comparison:
         return f"{percent(LEVEL, 0)} interval{together} {ends}"
 
     def table(self) -> tuple[list[str], list[list[tuple[str, str]]]]:
-        """Names of the columns, and for each model the cells: (value, what goes with it or "")."""
+        """Names of the columns, and for each model the cells (value, small print or "")."""
         names = ["Model", "Accuracy", "Difference", "Log loss", "Training", "File", "Parameters", "One photo"]
         return names, [self._row(number_, c) for number_, c in enumerate(self.models, 1)]
 
@@ -240,7 +240,7 @@ class Comparison:
 
     @property
     def method(self) -> str:
-        """How the numbers came about."""
+        """Methods in plain sentences."""
         return (
             f"All were trained on the same photos and tested on the same {count(self.photos, 'other')}"
             + (f", which fall into {count(self.groups, 'group')}" if self.groups < self.photos else "")
@@ -276,7 +276,7 @@ def compare_answers(
     notes: Sequence[str] = (),
     seed: int = 0,
 ) -> Comparison:
-    """Compare models by their answers to the same test photos.
+    """Compare models by their probabilities on the same test photos.
 
     Parameters
     ----------
@@ -296,7 +296,7 @@ def compare_answers(
     Raises
     ------
     DataError
-        Where there is nothing to compare, or shapes do not fit each other.
+        No model, or shapes that do not match.
     """
     if not answers:
         raise DataError("there is no model to compare")
@@ -317,8 +317,10 @@ def compare_answers(
         )
         for (name, folder, note), hits, (_, p), cost in zip(names, right, checked, costs, strict=True)
     ]
-    commonest, baseline = metrics.majority_baseline(y)
-    return Comparison(tuple(models), len(y), int(codes.max()) + 1, classes[commonest], baseline, tuple(notes))
+    most_frequent, baseline = metrics.majority_baseline(y)
+    return Comparison(
+        tuple(models), len(y), int(codes.max()) + 1, classes[most_frequent], baseline, tuple(notes)
+    )
 
 
 def write_comparison(

@@ -235,8 +235,8 @@ def select_head(
     # 100 times faster than BLAS on all of them (benchmarks/head.py), whose threads wait for each other.
     with threadpoolctl.threadpool_limits(1, user_api="blas"):
 
-        def candidate(depth: int, copies: int) -> _Candidate:
-            chosen = blocks[-depth:]
+        def candidate(levels: int, copies: int) -> _Candidate:
+            chosen = blocks[-levels:]
             start = chosen[0].start
             rows = X[:, start:]
             if copies == 2 and mirrored is not None:
@@ -244,7 +244,7 @@ def select_head(
             weight = balanced_weights(y) if balanced else np.ones(len(y))
             pca = fit_pca(rows, [slice(b.start - start, b.stop - start) for b in chosen])
             return _Candidate(
-                depth,
+                levels,
                 copies == 2,
                 pca,
                 np.tile(y, copies),
@@ -254,8 +254,8 @@ def select_head(
             )
 
         ranked: list[_Candidate] = []
-        for depth in n_levels:
-            ranked = sorted([*ranked, candidate(depth, 1)], key=lambda c: c.screened)[:2]
+        for levels in n_levels:
+            ranked = sorted([*ranked, candidate(levels, 1)], key=lambda c: c.screened)[:2]
         if mirrored is not None:
             ranked = sorted([*ranked, candidate(ranked[0].n_levels, 2)], key=lambda c: c.screened)[:2]
         short = [c for c in ranked if c.screened <= ranked[0].screened * _SHORT_LIST]

@@ -1,4 +1,4 @@
-"""Photos become pixels here and nowhere else, and pixels become pictures.
+"""Reading, resizing and writing images.
 
 Every reader, report and model in rehead gets its pixels from `load_image` or `read_image`, so that a
 photo looks the same to all of them: upright, 8 bits, RGB, over white.

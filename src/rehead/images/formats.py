@@ -1,4 +1,4 @@
-"""Image files: which there are, and opening them, up to their header.
+"""Image formats, and opening a file up to its header.
 
 Pillow's many errors become an `ImageError`, and its warnings are silenced, for the thread that reads.
 """
@@ -53,7 +53,7 @@ _HEIF_BRANDS = frozenset(
 
 
 def is_image_name(name: str | os.PathLike[str]) -> bool:
-    """Tell whether a file of this name is taken when a folder is listed.
+    """Whether a file of this name is an image when a folder is listed.
 
     Hidden files are not: among them are macOS's "._photo.jpg", which hold no pixels.
     """
@@ -62,7 +62,7 @@ def is_image_name(name: str | os.PathLike[str]) -> bool:
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Return a photo file's bytes, not looking at them.
+    """Read a photo file's bytes, undecoded.
 
     Raises
     ------
@@ -107,11 +107,11 @@ class _PillowWarning(Warning, metaclass=_WhileReading):
 
 @contextlib.contextmanager
 def reading(source: str | os.PathLike[str] | bytes) -> Iterator[bytes]:
-    """Yield the photo's bytes; what Pillow raises inside becomes an ImageError, its warnings vanish."""
+    """Yield the photo's bytes; Pillow's errors inside become an ImageError, its warnings are ignored."""
     path, data = (None, source) if isinstance(source, bytes) else (source, read_bytes(source))
     if not data:
         raise ImageError(path, "the file is empty")
-    with _FILTERS_LOCK:  # looked at for every photo: others exchange the list, or put theirs in front
+    with _FILTERS_LOCK:  # checked for every photo: other code replaces the list, or inserts filters in front
         if not warnings.filters or warnings.filters[0][2] is not _PillowWarning:
             warnings.simplefilter("ignore", _PillowWarning)
     _THIS_THREAD.reading = True
@@ -142,7 +142,7 @@ def _reason(error: Exception, data: bytes) -> str:
 
 
 def open_image(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
-    """Read the header, and refuse what is too large before anything is decoded."""
+    """Read the header; ImageError where there are too many pixels, before anything is decoded."""
     brands = _container_brands(data)
     if brands & _AVIF_BRANDS:
         image = Image.open(io.BytesIO(data), formats=("AVIF",))

@@ -1,4 +1,4 @@
-"""A photo, as a path or as bytes, becomes pixels.
+"""Decoding of photos, from paths or bytes.
 
 Every reader, report and model in rehead gets its pixels from `load_image` or `read_image`, so that a
 photo looks the same to all of them: upright, 8 bits, RGB, over white.

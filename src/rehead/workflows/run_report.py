@@ -138,7 +138,7 @@ def run_report(
         curves_sentence=training.get("sentence"),
         operating_point=operating_point,
         unreadable=[(entry["photo"], entry["reason"]) for entry in record.get("unreadable", ())],
-        taken_out=[
+        exclusions=[
             *(Exclusion(why, [(name, "") for name in names]) for why, names in left_out.items()),
             Exclusion("Rows whose column keep says no", [(name, "") for name in record.get("left_out", ())]),
             Exclusion(
@@ -147,7 +147,7 @@ def run_report(
             ),
         ],
         audit=AuditSummary(audit["summary"], audit["command"]) if audit else None,
-        made=_made(record),
+        methods=_made(record),
         facts=facts,
         notes=notes,
     )

@@ -51,7 +51,7 @@ class LinearInMaps:
     Parameters
     ----------
     pieces : tuple of Piece
-        One for each depth that is used, first to last.
+        One for each feature level that is used, first to last.
     bias : float64 ndarray (K,)
     """
 
@@ -60,7 +60,7 @@ class LinearInMaps:
 
 
 def linear_in_maps(model: Any, answer: str = "probabilities") -> LinearInMaps:
-    """How an answer (N, K) follows from averaged maps.
+    """Write an output (N, K) as a linear map of average-pooled maps.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def linear_in_maps(model: Any, answer: str = "probabilities") -> LinearInMaps:
 
 @dataclass
 class _Walk:
-    """From an answer back to averaged maps: y = x @ A + bias, x ever earlier."""
+    """Walks the graph from an output back to averaged maps: y = x @ A + bias, with x ever earlier."""
 
     model: Any
     pieces: list[Piece] = field(default_factory=list)
@@ -103,13 +103,13 @@ class _Walk:
         self.shapes = {v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim) for v in values}
 
     def origin(self, tensor: str) -> str:
-        """The tensor that an output is a mere name for."""
+        """The tensor that an output is another name of."""
         while (node := self.maker.get(tensor)) is not None and node.op_type == "Identity":
             tensor = node.input[0]
         return tensor
 
     def width(self, tensor: str) -> int:
-        """Numbers a row of (N, D) or (N, D, 1, 1); 0 where the graph leaves it open."""
+        """D of a tensor (N, D) or (N, D, 1, 1); 0 where the graph leaves it open."""
         shape = self.shapes.get(tensor, ())
         return int(np.prod(shape[1:])) if len(shape) >= 2 else 0
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rehead.backbones import graphs
 from rehead.backbones.graphs.cam import LinearInMaps, NotLinearError, activation_maps, linear_in_maps
-from rehead.backbones.graphs.inspect import expose, layers, taps_of
+from rehead.backbones.graphs.inspect import expose, layers, level_tensors
 from rehead.core.runtime import open_session
 from rehead.heads.mahalanobis import RelativeMahalanobis, fit_distance
 
@@ -87,7 +87,7 @@ def test_means_and_bias_give_back_the_logits(widths: list[int], first: int, clas
     np.testing.assert_allclose(
         logits_by_maps(model, linear, pixels), features[0, start:] @ weight + bias, atol=1e-4
     )
-    assert len(taps_of(model)) == len(widths)
+    assert len(level_tensors(model)) == len(widths)
 
 
 def build(how: str, rng: np.random.Generator) -> Any:
