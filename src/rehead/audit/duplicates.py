@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..core.text import listed
 from ..data import Dataset
-from ..data.duplicates import iter_groups
+from ..data.duplicates import iter_groups, l2_normalize
 from .issues import Issue
 
 __all__ = ["burst_issues", "duplicate_issues", "effective_splits", "leak_issues", "min_cosine"]
@@ -80,8 +80,7 @@ def leak_issues(dataset: Dataset, group: NDArray[np.intp], known: NDArray[np.int
 
 def min_cosine(features: NDArray[np.float32]) -> float:
     """Minimum, over rows of features (n, d), of the cosine similarity to the nearest other row."""
-    norms = np.linalg.norm(features, axis=1, keepdims=True)
-    rows = features / np.maximum(norms, np.finfo(np.float32).tiny)
+    rows = l2_normalize(features)
     cosine = rows @ rows.T
     np.fill_diagonal(cosine, -1)
     return float(cosine.max(axis=1).min().clip(0, 1))

@@ -16,7 +16,7 @@ from ..core.cache import RowCache
 from ..core.parallel import map_in_order
 from ..core.progress import Progress
 from ..errors import ImageError, OutputError
-from ..images import PreprocessSpec, load_image, read_bytes, read_header
+from ..images import PreprocessSpec, load_image, luma, read_bytes, read_header
 from ..images.exif import camera_number
 
 __all__ = ["IMAGE_STATS", "blur_effect", "compute_image_stats"]
@@ -44,7 +44,6 @@ IMAGE_STATS = np.dtype(
 
 _VERSION = 1  # raised when what a row holds changes, so that an old row is never taken for a new one
 _SPEC = PreprocessSpec(256, (0, 0, 0), (1, 1, 1))  # what a network sees, whichever it is
-_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as in JPEG
 _TAPS = 9  # of the filter that blurs once more; Crete et al. 2007, section 3
 _SHARD = 1024  # rows kept at a time
 
@@ -133,7 +132,7 @@ def _image_stats(path: Path) -> NDArray[Any]:
     try:
         data = read_bytes(path)
         header = read_header(data)
-        grey = load_image(data, _SPEC) @ _LUMA
+        grey = luma(load_image(data, _SPEC))
     except ImageError:
         return row
     low, high = np.percentile(grey, (1, 99))

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data import Dataset
+from ..data.duplicates import l2_normalize
 from ..heads.mahalanobis import held_out_scores
 from ..heads.pca import Block
 from ..heads.ridge import ridge_path
@@ -214,9 +215,7 @@ class _Nearest:
     """Finds the photo nearest to another, by the cosine of their main coordinates."""
 
     def __init__(self, z: NDArray[np.float32], groups: NDArray[np.intp]) -> None:
-        rows = z[:, :_NEAR]
-        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-        self._rows = rows / np.maximum(lengths, np.finfo(np.float32).tiny)
+        self._rows = l2_normalize(z[:, :_NEAR])
         self._groups = groups
 
     def to(self, row: int, among: NDArray[np.intp]) -> int | None:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ..core.progress import Progress
 from ..data import list_photos
+from ..data.duplicates import l2_normalize
 from ..errors import DatasetError, ImageError
 from ..images import PreprocessSpec, read_image
 from ..images.contact_sheet import Tile, draw_sheet, fitted
@@ -80,11 +81,7 @@ class Neighbours:
 def unit_features(features: NDArray[np.float32], blocks: Sequence[slice]) -> NDArray[np.float32]:
     """Features (n, D) of the last levels, scaled such that inner products are mean cosines."""
     used = list(blocks[-_N_LEVELS:])
-    parts = []
-    for block in used:
-        rows = features[:, block]
-        length = np.linalg.norm(rows, axis=1, keepdims=True)
-        parts.append(rows / np.maximum(length, np.finfo(np.float32).tiny))
+    parts = [l2_normalize(features[:, block]) for block in used]
     scaled: NDArray[np.float32] = np.concatenate(parts, axis=1) * np.float32(len(used) ** -0.5)
     return scaled
 

@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import combinations_with_replacement, pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from ..images import area_weights, luma
 
 __all__ = [
     "MAX_BITS",
@@ -20,6 +23,7 @@ __all__ = [
     "MIN_COSINE",
     "connected_groups",
     "iter_groups",
+    "l2_normalize",
     "merge_groups",
     "near_duplicates",
     "perceptual_hash",
@@ -36,7 +40,6 @@ MIN_COSINE = 0.8
 
 _RELIEF = 0.2  # by which the least cosine is lower where hashes are equal; benchmarks/near_duplicates.py
 _MIN_CONTRAST = 1.0  # grey levels, the step of 8 bits: below it the hash is of noise and rounding
-_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as in JPEG
 _SIDE, _LOW = 32, 8  # Zauner 2010, section 3.2.1: the DCT of 32 x 32, its lowest 8 x 8
 _MIRROR = np.uint64(0xAAAAAAAAAAAAAAAA)  # the coefficients of odd horizontal frequency
 _TILE = 512  # rows: a tile's distances and features stay in the processor's cache
@@ -62,7 +65,7 @@ def perceptual_hash(image: NDArray[np.uint8]) -> np.uint64:
         hash (under one grey level, root mean square), and such photos have no neighbours.
     """
     basis = _basis(image.shape[0])
-    coefficients = basis @ (image.astype(np.float32) @ _LUMA) @ basis.T
+    coefficients = basis @ luma(image) @ basis.T
     coefficients[0, 0] = 0
     if np.linalg.norm(coefficients) < _MIN_CONTRAST * _SIDE:
         return np.uint64(0)
@@ -170,14 +173,10 @@ def merge_groups(*groups: ArrayLike) -> NDArray[np.intp]:
 @lru_cache(maxsize=8)
 def _basis(side: int) -> NDArray[np.float32]:
     """(8, side) The lowest vectors of the orthonormal DCT-II of 32 points, behind a reduction by area."""
-    edges = np.linspace(0, side, _SIDE + 1)
-    pixel = np.arange(side)
-    overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
-    reduce = np.maximum(overlap, 0) * _SIDE / side
     k = np.arange(_LOW)[:, None]
     cosines = np.cos(np.pi * k * (2 * np.arange(_SIDE) + 1) / (2 * _SIDE)) * np.sqrt(2 / _SIDE)
     cosines[0] = np.sqrt(1 / _SIDE)
-    basis: NDArray[np.float32] = (cosines @ reduce).astype(np.float32)
+    basis: NDArray[np.float32] = (cosines @ area_weights(_SIDE, side)).astype(np.float32)
     return basis
 
 
@@ -196,9 +195,7 @@ def _mean(features: NDArray[np.floating]) -> NDArray[np.float32]:
 
 def _cosine(one: NDArray[np.floating], two: NDArray[np.floating]) -> NDArray[np.floating]:
     """(len(one), len(two)) Cosines of rows; 0 where a row is 0."""
-    tiny = np.finfo(np.float32).tiny
-    norms = [np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), tiny) for rows in (one, two)]
-    cosine: NDArray[np.floating] = (one / norms[0]) @ (two / norms[1]).T
+    cosine: NDArray[np.floating] = l2_normalize(one) @ l2_normalize(two).T
     return cosine
 
 
@@ -213,6 +210,13 @@ def _join(group: NDArray[np.intp], i: NDArray[np.intp], j: NDArray[np.intp]) -> 
     links = coo_array((np.ones(len(i), dtype=np.bool_), (group[i], group[j])), shape=(size, size))
     connected_groups: NDArray[np.intp] = connected_components(links, directed=False)[1][group].astype(np.intp)
     return connected_groups
+
+
+def l2_normalize(rows: NDArray[np.floating]) -> NDArray[Any]:
+    """Rows (n, d) scaled to length 1; rows of zeros stay."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: NDArray[Any] = rows / np.maximum(lengths, np.finfo(np.float32).tiny)
+    return unit
 
 
 def iter_groups(group: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:

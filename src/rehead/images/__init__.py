@@ -9,8 +9,8 @@ from __future__ import annotations
 from ..core.preprocess import PreprocessSpec
 from .exif import Header, image_size, read_header
 from .formats import IMAGE_SUFFIXES, MAX_PIXELS, is_image_name, read_bytes
-from .reading import load_image, read_image, thumbnail
-from .warping import patches, pyramid, warped
+from .reading import load_image, luma, read_image, thumbnail
+from .warping import area_weights, patches, pyramid, warped
 from .writing import write_jpeg, write_png
 
 __all__ = [
@@ -18,9 +18,11 @@ __all__ = [
     "MAX_PIXELS",
     "Header",
     "PreprocessSpec",
+    "area_weights",
     "image_size",
     "is_image_name",
     "load_image",
+    "luma",
     "patches",
     "pyramid",
     "read_bytes",

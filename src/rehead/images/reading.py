@@ -22,7 +22,7 @@ from ..errors import DataError
 from .exif import orientation_of, upright_size
 from .formats import MAX_PIXELS, open_image, reading
 
-__all__ = ["load_image", "read_image", "thumbnail"]
+__all__ = ["load_image", "luma", "read_image", "thumbnail"]
 
 
 _JPEG = ("JPEG", "MPO")  # MPO: a JPEG with more JPEGs behind it
@@ -35,6 +35,7 @@ _TURNS = {  # EXIF 2.32, table 6: tag 0x0112
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as in JPEG
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -116,6 +117,12 @@ def load_image(
         image = _upright(open_image(data, max_pixels), data, (least, least))
     size = spec.size, spec.size
     return np.array(image.resize(size, _FILTERS[spec.interpolation], spec.crop_box(*image.size)))
+
+
+def luma(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Grey levels, float32 (H, W), 0..255, of RGB pixels, uint8 (H, W, 3)."""
+    grey: NDArray[np.float32] = pixels.astype(np.float32) @ _LUMA
+    return grey
 
 
 def thumbnail(

@@ -15,7 +15,7 @@ from PIL import Image
 from ..core.geometry import Boxes, Matrix, Points, invert, transformed
 from ..errors import DataError
 
-__all__ = ["patches", "pyramid", "warped"]
+__all__ = ["area_weights", "patches", "pyramid", "warped"]
 
 
 def pyramid(pixels: NDArray[np.uint8], sizes: Sequence[tuple[int, int]]) -> Iterator[NDArray[np.uint8]]:
@@ -34,6 +34,15 @@ def pyramid(pixels: NDArray[np.uint8], sizes: Sequence[tuple[int, int]]) -> Iter
     for size in sizes:
         # Pillow's own guide: with a gap of 2 or more the result can hardly be told from the slow one
         yield np.array(photo.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
+
+
+def area_weights(size: int, length: int) -> NDArray[np.float64]:
+    """Matrix (size, length) that resizes `length` pixels to `size` by area."""
+    edges = np.linspace(0, length, size + 1)
+    pixel = np.arange(length)
+    overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
+    weights: NDArray[np.float64] = np.maximum(overlap, 0) * size / length
+    return weights
 
 
 def patches(pixels: NDArray[np.uint8], boxes: Boxes, side: int) -> NDArray[np.uint8]:

@@ -166,7 +166,9 @@ def test_caution_about_few_groups() -> None:
     assert not any("groups" in c for c in account(n=6).warnings)
 
 
-@pytest.mark.parametrize(("sure", "right", "says"), [(0.95, 140, "too sure"), (0.6, 190, "not sure enough")])
+@pytest.mark.parametrize(
+    ("sure", "right", "says"), [(0.95, 140, "overconfident"), (0.6, 190, "underconfident")]
+)
 def test_caution_about_calibration(sure: float, right: int, says: str) -> None:
     p = np.tile([sure, 1 - sure], (200, 1))
     warnings = evaluate((np.arange(200) >= right).astype(int), p, ["a", "b"]).warnings
