@@ -49,12 +49,12 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from rehead import ImageClassifier, train
 from rehead.audit import Issue, audit_photos, image_stats
-from rehead.audit.label_issues import doubtful_labels, held_out_probabilities, label_quality, last_levels
+from rehead.audit.label_issues import find_label_issues, held_out_probabilities, label_quality, last_levels
 from rehead.backbones.backbone import load_backbone
 from rehead.backbones.features import extract
 from rehead.data import Dataset, cv_folds, near_duplicates, read_dataset, split
 from rehead.data.bursts import _by_name, _follows, _Likeness, burst_groups
-from rehead.heads.pca import span_of
+from rehead.heads.pca import fit_pca
 from rehead.workflows import train as run
 
 Change = Callable[[Image.Image], Image.Image]
@@ -243,9 +243,9 @@ def report_labels(dataset: Dataset, cleanlab: str | None) -> None:
         fold = cv_folds(y, group, count=5)
         for n_levels in (1, 2, len(network.levels)):
             start = time.perf_counter()
-            z = span_of(*last_levels(features.plain, network.blocks, n_levels)).z
+            z = fit_pca(*last_levels(features.plain, network.blocks, n_levels)).z
             p = held_out_probabilities(z, y, fold)
-            found = np.array([doubt.row for doubt in doubtful_labels(p, y)], dtype=np.intp)
+            found = np.array([doubt.row for doubt in find_label_issues(p, y)], dtype=np.intp)
             taken = time.perf_counter() - start
             quality = label_quality(p, y)
             first = _first(quality, changed)
@@ -308,7 +308,7 @@ def _compare(
 def report_limits(dataset: Dataset) -> None:
     network = load_backbone("efficientnet_lite0")
     features = extract(dataset.paths, network)
-    seen = image_stats.look_at(dataset.paths, features.digests)
+    seen = image_stats.compute_image_stats(dataset.paths, features.digests)
     print(f"\n{dataset.root}: least, 1 %, median, 99 %, largest")
     for column in ("light", "contrast", "blur"):
         values = np.percentile(seen[column], (0, 1, 50, 99, 100))

@@ -36,7 +36,7 @@ from sklearn.preprocessing import StandardScaler
 from rehead.backbones.backbone import load_backbone
 from rehead.backbones.features import extract
 from rehead.data import read_dataset
-from rehead.heads import model_selection, select_head
+from rehead.heads import model_selection, ridge, select_head
 
 X32 = NDArray[np.float32]
 Labels = NDArray[np.intp]
@@ -105,26 +105,14 @@ def measure(
     print(f"  {chosen}")
 
 
-class InTurn:
-    """A pool of one, in this thread."""
-
-    def __init__(self, _threads: int) -> None: ...
-
-    def __enter__(self) -> InTurn:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-    map = staticmethod(map)
-
-
 def blas_threads(X: X32, y: Labels, rounds: int) -> None:
     fold, found = five_folds(y), dict[str, list[tuple[float, float]]]()
     for _ in range(rounds):
         for name in ("BLAS on one, a fold to a processor", "BLAS on all, folds in turn"):
             with contextlib.ExitStack() as stack:
                 if name.startswith("BLAS on all"):
-                    stack.enter_context(mock.patch.object(model_selection, "ThreadPoolExecutor", InTurn))
+                    for module in (model_selection, ridge):
+                        stack.enter_context(mock.patch.object(module, "map_in_order", map))
                     free = mock.patch(
                         "threadpoolctl.threadpool_limits", lambda *_, **__: contextlib.nullcontext()
                     )

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,10 +30,10 @@ from sklearn.model_selection import StratifiedKFold
 
 from rehead.backbones.backbone import load_backbone
 from rehead.backbones.features import extract
-from rehead.core.runtime import cpu_count
+from rehead.core.parallel import map_in_order
 from rehead.data import read_dataset
 from rehead.heads.logistic import fit_logistic
-from rehead.heads.pca import span_of
+from rehead.heads.pca import fit_pca
 from rehead.heads.ridge import ridge_path
 from rehead.heads.temperature import fit_temperature, log_loss
 
@@ -82,21 +81,20 @@ def candidate(
 ) -> Candidate:
     """Cross-validate both paths on rows X (n * copies, d), the mirrored ones behind."""
     n, classes = len(y), int(y.max()) + 1
-    z = span_of(X, blocks).z
+    z = fit_pca(X, blocks).z
     tiled, folds, weight = np.tile(y, copies), np.tile(fold, copies), np.ones(n * copies)
-    with ThreadPoolExecutor(cpu_count()) as pool:
-        strengths = [10.0**power for power in RIDGE]
-        held = ridge_path(z, tiled, folds, weight, strengths, photos=n, each_fold=pool.map)
-        ridge = [judge(held[10.0**power].logits, y, power) for power in RIDGE]
-        logits = {power: np.zeros((n, classes)) for power in LOGISTIC}
+    strengths = [10.0**power for power in RIDGE]
+    held = ridge_path(z, tiled, folds, weight, strengths, photos=n)
+    ridge = [judge(held[10.0**power].logits, y, power) for power in RIDGE]
+    logits = {power: np.zeros((n, classes)) for power in LOGISTIC}
 
-        def run(number: int) -> None:
-            rows, out, theta = folds != number, np.flatnonzero(fold == number), None
-            for power in LOGISTIC:
-                theta = fit_logistic(z[rows], tiled[rows], weight[rows], classes, 10.0**power, theta)
-                logits[power][out] = z[out] @ theta[:-1] + theta[-1]
+    def run(number: int) -> None:
+        rows, out, theta = folds != number, np.flatnonzero(fold == number), None
+        for power in LOGISTIC:
+            theta = fit_logistic(z[rows], tiled[rows], weight[rows], classes, 10.0**power, theta)
+            logits[power][out] = z[out] @ theta[:-1] + theta[-1]
 
-        list(pool.map(run, range(5)))
+    list(map_in_order(run, range(5)))
     logistic = [judge(logits[power], y, power) for power in LOGISTIC]
     start = next(best.loss for best in logistic if best.power == START)
     least = min(ridge, key=lambda best: best.loss), min(logistic, key=lambda best: best.loss)

@@ -125,7 +125,7 @@ def coordinates(photos: Path, cache: Path) -> None:
     fold = np.random.default_rng(0).permutation(len(y)) % 5
     shown, out = fold != 0, fold == 0
     with mock.patch.object(pca, "_MOST", X.shape[1]):
-        whole = pca.span_of(X, backbone.blocks).z
+        whole = pca.fit_pca(X, backbone.blocks).z
     energy = np.cumsum((whole**2).sum(axis=0))
     print(f"{'coordinates':>12}{'energy':>8}{'logistic':>10}{'seconds':>9}{'ridge':>8}{'seconds':>9}")
     for most in (512, 1024, 1536, 2048, whole.shape[1]):

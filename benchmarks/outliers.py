@@ -34,7 +34,7 @@ from sklearn.metrics import roc_auc_score
 from rehead.backbones.backbone import Backbone, load_backbone
 from rehead.backbones.features import extract
 from rehead.data import list_photos, read_dataset
-from rehead.heads import select_head, span_of
+from rehead.heads import fit_pca, select_head
 from rehead.heads.mahalanobis import fit_distance
 from rehead.heads.temperature import softmax
 
@@ -80,7 +80,7 @@ def score(
     train: X32, y: NDArray[np.intp], test: X32, blocks: Sequence[slice]
 ) -> dict[str, NDArray[np.floating]]:
     """Scores (n,) of the rows of `test`, higher for more unlike."""
-    span = span_of(train, blocks)
+    span = fit_pca(train, blocks)
     centred = (test - span.mean) * span.scale
     q = centred @ span.basis
     norm = (centred**2).sum(axis=1)

@@ -59,7 +59,7 @@ def found(faulty: Path, tiny_onnx: Path) -> rehead.Audit:
 
 
 def photos_of(found: rehead.Audit, kind: str) -> list[set[str]]:
-    return [set(finding.photos) for finding in found.of(kind)]
+    return [set(issue.photos) for issue in found.of(kind)]
 
 
 def test_planted_faults_are_found(found: rehead.Audit) -> None:
@@ -71,8 +71,8 @@ def test_planted_faults_are_found(found: rehead.Audit) -> None:
     assert photos_of(found, "blank") == [{"train/blå, [b]/blank.jpg"}]
     assert photos_of(found, "tiny") == [{"train/blå, [b]/tiny.png"}]
     assert photos_of(found, "dark") == [{"train/blå, [b]/night.png"}]
-    doubts = {finding.photos[0]: finding for finding in found.of("label")}
-    moved = doubts["train/blå, [b]/moved.jpg"]
+    issues = {issue.photos[0]: issue for issue in found.of("label")}
+    moved = issues["train/blå, [b]/moved.jpg"]
     assert moved.suggested == "green"
     assert [name.split("/")[1] for name in moved.beside] == ["green", "blå, [b]"]
 
@@ -105,7 +105,7 @@ def test_the_command_writes_whole_files_and_the_list_trains(
 
     record = json.loads((out / "audit.json").read_text("utf-8"))
     assert record["counts"]["unreadable"] == 1
-    assert record["findings"][0]["photos"] == ["train/red fish/cut.jpg"]
+    assert record["issues"][0]["photos"] == ["train/red fish/cut.jpg"]
     assert len(record["summary"]) == len(record["counts"])
     page = (out / "audit.html").read_text("utf-8")
     assert page.count("data:image/jpeg;base64,") > 10
@@ -125,10 +125,10 @@ def test_the_command_writes_whole_files_and_the_list_trains(
     assert set(run["audit"]["summary"][:-1]) <= set(run["warnings"])
     assert any(warning.endswith("`rehead audit` shows which.") for warning in run["warnings"])
     report = (tmp_path / "run" / "report.html").read_text("utf-8")
-    assert report.index("First, the photos") < report.index("photos named correctly")
+    assert report.index("Audit of the photos") < report.index("photos named correctly")
     assert f"<code>rehead audit {clean} --out audit</code>" in report
     assert "files (rows whose column keep says no)" in report
-    assert "First, the photos" in rehead.report(tmp_path / "run").path.read_text("utf-8")
+    assert "Audit of the photos" in rehead.report(tmp_path / "run").path.read_text("utf-8")
 
 
 def test_fail_on(faulty: Path, tiny_onnx: Path) -> None:

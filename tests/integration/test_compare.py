@@ -55,15 +55,15 @@ def test_all_are_tested_on_the_same_photos_and_the_runs_are_whole(
     photos: Path, two_onnx: list[str], tmp_path: Path
 ) -> None:
     told = compare_models(photos, tmp_path / "out", two_onnx, command=["rehead", "compare"])
-    assert [c.folder for c in told.contenders] == ["tiny-frozen", "tiny-frozen-2"]
-    assert told.contenders[1].difference is not None
-    assert told.contenders[1].difference.value == 0  # the same network twice
-    runs = [tmp_path / "out" / c.folder for c in told.contenders]
+    assert [c.folder for c in told.models] == ["tiny-frozen", "tiny-frozen-2"]
+    assert told.models[1].difference is not None
+    assert told.models[1].difference.value == 0  # the same network twice
+    runs = [tmp_path / "out" / c.folder for c in told.models]
     splits = [(run / "splits.csv").read_text("utf-8") for run in runs]
     assert splits[0] == splits[1]
     sides = dict(line.split(",")[0:3:2] for line in splits[0].splitlines()[1:])
     assert sides["blå/0000.jpg"] == sides["blå/copy.jpg"]
-    for run, contender in zip(runs, told.contenders, strict=True):
+    for run, contender in zip(runs, told.models, strict=True):
         assert (run / "report.html").is_file()
         assert record(run / "metrics.json")["test"]["accuracy"] == contender.accuracy.to_dict()
         assert contender.cost.file_size == (run / "model.onnx").stat().st_size
@@ -93,7 +93,7 @@ def test_a_comparison_that_was_killed_continues_and_one_that_is_finished_is_not_
     with pytest.raises(KeyboardInterrupt):
         compare_models(photos, tmp_path / "out", two_onnx)
     assert record(tmp_path / "out" / "compare.json")["models"] == []
-    assert len(compare_models(photos, tmp_path / "out", two_onnx).contenders) == 2
+    assert len(compare_models(photos, tmp_path / "out", two_onnx).models) == 2
     assert done == ["tiny-frozen", "killed", "tiny-frozen-2"]
     compare_models(photos, tmp_path / "out", two_onnx)
     compare_models(photos, tmp_path / "out", two_onnx[:1])
@@ -146,8 +146,8 @@ def test_from_scratch_beside_frozen_and_a_failure_does_not_stop_the_others(
     quick = replace(QUICK, classifier=ClassifierOptions(size=64))
     told = compare_models(photos, tmp_path / "out", nets, train=["frozen", "top:4"], config=quick)
     assert started == ["cnn4-50-scratch", "small-cnn-scratch"]
-    assert [c.name for c in told.contenders] == ["small-cnn, from scratch"]
-    assert told.contenders[0].cost.parameters == told.contenders[0].cost.trained == 93_506
+    assert [c.name for c in told.models] == ["small-cnn, from scratch"]
+    assert told.models[0].cost.parameters == told.models[0].cost.trained == 93_506
     notes = " ".join(told.notes)
     assert (
         "'small-cnn' has no pretrained weights: it is trained from scratch, not as frozen and top:4." in notes
@@ -179,7 +179,7 @@ def test_a_training_that_was_killed_is_continued(photos: Path, tmp_path: Path) -
         compare_models(photos, out, ["small-cnn"], train=["scratch"], config=QUICK)
     assert compare._train is real
     told = compare_models(photos, out, ["small-cnn"], train=["scratch"], config=QUICK)
-    assert told.contenders[0].cost.continued
+    assert told.models[0].cost.continued
     assert record(out / chosen[0].folder / "run.json")["training"]["epochs_resumed"] == 1
     assert "at least" in told.to_markdown("x")
 

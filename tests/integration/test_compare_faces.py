@@ -39,14 +39,14 @@ def test_faces_are_compared_with_other_networks_on_the_same_photos(
 ) -> None:
     config = TrainConfig(classifier=ClassifierOptions(mirror=False))
     told = compare_models(people, tmp_path / "out", [str(tiny_onnx), "faces"], config=config)
-    assert [c.folder for c in told.contenders] == ["tiny-frozen", "faces-frozen"]
-    runs = [tmp_path / "out" / c.folder for c in told.contenders]
+    assert [c.folder for c in told.models] == ["tiny-frozen", "faces-frozen"]
+    runs = [tmp_path / "out" / c.folder for c in told.models]
     assert (runs[0] / "splits.csv").read_text("utf-8") == (runs[1] / "splits.csv").read_text("utf-8")
     assert open_model(runs[1] / "model.onnx").kind == "face-classifier"
-    assert told.contenders[1].accuracy.value == 1
+    assert told.models[1].accuracy.value == 1
     assert any("times include finding the face" in note for note in told.notes)
     again = compare_models(people, tmp_path / "out", [str(tiny_onnx), "faces"], config=config)
-    assert again.contenders[1].accuracy == told.contenders[1].accuracy
+    assert again.models[1].accuracy == told.models[1].accuracy
 
 
 def test_a_face_that_is_not_found_counts_as_wrong(
@@ -61,10 +61,10 @@ def test_a_face_that_is_not_found_counts_as_wrong(
         config=TrainConfig(classifier=ClassifierOptions(mirror=False)),
     )
     tested = sum(1 for _ in (people / "val").rglob("*.png"))
-    assert told.contenders[1].accuracy.value == pytest.approx((tested - 1) / tested)
-    assert told.contenders[1].note == "1 test photo without a face that was found counts as wrong."
+    assert told.models[1].accuracy.value == pytest.approx((tested - 1) / tested)
+    assert told.models[1].note == "1 test photo without a face that was found counts as wrong."
     metrics = json.loads((tmp_path / "out" / "faces-frozen" / "metrics.json").read_text("utf-8"))
-    assert metrics["test"]["accuracy"] == told.contenders[1].accuracy.to_dict()
+    assert metrics["test"]["accuracy"] == told.models[1].accuracy.to_dict()
     assert "scene.png" in (tmp_path / "out" / "faces-frozen" / "report.html").read_text("utf-8")
 
 

@@ -78,7 +78,7 @@ def test_a_network_from_random_numbers_ends_in_a_run_like_any_other(folder: Path
         training = json.loads((run.folder / name).read_text("utf-8"))["training"]
         assert len(training["curves"]) >= training["best_epoch"] >= 1
         assert "probe" not in training["validation"]
-    assert "How the network learned" in (run.folder / "report.html").read_text("utf-8")
+    assert "Training curves" in (run.folder / "report.html").read_text("utf-8")
 
 
 def test_the_file_runs_without_torch_and_agrees_with_the_classifier(folder: Path, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_nothing_changed_gives_the_same_numbers(run: Path) -> None:
     assert sorted(path.name for path in run.iterdir()) == files
     assert (run / "model.onnx").read_bytes() == model
     text = found.path.read_text("utf-8")
-    assert "How the head was chosen" in text
+    assert "Model selection" in text
     assert 'class="views"' in text
 
 

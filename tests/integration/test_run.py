@@ -238,7 +238,7 @@ def test_report_shows_mistakes_with_their_maps_and_neighbours(
     assert text.count('class="views"') == wrong
     assert text.count('alt="A training photo of') == 3 * wrong
     assert text.count('alt="Where the evidence for') == wrong
-    assert "What was taken out, and why" in text
+    assert "Excluded files" in text
     assert "Files that could not be read: 1" in text
     assert "red fish/notes.txt" in text
     assert "drawn at random within each class (seed 0)" in text

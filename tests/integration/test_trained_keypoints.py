@@ -224,7 +224,7 @@ def test_from_photos_to_a_model_file(
     assert len(record["training"]["curves"]) == 2
     names = {path.name for path in (tmp_path / "run/logs").iterdir()}
     assert "curves.csv" in names and any(name.startswith("events") for name in names)
-    assert "How the network learned" in (tmp_path / "run/report.html").read_text("utf-8")
+    assert "Training curves" in (tmp_path / "run/report.html").read_text("utf-8")
     model = load_keypoints(tmp_path / "run/model.onnx")
     assert model.manifest["protocol"] == 2
     assert model.manifest["network"]["head"] == "conv"

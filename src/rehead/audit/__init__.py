@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..data.bursts import burst_groups, clocks
 from .clean_csv import write_csv
-from .issues import ISSUE_TYPES, Audit, Issue, check_kinds
+from .issues import ISSUE_TYPES, Audit, Issue, check_issue_types
 from .quick import quick_checks, quick_warnings
 from .report import write_audit
 from .run import audit_photos, run_checks
@@ -15,7 +15,7 @@ __all__ = [
     "Issue",
     "audit_photos",
     "burst_groups",
-    "check_kinds",
+    "check_issue_types",
     "clocks",
     "quick_checks",
     "quick_warnings",

@@ -1,4 +1,4 @@
-"""Which photos are better left out of training, and the list that says so."""
+"""Which photos are better left out of training, and the CSV that says so."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from ..core import atomic
 from ..data import Dataset
 from ..data.duplicates import iter_groups
-from .duplicates import sides_of
+from .duplicates import effective_splits
 from .issues import Audit, Issue
 
 __all__ = ["left_out", "write_csv"]
@@ -21,30 +21,29 @@ __all__ = ["left_out", "write_csv"]
 _COLUMNS = ("path", "label", "suggested", "split", "group", "keep", "why")
 
 
-def left_out(dataset: Dataset, findings: Iterable[Issue], digests: Sequence[str]) -> Mapping[str, str]:
+def left_out(dataset: Dataset, issues: Iterable[Issue], digests: Sequence[str]) -> Mapping[str, str]:
     """Id and reason of each photo that is better left out.
 
-    Photos that cannot be read; blank ones; pictures under two classes, all of them; of files with the
-    same bytes in one class and on one side all but the first; and of what stands on both sides of a
-    split, what is not tested on. Labels in doubt stay, hard photos among them: to leave those out would
-    make the test easier than life.
+    Photos that cannot be read; blank ones; every copy of a picture under two classes; of files with the
+    same bytes in one class and split all but the first; and of leaks, the photos that are not tested on.
+    Labels in doubt stay: hard photos are among them, and without those the test would be too easy.
     """
-    sides = dict(zip(dataset.ids, sides_of(dataset).tolist(), strict=True))
-    tested = "test" if "test" in sides.values() else "val"
+    splits = dict(zip(dataset.ids, effective_splits(dataset).tolist(), strict=True))
+    tested = "test" if "test" in splits.values() else "val"
     why: dict[str, str] = {}
-    for finding in findings:
-        for photo in finding.photos:
-            if finding.kind == "unreadable":
-                why[photo] = finding.detail
-            elif finding.kind == "contradiction":
+    for issue in issues:
+        for photo in issue.photos:
+            if issue.kind == "unreadable":
+                why[photo] = issue.detail
+            elif issue.kind == "contradiction":
                 why[photo] = "the same picture is filed under another class too"
-            elif finding.kind == "leak" and sides[photo] != tested:
+            elif issue.kind == "leak" and splits[photo] != tested:
                 why.setdefault(photo, f"what is nearly the same stands in '{tested}'")
-            elif finding.kind == "blank":
+            elif issue.kind == "blank":
                 why.setdefault(photo, "blank")
     first: dict[tuple[str, str, str], str] = {}
     for name, digest, label in zip(dataset.ids, digests, dataset.labels.tolist(), strict=True):
-        original = first.setdefault((digest, label, sides[name]), name) if digest else name
+        original = first.setdefault((digest, label, splits[name]), name) if digest else name
         if original != name:
             why.setdefault(name, f"the same bytes as {original}")
     return why
@@ -63,7 +62,7 @@ def write_csv(audit: Audit, path: str | os.PathLike[str]) -> None:
         Where the file cannot be written.
     """
     dataset = audit.dataset
-    suggested = {finding.photos[0]: finding.suggested for finding in audit.of("label")}
+    suggested = {issue.photos[0]: issue.suggested for issue in audit.of("label")}
     groups = _names(audit)
     place = Path(os.path.abspath(Path(path).parent))  # noqa: PTH100 (resolve follows links)
     text = io.StringIO()

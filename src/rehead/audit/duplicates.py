@@ -1,4 +1,4 @@
-"""Pictures that are there more than once, told apart by where their copies stand."""
+"""Duplicates, bursts, and those of them that a given split has in more than one part."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from numpy.typing import NDArray
 
 from ..core.text import listed
 from ..data import Dataset
-from ..data.duplicates import iter_groups
+from ..data.duplicates import iter_groups, l2_normalize
 from .issues import Issue
 
-__all__ = ["burst_findings", "copy_findings", "leak_findings", "min_cosine", "sides_of"]
+__all__ = ["burst_issues", "duplicate_issues", "effective_splits", "leak_issues", "min_cosine"]
 
 
-def sides_of(dataset: Dataset) -> NDArray[np.str_]:
-    """The side of the split that each photo stands on, as `train` takes it; all "" where none is given."""
+def effective_splits(dataset: Dataset) -> NDArray[np.str_]:
+    """The split of each photo as `train` takes it, str (n,); all "" where none is given."""
     if not np.any(dataset.splits != ""):
         return dataset.splits
     return np.where(dataset.splits == "", "train", dataset.splits)
 
 
-def copy_findings(
+def duplicate_issues(
     dataset: Dataset, group: NDArray[np.intp], digests: Sequence[str], features: NDArray[np.float32]
 ) -> list[Issue]:
-    """Contradictions, leaks and plain copies among groups (n,) of copies of one picture.
+    """Duplicates under several classes, in several splits, or within a class of one split.
 
     Parameters
     ----------
@@ -39,14 +39,13 @@ def copy_findings(
     Returns
     -------
     list of Issue
-        Scored by how near the copies are: 1 for equal bytes, else the least cosine by which one of them
-        is joined to another.
+        The score is 1 for equal bytes, else `min_cosine`.
     """
-    sides = sides_of(dataset)
+    splits = effective_splits(dataset)
     found = []
     for rows in iter_groups(group):
         labels = tuple(sorted(set(dataset.labels[rows].tolist())))
-        parts = sorted(set(sides[rows].tolist()))
+        parts = sorted(set(splits[rows].tolist()))
         same = len({digests[row] for row in rows}) == 1
         score = 1.0 if same else min_cosine(features[rows])
         how = "the same bytes" if same else f"the same picture, likeness {score:.2f}"
@@ -66,14 +65,12 @@ def copy_findings(
     return found
 
 
-def leak_findings(
-    dataset: Dataset, group: NDArray[np.intp], known: NDArray[np.intp], how: str
-) -> list[Issue]:
-    """Groups (n,) that stand on both sides of the split, but for those whose copies (`known`) do already."""
-    sides = sides_of(dataset)
+def leak_issues(dataset: Dataset, group: NDArray[np.intp], known: NDArray[np.intp], how: str) -> list[Issue]:
+    """Groups (n,) that are in several splits, except those whose duplicates (`known`, (n,)) are already."""
+    splits = effective_splits(dataset)
     found = []
     for rows in iter_groups(group):
-        parts = sorted(set(sides[rows].tolist()))
+        parts = sorted(set(splits[rows].tolist()))
         if len(parts) > 1 and len(set(known[rows].tolist())) > 1:
             photos = tuple(dataset.ids[row] for row in rows)
             labels = tuple(sorted(set(dataset.labels[rows].tolist())))
@@ -82,16 +79,15 @@ def leak_findings(
 
 
 def min_cosine(features: NDArray[np.float32]) -> float:
-    """The least, over rows of features (n, d), of the cosine with the nearest other row."""
-    norms = np.linalg.norm(features, axis=1, keepdims=True)
-    rows = features / np.maximum(norms, np.finfo(np.float32).tiny)
+    """Minimum, over rows of features (n, d), of the cosine similarity to the nearest other row."""
+    rows = l2_normalize(features)
     cosine = rows @ rows.T
     np.fill_diagonal(cosine, -1)
     return float(cosine.max(axis=1).min().clip(0, 1))
 
 
-def burst_findings(dataset: Dataset, bursts: NDArray[np.intp], known: NDArray[np.intp]) -> list[Issue]:
-    """Bursts (n,), but for those whose photos share a group (`known`, (n,)) that was told already."""
+def burst_issues(dataset: Dataset, bursts: NDArray[np.intp], known: NDArray[np.intp]) -> list[Issue]:
+    """Bursts (n,), except those whose photos all belong to one group of duplicates (`known`, (n,))."""
     found = []
     for rows in iter_groups(bursts):
         if len(set(known[rows].tolist())) > 1:

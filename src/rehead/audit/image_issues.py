@@ -1,6 +1,6 @@
-"""Photos that are blank, dark, blurred, tiny or of an odd shape, by how they look.
+"""Photos that are blank, dark, blurred, tiny or of an extreme aspect ratio, by their statistics.
 
-The limits were chosen by benchmarks/audit.py on photos of five collections and on faults made of them.
+The limits were chosen by benchmarks/audit.py on photos of five collections and on faults planted in them.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from ..data import Dataset
 from .issues import Issue
 
-__all__ = ["fault_findings"]
+__all__ = ["image_issues"]
 
-_BLANK = 8.0  # grey levels that the middle 98 % span; the least of 2,800 real photos spans 79
+_BLANK = 8.0  # range of the middle 98 % of the grey levels; 79 or more in 2,800 real photos
 _DARK = 80.0  # of 255, the 99th percentile; the least of the same is 85, and 76 at 0.3 times the light
 _BLURRED = (0.6, 0.83)  # blur effect: sharp collections reach 0.57, one of small face crops 0.83; the limit
 # lies between the two, at
@@ -24,35 +24,35 @@ _TINY = 32  # pixels of the shorter side: enlarged eight times for a network tha
 _NARROW = 0.35  # shorter by longer side, the default of cleanvision (Apache-2.0)
 
 
-def fault_findings(dataset: Dataset, looks: NDArray[Any]) -> list[Issue]:
-    """Faults of single photos; where most have the same one, a finding that says so instead.
+def image_issues(dataset: Dataset, stats: NDArray[Any]) -> list[Issue]:
+    """Faults of single photos; where most have the same one, one issue that says so instead.
 
     Parameters
     ----------
     dataset : Dataset
-    looks : ndarray of `IMAGE_STATS` (n,)
+    stats : ndarray of `IMAGE_STATS` (n,)
         Photos that cannot be read have a width of 0, and no faults.
     """
-    seen = looks["width"] > 0
-    short = np.minimum(looks["width"], looks["height"])
-    ratio = short / np.maximum(np.maximum(looks["width"], looks["height"]), 1)
-    blank = seen & (looks["contrast"] < _BLANK)
-    tiny = seen & (short < _TINY)
-    dark = seen & ~blank & (looks["light"] < _DARK)
-    blurred = seen & ~blank & ~tiny & (looks["blur"] > _limit(looks["blur"][seen]))
-    shape = seen & (ratio < _NARROW)
+    readable = stats["width"] > 0
+    short = np.minimum(stats["width"], stats["height"])
+    ratio = short / np.maximum(np.maximum(stats["width"], stats["height"]), 1)
+    blank = readable & (stats["contrast"] < _BLANK)
+    tiny = readable & (short < _TINY)
+    dark = readable & ~blank & (stats["light"] < _DARK)
+    blurred = readable & ~blank & ~tiny & (stats["blur"] > _limit(stats["blur"][readable]))
+    shape = readable & (ratio < _NARROW)
     sizes = [
-        f"{width} x {height} pixels" for width, height in zip(looks["width"], looks["height"], strict=True)
+        f"{width} x {height} pixels" for width, height in zip(stats["width"], stats["height"], strict=True)
     ]
-    contrast = [f"contrast {value:.0f} of 255" for value in looks["contrast"]]
-    light = [f"brightest {value:.0f} of 255" for value in looks["light"]]
-    blur = [f"blur {value:.2f} of 1" for value in looks["blur"]]
+    contrast = [f"contrast {value:.0f} of 255" for value in stats["contrast"]]
+    light = [f"brightest {value:.0f} of 255" for value in stats["light"]]
+    blur = [f"blur {value:.2f} of 1" for value in stats["blur"]]
     return [
-        *_of_kind("blank", "blank", dataset, blank, 1 - looks["contrast"] / 255, contrast),
-        *_of_kind("dark", "very dark", dataset, dark, 1 - looks["light"] / 255, light),
-        *_of_kind("blurred", "blurred", dataset, blurred, looks["blur"], blur),
-        *_of_kind("tiny", "tiny", dataset, tiny, 1 - short / _TINY, sizes),
-        *_of_kind("shape", "very long or very tall", dataset, shape, 1 - ratio, sizes),
+        *_issues_of("blank", "blank", dataset, blank, 1 - stats["contrast"] / 255, contrast),
+        *_issues_of("dark", "very dark", dataset, dark, 1 - stats["light"] / 255, light),
+        *_issues_of("blurred", "blurred", dataset, blurred, stats["blur"], blur),
+        *_issues_of("tiny", "tiny", dataset, tiny, 1 - short / _TINY, sizes),
+        *_issues_of("shape", "very long or very tall", dataset, shape, 1 - ratio, sizes),
     ]
 
 
@@ -62,7 +62,7 @@ def _limit(blur: NDArray[np.float32]) -> float:
     return float(np.clip(high + _FENCES * (high - low), *_BLURRED))
 
 
-def _of_kind(
+def _issues_of(
     kind: str,
     what: str,
     dataset: Dataset,

@@ -1,12 +1,11 @@
-"""How each photo looks, by measure: its size, light, contrast and sharpness, and when it was taken.
+"""Statistics of each photo: its size, brightness, contrast and sharpness, and when it was taken.
 
-Looks are kept in the cache by the photo's bytes, so that a second audit decodes nothing.
+They are cached by the photo's bytes, so that a second audit decodes nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.cache import RowCache
+from ..core.parallel import map_in_order
 from ..core.progress import Progress
-from ..core.runtime import cpu_count
 from ..errors import ImageError, OutputError
-from ..images import PreprocessSpec, load_image, read_bytes, read_header
+from ..images import PreprocessSpec, load_image, luma, read_bytes, read_header
 from ..images.exif import camera_number
 
-__all__ = ["IMAGE_STATS", "blur_effect", "look_at"]
+__all__ = ["IMAGE_STATS", "blur_effect", "compute_image_stats"]
 
 IMAGE_STATS = np.dtype(
     [
@@ -37,7 +36,7 @@ IMAGE_STATS = np.dtype(
 
     width, height   of the upright photo, pixels; 0 where it cannot be read
     light           99th percentile of the grey levels, 0 to 255
-    contrast        what the middle 98 % of the grey levels span, 0 to 255
+    contrast        range of the middle 98 % of the grey levels, 0 to 255
     blur            `blur_effect`, 0 to 1
     taken           seconds by the camera's clock, NaN where the file does not say
     camera          a number for its maker and model, 0 where the file does not say
@@ -45,13 +44,11 @@ IMAGE_STATS = np.dtype(
 
 _VERSION = 1  # raised when what a row holds changes, so that an old row is never taken for a new one
 _SPEC = PreprocessSpec(256, (0, 0, 0), (1, 1, 1))  # what a network sees, whichever it is
-_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as in JPEG
 _TAPS = 9  # of the filter that blurs once more; Crete et al. 2007, section 3
-_STEP = 8  # photos a thread takes at a time
 _SHARD = 1024  # rows kept at a time
 
 
-def look_at(
+def compute_image_stats(
     paths: Sequence[Path],
     digests: Sequence[str],
     *,
@@ -60,7 +57,7 @@ def look_at(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> NDArray[Any]:
-    """Look at photos.
+    """Compute the statistics of photos.
 
     Parameters
     ----------
@@ -68,7 +65,7 @@ def look_at(
     digests : sequence of str, (n,)
         Sha256 of each file, "" for those that cannot be read.
     cache : bool
-        Whether to look in the cache, and to keep there what is computed.
+        Whether to read and write the cache.
     cache_root : Path, optional
     threads : int, optional
         All processors by default.
@@ -82,21 +79,19 @@ def look_at(
     rows = np.zeros(len(paths), IMAGE_STATS)
     rows["taken"] = np.nan
     known = np.array([not digest for digest in digests], dtype=bool)
-    store = RowCache({"view": "look", "version": _VERSION}, IMAGE_STATS, cache_root) if cache else None
+    store = RowCache({"view": "image stats", "version": _VERSION}, IMAGE_STATS, cache_root) if cache else None
     if store is not None:
         known |= store.fetch(digests, rows)
     todo = np.flatnonzero(~known).tolist()
-    fresh: list[int] = []
-    with ThreadPoolExecutor(threads or cpu_count()) as pool:
-        for done, (n, row) in enumerate(
-            zip(todo, pool.map(_look, [paths[n] for n in todo], chunksize=_STEP), strict=True), 1
-        ):
-            rows[n] = row
-            fresh.append(n)
-            if len(fresh) == _SHARD or done == len(todo):
-                store = _keep(store, fresh, digests, rows)
-            if progress:
-                progress(len(paths) - len(todo) + done, len(paths))
+    new: list[int] = []
+    found = map_in_order(_image_stats, (paths[n] for n in todo), threads=threads)
+    for done, (n, row) in enumerate(zip(todo, found, strict=True), 1):
+        rows[n] = row
+        new.append(n)
+        if len(new) == _SHARD or done == len(todo):
+            store = _save(store, new, digests, rows)
+        if progress:
+            progress(len(paths) - len(todo) + done, len(paths))
     return rows
 
 
@@ -104,7 +99,7 @@ def blur_effect(grey: NDArray[np.float32]) -> float:
     """How blurred a photo is, after Crete et al. (2007), "The blur effect".
 
     Blurring a sharp photo takes much of the differences between neighbouring pixels away, blurring a
-    blurred one little: the share that is left, in the direction in which more is left. It hardly
+    blurred one little: the fraction that is left, in the direction in which more is left. It hardly
     depends on what the photo shows.
 
     Parameters
@@ -116,11 +111,11 @@ def blur_effect(grey: NDArray[np.float32]) -> float:
     float
         0, sharp, to 1; 0 where there are no differences at all.
     """
-    return max(_left(grey), _left(grey.T))
+    return max(_blur_along_rows(grey), _blur_along_rows(grey.T))
 
 
-def _left(grey: NDArray[np.float32]) -> float:
-    """Share of the differences along the rows that a blur along the rows leaves."""
+def _blur_along_rows(grey: NDArray[np.float32]) -> float:
+    """Fraction of the differences along the rows that a blur along the rows leaves."""
     sums = np.cumsum(grey, axis=1, dtype=np.float64)
     blurred = (sums[:, _TAPS:] - sums[:, :-_TAPS]) / _TAPS
     half = _TAPS // 2
@@ -130,14 +125,14 @@ def _left(grey: NDArray[np.float32]) -> float:
     return 1 - float(lost) / total if total > 0 else 0.0
 
 
-def _look(path: Path) -> NDArray[Any]:
+def _image_stats(path: Path) -> NDArray[Any]:
     """The row of one photo; of zeros where it cannot be read."""
     row = np.zeros((), IMAGE_STATS)
     row["taken"] = np.nan
     try:
         data = read_bytes(path)
         header = read_header(data)
-        grey = load_image(data, _SPEC) @ _LUMA
+        grey = luma(load_image(data, _SPEC))
     except ImageError:
         return row
     low, high = np.percentile(grey, (1, 99))
@@ -148,15 +143,15 @@ def _look(path: Path) -> NDArray[Any]:
     return row
 
 
-def _keep(
-    store: RowCache | None, fresh: list[int], digests: Sequence[str], rows: NDArray[Any]
+def _save(
+    store: RowCache | None, new: list[int], digests: Sequence[str], rows: NDArray[Any]
 ) -> RowCache | None:
-    """Put fresh rows into the cache; a disk that is full only means that they are computed again."""
+    """Write new rows to the cache; on a full disk they are only computed again the next time."""
     if store is not None:
-        sound = [n for n in fresh if rows["width"][n]]
+        sound = [n for n in new if rows["width"][n]]
         try:
             store.put([digests[n] for n in sound], rows[sound])
         except OutputError:
             store = None
-    fresh.clear()
+    new.clear()
     return store

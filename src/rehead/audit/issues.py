@@ -1,4 +1,4 @@
-"""What an audit can find, and what it found."""
+"""The types of issues that an audit looks for, and the record of those it found."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..core.text import count, listed
 from ..data import Dataset
 from ..errors import UnknownNameError
 
-__all__ = ["ISSUE_TYPES", "Audit", "Issue", "IssueType", "check_kinds", "in_order"]
+__all__ = ["ISSUE_TYPES", "Audit", "Issue", "IssueType", "check_issue_types", "in_order"]
 
 
 @dataclass(frozen=True)
 class IssueType:
-    """A kind of finding.
+    """A type of issue.
 
     Parameters
     ----------
@@ -79,12 +79,12 @@ ISSUE_TYPES: Mapping[str, IssueType] = {
         "Very long or very tall photos", "A network sees squares: these are squashed out of recognition."
     ),
 }
-"""Every kind by its name, gravest first."""
+"""Every type by its name, most severe first."""
 
 
 @dataclass(frozen=True)
 class Issue:
-    """One thing that was found.
+    """One issue.
 
     Parameters
     ----------
@@ -93,13 +93,13 @@ class Issue:
     photos : tuple of str
         Ids of the photos it is about; () where it is about a class or about most photos.
     detail : str
-        What is the matter with them, as a phrase.
+        What is wrong, as a phrase.
     score : float
-        How grave beside others of its kind, higher first; what it measures, `detail` says.
+        Severity among issues of its type, higher for more severe; `detail` says what it measures.
     labels : tuple of str
-        The classes they are filed under, or that it is about.
+        The classes of those photos, or the class it is about.
     suggested : str
-        The class that the photo looks like, "" where none is suggested.
+        The class that the model predicts for the photo, "" where none is suggested.
     beside : tuple of str
         Ids of photos to compare with: the nearest of the suggested class, then the nearest of its own.
     """
@@ -127,14 +127,14 @@ class Issue:
 
 @dataclass(frozen=True, eq=False)
 class Audit:
-    """What was found in some photos, before anything is trained.
+    """The issues of a dataset's photos.
 
     Parameters
     ----------
     dataset : Dataset
-        The photos that were looked at.
-    findings : tuple of Issue
-        In the order of `ISSUE_TYPES`, gravest first within each.
+        The photos that were checked.
+    issues : tuple of Issue
+        In the order of `ISSUE_TYPES`, most severe first within each.
     groups : ndarray of intp (n,)
         Photos of one picture, one burst or one given group share a number.
     left_out : mapping of str to str
@@ -142,22 +142,22 @@ class Audit:
     """
 
     dataset: Dataset
-    findings: tuple[Issue, ...]
+    issues: tuple[Issue, ...]
     groups: NDArray[np.intp]
     left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[str, int]:
-        """Findings of each kind that has any, in the order of `ISSUE_TYPES`."""
+        """Number of issues of each type that has any, in the order of `ISSUE_TYPES`."""
         return {kind: len(found) for kind in ISSUE_TYPES if (found := self.of(kind))}
 
     def of(self, kind: str) -> list[Issue]:
-        """The findings of one kind; UnknownNameError where there is no such kind."""
-        check_kinds([kind])
-        return [finding for finding in self.findings if finding.kind == kind]
+        """The issues of one type; UnknownNameError where there is no such type."""
+        check_issue_types([kind])
+        return [issue for issue in self.issues if issue.kind == kind]
 
     def summary(self) -> list[str]:
-        """Say in a plain sentence for each kind what was found; empty where nothing was."""
+        """One plain sentence for each type that has issues."""
         return [_SENTENCES[kind](self.of(kind)) for kind in self.counts]
 
     def to_dict(self) -> dict[str, Any]:
@@ -167,34 +167,34 @@ class Audit:
             "classes": list(self.dataset.classes),
             "counts": self.counts,
             "summary": self.summary(),
-            "findings": [finding.to_dict() for finding in self.findings],
+            "issues": [issue.to_dict() for issue in self.issues],
             "left_out": dict(self.left_out),
         }
 
 
-def in_order(findings: Iterable[Issue]) -> tuple[Issue, ...]:
-    """Findings in the order of `ISSUE_TYPES`, gravest first within each."""
+def in_order(issues: Iterable[Issue]) -> tuple[Issue, ...]:
+    """Issues in the order of `ISSUE_TYPES`, most severe first within each."""
     place = {kind: n for n, kind in enumerate(ISSUE_TYPES)}
-    return tuple(sorted(findings, key=lambda finding: (place[finding.kind], -finding.score)))
+    return tuple(sorted(issues, key=lambda issue: (place[issue.kind], -issue.score)))
 
 
-def check_kinds(names: Iterable[str]) -> None:
-    """Refuse a name that is no kind of finding; UnknownNameError."""
+def check_issue_types(names: Iterable[str]) -> None:
+    """Raise UnknownNameError for a name that is no type of issue."""
     for name in names:
         if name not in ISSUE_TYPES:
-            raise UnknownNameError("kind of finding", name, ISSUE_TYPES)
+            raise UnknownNameError("type of issue", name, ISSUE_TYPES)
 
 
 # sentences
 
 
 def _photos(found: list[Issue]) -> int:
-    return len({photo for finding in found for photo in finding.photos})
+    return len({photo for issue in found for photo in issue.photos})
 
 
 def _of_all(found: list[Issue], what: str) -> str:
-    """Say how many photos have a property; a finding without photos says itself that most have it."""
-    if whole := [finding for finding in found if not finding.photos]:
+    """Say how many photos have a property; an issue without photos says itself that most have it."""
+    if whole := [issue for issue in found if not issue.photos]:
         return f"{whole[0].detail[0].upper()}{whole[0].detail[1:]}."
     return f"{count(len(found), 'photo')} {'is' if len(found) == 1 else 'are'} {what}."
 
@@ -237,7 +237,7 @@ def _burst(found: list[Issue]) -> str:
 
 
 def _balance(found: list[Issue]) -> str:
-    names = listed([finding.labels[0] for finding in found], 5)
+    names = listed([issue.labels[0] for issue in found], 5)
     return f"{'A small class' if len(found) == 1 else 'Small classes'}: {names}; {found[0].detail}."
 
 

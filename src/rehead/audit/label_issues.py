@@ -1,25 +1,24 @@
-"""Photos that look like another class than the one they are filed under.
+"""Label issues: photos that look like another class than their label.
 
 Confident learning (Northcutt, Jiang and Chuang 2021, "Confident learning: estimating uncertainty in
-dataset labels", JAIR 70): a photo's probabilities come from a head that did not see it. A class's
-threshold is the mean probability that photos filed under it have for it. A photo counts as of the
-most probable class whose threshold it reaches; where that is not its own, its label is in doubt.
+dataset labels", JAIR 70): a photo's probabilities are held-out. The threshold
+of a class is the mean probability of that class over the photos with its label. A photo counts as of the
+most probable class whose threshold it reaches; where that is not its label, the label is in doubt.
 
-The head is ridge regression on the last two depths, in closed form: 10,000 photos take seconds, and
+The head is ridge regression on the last two feature levels, in closed form: 10,000 photos take seconds, and
 wrong labels rank as high as with the head that `train` searches for minutes (benchmarks/audit.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.runtime import cpu_count
 from ..data import Dataset
+from ..data.duplicates import l2_normalize
 from ..heads.mahalanobis import held_out_scores
 from ..heads.pca import Block
 from ..heads.ridge import ridge_path
@@ -27,23 +26,23 @@ from ..heads.temperature import fit_temperature, softmax
 from .issues import Issue
 
 __all__ = [
-    "DEPTHS",
+    "N_LEVELS",
     "LabelIssue",
-    "balance_findings",
+    "balance_issues",
     "calibrated",
-    "doubtful_labels",
+    "find_label_issues",
     "held_out_probabilities",
-    "label_findings",
+    "label_issues",
     "label_quality",
     "last_levels",
-    "outlier_findings",
+    "outlier_issues",
 ]
 
 
-DEPTHS = 2
-"""How many of the last depths are looked at; benchmarks/audit.py."""
+N_LEVELS = 2
+"""Last feature levels that are used; benchmarks/audit.py."""
 
-_STRENGTHS = tuple(10.0**step for step in (-4, -3.5, -3, -2.5, -2, -1.5, -1))
+_L2_GRID = tuple(10.0**step for step in (-4, -3.5, -3, -2.5, -2, -1.5, -1))
 # the best of 18 noisy label sets lay at 3e-5 to 1e-2; the two ends cost next to nothing
 
 
@@ -55,9 +54,9 @@ class LabelIssue:
     ----------
     row : int
     suggested : int
-        The class that it looks like.
+        The class that it is predicted as.
     score : float
-        0 to 1, higher for more doubtful: 1 less `label_quality`.
+        0 to 1, higher for more doubtful: 1 - `label_quality`.
     """
 
     row: int
@@ -66,9 +65,9 @@ class LabelIssue:
 
 
 def last_levels(
-    X: NDArray[np.float32], blocks: Sequence[Block], n_levels: int = DEPTHS
+    X: NDArray[np.float32], blocks: Sequence[Block], n_levels: int = N_LEVELS
 ) -> tuple[NDArray[np.float32], list[Block]]:
-    """The columns of the last depths, a view, and the block of each in it."""
+    """The columns of the last feature levels, a view, and the block of each in it."""
     chosen = blocks[-n_levels:]
     start = chosen[0].start
     return X[:, start:], [slice(block.start - start, block.stop - start) for block in chosen]
@@ -77,16 +76,16 @@ def last_levels(
 def held_out_probabilities(
     z: NDArray[np.float32], y: NDArray[np.intp], fold: NDArray[np.intp]
 ) -> NDArray[np.float64]:
-    """Calibrated probabilities of each photo from folds that did not see it.
+    """Calibrated held-out probabilities of each photo.
 
     Parameters
     ----------
     z : float32 ndarray of shape (n, r)
-        Coordinates, as of `span_of`.
+        Coordinates, as in `PCABasis`.
     y : int ndarray of shape (n,)
         Class of each photo, 0..K-1.
     fold : int ndarray of shape (n,)
-        As of `datasets.folds`, with two folds or more.
+        As returned by `cv_folds`, with two folds or more.
 
     Returns
     -------
@@ -95,23 +94,23 @@ def held_out_probabilities(
     """
     import threadpoolctl
 
-    with threadpoolctl.threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(cpu_count()) as pool:
-        path = ridge_path(z, y, fold, np.ones(len(y)), _STRENGTHS, photos=len(y), each_fold=pool.map)
-    logits = min(path.values(), key=lambda held: held.loss).logits
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+        path = ridge_path(z, y, fold, np.ones(len(y)), _L2_GRID, photos=len(y))
+    logits = min(path.values(), key=lambda held_out: held_out.loss).logits
     return calibrated(logits, y)
 
 
 def calibrated(logits: NDArray[np.float64], y: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Probabilities (n, K) of held-out logits (n, K), after one temperature; rows of NaN stay NaN."""
-    judged = ~np.isnan(logits[:, 0])
+    """Probabilities (n, K) of held-out logits (n, K) after temperature scaling; rows of NaN stay NaN."""
+    scored = ~np.isnan(logits[:, 0])
     probabilities = np.full(logits.shape, np.nan)
-    temperature = fit_temperature(logits[judged], y[judged], smooth=True)
-    probabilities[judged] = softmax(logits[judged] / temperature)
+    temperature = fit_temperature(logits[scored], y[scored], smooth=True)
+    probabilities[scored] = softmax(logits[scored] / temperature)
     return probabilities
 
 
 def label_quality(probabilities: NDArray[np.float64], y: NDArray[np.intp]) -> NDArray[np.float64]:
-    """How well each label fits its photo, 0 to 1: the "normalized margin" of confident learning.
+    """Quality of each label, 0 to 1: the "normalized margin" of confident learning.
 
     (p_y - max_{k != y} p_k + 1) / 2, float64 (n,); NaN where the probabilities are.
     """
@@ -122,52 +121,52 @@ def label_quality(probabilities: NDArray[np.float64], y: NDArray[np.intp]) -> ND
     return quality
 
 
-def doubtful_labels(probabilities: NDArray[np.float64], y: NDArray[np.intp]) -> list[LabelIssue]:
+def find_label_issues(probabilities: NDArray[np.float64], y: NDArray[np.intp]) -> list[LabelIssue]:
     """The photos off the diagonal of the confident joint, most doubtful first.
 
     Parameters
     ----------
     probabilities : float64 ndarray of shape (n, K)
-        Of photos that the head did not see; rows of NaN are left alone.
+        Held-out; rows of NaN are skipped.
     y : int ndarray of shape (n,)
-        Class that each photo is filed under, 0..K-1.
+        Label of each photo, 0..K-1.
     """
-    judged = np.flatnonzero(~np.isnan(probabilities[:, 0]))
-    p, given = probabilities[judged], y[judged]
-    threshold = np.full(p.shape[1], np.inf)  # a class that no judged photo has is never suggested
+    scored = np.flatnonzero(~np.isnan(probabilities[:, 0]))
+    p, given = probabilities[scored], y[scored]
+    threshold = np.full(p.shape[1], np.inf)  # a class that no scored photo has is never suggested
     for k in np.unique(given):
         threshold[k] = p[given == k, k].mean()
     reached = np.where(p >= threshold, p, -1.0)
-    looks_like = reached.argmax(axis=1)
-    doubtful = (reached.max(axis=1) >= 0) & (looks_like != given)
+    predicted = reached.argmax(axis=1)
+    doubtful = (reached.max(axis=1) >= 0) & (predicted != given)
     score = 1 - label_quality(p, given)
     order = np.flatnonzero(doubtful)[np.argsort(-score[doubtful], kind="stable")]
-    return [LabelIssue(int(judged[n]), int(looks_like[n]), float(score[n])) for n in order]
+    return [LabelIssue(int(scored[n]), int(predicted[n]), float(score[n])) for n in order]
 
 
 _SMALL = 10  # pictures below which `train` warns too
 _RATIO = 9.0  # a larger class has more than that many times as many: "highly imbalanced" in Fernandez et al.
 # 2008, Fuzzy Sets and Systems 159, where it is the border between the two groups of data sets
 _TAIL = 0.1  # share of the scores, the highest, whose excess falls off exponentially (Pickands 1975, at its
-# simplest); the fences of a box plot take a skewed tail for strangers, 45 of 1,000 faces
+# simplest); the fences of a box plot take a skewed tail for outliers, 45 of 1,000 faces
 _BY_CHANCE = (
-    2.0  # photos beyond the limit if nothing is unusual: of 15 strangers among those faces 11 are found
+    2.0  # photos beyond the limit if nothing is unusual: of 15 outliers among those faces 11 are found
 )
 # with 1 photo besides; at 0.5, 7 and 0, at 8, 15 and 4 (benchmarks/audit.py)
-_FEWEST = 20  # photos below which nothing can be said to be unusual
-_COORDINATES = 512  # of the span, that vary most: strangers rank as high as with all, in a third of the
+_FEWEST = 20  # photos below which there is no tail to tell outliers by
+_COORDINATES = 512  # main coordinates: outliers rank as high as with all, in a third of the
 # time (benchmarks/audit.py)
-_NEAR = 256  # the same, where only the nearest photo is looked for
+_NEAR = 256  # the same, to find the nearest photo
 
 
-def label_findings(
+def label_issues(
     dataset: Dataset,
     z: NDArray[np.float32],
     groups: NDArray[np.intp],
     probabilities: NDArray[np.float64],
     target: NDArray[np.intp],
 ) -> list[Issue]:
-    """Labels in doubt, each with the photos to compare it with.
+    """Label issues, each with the photos to compare it with.
 
     Parameters
     ----------
@@ -178,7 +177,7 @@ def label_findings(
     groups : intp ndarray (n,)
         Photos of a group are not compared with each other.
     probabilities : float64 ndarray (n, K)
-        From folds that did not see the photo; NaN where there are none.
+        Held-out; NaN where there are none.
     target : intp ndarray (n,)
         0..K-1, in the order of the dataset's classes.
     """
@@ -186,26 +185,26 @@ def label_findings(
     classes = dataset.classes
     rows = [np.flatnonzero(target == k) for k in range(len(classes))]
     return [
-        _doubt(dataset.ids, classes, doubt, target[doubt.row], rows, near)
-        for doubt in doubtful_labels(probabilities, target)
+        _label_issue(dataset.ids, classes, issue, target[issue.row], rows, near)
+        for issue in find_label_issues(probabilities, target)
     ]
 
 
-def _doubt(
+def _label_issue(
     ids: Sequence[str],
     classes: Sequence[str],
-    doubt: LabelIssue,
+    issue: LabelIssue,
     label: int,
     rows: Sequence[NDArray[np.intp]],
     near: _Nearest,
 ) -> Issue:
-    own, suggested = classes[label], classes[doubt.suggested]
-    compared = (near.to(doubt.row, rows[k]) for k in (doubt.suggested, label))
+    own, suggested = classes[label], classes[issue.suggested]
+    compared = (near.to(issue.row, rows[k]) for k in (issue.suggested, label))
     return Issue(
         "label",
-        (ids[doubt.row],),
-        f"filed under '{own}', looks like '{suggested}', score {doubt.score:.2f}",
-        doubt.score,
+        (ids[issue.row],),
+        f"filed under '{own}', looks like '{suggested}', score {issue.score:.2f}",
+        issue.score,
         (own,),
         suggested,
         tuple(ids[row] for row in compared if row is not None),
@@ -216,9 +215,7 @@ class _Nearest:
     """Finds the photo nearest to another, by the cosine of their main coordinates."""
 
     def __init__(self, z: NDArray[np.float32], groups: NDArray[np.intp]) -> None:
-        rows = z[:, :_NEAR]
-        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-        self._rows = rows / np.maximum(lengths, np.finfo(np.float32).tiny)
+        self._rows = l2_normalize(z[:, :_NEAR])
         self._groups = groups
 
     def to(self, row: int, among: NDArray[np.intp]) -> int | None:
@@ -229,15 +226,15 @@ class _Nearest:
         return int(others[(self._rows[others] @ self._rows[row]).argmax()])
 
 
-def outlier_findings(
+def outlier_issues(
     dataset: Dataset, z: NDArray[np.float32], target: NDArray[np.intp], fold: NDArray[np.intp]
 ) -> list[Issue]:
-    """Photos whose distance from all classes is far beyond the others'; arguments as of `label_findings`."""
+    """Photos whose outlier score is far beyond the others'; parameters as of `label_issues`."""
     if len(dataset) < _FEWEST or z.shape[1] < 2:
         return []
     main = np.ascontiguousarray(z[:, :_COORDINATES])
     scores = held_out_scores(main, target, [slice(0, main.shape[1])], fold)
-    limit = _far_out(scores[~np.isnan(scores)])
+    limit = _outlier_limit(scores[~np.isnan(scores)])
     rows = np.flatnonzero(np.nan_to_num(scores, nan=-np.inf) > limit)
     found = []
     for row in rows:
@@ -247,7 +244,7 @@ def outlier_findings(
     return found
 
 
-def _far_out(scores: NDArray[np.floating]) -> float:
+def _outlier_limit(scores: NDArray[np.floating]) -> float:
     """The score that `_BY_CHANCE` photos would exceed if the tail went on as it begins."""
     if not len(scores):
         return np.inf
@@ -255,11 +252,11 @@ def _far_out(scores: NDArray[np.floating]) -> float:
     excess = scores[scores > start] - start
     scale = (
         float(np.median(excess)) / np.log(2) if len(excess) else 0.0
-    )  # the median: strangers do not move it
+    )  # the median: outliers do not move it
     return start + scale * max(0.0, float(np.log(_TAIL * len(scores) / _BY_CHANCE)))
 
 
-def balance_findings(dataset: Dataset, groups: NDArray[np.intp], readable: NDArray[np.bool_]) -> list[Issue]:
+def balance_issues(dataset: Dataset, groups: NDArray[np.intp], readable: NDArray[np.bool_]) -> list[Issue]:
     """Classes with few pictures, copies counted once, and classes far smaller than the largest."""
     found = []
     pictures = {

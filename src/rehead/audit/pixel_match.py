@@ -9,7 +9,6 @@ trimmed or shifted a little at the most.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,10 +16,10 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from ..core.runtime import cpu_count
+from ..core.parallel import map_in_order
 from ..data.duplicates import connected_groups, iter_groups
 from ..errors import ImageError
-from ..images import PreprocessSpec, load_image
+from ..images import PreprocessSpec, area_weights, load_image, luma
 
 __all__ = ["agreement", "pixel_duplicates"]
 
@@ -34,7 +33,6 @@ _INNER = 0.84  # share of the smaller that is looked for in the larger, so that 
 _NEAREST, _FEW = 3, 8  # photos of a group that each one is compared with; one where they are more than few,
 # as the frames of a video are
 _SPEC = PreprocessSpec(_SIDE, (0, 0, 0), (1, 1, 1))
-_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as in JPEG
 
 Grey = NDArray[np.float32]
 
@@ -64,14 +62,14 @@ def pixel_duplicates(
     """
     pairs = [pair for rows in iter_groups(group) for pair in _compared(rows, features)]
     rows = sorted({row for pair in pairs for row in pair})
-    with ThreadPoolExecutor(threads or cpu_count()) as pool:
-        small = dict(zip(rows, pool.map(_small, [paths[row] for row in rows]), strict=True))
+    small = dict(zip(rows, map_in_order(_small, (paths[row] for row in rows), threads=threads), strict=True))
 
-        def same(pair: tuple[int, int]) -> bool:
-            one, two = (small[row] for row in pair)
-            return one is not None and two is not None and agreement(one, two) >= AGREE
+    def same(pair: tuple[int, int]) -> bool:
+        one, two = (small[row] for row in pair)
+        return one is not None and two is not None and agreement(one, two) >= AGREE
 
-        found = [pair for pair, agrees in zip(pairs, pool.map(same, pairs), strict=True) if agrees]
+    agree = map_in_order(same, pairs, threads=threads)
+    found = [pair for pair, agrees in zip(pairs, agree, strict=True) if agrees]
     return np.where(group < 0, -1, connected_groups(found, len(group)))
 
 
@@ -127,12 +125,7 @@ def _unit(grey: Grey) -> Grey:
 
 @lru_cache(maxsize=8)
 def _reduction(fine: int, coarse: int) -> Grey:
-    """(fine, coarse) Reduction by area of `coarse` pixels to `fine` ones."""
-    edges = np.linspace(0, coarse, fine + 1)
-    pixel = np.arange(coarse)
-    overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
-    matrix: Grey = (np.maximum(overlap, 0) * fine / coarse).astype(np.float32)
-    return matrix
+    return area_weights(fine, coarse).astype(np.float32)
 
 
 def _compared(rows: NDArray[np.intp], features: NDArray[np.float32] | None) -> list[tuple[int, int]]:
@@ -152,7 +145,6 @@ def _compared(rows: NDArray[np.intp], features: NDArray[np.float32] | None) -> l
 
 def _small(path: Path) -> Grey | None:
     try:
-        grey: Grey = load_image(path, _SPEC).astype(np.float32) @ _LUMA
+        return luma(load_image(path, _SPEC))
     except ImageError:
         return None
-    return grey

@@ -1,4 +1,4 @@
-"""An audit in short, from what a training has at hand: it looks again only at copies under two classes."""
+"""The checks that need only what training computed already; only duplicates under two classes are decoded."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from ..data import Dataset, merge_groups
 from ..data.duplicates import iter_groups
-from .duplicates import burst_findings
+from .duplicates import burst_issues
 from .issues import Audit, Issue, in_order
-from .label_issues import calibrated, doubtful_labels
+from .label_issues import calibrated, find_label_issues
 from .pixel_match import pixel_duplicates
 
 __all__ = ["quick_checks", "quick_warnings"]
@@ -23,7 +23,7 @@ def quick_checks(
     trained: NDArray[np.bool_],
     held_out: NDArray[np.float64],
 ) -> Audit:
-    """Find contradictions, labels in doubt and bursts.
+    """Find duplicates under several classes, label issues and bursts.
 
     Parameters
     ----------
@@ -32,23 +32,23 @@ def quick_checks(
     copies : intp ndarray (n,)
         Near-duplicates share a number.
     bursts : intp ndarray (n,)
-        As of `burst_groups`.
+        As returned by `burst_groups`.
     trained : bool ndarray (n,)
         The m photos that were trained on.
     held_out : float64 ndarray (m, K)
-        Logits of those from folds that did not see them, NaN where there are none; columns in the
-        order of the classes that were trained on.
+        Held-out logits of those, NaN where there are none; columns in the order of the classes that
+        were trained on.
     """
     found = [
         *_contradictions(dataset, copies),
-        *_doubts(dataset.take(trained), held_out),
-        *burst_findings(dataset, bursts, copies),
+        *_label_issues(dataset.take(trained), held_out),
+        *burst_issues(dataset, bursts, copies),
     ]
     return Audit(dataset, in_order(found), merge_groups(copies, bursts, dataset.groups))
 
 
 def quick_warnings(audit: Audit) -> list[str]:
-    """The audit's sentences, the last of which says where the photos can be seen."""
+    """The audit's summary, with a pointer to `rehead audit` at the end of the last sentence."""
     *sentences, last = audit.summary() or [""]
     return [*sentences, f"{last} `rehead audit` shows which."] if last else []
 
@@ -68,7 +68,7 @@ def _contradictions(dataset: Dataset, copies: NDArray[np.intp]) -> list[Issue]:
     return found
 
 
-def _doubts(trained: Dataset, held_out: NDArray[np.float64]) -> list[Issue]:
+def _label_issues(trained: Dataset, held_out: NDArray[np.float64]) -> list[Issue]:
     if len(held_out) != len(trained) or np.isnan(held_out[:, 0]).all():
         return []
     classes, target = np.unique(trained.labels, return_inverse=True)
@@ -77,11 +77,11 @@ def _doubts(trained: Dataset, held_out: NDArray[np.float64]) -> list[Issue]:
     return [
         Issue(
             "label",
-            (trained.ids[doubt.row],),
-            f"filed under '{trained.labels[doubt.row]}', looks like '{classes[doubt.suggested]}'",
-            doubt.score,
-            (str(trained.labels[doubt.row]),),
-            str(classes[doubt.suggested]),
+            (trained.ids[issue.row],),
+            f"filed under '{trained.labels[issue.row]}', looks like '{classes[issue.suggested]}'",
+            issue.score,
+            (str(trained.labels[issue.row]),),
+            str(classes[issue.suggested]),
         )
-        for doubt in doubtful_labels(calibrated(held_out, target), target)
+        for issue in find_label_issues(calibrated(held_out, target), target)
     ]

@@ -8,7 +8,6 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 from .. import evaluation
 from ..core.atomic import write_text
-from ..core.runtime import cpu_count
+from ..core.parallel import map_in_order
 from ..core.text import count
 from ..errors import ReheadError
 from ..images import thumbnail
@@ -24,19 +23,19 @@ from .issues import ISSUE_TYPES, Audit, Issue, IssueType
 
 __all__ = ["write_audit", "write_page"]
 
-_MOST_PICTURES = 60  # of each kind: 5 kB each, so that the file has 4 MB at the most
+_MOST_PICTURES = 60  # of each type: 5 kB each, so that the file has 4 MB at the most
 _MOST_ABREAST = 6
-_MOST_ROWS = 100  # of findings without pictures
+_MOST_ROWS = 100  # of issues without pictures
 _SIDE, _QUALITY = 140, 72  # px
-_PLAIN = frozenset(("unreadable", "balance"))  # kinds that have nothing to show
+_PLAIN = frozenset(("unreadable", "balance"))  # types without pictures
 _ALONE = frozenset(("outlier", "blank", "dark", "blurred", "tiny", "shape"))  # one photo each
 
 
 @dataclass(frozen=True)
 class _Picture:
-    """A photo of the page: what is said of it, its id, its class and its thumbnail in base64."""
+    """A photo of the page: its caption, id, class and thumbnail in base64."""
 
-    said: str
+    caption: str
     name: str
     label: str
     data: str | None
@@ -44,16 +43,16 @@ class _Picture:
 
 @dataclass(frozen=True)
 class _Case:
-    """A finding on the page, with the number of its pictures that are not shown."""
+    """An issue on the page, with the number of its pictures that are not shown."""
 
-    finding: Issue
+    issue: Issue
     pictures: tuple[_Picture, ...]
     more: int
 
 
 @dataclass(frozen=True)
-class _Part:
-    """A kind of finding on the page, with the number of findings that are not shown."""
+class _Section:
+    """A type of issue on the page, with the number of issues that are not shown."""
 
     name: str
     kind: IssueType
@@ -115,79 +114,79 @@ def write_page(
         audit=audit,
         summary=audit.summary(),
         facts=_facts(audit),
-        parts=_parts(audit),
+        sections=_sections(audit),
         run=run or {},
     )
     write_text(path, html)
 
 
 def _curly(text: str) -> str:
-    """Set names in curly quotes: the findings' sentences are plain text for terminals."""
+    """Set names in curly quotes: the sentences are plain text for terminals."""
     return re.sub(r"(?<!\w)'(.+?)'(?!\w)", "‘\\1’", text)
 
 
 def _facts(audit: Audit) -> dict[str, int]:
     dataset = audit.dataset
-    concerned = {photo for finding in audit.findings for photo in finding.photos}
+    affected = {photo for issue in audit.issues for photo in issue.photos}
     return {
         "Photos": len(dataset),
         "Classes": len(dataset.classes),
-        "Findings": len(audit.findings),
-        "Photos concerned": len(concerned),
+        "Issues": len(audit.issues),
+        "Photos affected": len(affected),
         "Better left out": len(audit.left_out),
     }
 
 
-def _parts(audit: Audit) -> list[_Part]:
+def _sections(audit: Audit) -> list[_Section]:
     shown = {kind: _shown(kind, audit.of(kind)) for kind in audit.counts}
     names = {
         name
-        for kind, findings in shown.items()
+        for kind, issues in shown.items()
         if kind not in _PLAIN
-        for finding in findings
-        for name in (*finding.photos[:_MOST_ABREAST], *finding.beside)
+        for issue in issues
+        for name in (*issue.photos[:_MOST_ABREAST], *issue.beside)
     }
     pictures = _thumbnails(audit, sorted(names))
     row = {name: n for n, name in enumerate(audit.dataset.ids)}
     labels = audit.dataset.labels.tolist()
 
-    def picture(name: str, said: str = "") -> _Picture:
-        return _Picture(said, name, labels[row[name]], pictures.get(name))
+    def picture(name: str, caption: str = "") -> _Picture:
+        return _Picture(caption, name, labels[row[name]], pictures.get(name))
 
-    def case(finding: Issue) -> _Case:
-        if finding.kind in _PLAIN:
-            return _Case(finding, (), 0)
-        asked = finding.photos[:_MOST_ABREAST]
-        beside = zip((f"nearest ‘{finding.suggested}’", "nearest of its own"), finding.beside, strict=False)
+    def case(issue: Issue) -> _Case:
+        if issue.kind in _PLAIN:
+            return _Case(issue, (), 0)
+        asked = issue.photos[:_MOST_ABREAST]
+        beside = zip((f"nearest ‘{issue.suggested}’", "nearest of its own"), issue.beside, strict=False)
         own = [picture(name) for name in asked]
         return _Case(
-            finding,
-            (*own, *(picture(name, said) for said, name in beside)),
-            len(finding.photos) - len(asked),
+            issue,
+            (*own, *(picture(name, caption) for caption, name in beside)),
+            len(issue.photos) - len(asked),
         )
 
     return [
-        _Part(
+        _Section(
             kind,
             ISSUE_TYPES[kind],
-            tuple(case(finding) for finding in findings),
-            audit.counts[kind] - len(findings),
+            tuple(case(issue) for issue in issues),
+            audit.counts[kind] - len(issues),
             kind in _ALONE,
         )
-        for kind, findings in shown.items()
+        for kind, issues in shown.items()
     ]
 
 
-def _shown(kind: str, findings: Sequence[Issue]) -> list[Issue]:
-    """The first findings, as many as there is room for."""
+def _shown(kind: str, issues: Sequence[Issue]) -> list[Issue]:
+    """The first issues, as many as there is room for."""
     if kind in _PLAIN:
-        return list(findings[:_MOST_ROWS])
+        return list(issues[:_MOST_ROWS])
     room, taken = _MOST_PICTURES, []
-    for finding in findings:
-        room -= len(finding.photos[:_MOST_ABREAST]) + len(finding.beside)
+    for issue in issues:
+        room -= len(issue.photos[:_MOST_ABREAST]) + len(issue.beside)
         if room < 0:
             break
-        taken.append(finding)
+        taken.append(issue)
     return taken
 
 
@@ -201,5 +200,4 @@ def _thumbnails(audit: Audit, names: Sequence[str]) -> dict[str, str | None]:
         except (ReheadError, OSError):
             return None
 
-    with ThreadPoolExecutor(cpu_count()) as pool:
-        return dict(zip(names, pool.map(made, names), strict=True))
+    return dict(zip(names, map_in_order(made, names), strict=True))

@@ -1,4 +1,4 @@
-"""An audit, from photos to findings: in full, and in short from what a training has at hand."""
+"""The whole audit, from photos to issues."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from ..backbones.features import Features, extract
 from ..core.progress import Progress
 from ..data import Dataset, cv_folds, merge_groups, near_duplicates, read_dataset
 from ..data.bursts import burst_groups
-from ..heads.pca import Block, span_of
+from ..heads.pca import Block, fit_pca
 from .clean_csv import left_out
-from .duplicates import burst_findings, copy_findings, leak_findings
-from .image_issues import fault_findings
-from .image_stats import look_at
+from .duplicates import burst_issues, duplicate_issues, leak_issues
+from .image_issues import image_issues
+from .image_stats import compute_image_stats
 from .issues import Audit, Issue, in_order
 from .label_issues import (
-    balance_findings,
+    balance_issues,
     held_out_probabilities,
-    label_findings,
+    label_issues,
     last_levels,
-    outlier_findings,
+    outlier_issues,
 )
 from .pixel_match import pixel_duplicates
 
@@ -43,22 +43,22 @@ def audit_photos(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Audit:
-    """Look for what is wrong with photos before anything is trained on them. No file is changed.
+    """Check photos for issues before anything is trained on them. No file is changed.
 
     Parameters
     ----------
     photos : path
         A folder of class folders, one with train, val and test folders, or a CSV, as `train` takes it.
     backbone, weights
-        As of `ImageClassifier`: the network whose features tell photos apart.
+        As of `ImageClassifier`: the network whose features are compared.
     seed : int
-        Of the folds in which labels are checked.
+        Of the cross-validation folds by which labels are checked.
     cache : bool or path
-        Keep features and looks in rehead's cache, in another folder, or not at all.
+        Keep features and image statistics in rehead's cache, in another folder, or not at all.
     threads : int or None
         Processors to use, all by default.
     progress : callable or None
-        Called as progress(done, total) while features are taken, and again while looks are.
+        Called as progress(done, total) while features are extracted, then while statistics are computed.
 
     Returns
     -------
@@ -73,14 +73,14 @@ def audit_photos(
     root = None if isinstance(cache, bool) else Path(cache)
     kept: dict[str, Any] = {"cache": cache is not False, "cache_root": root}
     features = extract(dataset.paths, network, threads=threads, progress=progress, **kept)
-    looks = look_at(dataset.paths, features.digests, threads=threads, progress=progress, **kept)
-    return run_checks(dataset, features, network.blocks, looks, seed=seed)
+    stats = compute_image_stats(dataset.paths, features.digests, threads=threads, progress=progress, **kept)
+    return run_checks(dataset, features, network.blocks, stats, seed=seed)
 
 
 def run_checks(
-    dataset: Dataset, features: Features, blocks: Sequence[Block], looks: NDArray[Any], *, seed: int = 0
+    dataset: Dataset, features: Features, blocks: Sequence[Block], stats: NDArray[Any], *, seed: int = 0
 ) -> Audit:
-    """What features and looks of a dataset's photos show.
+    """Check a dataset by its photos' features and statistics.
 
     Parameters
     ----------
@@ -88,8 +88,8 @@ def run_checks(
     features : Features
         Of its photos, in order.
     blocks : sequence of slice
-        Columns of each depth.
-    looks : ndarray of `IMAGE_STATS` (n,)
+        Columns of each feature level.
+    stats : ndarray of `IMAGE_STATS` (n,)
     seed : int
         Of the folds.
     """
@@ -102,41 +102,43 @@ def run_checks(
         last if readable.all() else last[readable],
     )
     copies = pixel_duplicates(dataset.paths, near, last)
-    bursts = burst_groups(dataset, last, looks["taken"], looks["camera"])
+    bursts = burst_groups(dataset, last, stats["taken"], stats["camera"])
     groups = merge_groups(near, bursts, dataset.groups)
     found = [
         *(Issue("unreadable", (dataset.ids[row],), error.reason, 1.0) for row, error in features.errors),
-        *copy_findings(dataset, copies, features.digests, last),
-        *burst_findings(dataset, bursts, copies),
-        *leak_findings(dataset, bursts, copies, "one burst"),
-        *leak_findings(dataset, _given(dataset), merge_groups(copies, bursts), "one group"),
-        *balance_findings(dataset, groups, readable),
-        *fault_findings(dataset, looks),
+        *duplicate_issues(dataset, copies, features.digests, last),
+        *burst_issues(dataset, bursts, copies),
+        *leak_issues(dataset, bursts, copies, "one burst"),
+        *leak_issues(dataset, _user_groups(dataset), merge_groups(copies, bursts), "one group"),
+        *balance_issues(dataset, groups, readable),
+        *image_issues(dataset, stats),
     ]
     if readable.any():
         shown, columns = last_levels(features.plain, blocks)
-        found += _by_class(
+        found += _class_issues(
             dataset.take(readable),
             groups[readable],
-            span_of(shown if readable.all() else shown[readable], columns).z,
+            fit_pca(shown if readable.all() else shown[readable], columns).z,
             seed,
         )
     return Audit(dataset, in_order(found), groups, left_out(dataset, found, features.digests))
 
 
-def _by_class(dataset: Dataset, groups: NDArray[np.intp], z: NDArray[np.float32], seed: int) -> list[Issue]:
-    """What a head that did not see a photo says of its label, and how strange it is; photos all readable."""
+def _class_issues(
+    dataset: Dataset, groups: NDArray[np.intp], z: NDArray[np.float32], seed: int
+) -> list[Issue]:
+    """Outliers and label issues by cross-validation; all photos readable."""
     target = np.unique(dataset.labels, return_inverse=True)[1]
     fold = cv_folds(target, groups, count=5, seed=seed)
     if fold.max() < 1:
         return []
-    found = outlier_findings(dataset, z, target, fold)
+    found = outlier_issues(dataset, z, target, fold)
     if len(dataset.classes) > 1:
-        found += label_findings(dataset, z, groups, held_out_probabilities(z, target, fold), target)
+        found += label_issues(dataset, z, groups, held_out_probabilities(z, target, fold), target)
     return found
 
 
-def _given(dataset: Dataset) -> NDArray[np.intp]:
-    """The user's groups as numbers; -1 where none was given."""
+def _user_groups(dataset: Dataset) -> NDArray[np.intp]:
+    """The dataset's own groups as numbers, intp (n,); -1 where none is given."""
     numbers = np.unique(dataset.groups, return_inverse=True)[1]
     return np.where(dataset.groups == "", -1, numbers)

@@ -1,11 +1,10 @@
-"""What a network's layers see: the maps of any of its steps."""
+"""Activation maps of a network's layers."""
 
 from __future__ import annotations
 
 import io
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core import atomic
-from ..core.runtime import cpu_count, open_session
+from ..core.parallel import map_in_order
+from ..core.runtime import open_session
 from ..data import list_photos
 from ..errors import DataError, ImageError, UnknownNameError
 from ..images import PreprocessSpec, load_image, read_image
@@ -102,7 +102,7 @@ def layer_maps(
     weights: str | os.PathLike[str] | None = None,
     threads: int | None = None,
 ) -> LayerMaps:
-    """Run photos through a network and keep what one of its layers gives.
+    """Run photos through a network and keep one layer's output.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def layer_maps(
     graph = inspect.expose(onnx.load_from_string(network.trunk), {chosen.tensor: "layer"})
     session = open_session(graph, threads=1)
 
-    def look(file: Path) -> NDArray[np.float32] | ImageError:
+    def maps_of(file: Path) -> NDArray[np.float32] | ImageError:
         try:
             pixels = load_image(file, network.preprocess)
         except ImageError as error:
@@ -153,8 +153,7 @@ def layer_maps(
         maps: NDArray[np.float32] = session.run(None, {"image": pixels[None]})[0][0]
         return maps[numbers]
 
-    with ThreadPoolExecutor(threads or cpu_count()) as pool:
-        found = list(pool.map(look, files))
+    found = list(map_in_order(maps_of, files, threads=threads))
     failed = tuple(answer for answer in found if isinstance(answer, ImageError))
     kept = [
         (file, answer) for file, answer in zip(files, found, strict=True) if isinstance(answer, np.ndarray)
@@ -166,8 +165,8 @@ def layer_maps(
             else DataError(f"none of {len(files)} photos can be read; {failed[0]}")
         )
     maps = np.stack([answer for _, answer in kept])
-    seen = tuple(file for file, _ in kept)
-    return LayerMaps(network.name, chosen, seen, tuple(numbers), maps, network.preprocess, failed)
+    readable = tuple(file for file, _ in kept)
+    return LayerMaps(network.name, chosen, readable, tuple(numbers), maps, network.preprocess, failed)
 
 
 def _layer(network: Backbone, name: str) -> Layer:
@@ -224,7 +223,7 @@ def _tiles(maps: LayerMaps, low: float, high: float) -> Iterator[Tile]:
     """A tile for each channel of one photo, or for each photo and channel of several."""
     for photo, of_photo in zip(maps.photos, maps.maps, strict=True):
         pixels = read_image(photo, at_least=(_SIDE, _SIDE))
-        left, top, right, bottom = maps.preprocess.seen(pixels.shape[1], pixels.shape[0])
+        left, top, right, bottom = maps.preprocess.crop_box(pixels.shape[1], pixels.shape[0])
         aspect = (right - left) / (bottom - top)
         for channel, values in zip(maps.channels, of_photo, strict=True):
             picture = fitted(viridis(values, low, high), _SIDE, aspect=aspect, smooth=False)

@@ -1,4 +1,4 @@
-"""Backbones: a pretrained network without its classifier, as pixels in and features out.
+"""Backbones: pretrained networks without their classifiers, pixels in and features out.
 
 A backbone is known by name (`weights.names()`) or is any ONNX file with a record of its
 preprocessing beside it (`net.onnx` and `net.json`).
@@ -31,7 +31,7 @@ _GRAPH_VERSION = 1  # raised when `graphs` builds another graph from the same we
 
 @dataclass(frozen=True)
 class FeatureLevel:
-    """A depth that features are taken from: the name of its map, and its channels."""
+    """A layer that features are taken from: the name of its map, and its channels."""
 
     name: str
     width: int
@@ -39,20 +39,20 @@ class FeatureLevel:
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network and all that its features depend on.
+    """A network, and everything its features depend on.
 
     Parameters
     ----------
     name : str
         Registered name, or the file's name.
     preprocess : PreprocessSpec
-        How photos become `image`.
+        How photos are prepared for `image`.
     levels : tuple of FeatureLevel
-        Depths, first to last.
+        Feature levels, first to last.
     weights : mapping
         Name, sha256 and licences of the weights, as they go into the model file.
     trunk : bytes
-        Serialised ONNX: `image` uint8 (N, S, S, 3) RGB to a float32 output for each tap.
+        Serialised ONNX: `image` uint8 (N, S, S, 3) RGB to a float32 output for each level.
     """
 
     name: str
@@ -63,13 +63,13 @@ class Backbone:
 
     @property
     def blocks(self) -> list[slice]:
-        """Columns of each tap in the features of all taps side by side."""
+        """Columns of each level in the features of all levels side by side."""
         ends = accumulate((level.width for level in self.levels), initial=0)
         return [slice(start, stop) for start, stop in pairwise(ends)]
 
     @property
     def context(self) -> dict[str, Any]:
-        """What a row of features depends on besides the photo and its view; the cache's key."""
+        """The cache key: what features depend on besides the photo and its view."""
         return {
             "graph": _GRAPH_VERSION,
             "preprocess": self.preprocess.to_dict(),
@@ -78,7 +78,7 @@ class Backbone:
         }
 
     def features_graph(self) -> bytes:
-        """Serialised ONNX: `image` to `features`, float32 (N, D), all taps pooled, side by side."""
+        """Serialised ONNX: `image` to `features`, float32 (N, D), all levels pooled, side by side."""
         import onnx
 
         model = graphs.pooled_levels(onnx.load_from_string(self.trunk), [level.name for level in self.levels])
@@ -92,12 +92,12 @@ def load_backbone(
     preprocess: PreprocessSpec | str | os.PathLike[str] | None = None,
     weights: str | os.PathLike[str] | None = None,
 ) -> Backbone:
-    """Make a backbone ready.
+    """Load a backbone.
 
     Parameters
     ----------
     name : str or path
-        A registered name such as "efficientnet_lite0", an ONNX file, or a model file, whose head is left out.
+        A registered name such as "efficientnet_lite0", an ONNX file, or a model file, whose head is dropped.
     preprocess : PreprocessSpec or path, optional
         Instead of the registered record; for an ONNX file, instead of the JSON file of its name. A model
         file has its own.
@@ -130,7 +130,7 @@ def load_backbone(
 
 
 def read_preprocess(path: str | os.PathLike[str]) -> PreprocessSpec:
-    """Read a record of preprocessing from a JSON file; DataError names what is wrong in it."""
+    """Read a preprocessing record from a JSON file; raises DataError."""
     try:
         record = json.loads(Path(path).read_text("utf-8"))
     except OSError as error:
@@ -152,7 +152,7 @@ def _backbone(name: str, preprocess: PreprocessSpec, weights: Mapping[str, Any],
 
 
 def _built(spec: WeightSpec, preprocess: PreprocessSpec, path: Path) -> bytes:
-    """Trunk of registered weights, built once and kept in the cache."""
+    """Trunk of registered weights, built once and cached."""
     record = {
         "graph": _GRAPH_VERSION,
         "architecture": spec.architecture,
@@ -187,7 +187,7 @@ def _from_file(path: Path, preprocess: PreprocessSpec | None) -> Backbone:
 
 
 def _from_onnx(path: Path, preprocess: PreprocessSpec | None) -> Backbone:
-    """A user's own network: every output becomes a tap, maps and vectors alike."""
+    """A user's own network: every output becomes a feature level, maps and vectors alike."""
     import onnx
 
     try:
@@ -225,10 +225,11 @@ def _from_model_file(file: ModelFile) -> Backbone:
 
     model = onnx.shape_inference.infer_shapes(onnx.load_from_string(file.graph))
     names = list(file.manifest["depths"])
-    tensors = inspect.taps_of(model)
+    tensors = inspect.level_tensors(model)
     if len(names) != len(tensors):
         raise NotAModelFileError(
-            f"{file.path}: {len(tensors)} depths in its graph, {len(names)} in its manifest; train it again"
+            f"{file.path}: {len(tensors)} feature levels in its graph, {len(names)} in its manifest; "
+            "train it again"
         )
     trunk = onnx.utils.Extractor(model).extract_model(["image"], tensors)
     del trunk.metadata_props[:]

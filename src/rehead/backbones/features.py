@@ -1,4 +1,4 @@
-"""Features of many photos: decode, run the network, keep what was computed.
+"""Feature extraction: decode, run the network, cache.
 
 Each processor takes a few photos at a time, decodes them and runs the network on one thread: the
 decoding of one overlaps the network of another, and a photo at a time keeps the activations in the
@@ -9,10 +9,8 @@ of features are kept, so memory does not grow with the size of the photos.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.cache import RowCache
+from ..core.parallel import map_in_order
 from ..core.progress import Progress
 from ..core.runtime import cpu_count, open_session, trim_memory
 from ..data import near_duplicates, perceptual_hash
@@ -44,9 +43,9 @@ class Features:
     Parameters
     ----------
     plain : float32 ndarray (n, D)
-        All taps pooled, side by side. Rows of unreadable photos are NaN.
+        All levels pooled, side by side. Rows of unreadable photos are NaN.
     mirrored : float32 ndarray (n, D) or None
-        Of the photo mirrored left to right, where asked for.
+        Of the horizontally flipped photo, where asked for.
     digests : tuple of str
         Sha256 of each file, "" where it could not be read.
     hashes : uint64 ndarray (n,)
@@ -54,7 +53,7 @@ class Features:
     errors : tuple of (int, ImageError)
         Row and reason of each unreadable photo.
     computed : int
-        Rows that were not in the cache.
+        Number of rows that were not in the cache.
     """
 
     plain: NDArray[np.float32]
@@ -66,7 +65,7 @@ class Features:
 
     @property
     def readable(self) -> NDArray[np.bool_]:
-        """Which rows hold features, bool (n,)."""
+        """Rows with features, bool (n,)."""
         ok = np.ones(len(self.digests), dtype=bool)
         ok[[row for row, _ in self.errors]] = False
         return ok
@@ -95,16 +94,16 @@ def extract(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Features:
-    """Features of photos.
+    """Extract features of photos.
 
     Parameters
     ----------
     paths : sequence of path
     backbone : Backbone
     mirror : bool
-        Whether to take the mirrored photos' features too.
+        Whether to extract those of the flipped photos too.
     cache : bool
-        Whether to look in the cache, and to keep there what is computed.
+        Whether to read and write the cache.
     cache_root : Path, optional
     threads : int, optional
         All processors by default.
@@ -125,19 +124,18 @@ def extract(
         for view in ("plain", "mirrored")[:views]
         if cache
     ]
-    with ThreadPoolExecutor(threads or cpu_count()) as pool:
-        digests = list(pool.map(_digest, files, chunksize=32))
-        errors = {n: error for n, error in enumerate(digests) if isinstance(error, ImageError)}
-        keys = ["" if isinstance(digest, ImageError) else digest for digest in digests]
-        rows = [np.empty(len(files), row) for _ in range(views)]
-        for view in rows:
-            view["features"] = np.nan
-            view["hash"] = 0
-        found = [store.fetch(keys, view) for store, view in zip(stores, rows, strict=False)]
-        missing = [~known for known in found] or [np.ones(len(files), dtype=bool)] * views
-        todo = [n for n in np.flatnonzero(np.logical_or.reduce(missing)).tolist() if n not in errors]
-        job = _Job(files, backbone, rows, missing, stores, keys)
-        errors |= job.run(todo, pool, progress)
+    digests = list(map_in_order(_digest, files, threads=threads))
+    errors = {n: error for n, error in enumerate(digests) if isinstance(error, ImageError)}
+    keys = ["" if isinstance(digest, ImageError) else digest for digest in digests]
+    rows = [np.empty(len(files), row) for _ in range(views)]
+    for view in rows:
+        view["features"] = np.nan
+        view["hash"] = 0
+    found = [store.fetch(keys, view) for store, view in zip(stores, rows, strict=False)]
+    missing = [~known for known in found] or [np.ones(len(files), dtype=bool)] * views
+    todo = [n for n in np.flatnonzero(np.logical_or.reduce(missing)).tolist() if n not in errors]
+    job = _Job(files, backbone, rows, missing, stores, keys)
+    errors |= job.run(todo, threads, progress)
     if todo:
         del job
         trim_memory()
@@ -160,29 +158,27 @@ class _Job:
     stores: list[RowCache]
     keys: list[str]
 
-    def run(
-        self, todo: list[int], pool: ThreadPoolExecutor, progress: Progress | None
-    ) -> dict[int, ImageError]:
+    def run(self, todo: list[int], threads: int | None, progress: Progress | None) -> dict[int, ImageError]:
         """Compute the rows `todo`; the photos that turn out unreadable."""
         if not todo:
             return {}
         self.session = open_session(self.backbone.features_graph(), threads=1)
         errors: dict[int, ImageError] = {}
-        fresh: list[int] = []
+        new_rows: list[int] = []
         try:
-            told = len(self.files) - len(todo)
+            n_done = len(self.files) - len(todo)
             if progress:
-                progress(told, len(self.files))
-            for done, failed in _in_order(pool, self._chunk, _chunks(todo)):
-                fresh += done
+                progress(n_done, len(self.files))
+            for done, failed in map_in_order(self._chunk, _chunks(todo), threads=threads):
+                new_rows += done
                 errors |= failed
-                told += len(done) + len(failed)
+                n_done += len(done) + len(failed)
                 if progress:
-                    progress(told, len(self.files))
-                if len(fresh) >= _SHARD:
-                    self._keep(fresh)
+                    progress(n_done, len(self.files))
+                if len(new_rows) >= _SHARD:
+                    self._save(new_rows)
         finally:
-            self._keep(fresh)
+            self._save(new_rows)
         return errors
 
     def _chunk(self, photos: list[int]) -> tuple[list[int], dict[int, ImageError]]:
@@ -200,36 +196,22 @@ class _Job:
                     rows["hash"][n] = code
         return list(images), failed
 
-    def _keep(self, fresh: list[int]) -> None:
-        """Put fresh rows into the cache; a disk that is full only means that they are computed again."""
+    def _save(self, new_rows: list[int]) -> None:
+        """Write new rows to the cache; on a full disk they are only computed again the next time."""
         for store, rows, missing in zip(self.stores, self.rows, self.missing, strict=False):
-            new = [n for n in fresh if missing[n]]
+            new = [n for n in new_rows if missing[n]]
             try:
                 store.put([self.keys[n] for n in new], rows[new])
             except OutputError:
                 self.stores = []
                 break
-        fresh.clear()
+        new_rows.clear()
 
 
 def _chunks(todo: list[int]) -> list[list[int]]:
-    """Some photos at a time, and single ones at the end, so that all processors finish together."""
+    """Batches of photos, and single photos at the end, so that all processors finish together."""
     whole = max(0, len(todo) // _PHOTOS - cpu_count()) * _PHOTOS
     return [todo[i : i + _PHOTOS] for i in range(0, whole, _PHOTOS)] + [[n] for n in todo[whole:]]
-
-
-def _in_order(pool: ThreadPoolExecutor, work: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:
-    """Like `pool.map`, but with only a few items under way, so that Ctrl-C is quick and memory flat."""
-    pending = iter(items)
-    running = [pool.submit(work, item) for item in islice(pending, 4 * cpu_count())]
-    try:
-        while running:
-            result = running.pop(0).result()
-            running += [pool.submit(work, item) for item in islice(pending, 1)]
-            yield result
-    finally:
-        for future in running:
-            future.cancel()
 
 
 def duplicate_groups(features: Features, network: Backbone) -> NDArray[np.intp]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..core import atomic
+from ..core.model_file import trained_on
 from ..core.progress import Progress
 from ..data import Dataset, check_labels, read_dataset
 from ..errors import DatasetError, ImageError
@@ -101,7 +102,7 @@ def assess(
         )
     dataset = dataset.take(rows)
     given = [answer for answer in answers if isinstance(answer, Prediction)]
-    notes += _seen(model, dataset)
+    notes += _overlap_warning(model, dataset)
     truth = np.array([model.labels.index(label) for label in dataset.labels.tolist()])
     probabilities = np.stack([answer.probabilities for answer in given]).astype(np.float64)
     accepted = np.array([not answer.reason for answer in given])
@@ -115,10 +116,10 @@ def assess(
     return result
 
 
-def _seen(model: Predictor, dataset: Dataset) -> list[str]:
-    """Say it where photos were trained on: their results mean nothing."""
-    known = set(model.manifest.get("seen", "").split())
-    count = sum(hashlib.sha256(read_bytes(path)).hexdigest()[:12] in known for path in dataset.paths)
+def _overlap_warning(model: Predictor, dataset: Dataset) -> list[str]:
+    """A warning where photos were trained on."""
+    digests = [hashlib.sha256(read_bytes(path)).hexdigest() for path in dataset.paths]
+    count = int(trained_on(model.manifest, digests).sum())
     if not count:
         return []
     return [

@@ -1,19 +1,18 @@
-"""Where in a photo its answer comes from: class activation maps, and occlusion.
+"""Saliency: class activation maps, and occlusion.
 
 A class activation map (Zhou et al. 2016) is exact where a network averages its maps and only linear
 steps follow, as in every model file with a linear head on a frozen network: the map's mean and the
-class's bias add up to its logit. With several depths, each depth's share is computed at its own
-resolution, brought to the finest and added.
+class's bias add up to its logit. With several feature levels, each level's map is computed at its own
+resolution, interpolated to the finest and added.
 
-Occlusion (Zeiler & Fergus 2014) covers the photo piece by piece with grey and notes how much the
-probability drops. It needs nothing but the answers.
+Occlusion (Zeiler & Fergus 2014) covers the photo patch by patch with grey and measures how much the
+probability drops. It needs only the outputs.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -22,21 +21,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backbones.backbone import load_backbone
-from ..backbones.graphs import cam as class_maps
-from ..backbones.graphs import inspect
+from ..backbones.graphs import cam, inspect
 from ..core.model_file import read_model_file
+from ..core.parallel import map_in_order
 from ..core.rejection import UNKNOWN, OperatingPoint
 from ..core.runtime import cpu_count, open_session
 from ..errors import DataError, NotAModelFileError, UnknownNameError
 from ..heads.temperature import softmax
-from ..images import PreprocessSpec, load_image, read_image
-from ..images.contact_sheet import Bar, Tile, draw_sheet, fitted, overlay, viridis
+from ..images import PreprocessSpec, load_image
 
-__all__ = ["ClassMap", "Explainer", "Explanation", "draw_explanation", "explain", "overlaid"]
+__all__ = ["ClassMap", "Explainer", "Explanation", "Maps", "explain"]
 
 _CELLS = 12  # a side; patches are two cells wide, so that each cell is covered by up to four of them
 _AGREES = 1e-3  # largest difference in log probability between the maps and the graph's own answer
-_SIDE = 400  # px, of the photos in a picture
 
 Maps = NDArray[np.float32]
 
@@ -191,10 +188,10 @@ class Explainer:
         self.preprocess, self._answer, self._limits = backbone.preprocess, answers[0].name, None
         return graph
 
-    def _find_maps(self, graph: Any, *, required: bool) -> class_maps.LinearInMaps | None:
+    def _find_maps(self, graph: Any, *, required: bool) -> cam.LinearInMaps | None:
         try:
-            return class_maps.linear_in_maps(graph, self._answer)
-        except class_maps.NotLinearError as error:
+            return cam.linear_in_maps(graph, self._answer)
+        except cam.NotLinearError as error:
             if required:
                 raise DataError(
                     f"{self._name}: no class activation map, because its answer is not linear in any spatial "
@@ -266,11 +263,11 @@ class Explainer:
         return row, 0.0 if score is None else float(score[0]), [maps[0] for maps in found.values()]
 
     def _activated(
-        self, pixels: NDArray[np.uint8], linear: class_maps.LinearInMaps
+        self, pixels: NDArray[np.uint8], linear: cam.LinearInMaps
     ) -> tuple[NDArray[np.float64], float, NDArray[np.float64]]:
         """Probabilities (K,), outlier score and what each place adds to each logit (K, h, w)."""
         probabilities, outlier, maps = self._run(pixels)
-        values = class_maps.added(class_maps.shares(linear, maps), len(self.labels))
+        values = cam.sum_maps(cam.activation_maps(linear, maps), len(self.labels))
         logits = values.mean(axis=(1, 2)) + linear.bias
         expected = softmax(logits[None])[0]
         if np.abs(expected - probabilities).max() > _AGREES:
@@ -299,10 +296,9 @@ class Explainer:
         whole, outlier, _ = self._run(pixels)
         drop = np.zeros((len(whole), _CELLS, _CELLS))
         times = np.zeros((_CELLS, _CELLS))
-        with ThreadPoolExecutor(self._threads) as pool:
-            for (r, c), row in zip(places, pool.map(covered, places), strict=True):
-                drop[:, r : r + 2, c : c + 2] += (whole - row)[:, None, None]
-                times[r : r + 2, c : c + 2] += 1
+        for (r, c), row in zip(places, map_in_order(covered, places, threads=self._threads), strict=True):
+            drop[:, r : r + 2, c : c + 2] += (whole - row)[:, None, None]
+            times[r : r + 2, c : c + 2] += 1
         return whole, outlier, drop / times
 
     def _grey(self) -> NDArray[np.uint8]:
@@ -345,50 +341,3 @@ def explain(
     """
     explainer = Explainer(model, method=method, preprocess=preprocess, labels=labels, threads=threads)
     return explainer.explain(photo, classes=classes)
-
-
-def draw_explanation(explanation: Explanation, photo: str | os.PathLike[str] | bytes) -> NDArray[np.uint8]:
-    """A picture of an explanation: the photo, and each class's map over it, on one scale.
-
-    Parameters
-    ----------
-    explanation : Explanation
-    photo : path or bytes
-        The photo that was explained.
-
-    Returns
-    -------
-    uint8 ndarray (height, width, 3), RGB
-    """
-    pixels = fitted(read_image(photo, at_least=(_SIDE, _SIDE)), _SIDE)
-    values = [one.values for one in explanation.maps]
-    low, high = min(float(v.min()) for v in values), max(float(v.max()) for v in values)
-    if explanation.method == "occlusion":
-        low = min(low, 0.0)
-    name = Path(explanation.photo).name if explanation.photo else "the photo"
-    tiles = [Tile(pixels, (name,))]
-    tiles += [
-        Tile(
-            overlaid(pixels, one.values, low, high, explanation.preprocess),
-            (one.label, f"{100 * one.probability:.1f} %"),
-        )
-        for one in explanation.maps
-    ]
-    cam = explanation.method == "cam"
-    return draw_sheet(
-        tiles,
-        columns=4,
-        title=f"{explanation.answer}: {explanation.reason}" if explanation.reason else explanation.answer,
-        note="Class activation maps: what each place adds to the class's logit."
-        if cam
-        else "Occlusion: how much the class's probability drops where the photo is covered.",
-        bar=Bar(low, high, "logit" if cam else "drop"),
-    )
-
-
-def overlaid(
-    photo: NDArray[np.uint8], values: Maps, low: float, high: float, preprocess: PreprocessSpec
-) -> NDArray[np.uint8]:
-    """The map of a photo over it, uint8 (H, W, 3): stretched to the part of it that the network saw."""
-    height, width = photo.shape[:2]
-    return overlay(photo, viridis(values, low, high), preprocess.seen(width, height))

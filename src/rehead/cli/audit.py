@@ -90,14 +90,14 @@ def audit(
 
 def _kinds(text: str | None) -> frozenset[str]:
     """The kinds that --fail-on names."""
-    from ..audit import ISSUE_TYPES, check_kinds
+    from ..audit import ISSUE_TYPES, check_issue_types
 
     names = [name.strip() for name in (text or "").split(",") if name.strip()]
     if text is not None and not names:
         raise typer.BadParameter(
             f"names no kind; expected some of {', '.join(ISSUE_TYPES)}", param_hint="--fail-on"
         )
-    check_kinds(name for name in names if name != "any")
+    check_issue_types(name for name in names if name != "any")
     return frozenset(ISSUE_TYPES) if "any" in names else frozenset(names)
 
 
@@ -120,7 +120,7 @@ def _show(audit: Audit, wrote: list[Path]) -> None:
     table.add_column(f"in {counted}", overflow="fold")
     for (kind, number), sentence in zip(audit.counts.items(), audit.summary(), strict=True):
         table.add_row(kind, str(number), Text(sentence))
-    console.print(table if audit.findings else f"Nothing was found in {counted}.", highlight=False)
+    console.print(table if audit.issues else f"Nothing was found in {counted}.", highlight=False)
     for kind, number in audit.counts.items():
         console.print(f"{ISSUE_TYPES[kind].title}, gravest first:", style="bold", highlight=False)
         for finding in audit.of(kind)[:_EXAMPLES]:

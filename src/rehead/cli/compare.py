@@ -108,7 +108,7 @@ def _show(result: Comparison, out: Path) -> None:
         table.add_row(*(_cell(*row[n]) for n in shown))
     console.print(table)
     console.print(result.sentence, highlight=False, markup=False)
-    notes = [*result.notes, *(f"{model.name}: {model.note}" for model in result.contenders if model.note)]
+    notes = [*result.notes, *(f"{model.name}: {model.note}" for model in result.models if model.note)]
     for note in notes:
         console.print("[yellow]![/yellow]", Text(note), highlight=False)
     wrote = ", ".join(str(out / name) for name in ("compare.html", "compare.md", "compare.json"))

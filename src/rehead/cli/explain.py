@@ -48,7 +48,8 @@ def explain(
     use: Annotated[ClassifierOptions, Only("preprocess", "threads")],
 ) -> None:
     """Show where in a photo a model's answer comes from, for its most probable classes."""
-    from ..classification.saliency import Explainer, draw_explanation
+    from ..classification.drawing import draw_explanation
+    from ..classification.saliency import Explainer
     from ..images import write_png
     from .console import check_suffix, read_lines
 

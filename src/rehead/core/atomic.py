@@ -1,7 +1,7 @@
-"""Files that are there whole or not at all.
+"""Atomic writes.
 
-Every result is written beside its place and moved into it. A full disk, a kill or Ctrl-C
-leaves what was there before, and no half file.
+Every file is written beside its place and moved into it: a full disk, a kill or Ctrl-C leaves the previous
+file, and never a partial one.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 def replacing_folder(path: str | os.PathLike[str], *, keep: bool = True) -> Iterator[Path]:
     """Yield a folder beside `path`; on success it takes its place, otherwise it is removed.
 
-    With `keep` false it is removed in any case: a rehearsal that shows whether the folder can be
-    written. Raises OutputError where it cannot.
+    With `keep` false it is removed in any case: a dry run that checks whether the folder can be written.
+    Raises OutputError where it cannot.
     """
     final = Path(path)
     with output_errors(final):

@@ -1,10 +1,10 @@
-"""Rows on disk, named by what they were computed from.
+"""Content-addressed cache of array rows on disk.
 
-A context is everything but the photo that a row depends on: view, preprocess, weights, layers,
-dtype and format version. Its digest names a folder; in it lie shards of rows beside the sha256 of
-the photos' bytes. A shard is written whole or not at all and never changed, so a killed run loses
-at most the rows since its last shard, two processes may write at once, and moving the photos
-costs nothing. A damaged shard is found by its checksums and forgotten.
+The context is everything but the photo that a row depends on: view, preprocess, weights, layers, dtype and
+format version. Its digest names a folder of shards; a shard holds rows and the sha256 of their photos'
+bytes. Shards are written atomically and never changed, so a killed run loses at most the rows since its
+last shard, two processes may write at once, and moving the photos costs nothing. Damaged shards are
+detected by checksums and removed.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from . import atomic
 __all__ = ["FORMAT_VERSION", "RowCache", "cache_root", "cached_graph", "digest_of"]
 
 FORMAT_VERSION = 1
-"""Raised when what a row holds changes, so that an old row is never returned for a new question."""
+"""Raised when the meaning of rows changes, so that old ones are not returned."""
 
 _KEY = 64  # bytes of a sha256 in hex
 _HEAD = struct.Struct("<III")  # how many rows, crc32 of the keys, crc32 of the rows; then keys, then rows
 
 
 def cache_root() -> Path:
-    """Folder of everything that can be computed again: `REHEAD_CACHE`, or the user's cache folder."""
+    """The cache folder: `REHEAD_CACHE`, or the user's cache folder."""
     if named := os.environ.get("REHEAD_CACHE"):
         return Path(named).expanduser()
     import platformdirs
@@ -50,7 +50,7 @@ def digest_of(record: Mapping[str, Any]) -> str:
 
 
 def cached_graph(record: Mapping[str, Any], build: Callable[[], bytes]) -> bytes:
-    """A graph that is built once and kept, named by all that it depends on (JSON-able)."""
+    """A graph that is built once and cached under the digest of `record` (JSON-able), all it depends on."""
     kept = cache_root() / "graphs" / f"{digest_of(record)}.onnx"
     digest = kept.with_suffix(".sha256")
     if kept.is_file() and digest.is_file():
@@ -71,7 +71,7 @@ class _Shard(NamedTuple):
 
 
 class RowCache:
-    """Rows of one context, by the sha256 (hex) of the photo they belong to.
+    """Rows of one context, by the sha256 (hex) of the photo.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ class RowCache:
         return None
 
     def _forget(self, path: Path) -> None:
-        """Drop a damaged shard: it only costs the time to compute its rows again."""
+        """Remove a damaged shard; its rows are computed again."""
         self._places = {key: place for key, place in self._places.items() if place[0].path != path}
         with contextlib.suppress(OSError):
             path.unlink()
@@ -138,7 +138,7 @@ class RowCache:
         return found
 
     def put(self, photos: Sequence[str], rows: NDArray[Any]) -> None:
-        """Keep `rows` for `photos` (sha256 in hex), as one shard."""
+        """Write `rows` of `photos` (sha256 in hex) as one shard."""
         if not photos:
             return
         if not self._places:

@@ -1,6 +1,6 @@
-"""Boxes, points and the maps between them, in pixels.
+"""Boxes, points and affine transforms, in pixels.
 
-The plane is continuous: the upper left pixel of a photo reaches from (0, 0) to (1, 1) and has its centre
+Coordinates are continuous: the upper left pixel of a photo reaches from (0, 0) to (1, 1) and has its centre
 at (0.5, 0.5); x grows to the right, y downwards. A photo of H x W pixels is the box (0, 0, W, H), and
 resizing it to H' x W' multiplies coordinates by W'/W and H'/H. OpenCV and dlib count from the centre
 of the upper left pixel instead: 0.5 less.
@@ -72,9 +72,9 @@ def iou(a: Boxes, b: Boxes) -> NDArray[np.float64]:
 
 
 def similarity(source: ArrayLike, target: ArrayLike) -> Matrix:
-    """The turn, scale and shift that bring `source` nearest to `target` (Umeyama 1991).
+    """The similarity transform that best maps `source` to `target` (Umeyama 1991).
 
-    It minimises the sum of squared distances in the target's plane; it never mirrors.
+    It minimises the sum of squared distances in the target's plane, without reflection.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def similarity(source: ArrayLike, target: ArrayLike) -> Matrix:
     spread = (p**2).sum()
     if spread == 0:
         raise DataError("similarity of points: all source points coincide; expected two different ones")
-    # In the plane a turn with a scale is [[a, -b], [b, a]], and Umeyama's solution has this closed form.
+    # In the plane a rotation with a scale is [[a, -b], [b, a]], and Umeyama's solution has this closed form.
     a = (p * q).sum() / spread
     b = (p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0]).sum() / spread
     linear = np.array([[a, -b], [b, a]])
@@ -115,13 +115,13 @@ def transformed(points: Points, matrix: Matrix) -> Points:
 
 
 def composed(outer: Matrix, inner: Matrix) -> Matrix:
-    """The map that applies `inner` first and then `outer`, both (2, 3)."""
+    """The transform that applies `inner` first and then `outer`, both (2, 3)."""
     linear = outer[:, :2] @ inner[:, :2]
     return np.column_stack([linear, outer[:, :2] @ inner[:, 2] + outer[:, 2]])
 
 
 def invert(matrix: Matrix) -> Matrix:
-    """The map back, (2, 3); DataError where `matrix` maps the plane onto a line or a point."""
+    """The inverse, (2, 3); DataError where `matrix` is singular."""
     try:
         linear = np.linalg.inv(matrix[:, :2])
     except np.linalg.LinAlgError as error:

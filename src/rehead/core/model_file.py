@@ -1,4 +1,4 @@
-"""The model file: one ONNX, with all that is needed to use it inside.
+"""The model file: one ONNX that holds everything needed to use it.
 
 The manifest, JSON, and a sha256 over graph and manifest are the last two entries of the ONNX
 model's own metadata, so any ONNX runtime opens the file and any protobuf reader finds them.
@@ -12,21 +12,25 @@ import datetime
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import AlteredModelFileError, DataError, ModelFileError, NewerProtocolError, NotAModelFileError
 from . import atomic
 
-__all__ = ["PROTOCOL", "ModelFile", "read_model_file", "write_model_file"]
+__all__ = ["PROTOCOL", "ModelFile", "read_model_file", "trained_on", "write_model_file"]
 
 PROTOCOL = 2
 """Raised when an older rehead could not use the file; readers of all earlier protocols are kept."""
 
 _MANIFEST, _DIGEST = "rehead.manifest", "rehead.sha256"
+_MARK = 12  # hex digits of a photo's sha256 that the manifest keeps
 _METADATA = 14  # ModelProto.metadata_props in onnx.proto
 _REQUIRED = {
     "classifier": ("labels", "operating_point", "preprocess"),
@@ -90,6 +94,12 @@ def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
     except OSError as error:
         raise ModelFileError(f"{file}: the model file cannot be read ({error.strerror})") from error
     return ModelFile(file, _checked(file, data), data)
+
+
+def trained_on(manifest: Mapping[str, Any], digests: Sequence[str]) -> NDArray[np.bool_]:
+    """Which photos a model was trained on, bool (n,), by the sha256 (hex) of their bytes, (n,)."""
+    known = set(str(manifest.get("seen", "")).split())
+    return np.array([digest[:_MARK] in known for digest in digests], dtype=bool)
 
 
 def _checked(file: Path, data: bytes) -> dict[str, Any]:

@@ -81,8 +81,8 @@ class PreprocessSpec:
             if value not in choices:
                 raise UnknownNameError(f"preprocess {name}", value, choices)
 
-    def seen(self, width: int, height: int) -> tuple[float, float, float, float]:
-        """Part of an upright photo that the network sees: left, top, right and bottom, in its pixels."""
+    def crop_box(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """The part of an upright photo that is resized: left, top, right and bottom in pixels."""
         if self.resize == "squash":
             return 0.0, 0.0, float(width), float(height)
         side = min(width, height) * self.crop_fraction

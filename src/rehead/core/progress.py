@@ -1,4 +1,4 @@
-"""How a long step tells how far it is."""
+"""Progress callbacks of long steps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Progress"]
 
 
 class Progress(Protocol):
-    """Called with the number of photos that are done, and of all."""
+    """Callback with the number of photos that are done, and of all."""
 
     def __call__(self, done: int, total: int) -> None:
-        """Take note."""
+        """Report progress."""

@@ -20,7 +20,7 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """Thresholds, and the share of known photos that they were set to accept.
+    """Thresholds, and the fraction of known photos they were set to accept.
 
     Parameters
     ----------
@@ -59,10 +59,10 @@ class OperatingPoint:
     def reason(self, probability: float, outlier_score: float) -> str:
         """Why a photo is not answered, as a phrase; "" where it is."""
         if outlier_score > self.outlier_score:
-            score, limit = _told_apart(outlier_score, self.outlier_score)
+            score, limit = _with_enough_digits(outlier_score, self.outlier_score)
             return f"unlike the training photos (outlier score {score}, limit {limit})"
         if probability < self.probability:
-            found, needed = _told_apart(probability, self.probability)
+            found, needed = _with_enough_digits(probability, self.probability)
             return f"not sure enough (probability {found}, needs {needed})"
         return ""
 
@@ -72,19 +72,19 @@ def choose_operating_point(
 ) -> OperatingPoint:
     """Set both thresholds on held-out photos of known classes.
 
-    Half of the photos that may be refused are the most unlike the others, the other half, of what
-    remains, the least sure. Each threshold is the order statistic of rank ceil((n + 1) * share), as in
-    split conformal prediction (Vovk et al. 2005), so that a new photo of a known class is accepted
-    with at least the stated probability.
+    Half of the photos that may be rejected have the highest outlier scores, the other half, of the
+    remaining ones, the lowest confidence. Each threshold is the order statistic of rank
+    ceil((n + 1) * fraction), as in split conformal prediction (Vovk et al. 2005), so that a new photo of a
+    known class is accepted with at least the stated probability.
 
     Parameters
     ----------
     probabilities : ndarray (n, K)
-        Calibrated, of photos that the head did not see.
+        Calibrated and held-out.
     outlier_scores : ndarray (n,)
-        Of the same photos, from folds that did not see them.
+        Of the same photos, held-out.
     coverage : float
-        Above 0, at most 1; 1 refuses nothing that is like the held-out photos.
+        Fraction of known photos to accept, above 0, at most 1.
 
     Returns
     -------
@@ -92,19 +92,19 @@ def choose_operating_point(
     """
     if not 0 < coverage <= 1:
         raise DataError(f"coverage is {coverage}; expected more than 0 and at most 1")
-    share = (1 + coverage) / 2
-    limit = _rank(outlier_scores, share)
+    rate = (1 + coverage) / 2
+    limit = _rank(outlier_scores, rate)
     kept = probabilities[outlier_scores <= limit].max(axis=1)
-    sure = -_rank(-kept, coverage / share)
+    sure = -_rank(-kept, coverage / rate)
     return OperatingPoint(coverage, float(sure), float(limit), len(probabilities))
 
 
-def _told_apart(value: float, limit: float) -> tuple[str, str]:
-    """Both as text, with as many decimals, two or more, as it takes to see that they differ."""
+def _with_enough_digits(value: float, limit: float) -> tuple[str, str]:
+    """Both as text, with two or more decimals, as many as show that they differ."""
     digits = next((n for n in range(2, 17) if f"{value:.{n}f}" != f"{limit:.{n}f}"), 17)
     return f"{value:.{digits}f}", f"{limit:.{digits}f}"
 
 
-def _rank(values: NDArray[np.floating], share: float) -> float:
+def _rank(values: NDArray[np.floating], fraction: float) -> float:
     ordered = np.sort(values)
-    return float(ordered[min(math.ceil((len(ordered) + 1) * share), len(ordered)) - 1])
+    return float(ordered[min(math.ceil((len(ordered) + 1) * fraction), len(ordered)) - 1])

@@ -1,4 +1,4 @@
-"""The one inference engine: ONNX Runtime on the processor."""
+"""Inference sessions: ONNX Runtime on the CPU."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["cpu_count", "open_session", "trim_memory"]
 
 
 def cpu_count() -> int:
-    """Number of processors this process may use."""
+    """Number of CPUs available to this process."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -26,10 +26,10 @@ def open_session(graph: bytes, *, threads: int, spin: int = 0) -> Any:
     graph : bytes
         A serialised ONNX model.
     threads : int
-        Processors that one run may use. Sessions may be run from several threads at once.
+        Threads of one run. Sessions may be run from several threads at once.
     spin : int
-        Microseconds that its threads look for more work before they sleep. Releases of ONNX Runtime that
-        do not know this take their own, longer, time for any number above 0.
+        Microseconds that idle threads spin before they sleep. Releases of ONNX Runtime without this option
+        use their own, longer, time for any number above 0.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def open_session(graph: bytes, *, threads: int, spin: int = 0) -> Any:
 
 
 def trim_memory() -> None:
-    """Give freed memory back to the system, where the C library keeps it for itself.
+    """Return freed memory to the system (glibc's `malloc_trim`).
 
     glibc keeps what each thread freed, some 90 MB after photos were decoded and the network run on two
     threads (benchmarks/memory.py). Elsewhere this does nothing.

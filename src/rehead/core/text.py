@@ -1,4 +1,4 @@
-"""How numbers read: "96.9 %" with a narrow no-break space, British plain words."""
+"""Formatting of numbers and names in reports: "96.9 %" with a narrow no-break space."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ __all__ = [
     "count",
     "duration",
     "file_size",
+    "first_of",
     "latency",
     "listed",
     "number",
@@ -35,20 +36,20 @@ _SPACE = "\N{NARROW NO-BREAK SPACE}"
 _NONE = "\N{EN DASH}"
 
 
-def percent(share: float, digits: int = 1) -> str:
-    """Write a share of 0 to 1 as a percentage; "100 %" and "0 %" only where exact, "–" for nan."""
-    return _NONE if math.isnan(share) else f"{_hundredths(share, digits)}{_SPACE}%"
+def percent(fraction: float, digits: int = 1) -> str:
+    """Write a fraction of 0 to 1 as a percentage; "100 %" and "0 %" only where exact, "–" for nan."""
+    return _NONE if math.isnan(fraction) else f"{_hundredths(fraction, digits)}{_SPACE}%"
 
 
 def percent_range(interval: Ends, digits: int = 1) -> str:
-    """Write the ends of an interval of shares, "89.5 to 99.2 %"."""
+    """Write the ends of an interval of fractions, "89.5 to 99.2 %"."""
     if math.isnan(interval.low):
         return _NONE
     return f"{_hundredths(interval.low, digits)} to {_hundredths(interval.high, digits)}{_SPACE}%"
 
 
 def number(value: float) -> str:
-    """Write a score that is not a share with three digits, "–" for nan."""
+    """Write a score that is not a fraction with three digits, "–" for nan."""
     return _NONE if math.isnan(value) else f"{value:.3f}"
 
 
@@ -63,7 +64,7 @@ def count(n: int, singular: str, plural: str | None = None) -> str:
 
 
 def points(difference: float, *, sign: bool = False) -> str:
-    """Write a difference of shares in percentage points, "1.5 points"; with `sign` "+1.5 points"."""
+    """Write a difference of fractions in percentage points, "1.5 points"; with `sign` "+1.5 points"."""
     if math.isnan(difference):
         return _NONE
     return f"{_signed(difference, always=sign)} points"
@@ -106,14 +107,20 @@ def listed(names: Sequence[str], most: int = 8) -> str:
     return " and ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)
 
 
+def first_of(names: Sequence[str], most: int = 5) -> str:
+    """Write names as Python does, the first `most` of them: "'a', 'b' and 3 more"; for errors."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(repr, names[:most])) + more
+
+
 def _signed(difference: float, *, always: bool = False) -> str:
     text = f"{100 * difference:+.1f}" if always else f"{100 * difference:.1f}"
     return "0" if not float(text) else text.replace("-", "\N{MINUS SIGN}")
 
 
-def _hundredths(share: float, digits: int = 1) -> str:
-    if share in (0.0, 1.0):
-        return f"{100 * share:.0f}"
+def _hundredths(fraction: float, digits: int = 1) -> str:
+    if fraction in (0.0, 1.0):
+        return f"{100 * fraction:.0f}"
     # 0.9996 is not 100.0 %: rounding must not turn "nearly" into "all"
     step = 10.0**-digits
-    return f"{min(max(100 * share, step), 100 - step):.{digits}f}"
+    return f"{min(max(100 * fraction, step), 100 - step):.{digits}f}"

@@ -1,4 +1,4 @@
-"""Photos and what is known of them: where they lie, which belong together, where a split puts them."""
+"""Datasets of photos: labels, splits, groups of near-duplicates and bursts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..core.lazy import attach
 
 if TYPE_CHECKING:
-    from .dataset import Dataset, check_labels, check_trainable, list_photos, read_dataset
+    from .dataset import Dataset, check_labels, check_trainable, read_dataset
     from .duplicates import (
         MAX_BITS,
         MAX_BITS_ALONE,
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         near_duplicates,
         perceptual_hash,
     )
+    from .folder import list_photos
     from .partition import cv_folds, holdout_mask, split_fingerprint, stratified_group_partition
 
 __all__ = [
@@ -47,7 +48,7 @@ __getattr__, __dir__ = attach(
         "check_trainable": "dataset",
         "cv_folds": "partition",
         "holdout_mask": "partition",
-        "list_photos": "dataset",
+        "list_photos": "folder",
         "merge_groups": "duplicates",
         "near_duplicates": "duplicates",
         "perceptual_hash": "duplicates",

@@ -1,16 +1,15 @@
-"""Photos taken right after each other: by the camera's clock, or by the numbers in their names.
+"""Bursts: photos of one scene right after each other, by EXIF time or by the numbers in file names.
 
-Clock and number only propose; the features decide whether two neighbours show one scene. So photos
-that were merely numbered one after the other, as in most data sets, are no burst. Nor are photos of a
-class in which all look alike: there, a pair must stand out among the pairs of its class, unless the
-numbers as a whole are seen to follow the scenes.
+Time and number only propose pairs; the cosine of features decides whether neighbours show one scene. So
+photos that are merely numbered consecutively, as in most datasets, are no burst. Nor are photos of a class
+in which all are similar: there, a pair must be more similar than most pairs of its class, unless the
+numbering as a whole follows the scenes.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -19,11 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.runtime import cpu_count
+from ..core.parallel import map_in_order
 from ..errors import ImageError
 from ..images import read_header
 from ..images.exif import camera_number
-from . import Dataset
+from .dataset import Dataset
 from .duplicates import connected_groups
 
 __all__ = ["burst_groups", "clocks"]
@@ -42,7 +41,7 @@ Pairs = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class _Evidence:
-    """What is asked of the features of two photos that were proposed.
+    """Limits on the features of two proposed photos.
 
     `cosine` of centred features; `nearer`, the share of the other pairs of their class that they must be
     nearer than; `alone`, whether they are taken for one scene where the class has too few other pairs.
@@ -66,14 +65,14 @@ def burst_groups(
     taken: NDArray[np.float64] | None = None,
     camera: NDArray[Any] | None = None,
 ) -> NDArray[np.intp]:
-    """Number the bursts.
+    """Group bursts.
 
     Parameters
     ----------
     dataset : Dataset
         n photos: proposed are those of one folder whose names differ only in their last number.
     features : float32 ndarray (n, d)
-        Of the last depth; rows of NaN, of photos that cannot be read, belong to no burst.
+        Of the last feature level; rows of NaN, of photos that cannot be read, belong to no burst.
     taken : float64 ndarray (n,), optional
         Seconds, NaN where not known.
     camera : ndarray (n,), optional
@@ -106,12 +105,11 @@ def clocks(
             return np.nan, 0
         return np.nan if header.taken is None else header.taken, camera_number(header.camera)
 
-    with ThreadPoolExecutor(threads or cpu_count()) as pool:
-        rows = list(pool.map(read, paths, chunksize=32))
+    rows = list(map_in_order(read, paths, threads=threads))
     return np.array([row[0] for row in rows], dtype=float), np.array([row[1] for row in rows], np.uint64)
 
 
-# what is proposed
+# proposed pairs
 
 
 @dataclass(frozen=True)
@@ -164,7 +162,7 @@ def _by_clock(taken: NDArray[np.float64], whose: NDArray[Any]) -> list[_Series]:
     return [_Series(rows, np.diff(taken[rows]) <= _SECONDS) for rows in order]
 
 
-# what the features say
+# decisions by features
 
 
 class _Likeness:
@@ -187,9 +185,9 @@ class _Likeness:
         return found
 
     def outstanding(
-        self, share: float, rows: Pairs, proposed: Pairs, rng: np.random.Generator
+        self, quantile: float, rows: Pairs, proposed: Pairs, rng: np.random.Generator
     ) -> NDArray[np.float64]:
-        """(k,) Cosine that this share of the pairs of one class do not exceed, in the class of each row.
+        """(k,) Cosine that this quantile of the pairs of one class do not exceed, in the class of each row.
 
         Pairs that are proposed (m, 2) are left out. NaN where the class has too few others to tell.
         """
@@ -200,8 +198,8 @@ class _Likeness:
             drawn = np.sort(own[rng.integers(0, len(own), (_DRAWN, 2))], axis=1)
             drawn = np.unique(drawn[drawn[:, 0] != drawn[:, 1]], axis=0)
             drawn = drawn[~np.isin(drawn @ [n, 1], np.sort(proposed, axis=1) @ [n, 1])]
-            enough = len(drawn) * (1 - share) >= 1 - 1e-9
-            limit[label] = float(np.quantile(self.of(drawn), share)) if enough else np.nan
+            enough = len(drawn) * (1 - quantile) >= 1 - 1e-9
+            limit[label] = float(np.quantile(self.of(drawn), quantile)) if enough else np.nan
         return np.array([limit[label] for label in self._labels[rows].tolist()])
 
 
@@ -227,8 +225,8 @@ def _follows(
         others = np.sort(likeness.of(one.others(rng)))
         if len(others) and len(pairs):
             near = likeness.of(pairs)
-            sides = [np.searchsorted(others, near, side) / len(others) for side in ("left", "right")]
-            ranks.append((sides[0] + sides[1]) / 2)
+            below, up_to = (np.searchsorted(others, near, side) / len(others) for side in ("left", "right"))
+            ranks.append((below + up_to) / 2)
     found = np.concatenate(ranks) if ranks else np.zeros(0)
     # ranks are uniform where the order means nothing, and their variance is 1/12
     return len(found) > 0 and found.mean() - 0.5 >= max(_FOLLOWS - 0.5, _SURE / np.sqrt(12 * len(found)))

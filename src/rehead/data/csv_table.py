@@ -36,12 +36,12 @@ _MEANT = {
     **dict.fromkeys(("class", "category", "target", "labels", "y"), "label"),
 }
 _EXPECTED = "the first line must be path,label[,split][,group]"
-_NAMED = 5  # how many culprits a message names before it only counts
+_NAMED = 5  # rows that a message lists
 
 
 @dataclass(frozen=True)
 class Row:
-    """One photo: its id, the file to open and what was said of it ("" where nothing was)."""
+    """One photo: its id, the file to open, and the other cells of its row ("" where empty)."""
 
     id: str
     path: Path
@@ -103,7 +103,7 @@ def read_rows(source: Path) -> tuple[list[Row], list[str]]:
 
 
 def _read_lines(source: Path) -> list[tuple[int, list[str]]]:
-    """Every line that is not blank, with the number it ends on."""
+    """Every line that is not blank, with its last line number."""
     try:
         data = source.read_bytes()
     except OSError as error:
@@ -121,7 +121,7 @@ def _read_lines(source: Path) -> list[tuple[int, list[str]]]:
 
 
 def _delimiter(text: str) -> str:
-    """The separator that finds most of our columns in the first line; a comma where none finds any."""
+    """The delimiter that gives most of our columns in the first line; a comma where none gives any."""
     first = io.StringIO(text.lstrip(), newline=None).readline().lower()
 
     def score(delimiter: str) -> tuple[int, int]:
@@ -132,7 +132,7 @@ def _delimiter(text: str) -> str:
 
 
 def _columns(source: Path, header: list[str]) -> dict[str, int]:
-    """Where each column that we know stands."""
+    """Index of each known column."""
     names = [name.strip().lower() for name in header]
     for name in ("path", "label"):
         if name not in names:
@@ -185,7 +185,7 @@ def _id(root: Path, path: Path) -> str:
 
 
 def _check_files(source: Path, rows: list[Row]) -> None:
-    """Refuse rows that name no file."""
+    """DatasetError for rows whose file does not exist."""
     modes = [(row, path_mode(row.path)) for row in rows]
     missing = [f"line {row.line}: {row.id!r}" for row, mode in modes if not mode]
     if missing:
@@ -202,10 +202,10 @@ def _check_files(source: Path, rows: list[Row]) -> None:
 
 
 def _check_twice(source: Path, rows: list[Row]) -> None:
-    """Refuse a photo that stands on two lines."""
-    seen: dict[str, Row] = {}
+    """DatasetError for a photo that is listed twice."""
+    rows_by_id: dict[str, Row] = {}
     for row in rows:
-        first = seen.setdefault(row.id, row)
+        first = rows_by_id.setdefault(row.id, row)
         if first is row:
             continue
         where = f"{source}: {row.id!r} is listed twice, lines {first.line} and {row.line}"

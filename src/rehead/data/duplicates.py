@@ -1,8 +1,8 @@
-"""Photos that are the same picture: the same bytes, or saved again, resized, trimmed, mirrored, brightened.
+"""Near-duplicates: equal bytes, or the picture saved again, resized, trimmed, mirrored or brightened.
 
-Two of them on both sides of a split make a result look better than it is, so they share a group.
-The hash finds candidates, the features decide: photos that resemble each other only in their
-coarse light and shade, as aligned faces do, are far apart in features.
+Near-duplicates across a split inflate results (leakage), so they share a group. The perceptual hash proposes
+pairs, the cosine of features decides: photos that only share coarse light and shade, as aligned faces do,
+are far apart in features.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import combinations_with_replacement, pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from ..images import area_weights, luma
 
 __all__ = [
     "MAX_BITS",
@@ -20,6 +23,7 @@ __all__ = [
     "MIN_COSINE",
     "connected_groups",
     "iter_groups",
+    "l2_normalize",
     "merge_groups",
     "near_duplicates",
     "perceptual_hash",
@@ -32,18 +36,17 @@ MAX_BITS_ALONE = 4
 """The same where no features confirm it; measured by benchmarks/near_duplicates.py."""
 
 MIN_COSINE = 0.8
-"""Cosine of centred features asked at `MAX_BITS`; measured by benchmarks/near_duplicates.py."""
+"""Least cosine of centred features at `MAX_BITS`; measured by benchmarks/near_duplicates.py."""
 
-_RELIEF = 0.2  # how much less is asked where the hashes are equal; benchmarks/near_duplicates.py
+_RELIEF = 0.2  # by which the least cosine is lower where hashes are equal; benchmarks/near_duplicates.py
 _MIN_CONTRAST = 1.0  # grey levels, the step of 8 bits: below it the hash is of noise and rounding
-_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as in JPEG
 _SIDE, _LOW = 32, 8  # Zauner 2010, section 3.2.1: the DCT of 32 x 32, its lowest 8 x 8
 _MIRROR = np.uint64(0xAAAAAAAAAAAAAAAA)  # the coefficients of odd horizontal frequency
 _TILE = 512  # rows: a tile's distances and features stay in the processor's cache
 
 
 def perceptual_hash(image: NDArray[np.uint8]) -> np.uint64:
-    """Hash a photo by its coarse light and shade.
+    """Perceptual hash of a photo.
 
     The DCT hash of Zauner (2010), "Implementation and benchmarking of perceptual image hash
     functions", with one change: a coefficient's bit is its sign instead of its side of the median
@@ -59,10 +62,10 @@ def perceptual_hash(image: NDArray[np.uint8]) -> np.uint64:
     uint64
         Bit 8 v + u is 1 where the coefficient of vertical frequency v and horizontal frequency u is
         positive; bit 0, the mean, is 0. It is 0 as a whole where there is too little contrast to
-        hash (under one grey level, root mean square), and such a hash is no one's neighbour.
+        hash (under one grey level, root mean square), and such photos have no neighbours.
     """
     basis = _basis(image.shape[0])
-    coefficients = basis @ (image.astype(np.float32) @ _LUMA) @ basis.T
+    coefficients = basis @ luma(image) @ basis.T
     coefficients[0, 0] = 0
     if np.linalg.norm(coefficients) < _MIN_CONTRAST * _SIDE:
         return np.uint64(0)
@@ -78,25 +81,25 @@ def near_duplicates(
     max_bits: int | None = None,
     min_cosine: float = MIN_COSINE,
 ) -> NDArray[np.intp]:
-    """Number the groups of photos that are the same picture.
+    """Group near-duplicates.
 
     Two photos are joined where their bytes are equal, or where their hashes, one of them mirrored
-    or not, differ in d <= `max_bits` bits and the cosine of their features, less the mean of all,
-    is at least min_cosine - 0.2 (1 - d / max_bits): the closer the hashes, the less the features
-    must show. Joins are transitive: the frames of a slow pan become one group.
+    or not, differ in d <= `max_bits` bits and the cosine of their features, minus the mean of all,
+    is at least min_cosine - 0.2 (1 - d / max_bits): the closer the hashes, the lower the limit. Groups are
+    connected components: the frames of a slow pan become one group.
 
     Parameters
     ----------
     digests : sequence of str or bytes
         (n,) sha256 of each file.
     hashes : array-like of uint64, shape (n,)
-        What `perceptual_hash` gives; 0 where there is none.
+        From `perceptual_hash`; 0 where there is none.
     features : float array of shape (n, d), or None
         Pooled features of each photo, as the network gives them. Without them the hashes decide.
     max_bits : int, optional
         By default `MAX_BITS` with features and `MAX_BITS_ALONE` without.
     min_cosine : float
-        Cosine asked of hashes that differ in `max_bits`.
+        Least cosine where hashes differ in `max_bits`.
 
     Returns
     -------
@@ -130,8 +133,8 @@ def near_duplicates(
         a, b = np.flatnonzero(close.any(axis=1)), np.flatnonzero(close.any(axis=0))
         close = close[np.ix_(a, b)]
         if features is not None and centre is not None:
-            asked = min_cosine - _RELIEF * (1 - bits[np.ix_(a, b)] / max(max_bits, 1))
-            close &= _cosine(features[one[a]] - centre, features[two[b]] - centre) >= asked
+            limit = min_cosine - _RELIEF * (1 - bits[np.ix_(a, b)] / max(max_bits, 1))
+            close &= _cosine(features[one[a]] - centre, features[two[b]] - centre) >= limit
         i, j = np.nonzero(close)
         group = _join(group, one[a[i]], two[b[j]])
     return group
@@ -170,14 +173,10 @@ def merge_groups(*groups: ArrayLike) -> NDArray[np.intp]:
 @lru_cache(maxsize=8)
 def _basis(side: int) -> NDArray[np.float32]:
     """(8, side) The lowest vectors of the orthonormal DCT-II of 32 points, behind a reduction by area."""
-    edges = np.linspace(0, side, _SIDE + 1)
-    pixel = np.arange(side)
-    overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
-    reduce = np.maximum(overlap, 0) * _SIDE / side
     k = np.arange(_LOW)[:, None]
     cosines = np.cos(np.pi * k * (2 * np.arange(_SIDE) + 1) / (2 * _SIDE)) * np.sqrt(2 / _SIDE)
     cosines[0] = np.sqrt(1 / _SIDE)
-    basis: NDArray[np.float32] = (cosines @ reduce).astype(np.float32)
+    basis: NDArray[np.float32] = (cosines @ area_weights(_SIDE, side)).astype(np.float32)
     return basis
 
 
@@ -196,9 +195,7 @@ def _mean(features: NDArray[np.floating]) -> NDArray[np.float32]:
 
 def _cosine(one: NDArray[np.floating], two: NDArray[np.floating]) -> NDArray[np.floating]:
     """(len(one), len(two)) Cosines of rows; 0 where a row is 0."""
-    tiny = np.finfo(np.float32).tiny
-    norms = [np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), tiny) for rows in (one, two)]
-    cosine: NDArray[np.floating] = (one / norms[0]) @ (two / norms[1]).T
+    cosine: NDArray[np.floating] = l2_normalize(one) @ l2_normalize(two).T
     return cosine
 
 
@@ -213,6 +210,13 @@ def _join(group: NDArray[np.intp], i: NDArray[np.intp], j: NDArray[np.intp]) -> 
     links = coo_array((np.ones(len(i), dtype=np.bool_), (group[i], group[j])), shape=(size, size))
     connected_groups: NDArray[np.intp] = connected_components(links, directed=False)[1][group].astype(np.intp)
     return connected_groups
+
+
+def l2_normalize(rows: NDArray[np.floating]) -> NDArray[Any]:
+    """Rows (n, d) scaled to length 1; rows of zeros stay."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: NDArray[Any] = rows / np.maximum(lengths, np.finfo(np.float32).tiny)
+    return unit
 
 
 def iter_groups(group: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:

@@ -1,4 +1,4 @@
-"""Photos with their classes, in all the ways that Python callers give them."""
+"""Photos and labels as the estimators' `fit` takes them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..core.rejection import UNKNOWN
+from ..core.text import first_of
 from ..errors import DatasetError
-from . import Dataset, list_photos, read_dataset
+from .dataset import Dataset, read_dataset
+from .folder import list_photos
 
 __all__ = [
     "LabelledPhotos",
@@ -50,7 +52,7 @@ class LabelledPhotos(NamedTuple):
     splits: NDArray[np.str_]
 
     def as_dataset(self, keep: NDArray[np.bool_]) -> Dataset:
-        """The rows that are kept, as the checks of `datasets` take them."""
+        """The rows that are kept, as a `Dataset` for its checks."""
         rows = np.flatnonzero(keep)
         blank = np.full(len(rows), "")
         return Dataset(
@@ -119,36 +121,35 @@ def training_rows(X: Photos, y: ArrayLike | None, groups: ArrayLike | None) -> L
 
 
 def warnings(counts: Mapping[str, int], fold: NDArray[np.intp], coverage: float) -> list[str]:
-    """What should be known of a head that rests on few photos.
+    """Warnings about a head that was fitted on few photos.
 
     Parameters
     ----------
     counts : mapping of str to int
-        Photos of each class that were trained on.
+        Training photos of each class.
     fold : int ndarray (n,)
-        Of each photo that was checked on, -1 where it could not be.
+        Fold of each training photo, -1 where it could not be held out.
     coverage : float
-        Share of photos that the limits for "unknown" are to let through.
+        Fraction of photos of known classes to accept.
 
     Returns
     -------
     list of str
     """
-    told = []
+    found = []
     if thin := [name for name, count in counts.items() if count < 10]:
-        names = ", ".join(repr(name) for name in thin[:5]) + (" and others" if len(thin) > 5 else "")
-        told.append(
-            f"Fewer than 10 photos to learn from: {names}. The head's strength and its confidence rest "
-            "on very little; expect them to change with more photos."
+        found.append(
+            f"Fewer than 10 photos to learn from: {first_of(thin)}. The head's strength and its confidence "
+            "rest on very little; expect them to change with more photos."
         )
     if (alone := int((fold < 0).sum())) > 0:
-        told.append(
+        found.append(
             f"{alone} photos are of classes that consist of near-duplicates or of one group; they are "
             "trained on, but could not be used to check."
         )
     if len(fold) * (1 - coverage) < 2:
-        told.append(
+        found.append(
             f'{len(fold)} photos are too few to set the limits for "unknown" at {coverage:.0%}; '
             "they are those of the oddest photo that was seen."
         )
-    return told
+    return found

@@ -1,6 +1,6 @@
-"""Which side of the split each photo stands on: stratified by label, groups never divided, seeded.
+"""Stratified partitions of groups: by label, groups never divided, seeded.
 
-A greedy apportionment. Every class c has a quota in every part p, its rows times the part's share.
+A greedy apportionment. Every class c has a quota in every part p, its rows times the part's fraction.
 Groups that hold several labels go first, largest first, to the part where they fill most of what
 is lacking of their classes; then, class after class, the groups of one label, largest first, to
 the part that lacks most of the class. Where no part lacks a whole group any more, the part that is
@@ -25,20 +25,20 @@ from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["cv_folds", "holdout_mask", "split_fingerprint", "stratified_group_partition"]
 
-_NOISE = 1e-9  # shares are decimal fractions: 0.1 * 30 is 3.0000000000000004
+_NOISE = 1e-9  # fractions are decimal fractions: 0.1 * 30 is 3.0000000000000004
 
 
 def stratified_group_partition(
-    labels: ArrayLike, groups: ArrayLike, shares: Sequence[float], seed: int, *, keep: int = 1
+    labels: ArrayLike, groups: ArrayLike, fractions: Sequence[float], seed: int, *, keep: int = 1
 ) -> NDArray[np.intp]:
-    """Divide rows into parts of given shares.
+    """Partition rows into parts of given fractions.
 
-    - No group stands in two parts.
+    - No group is in two parts.
     - Part 0 has `keep` groups of every class, all of them where it has fewer.
-    - Every other part has a group of each class whose groups times the part's share are one or
+    - Every other part has a group of each class whose groups times the part's fraction are one or
       more, where those groups hold that one label and suffice for part 0 as well.
     - Where all groups are single rows and `keep` is 1, the rows of each class in each part differ
-      from rows times share by at most one.
+      from rows times fraction by at most one.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def stratified_group_partition(
         The classes.
     groups : array-like, shape (n,)
         Rows with equal values stay together.
-    shares : sequence of float
+    fractions : sequence of float
         (parts,) Positive, with the sum 1.
     seed : int
         Which of equally good divisions; 0 or more.
@@ -62,11 +62,11 @@ def stratified_group_partition(
     Raises
     ------
     ValueError
-        The columns differ in length, or the shares are no shares.
+        The columns differ in length, or the fractions are not positive or do not sum to 1.
     """
-    quota = np.asarray(shares, dtype=np.float64)
+    quota = np.asarray(fractions, dtype=np.float64)
     if quota.ndim != 1 or not np.all(quota > 0) or abs(quota.sum() - 1) > _NOISE:
-        raise ValueError(f"shares are {list(shares)}; expected positive numbers with the sum 1")
+        raise ValueError(f"fractions are {list(fractions)}; expected positive numbers with the sum 1")
     group, label, count = _cells(labels, groups)
     if not len(group):
         return np.zeros(0, dtype=np.intp)
@@ -85,7 +85,7 @@ def stratified_group_partition(
 def holdout_mask(
     labels: ArrayLike, groups: ArrayLike, *, fraction: float = 0.2, seed: int = 0
 ) -> NDArray[np.bool]:
-    """Choose the test rows.
+    """Choose test rows.
 
     Training keeps at least two groups of every class, because cross-validation needs one to learn
     from and one to check on. So a class of one or two groups is trained on wholly and has no test
@@ -98,7 +98,7 @@ def holdout_mask(
     labels, groups : array-like, shape (n,)
         As in `stratified_group_partition`.
     fraction : float
-        The test rows' share, above 0 and below 1.
+        The test rows' fraction, above 0 and below 1.
     seed : int
         Which of equally good choices; 0 or more.
 
@@ -121,7 +121,7 @@ def holdout_mask(
 
 
 def cv_folds(labels: ArrayLike, groups: ArrayLike, *, count: int = 5, seed: int = 0) -> NDArray[np.intp]:
-    """Number the folds of a cross-validation.
+    """Assign rows to cross-validation folds.
 
     Whichever fold is left out, the others and the rows at -1 hold every class. A class of fewer
     groups than folds is checked on in as many folds as it has groups; it does not lower the
@@ -170,14 +170,14 @@ def cv_folds(labels: ArrayLike, groups: ArrayLike, *, count: int = 5, seed: int 
 
 
 def split_fingerprint(ids: Sequence[str], labels: Iterable[object], parts: Iterable[object]) -> str:
-    """Name a split by its content, whatever the order of its rows.
+    """Digest of a split, independent of the order of its rows.
 
     Parameters
     ----------
     ids : sequence of str
         (n,) The rows' names.
     labels, parts : iterable
-        (n,) Their classes, and where they stand: numbers or names, told apart by their text.
+        (n,) Their classes and parts, numbers or names, compared as text.
 
     Returns
     -------

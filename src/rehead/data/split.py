@@ -1,4 +1,4 @@
-"""Which photos a run trains on, and which it tests on."""
+"""The split into training and test photos."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core import atomic
-from ..core.text import count
-from . import Dataset, check_labels, check_trainable, holdout_mask, merge_groups, split_fingerprint
+from ..core.text import count, first_of
+from .dataset import Dataset, check_labels, check_trainable
+from .duplicates import merge_groups
 from .inputs import check_names
 from .options import SplitOptions
+from .partition import holdout_mask, split_fingerprint
 
 __all__ = ["Split", "check_classes", "make_split", "write_splits"]
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Photos, n in all, divided once; every run that is given them tests on the same ones.
+    """A split of n photos into training and test photos; runs that share it test on the same photos.
 
     Parameters
     ----------
@@ -30,10 +32,10 @@ class Split:
     copies, bursts : int ndarray (n,)
         Near-duplicates share a number in the one, photos of one burst in the other.
     group : int ndarray (n,)
-        What stays on one side: near-duplicates, photos of one given group and, unless they were to be torn
-        apart, those of one burst share a number.
+        What stays on one side: near-duplicates, photos of one given group and, unless `keep_bursts` is
+        false, those of one burst share a number.
     notes : tuple of str
-        What to say of the division, plain sentences.
+        Plain sentences about the split.
     """
 
     dataset: Dataset
@@ -45,7 +47,7 @@ class Split:
 
     @property
     def keeps_bursts(self) -> bool:
-        """Whether no burst is torn apart."""
+        """Whether no burst is divided."""
         return len(np.unique(self.group)) == len(np.unique(merge_groups(self.group, self.bursts)))
 
     @property
@@ -55,12 +57,12 @@ class Split:
 
     @property
     def fingerprint(self) -> str:
-        """The division's name, by its content."""
+        """Digest of the split's content."""
         return split_fingerprint(self.dataset.ids, self.dataset.labels, self.assignment)
 
 
 def check_classes(dataset: Dataset) -> None:
-    """Refuse what can be seen before any photo is opened; `make_split` checks the readable ones again."""
+    """Check the classes before any photo is opened; `make_split` checks the readable photos again."""
     tested = dataset.splits == ("test" if "test" in dataset.splits.tolist() else "val")
     check_names(dataset.labels)
     check_trainable(dataset.take(~tested))
@@ -76,7 +78,7 @@ def make_split(
     *,
     seed: int,
 ) -> Split:
-    """Hold out test photos: those that the dataset says, else a stratified share.
+    """Hold out test photos: those that the dataset says, else a stratified random choice.
 
     Parameters
     ----------
@@ -100,16 +102,16 @@ def make_split(
     group = merge_groups(copies, dataset.groups, *([bursts] if options.keep_bursts else []))
     notes: list[str] = []
     assignment = np.full(len(dataset), "train", dtype="<U10")
-    sides = set(dataset.splits.tolist())
-    given = bool(sides & {"train", "val", "test"})
+    splits = set(dataset.splits.tolist())
+    given = bool(splits & {"train", "val", "test"})
     if given:
-        tested = "test" if "test" in sides else "val"
+        tested = "test" if "test" in splits else "val"
         assignment[dataset.splits == tested] = "test"
         if tested == "val":
             notes.append(
                 "No test photos were given; the validation photos serve as such and are not trained on."
             )
-        if "" in sides:
+        if "" in splits:
             notes.append("Photos without a split are trained on.")
     else:
         assignment[readable] = np.where(
@@ -119,23 +121,22 @@ def make_split(
         )
     assignment[~readable] = "unreadable"
     _leave_out_leaks(dataset, assignment, group, notes)
-    if not options.keep_bursts and (torn := _on_both_sides(bursts, assignment)):
+    if not options.keep_bursts and (divided := _count_divided(bursts, assignment)):
         notes.append(
-            f"{torn} {'burst stands' if torn == 1 else 'bursts stand'} on both sides of the split, as was "
-            "asked for: the test may be too kind."
+            f"{divided} {'burst stands' if divided == 1 else 'bursts stand'} on both sides of the split, as "
+            "was asked for: the test may be too kind."
         )
     labels = {side: set(dataset.labels[assignment == side].tolist()) for side in ("train", "test")}
     if untested := sorted(labels["train"] - labels["test"]):
-        names = ", ".join(repr(name) for name in untested[:5]) + (" and others" if len(untested) > 5 else "")
         too_few = "Too few different photos to hold any out for testing"
-        notes.append(f"{'No test photos were given of' if given else too_few}: {names}.")
+        notes.append(f"{'No test photos were given of' if given else too_few}: {first_of(untested)}.")
     return Split(dataset, assignment, copies, bursts, group, tuple(notes))
 
 
 def _leave_out_leaks(
     dataset: Dataset, assignment: NDArray[np.str_], group: NDArray[np.intp], notes: list[str]
 ) -> None:
-    """Take photos that belong together with a test photo out of training; change `part` and `notes`."""
+    """Take photos of a test photo's group out of training; change `assignment` and `notes`."""
     _check_parts(dataset, assignment)
     leaked = np.isin(group, group[assignment == "test"]) & (assignment == "train")
     if leaked.any():
@@ -143,13 +144,13 @@ def _leave_out_leaks(
         n = int(leaked.sum())
         notes.append(
             f"{count(n, 'photo')} {'was' if n == 1 else 'were'} left out of training, being near-duplicates "
-            "of test photos or of one burst or group with one, so that the test stays honest."
+            "of test photos or of one burst or group with one, so that the test is not biased."
         )
         _check_parts(dataset, assignment)
 
 
-def _on_both_sides(group: NDArray[np.intp], assignment: NDArray[np.str_]) -> int:
-    """How many groups have photos that are trained on and photos that are tested on."""
+def _count_divided(group: NDArray[np.intp], assignment: NDArray[np.str_]) -> int:
+    """Number of groups with both training and test photos."""
     return len(np.intersect1d(group[assignment == "train"], group[assignment == "test"]))
 
 
@@ -161,7 +162,7 @@ def _check_parts(dataset: Dataset, assignment: NDArray[np.str_]) -> None:
 
 
 def write_splits(path: Path, dataset: Dataset, assignment: NDArray[np.str_], group: NDArray[np.intp]) -> None:
-    """Write which photo stood on which side, `part` (n,), and in which group (n,), as CSV."""
+    """Write each photo's `assignment` (n,) and group (n,) as CSV."""
     with atomic.replacing(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["path", "label", "split", "group"])

@@ -1,4 +1,4 @@
-"""How good a model is, how sure that is, and the report that says so."""
+"""Metrics with confidence intervals, comparisons and reports."""
 
 from __future__ import annotations
 

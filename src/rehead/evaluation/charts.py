@@ -1,4 +1,4 @@
-"""The report's charts as SVG text. CSS classes colour them, so light, dark and print share a drawing."""
+"""The report's charts as SVG, coloured by CSS classes for light, dark and print."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = [
     "cost_chart",
     "coverage_chart",
     "curves_chart",
-    "error_trade_chart",
+    "det_chart",
     "reliability_chart",
     "search_chart",
 ]
@@ -33,7 +33,7 @@ Scale = Callable[[float], float]
 
 
 def reliability_chart(bars: Reliability, classes: int) -> str:
-    """Accuracy against confidence over the bins' photo counts.
+    """Reliability diagram: accuracy against confidence, with the number of photos in each bin.
 
     A bin is a point with Wilson's interval, its photos taken as independent.
     """
@@ -41,8 +41,8 @@ def reliability_chart(bars: Reliability, classes: int) -> str:
     bottom, strip = 196, 34
     x, y = _linear(start, 1, _LEFT, _RIGHT), _linear(0, 1, bottom, _TOP)
     parts = [
-        *_y_axis(y, [0, 0.25, 0.5, 0.75, 1], _whole_percent, "share that is right"),
-        *_x_axis(x, np.linspace(start, 1, 6), _whole_percent, "probability of the answer", _BOTTOM),
+        *_y_axis(y, [0, 0.25, 0.5, 0.75, 1], _whole_percent, "accuracy"),
+        *_x_axis(x, np.linspace(start, 1, 6), _whole_percent, "confidence", _BOTTOM),
         f'<path class="ideal" d="M{x(start):.1f} {y(start):.1f}L{x(1):.1f} {y(1):.1f}"/>',
     ]
     tallest = int(bars.count.max())
@@ -54,52 +54,50 @@ def reliability_chart(bars: Reliability, classes: int) -> str:
         left, right = x(max(low, start)) + 1, x(high) - 1
         height = max(strip * n / tallest, 1)
         interval, middle = wilson(accuracy * n, n), (left + right) / 2
-        told = f"{count(n, 'photo')}: {percent(confidence)} sure on average, {percent(accuracy)} right"
+        tooltip = f"{count(n, 'photo')}: mean confidence {percent(confidence)}, accuracy {percent(accuracy)}"
         parts.append(
-            f"<g><title>{told}</title>"
+            f"<g><title>{tooltip}</title>"
             f'<rect class="count" x="{left:.1f}" y="{_BOTTOM - height:.1f}" width="{right - left:.1f}" '
             f'height="{height:.1f}"/>'
             f'<text class="small" x="{middle:.1f}" y="{_BOTTOM - height - 4:.1f}">{_short(n)}</text>'
             f'<path class="whisker" d="M{x(confidence):.1f} {y(interval.low):.1f}V{y(interval.high):.1f}"/>'
             f'<circle class="dot" cx="{x(confidence):.1f}" cy="{y(accuracy):.1f}" r="4"/></g>'
         )
-    return _svg("Share of photos that are right against the probability of the answer", parts)
+    return _svg("Accuracy against confidence", parts)
 
 
 def coverage_chart(curve: CoverageCurve, coverage: Interval | None, accuracy: Interval | None) -> str:
-    """Accuracy of the surest photos against the share answered, the operating point marked when given."""
+    """Accuracy against coverage, the operating point marked when given."""
     keep = np.unique(np.linspace(0, len(curve.coverage) - 1, _CURVE_POINTS).round().astype(int))
     xs, ys = curve.coverage[keep].tolist(), curve.accuracy[keep].tolist()
     marks = []
     if coverage is not None and accuracy is not None and not math.isnan(accuracy.value):
         marks.append((coverage.value, accuracy.value))
-    lowest = min([*ys, *(share for _, share in marks)])
+    lowest = min([*ys, *(y for _, y in marks)])
     floor = min(max(math.floor(lowest * 10 - 0.5) / 10, 0.0), 0.9)
     x, y = _linear(0, 1, _LEFT, _RIGHT), _linear(floor, 1, _BOTTOM, _TOP)
     line = "L".join(f"{x(a):.1f} {y(b):.1f}" for a, b in zip(xs, ys, strict=True))
     parts = [
-        *_y_axis(y, _ticks(floor, 1), _whole_percent, "share that is right"),
-        *_x_axis(
-            x, [0, 0.25, 0.5, 0.75, 1], _whole_percent, "share of photos answered, surest first", _BOTTOM
-        ),
+        *_y_axis(y, _ticks(floor, 1), _whole_percent, "accuracy"),
+        *_x_axis(x, [0, 0.25, 0.5, 0.75, 1], _whole_percent, "coverage", _BOTTOM),
         f'<path class="line" d="M{line}"/>',
     ]
     for answered, right in marks:
         cx, cy = x(answered), y(right)
-        told = f"operating point: {percent(answered)} answered, {percent(right)} of them right"
+        tooltip = f"operating point: coverage {percent(answered)}, accuracy {percent(right)}"
         below = 22 if cy < (_TOP + _BOTTOM) / 2 else -14
         left = max(min(cx + 8, _RIGHT), _LEFT + 100)  # room for the words, which end here
         parts.append(
-            f'<g><title>{told}</title><circle class="mark" cx="{cx:.1f}" cy="{cy:.1f}" r="6"/>'
+            f'<g><title>{tooltip}</title><circle class="mark" cx="{cx:.1f}" cy="{cy:.1f}" r="6"/>'
             f'<text class="strong end" x="{left:.1f}" y="{cy + below:.1f}">operating point</text></g>'
         )
-    return _svg("Accuracy against the share of photos that are answered", parts)
+    return _svg("Accuracy against coverage", parts)
 
 
 def search_chart(
     path: Sequence[Mapping[str, Any]], *, score: str = "log loss"
 ) -> tuple[str, list[tuple[str, str]]]:
-    """Cross-validated score against strength, a line a candidate, and the legend [(CSS class, candidate)].
+    """Cross-validated score against l2, one line for each candidate, and the legend [(CSS class, candidate)].
 
     `path` holds mappings with "candidate", "l2" > 0, "chosen", and the score under its name
     with "_" for " ", such as "log_loss"; lower is better.
@@ -150,14 +148,14 @@ def curves_chart(curves: Sequence[Mapping[str, Any]], quantity: str) -> str:
     """A network's "loss", "error" or "accuracy" by epoch, on the photos trained on and on those held out.
 
     `curves` holds mappings with "epoch" from 1, and "train_" and "val_" before both names; the epoch of
-    the least "val_calibrated" is marked, or "val_loss" where that is not told.
+    the least "val_calibrated" is marked, or "val_loss" where that is not tooltip.
     """
     lines = {side: [float(epoch[f"{side}_{quantity}"]) for epoch in curves] for side in ("val", "train")}
     values = [value for line in lines.values() for value in line]
     if quantity == "accuracy":
         low, high = min(math.floor(min(values) * 10 - 0.5) / 10, 0.9), 1.0
         text: Callable[[float], str] = _whole_percent
-        name = "share that is right"
+        name = "accuracy"
     else:
         low, high = 0.0, max(1.04 * min(max(values), _CLIPPED * values[0]), 1e-6)
         text, name = (lambda value: f"{value:.3g}"), quantity
@@ -198,20 +196,20 @@ def cost_chart(models: Sequence[tuple[str, Interval, float]], name: str, unit: s
     y = _linear(low, 1, _BOTTOM, _TOP)
     x, ticks = _cost_scale(min(costs), max(costs))
     parts = [
-        *_y_axis(y, _ticks(low, 1), _whole_percent, "share that is right"),
+        *_y_axis(y, _ticks(low, 1), _whole_percent, "accuracy"),
         *_x_axis(x, ticks, text, name, _BOTTOM),
     ]
     if baseline >= low:
-        told = f"<title>always giving the commonest answer: {percent(baseline)}</title>"
-        parts.append(f'<path class="ideal" d="M{_LEFT} {y(baseline):.1f}H{_RIGHT}">{told}</path>')
+        tooltip = f"<title>always the most frequent class: {percent(baseline)}</title>"
+        parts.append(f'<path class="ideal" d="M{_LEFT} {y(baseline):.1f}H{_RIGHT}">{tooltip}</path>')
     for place, (model, accuracy, cost) in enumerate(models, 1):
         cx = x(cost)
-        told = f"{escape(model)}: {percent(accuracy.value)}, {text(cost)}"
+        tooltip = f"{escape(model)}: {percent(accuracy.value)}, {text(cost)}"
         low_end = y(accuracy.low)
         # numbers of models that cost the same stand one below the other
         under = 11 * sum(abs(x(other) - cx) < 12 for _, _, other in models[: place - 1])
         parts.append(
-            f"<g><title>{told}</title>"
+            f"<g><title>{tooltip}</title>"
             f'<path class="whisker" d="M{cx:.1f} {low_end:.1f}V{y(accuracy.high):.1f}"/>'
             f'<circle class="dot" cx="{cx:.1f}" cy="{y(accuracy.value):.1f}" r="4"/>'
             f'<text class="strong middle" x="{cx:.1f}" y="{low_end + 13 + under:.1f}">{place}</text></g>'
@@ -268,8 +266,8 @@ def _ticks(low: float, high: float) -> list[float]:
     return [step * i for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 
-def _whole_percent(share: float) -> str:
-    return f"{100 * share:.0f}\N{NARROW NO-BREAK SPACE}%"
+def _whole_percent(fraction: float) -> str:
+    return f"{100 * fraction:.0f}\N{NARROW NO-BREAK SPACE}%"
 
 
 def _power(exponent: float) -> str:
@@ -281,13 +279,13 @@ def _short(n: int) -> str:
     return f"{n}" if n < 1000 else f"{n / 1000:.1f}k"
 
 
-def error_trade_chart(
+def det_chart(
     curve: Sequence[tuple[float, float]], least: float, marks: Sequence[tuple[float, float]], accuracy: float
 ) -> str:
-    """False non-matches against false matches, the latter on a logarithmic axis (a DET curve).
+    """DET curve: false non-match rate against false match rate, the latter on a logarithmic axis.
 
-    `curve` holds (rate of false matches, of false non-matches), strictest threshold first; `least` is the
-    lowest rate of false matches that the pairs can show, 0..1; `marks` are drawn as points.
+    `curve` holds (FMR, FNMR), strictest threshold first; `least` is the lowest FMR that the pairs can show,
+    0..1; `marks` are drawn as points.
     """
     first = min(math.floor(math.log10(least)), -1)
     shown = [(max(a, 10.0**first), b) for a, b in curve]
@@ -300,16 +298,18 @@ def error_trade_chart(
         f"V{cy:.1f}H{cx:.1f}" for cx, cy in _steps(points)
     )
     parts = [
-        *_y_axis(y, _ticks(0, top), _percent_tick, "pairs of one person that are missed"),
+        *_y_axis(y, _ticks(0, top), _percent_tick, "false non-match rate (FNMR)"),
         f'<clipPath id="trade"><path d="M{_LEFT} {_TOP}H{_RIGHT}V{_BOTTOM}H{_LEFT}Z"/></clipPath>',
-        *_x_axis(x, range(first, 1), _power, "share of pairs of different people that match", _BOTTOM),
+        *_x_axis(x, range(first, 1), _power, "false match rate (FMR)", _BOTTOM),
         f'<path class="line" style="clip-path:url(#trade)" d="{line}"/>',
     ]
     for a, b in marks:
-        told = f"{percent(a)} of different people match, {percent(b)} of one person are missed"
+        tooltip = f"FMR {percent(a)}, FNMR {percent(b)}"
         cx, cy = x(math.log10(max(a, 10.0**first))), y(min(b, top))
-        parts.append(f'<g><title>{told}</title><circle class="mark" cx="{cx:.1f}" cy="{cy:.1f}" r="6"/></g>')
-    return _svg("Pairs of one person that are missed against pairs of different people that match", parts)
+        parts.append(
+            f'<g><title>{tooltip}</title><circle class="mark" cx="{cx:.1f}" cy="{cy:.1f}" r="6"/></g>'
+        )
+    return _svg("False non-match rate against false match rate", parts)
 
 
 def _steps(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -322,5 +322,5 @@ def _steps(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return [(end, cy) for (_, cy), end in zip(places, ends, strict=True)]
 
 
-def _percent_tick(share: float) -> str:
-    return f"{100 * share:.3g}\N{NARROW NO-BREAK SPACE}%"
+def _percent_tick(fraction: float) -> str:
+    return f"{100 * fraction:.3g}\N{NARROW NO-BREAK SPACE}%"

@@ -1,4 +1,4 @@
-"""The honest account of how good a model is: every number with its interval, and what it cannot tell."""
+"""Evaluation of a classifier: metrics with confidence intervals, and warnings about what they cannot show."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .intervals import LEVEL, Interval, ScoreIntervals, f1_interval, group_codes
 
 __all__ = ["ClassScores", "Evaluation", "evaluate"]
 
-# 5 right of 5 still leaves an interval from 57 % (Wilson): below that a class's row says nothing
+# 5 correct of 5 still has an interval from 57 % (Wilson): with fewer, a class's row shows nothing
 _FEW = 5
 # an interval of 10 points to either side; 93 photos have a narrower one at any accuracy (Wilson)
 _WIDE, _ENOUGH = 0.2, 100
-# half of one bin of the reliability diagram and more: seen with the bare eye
+# more than half of one bin of the reliability diagram: visible
 _MISCALIBRATED = 0.05
-# fewer, and the design effect is mostly noise (simulated as in tests/unit/test_intervals.py)
+# fewer, and the design effect is mostly noise (simulated as in tests/unit/evaluation/test_intervals.py)
 _FEW_GROUPS = 10
 _CURVE_POINTS = 101
 
@@ -38,7 +38,7 @@ class ClassScores:
     support : int
         Photos whose true class it is.
     predicted : int
-        Photos that were called it.
+        Photos that were predicted as it.
     precision, recall, f1 : Interval
         All nan where not defined: precision of a class never predicted, recall and F1 of one without photos.
     """
@@ -53,7 +53,7 @@ class ClassScores:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What a test set says about a model. Made by `evaluate`.
+    """Evaluation of a model on a test set, as returned by `evaluate`.
 
     Parameters
     ----------
@@ -67,11 +67,11 @@ class Evaluation:
     reliability : Reliability
     curve : CoverageCurve
     baseline_class : str
-        The commonest class of the test set.
+        The most frequent class of the test set.
     baseline : float
-        The accuracy of always answering it.
+        The accuracy of always predicting it.
     coverage, accepted_accuracy : Interval or None
-        Share of photos that the operating point answers, and how many of those are right.
+        Fraction of photos that the operating point answers, and the accuracy on those.
     """
 
     classes: tuple[str, ...]
@@ -100,57 +100,57 @@ class Evaluation:
 
     @property
     def warnings(self) -> list[str]:
-        """What the numbers cannot tell, a plain sentence each; empty where there is nothing to add."""
+        """Plain sentences about what the metrics cannot show; may be empty."""
         return [*self._about_size(), *self._about_classes(), *self._about_calibration()]
 
     def _about_size(self) -> list[str]:
-        accuracy, said = self.scores.accuracy, []
+        accuracy, sentences = self.scores.accuracy, []
         always = f"always answering '{self.baseline_class}'"
         if accuracy.value <= self.baseline:
-            said.append(f"The model is no better than {always}, which gets {percent(self.baseline)}.")
+            sentences.append(f"The model is no better than {always}, which gets {percent(self.baseline)}.")
         elif accuracy.low <= self.baseline:
-            said.append(
+            sentences.append(
                 f"The test set is too small to tell whether the model is better than {always}: that gets "
                 f"{percent(self.baseline)}, and the accuracy may be as low as {percent(accuracy.low)}."
             )
         if accuracy.high - accuracy.low > _WIDE:
-            said.append(
+            sentences.append(
                 "The test set is too small to tell how good the model is: the accuracy may lie anywhere from "
                 f"{percent_range(accuracy)}. {_ENOUGH} photos, no two alike, would tell to within 10 points."
             )
         if self.groups < min(self.photos, _FEW_GROUPS):
-            said.append(
+            sentences.append(
                 f"The {count(self.photos, 'test photo')} fall into only {count(self.groups, 'group')} "
                 "of photos that belong together, so the intervals are rough."
             )
-        return said
+        return sentences
 
     def _about_classes(self) -> list[str]:
         absent = [row.name for row in self.per_class if row.support == 0]
         few = [row.name for row in self.per_class if 0 < row.support < _FEW]
-        said = []
+        sentences = []
         if absent:
-            said.append(
+            sentences.append(
                 f"No test photos of {listed(absent)}: how well they are recognised is unknown, and averages "
                 "over classes leave them out."
             )
         if few:
-            said.append(f"Fewer than {_FEW} test photos of {listed(few)}: their rows say little.")
-        return said
+            sentences.append(f"Fewer than {_FEW} test photos of {listed(few)}: their rows say little.")
+        return sentences
 
     def _about_calibration(self) -> list[str]:
         error, bars = self.scores.expected_calibration_error, self.reliability
         if error.low <= _MISCALIBRATED:
             return []
         confidence = float(np.nansum(bars.confidence * bars.count)) / self.photos
-        lean = "too sure" if confidence > self.scores.accuracy.value else "not sure enough"
+        lean = "overconfident" if confidence > self.scores.accuracy.value else "underconfident"
         return [
-            f"The probabilities are poorly calibrated: they miss the share that is right by "
+            f"The probabilities are poorly calibrated: they differ from the accuracy by "
             f"{percent(error.value)} on average (interval {percent_range(error)}), and the model is {lean}."
         ]
 
     def named_scores(self) -> list[tuple[str, Interval, bool]]:
-        """Return every score as (name, interval, whether it is a share of 0 to 1), in reading order."""
+        """Return every metric as (name, interval, whether it is a fraction of 0 to 1), in reading order."""
         scores = self.scores
         rows = [
             ("Accuracy", scores.accuracy, True),
@@ -166,10 +166,12 @@ class Evaluation:
         return rows
 
     def table(self) -> list[tuple[str, str, str]]:
-        """Return rows for a person to read: name, value, 95 % interval (empty for the baseline)."""
+        """Return rows as text: name, value, 95 % interval (empty for the baseline)."""
         rows = [
-            (name, percent(i.value), percent_range(i)) if share else (name, number(i.value), number_range(i))
-            for name, i, share in self.named_scores()
+            (name, percent(i.value), percent_range(i))
+            if is_fraction
+            else (name, number(i.value), number_range(i))
+            for name, i, is_fraction in self.named_scores()
         ]
         baseline = (f"Always answering '{self.baseline_class}'", percent(self.baseline), "")
         return [rows[0], baseline, *rows[1:]]
@@ -224,7 +226,7 @@ def evaluate(
     accepted: ArrayLike | None = None,
     seed: int = 0,
 ) -> Evaluation:
-    """Give the account of a model from its answers to the test set.
+    """Evaluate a model by its probabilities on the test set.
 
     Parameters
     ----------
@@ -234,16 +236,16 @@ def evaluate(
         Rows sum to one.
     classes : sequence of str, length K
     groups : int (n,), optional
-        Photos that are not independent of each other share one: near-duplicates, one person, one recording.
+        Photos that are not independent share one: near-duplicates, one person, one recording.
     accepted : bool (n,), optional
         Whether the operating point answers the photo; False is "unknown".
     seed : int
-        Of the bootstrap; equal inputs and seeds give equal accounts.
+        Of the bootstrap; equal inputs and seeds give equal results.
 
     Raises
     ------
     DataError
-        Where nothing is to be evaluated, or shapes and values do not fit each other.
+        No photos, or shapes and values that do not match.
     """
     y, p = metrics.check(y_true, probabilities)
     if len(classes) != p.shape[1]:
@@ -251,21 +253,21 @@ def evaluate(
             f"{len(classes)} classes for {p.shape[1]} columns of probabilities; one each expected"
         )
     codes = group_codes(groups, len(y))
-    called = p.argmax(axis=1)
+    y_pred = p.argmax(axis=1)
     coverage = accepted_accuracy = None
     if accepted is not None:
         taken = np.asarray(accepted, dtype=bool)
         if taken.shape != y.shape:
             raise DataError(f"accepted has shape {taken.shape}; expected one entry a photo, {y.shape}")
         coverage = proportion(taken, codes)
-        accepted_accuracy = proportion((called == y)[taken], codes[taken])
+        accepted_accuracy = proportion((y_pred == y)[taken], codes[taken])
     baseline_class, baseline = metrics.majority_baseline(y)
     return Evaluation(
         classes=tuple(classes),
         photos=len(y),
         groups=int(codes.max()) + 1,
         scores=score_intervals(y, p, codes, seed=seed),
-        per_class=tuple(_class_account(i, name, y, called, codes) for i, name in enumerate(classes)),
+        per_class=tuple(_class_scores(i, name, y, y_pred, codes) for i, name in enumerate(classes)),
         confusion=metrics.confusion_matrix(y, p),
         reliability=metrics.reliability(y, p),
         curve=metrics.coverage_accuracy(y, p),
@@ -276,17 +278,17 @@ def evaluate(
     )
 
 
-def _class_account(
-    index: int, name: str, y: NDArray[np.int64], called: NDArray[np.int64], codes: NDArray[np.int64]
+def _class_scores(
+    index: int, name: str, y: NDArray[np.int64], y_pred: NDArray[np.int64], codes: NDArray[np.int64]
 ) -> ClassScores:
-    is_class, called_class = y == index, called == index
+    is_class, predicted_class = y == index, y_pred == index
     return ClassScores(
         name=name,
         support=int(is_class.sum()),
-        predicted=int(called_class.sum()),
-        precision=proportion(is_class[called_class], codes[called_class]),
-        recall=proportion(called_class[is_class], codes[is_class]),
-        f1=f1_interval(is_class, called_class, codes),
+        predicted=int(predicted_class.sum()),
+        precision=proportion(is_class[predicted_class], codes[predicted_class]),
+        recall=proportion(predicted_class[is_class], codes[is_class]),
+        f1=f1_interval(is_class, predicted_class, codes),
     )
 
 

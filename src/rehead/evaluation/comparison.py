@@ -1,4 +1,4 @@
-"""Several models on the same test photos: what tells them apart, and what does not."""
+"""Comparison of models on the same test photos, with paired intervals."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ __all__ = ["Comparison", "Cost", "ModelResult", "compare_answers", "write_compar
 
 @dataclass(frozen=True)
 class Cost:
-    """What a model takes to be made and used.
+    """Cost of training and using a model.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Cost:
     file_size : int
         Of the model file, bytes.
     parameters, trained : int
-        Numbers of network and head, and how many of them were fitted to these photos.
+        Parameters of network and head, and how many of them were fitted to these photos.
     latency : Interval
         Seconds to answer one photo, warm: median, and the quartiles of the repetitions.
     """
@@ -65,7 +65,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class ModelResult:
-    """A model that is compared.
+    """One of the compared models.
 
     Parameters
     ----------
@@ -74,10 +74,10 @@ class ModelResult:
         Its run directory, inside that of the comparison.
     accuracy, log_loss : Interval
     difference : Interval or None
-        Its accuracy less that of the first; None for the first itself.
+        Its accuracy minus that of the first; None for the first itself.
     cost : Cost
     note : str
-        What to know of it, a plain sentence, or "".
+        A remark, a plain sentence, or "".
     """
 
     name: str
@@ -89,8 +89,8 @@ class ModelResult:
     note: str = ""
 
     @property
-    def told_apart(self) -> bool:
-        """Whether its accuracy differs from that of the first by more than chance would explain."""
+    def significant(self) -> bool:
+        """Whether the interval of the difference to the first excludes 0."""
         return self.difference is not None and (self.difference.low > 0 or self.difference.high < 0)
 
     def to_dict(self) -> dict[str, Any]:
@@ -108,21 +108,21 @@ class ModelResult:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Models, the first of which the others are compared with. Made by `compare_answers`.
+    """Models, each compared with the first, as returned by `compare_answers`.
 
     Parameters
     ----------
-    contenders : tuple of ModelResult
+    models : tuple of ModelResult
     photos, groups : int
         Test photos, and the groups of near-duplicates or of the user they fall into.
     baseline_class : str
     baseline : float
-        The accuracy of always answering it.
+        The accuracy of always predicting it.
     notes : tuple of str
-        What to know of the photos, and of what was asked for and not compared.
+        Plain sentences about the photos and about models that were not compared.
     """
 
-    contenders: tuple[ModelResult, ...]
+    models: tuple[ModelResult, ...]
     photos: int
     groups: int
     baseline_class: str
@@ -131,23 +131,23 @@ class Comparison:
 
     @property
     def together(self) -> str:
-        """What the intervals of the differences promise: "95 %", or "95 %, all 3 together"."""
-        others = len(self.contenders) - 1
+        """Confidence level of the intervals: "95 %", or "95 %, all 3 together"."""
+        others = len(self.models) - 1
         return percent(LEVEL, 0) + (f", all {others} together" if others > 1 else "")
 
     @property
     def sentence(self) -> str:
-        """The result in plain words, which claim no more than the intervals bear."""
-        first, *others = self.contenders
+        """The result in plain words."""
+        first, *others = self.models
         if not others:
             return (
                 f"'{first.name}' named {percent(first.accuracy.value)} of {count(self.photos, 'test photo')} "
                 f"correctly ({percent(LEVEL, 0)} interval {percent_range(first.accuracy)}); there is nothing "
                 "to compare it with."
             )
-        decided = sorted((c for c in others if c.told_apart), key=lambda c: -_value(c))
-        said = [self._verdict(contender) for contender in decided]
-        close = [contender for contender in others if not contender.told_apart]
+        decided = sorted((c for c in others if c.significant), key=lambda c: -_value(c))
+        said = [self._verdict(model) for model in decided]
+        close = [model for model in others if not model.significant]
         if len(close) == 1:
             said.append(self._verdict(close[0]))
         elif close:
@@ -163,40 +163,40 @@ class Comparison:
             )
         return " ".join(said)
 
-    def _verdict(self, contender: ModelResult) -> str:
-        value, first = _value(contender), self.contenders[0]
-        end = "" if contender.told_apart else ": too close to tell"
+    def _verdict(self, model: ModelResult) -> str:
+        value, first = _value(model), self.models[0]
+        end = "" if model.significant else ": too close to tell"
         tested = count(self.photos, "test photo")
         if not value:
             return (
-                f"'{contender.name}' named as many of the {tested} correctly as '{first.name}' "
-                f"({self._interval(contender)}){end}."
+                f"'{model.name}' named as many of the {tested} correctly as '{first.name}' "
+                f"({self._interval(model)}){end}."
             )
-        if contender.told_apart:
+        if model.significant:
             by = f"is {points(abs(value))} {'better' if value > 0 else 'worse'} than"
         else:
             by = f"scored {points(abs(value))} {'above' if value > 0 else 'below'}"
-        return f"'{contender.name}' {by} '{first.name}' on the {tested} ({self._interval(contender)}){end}."
+        return f"'{model.name}' {by} '{first.name}' on the {tested} ({self._interval(model)}){end}."
 
-    def _interval(self, contender: ModelResult) -> str:
-        together = " for all differences together" if len(self.contenders) > 2 else ""
-        ends = points_range(contender.difference) if contender.difference else ""
+    def _interval(self, model: ModelResult) -> str:
+        together = " for all differences together" if len(self.models) > 2 else ""
+        ends = points_range(model.difference) if model.difference else ""
         return f"{percent(LEVEL, 0)} interval{together} {ends}"
 
     def table(self) -> tuple[list[str], list[list[tuple[str, str]]]]:
-        """Names of the columns, and for each model the cells: (value, what goes with it or "")."""
+        """Names of the columns, and for each model the cells (value, small print or "")."""
         names = ["Model", "Accuracy", "Difference", "Log loss", "Training", "File", "Parameters", "One photo"]
-        return names, [self._row(number_, c) for number_, c in enumerate(self.contenders, 1)]
+        return names, [self._row(number_, c) for number_, c in enumerate(self.models, 1)]
 
     @staticmethod
-    def _row(place: int, contender: ModelResult) -> list[tuple[str, str]]:
-        cost, change = contender.cost, contender.difference
+    def _row(place: int, model: ModelResult) -> list[tuple[str, str]]:
+        cost, change = model.cost, model.difference
         at_least = "at least " if cost.continued else ""
         return [
-            (f"{place}. {contender.name}", ""),
-            (percent(contender.accuracy.value), percent_range(contender.accuracy)),
+            (f"{place}. {model.name}", ""),
+            (percent(model.accuracy.value), percent_range(model.accuracy)),
             (points(change.value, sign=True), points_range(change)) if change else ("\N{EN DASH}", ""),
-            (number(contender.log_loss.value), number_range(contender.log_loss)),
+            (number(model.log_loss.value), number_range(model.log_loss)),
             (at_least + duration(cost.seconds), ""),
             (file_size(cost.file_size), ""),
             (thousands(cost.parameters), f"{thousands(cost.trained)} trained"),
@@ -210,9 +210,9 @@ class Comparison:
             "photos": self.photos,
             "groups": self.groups,
             "level": LEVEL,
-            "differences_together": len(self.contenders) > 2,
+            "differences_together": len(self.models) > 2,
             "baseline": {"class": self.baseline_class, "accuracy": round(self.baseline, 6)},
-            "models": [contender.to_dict() for contender in self.contenders],
+            "models": [model.to_dict() for model in self.models],
             "notes": list(self.notes),
         }
 
@@ -224,7 +224,7 @@ class Comparison:
             "| --- |" + " ---: |" * (len(names) - 1),
             *("| " + " | ".join(_cell(*cell) for cell in row) + " |" for row in rows),
         ]
-        notes = [*self.notes, *(f"{c.name}: {c.note}" for c in self.contenders if c.note)]
+        notes = [*self.notes, *(f"{c.name}: {c.note}" for c in self.models if c.note)]
         return (
             "\n\n".join(
                 [
@@ -240,7 +240,7 @@ class Comparison:
 
     @property
     def method(self) -> str:
-        """How the numbers came about."""
+        """Methods in plain sentences."""
         return (
             f"All were trained on the same photos and tested on the same {count(self.photos, 'other')}"
             + (f", which fall into {count(self.groups, 'group')}" if self.groups < self.photos else "")
@@ -252,12 +252,12 @@ class Comparison:
         )
 
 
-def _value(contender: ModelResult) -> float:
-    return contender.difference.value if contender.difference else 0.0
+def _value(model: ModelResult) -> float:
+    return model.difference.value if model.difference else 0.0
 
 
-def _width(contender: ModelResult) -> float:
-    return contender.difference.high - contender.difference.low if contender.difference else 0.0
+def _width(model: ModelResult) -> float:
+    return model.difference.high - model.difference.low if model.difference else 0.0
 
 
 def _cell(value: str, more: str) -> str:
@@ -276,7 +276,7 @@ def compare_answers(
     notes: Sequence[str] = (),
     seed: int = 0,
 ) -> Comparison:
-    """Compare models by their answers to the same test photos.
+    """Compare models by their probabilities on the same test photos.
 
     Parameters
     ----------
@@ -296,7 +296,7 @@ def compare_answers(
     Raises
     ------
     DataError
-        Where there is nothing to compare, or shapes do not fit each other.
+        No model, or shapes that do not match.
     """
     if not answers:
         raise DataError("there is no model to compare")
@@ -305,7 +305,7 @@ def compare_answers(
     codes = group_codes(groups, len(y))
     right = [p.argmax(axis=1) == y for _, p in checked]
     among = max(len(answers) - 1, 1)
-    contenders = [
+    models = [
         ModelResult(
             name,
             folder,
@@ -317,9 +317,9 @@ def compare_answers(
         )
         for (name, folder, note), hits, (_, p), cost in zip(names, right, checked, costs, strict=True)
     ]
-    commonest, share = metrics.majority_baseline(y)
+    most_frequent, baseline = metrics.majority_baseline(y)
     return Comparison(
-        tuple(contenders), len(y), int(codes.max()) + 1, classes[commonest], share, tuple(notes)
+        tuple(models), len(y), int(codes.max()) + 1, classes[most_frequent], baseline, tuple(notes)
     )
 
 
@@ -342,7 +342,7 @@ def write_comparison(
         Where the file cannot be written.
     """
     names, rows = comparison.table()
-    models = [(c.name, c.accuracy, c.cost) for c in comparison.contenders]
+    models = [(c.name, c.accuracy, c.cost) for c in comparison.models]
     html = render(
         "comparison.html.j2",
         title=title,

@@ -1,4 +1,4 @@
-"""How sure a score is: 95 % intervals from the test set alone. Numpy alone.
+"""95 % confidence intervals of scores, from the test set alone.
 
 **Proportions** (accuracy, precision, recall, coverage): Wilson's score interval (1927). Near-duplicates and
 the user's groups are not independent photos, so where groups are not singletons n is replaced by the
@@ -6,13 +6,13 @@ effective sample size n / deff, deff being the design effect of the groups (Kish
 and Graubard 1998 and Franco et al. 2019). With singletons deff is exactly 1 and the interval is plain
 Wilson.
 
-**F1 of a class** is 2 J / (1 + J), where J is the share that is right among the photos that are of the class
-or were called it: Wilson's interval of J, mapped.
+**F1 of a class** is 2 J / (1 + J), where J, the Jaccard index, is the fraction of true positives among the
+photos that are of the class or predicted as it: Wilson's interval of J, mapped.
 
 **Balanced accuracy and macro F1**: Wilson's interval again, with the n at which a proportion would have the
 variance that the score has over bootstrap draws of whole groups. The percentiles of the same draws cover the
 truth in 46 to 93 % of test sets of 66 photos of two classes (a class without a mistake has no spread to
-resample), this in 92 to 98 %: tests/unit/test_intervals.py.
+resample), this in 92 to 98 %: tests/unit/evaluation/test_intervals.py.
 
 **Log loss, Brier score and other means**: studentised bootstrap over groups (Efron 1981), which allows for
 their skew; Student's t below six groups, of which there are too few different draws.
@@ -58,7 +58,7 @@ LEVEL = 0.95
 DRAWS = 2000  # Efron and Tibshirani 1993, chapters 13 and 14: 1000 and more for an interval's ends
 _TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 _Z = NormalDist().inv_cdf(_TAILS[1])
-_STUDENT = (12.706, 4.303, 3.182, 2.776)  # 97.5 % quantiles of Student's t, 1 to 4 degrees of freedom
+_FEW_GROUPS = 6  # below these, Student's t: there are too few different bootstrap draws
 _CELLS = 1_000_000  # draws x groups held at once: 8 MB an array
 
 Floats = NDArray[np.float64]
@@ -68,7 +68,7 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Interval:
-    """A value and the 95 % interval around it; nan where not defined."""
+    """A value and its 95 % interval; nan where not defined."""
 
     value: float
     low: float
@@ -111,7 +111,7 @@ def group_codes(groups: ArrayLike | None, n: int) -> Ints:
 
 
 def proportion(hits: ArrayLike, groups: ArrayLike | None = None) -> Interval:
-    """Share of true `hits`, bool (n,), with Wilson's interval at the effective sample size."""
+    """Fraction of true `hits`, bool (n,), with Wilson's interval at the effective sample size."""
     right = np.asarray(hits, dtype=bool)
     if len(right) == 0:
         return wilson(0, 0)
@@ -132,7 +132,7 @@ def mean_interval(
 def paired_difference(
     hits: ArrayLike, others: ArrayLike, groups: ArrayLike | None = None, *, among: int = 1
 ) -> Interval:
-    """Share of true `hits` less that of true `others`, both bool (n,) and of the same photos.
+    """Fraction of true `hits` minus that of true `others`, both bool (n,) and of the same photos.
 
     `among` is the number of such intervals that are to hold together, with 95 % probability.
     """
@@ -171,12 +171,14 @@ def _design_effect(values: NDArray[Any], codes: Ints) -> tuple[float, float]:
     return estimate, math.sqrt(estimate * worst)
 
 
-def f1_interval(is_class: Bools, called_class: Bools, groups: ArrayLike | None = None) -> Interval:
-    """F1 of one class from who is it and who was called it, bool (n,); nan where no photo is."""
+def f1_interval(is_class: Bools, predicted_class: Bools, groups: ArrayLike | None = None) -> Interval:
+    """F1 of one class from its true and its predicted photos, bool (n,); nan where it has no photo."""
     if not is_class.any():
         return wilson(0, 0)
-    either = is_class | called_class
-    j = proportion((is_class & called_class)[either], None if groups is None else np.asarray(groups)[either])
+    either = is_class | predicted_class
+    j = proportion(
+        (is_class & predicted_class)[either], None if groups is None else np.asarray(groups)[either]
+    )
     return Interval(*(2 * x / (1 + x) for x in (j.value, j.low, j.high)))
 
 
@@ -215,7 +217,7 @@ def mean_log_loss(y: Ints, p: Floats, codes: Ints, *, seed: int = 0) -> Interval
 def mean_difference(
     losses: ArrayLike, others: ArrayLike, groups: ArrayLike | None = None, *, seed: int = 0
 ) -> Interval:
-    """Mean of `losses` less that of `others`, numbers (n,) of the same photos; studentised bootstrap."""
+    """Mean of `losses` minus that of `others`, numbers (n,) of the same photos; studentised bootstrap."""
     change = np.asarray(losses, dtype=np.float64) - np.asarray(others, dtype=np.float64)
     most = float(np.abs(change).max(initial=0.0)) + 1
     shifted = _mean(change + most, 2 * most, group_codes(groups, len(change)), seed)
@@ -248,12 +250,12 @@ def _summed(values: NDArray[Any], labels: Ints, k: int) -> Floats:
 
 def _class_scores(y: Ints, p: Floats, codes: Ints, seed: int) -> tuple[Interval, Interval]:
     """Balanced accuracy and macro F1."""
-    called, k = p.argmax(axis=1), p.shape[1]
-    right = called == y
+    y_pred, k = p.argmax(axis=1), p.shape[1]
+    right = y_pred == y
     balanced, f1 = [], []
     for draw in _draws(int(codes.max()) + 1, seed):
         photos = draw[:, codes]
-        support, predicted = _summed(photos, y, k), _summed(photos, called, k)
+        support, predicted = _summed(photos, y, k), _summed(photos, y_pred, k)
         correct = _summed(photos[:, right], y[right], k)
         support[support == 0] = np.nan  # a class that a draw lacks is left out of its mean
         balanced.append(np.nanmean(correct / support, axis=1))
@@ -286,8 +288,10 @@ def _mean(values: Floats, most: float, codes: Ints, seed: int) -> Interval:
         return mean, np.sqrt(np.maximum(ss - 2 * mean * ns + mean**2 * nn, 0)) / n
 
     error = float(mean_and_error(columns.sum(axis=0, keepdims=True))[1][0])
-    if len(size) < len(_STUDENT) + 2:
-        margin = _STUDENT[len(size) - 2] * error * math.sqrt(len(size) / (len(size) - 1))
+    if len(size) < _FEW_GROUPS:
+        from scipy.special import stdtrit
+
+        margin = float(stdtrit(len(size) - 1, _TAILS[1])) * error * math.sqrt(len(size) / (len(size) - 1))
         return Interval(value, max(value - margin, 0.0), min(value + margin, most))
     drawn, drawn_error = mean_and_error(np.concatenate([draw @ columns for draw in _draws(len(size), seed)]))
     spread = drawn_error > 1e-6 * value  # a draw that is one group many times has no error to divide by

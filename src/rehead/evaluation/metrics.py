@@ -1,8 +1,8 @@
-"""How good predictions are, as plain numbers. Numpy alone; intervals.py says how sure they are.
+"""Classification metrics, in numpy alone; their intervals are in `intervals`.
 
 Every function takes `y_true`, int (n,), the index of the true class, and `probabilities`, float (n, K), whose
 rows sum to one; the predicted class is the largest, the first of equals. n = 0 and malformed arrays raise
-DataError. A number that is not defined is nan, never a made-up 0 or 1:
+DataError. A metric that is not defined is nan, never 0 or 1:
 
 - the recall and F1 of a class that has no photo in the test set;
 - the precision of a class that was never predicted.
@@ -50,7 +50,7 @@ Ints = NDArray[np.int64]
 BINS = 15  # Guo et al. 2017, "On Calibration of Modern Neural Networks", table 1
 _EPS = float(np.finfo(np.float64).eps)  # where log loss is clipped, as in sklearn.metrics.log_loss
 MOST_LOG_LOSS = -math.log(_EPS)
-_HAIR = 1e-6  # more than float32 loses, less than any score shows
+_EPSILON = 1e-6  # more than float32 loses, less than any score shows
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +61,8 @@ class PerClass:
     ----------
     precision, recall, f1 : float (K,), 0 to 1 or nan where not defined
     support : int (K,), photos whose true class it is
-    predicted : int (K,), photos that were called it
-    correct : int (K,), photos that are it and were called it
+    predicted : int (K,), photos that were predicted as it
+    correct : int (K,), photos of it that were predicted as it
     """
 
     precision: Floats
@@ -92,14 +92,14 @@ class Reliability:
 
 @dataclass(frozen=True, eq=False)
 class CoverageCurve:
-    """Accuracy of the photos that are answered, when only the surest are.
+    """Accuracy against coverage.
 
-    One point for each distinct confidence, surest first: photos of equal confidence come in together.
+    One point for each distinct confidence, most confident first.
 
     Parameters
     ----------
-    coverage : float (m,), rising to 1: the share of photos whose confidence is at least `threshold`
-    accuracy : float (m,), the share of those that are right
+    coverage : float (m,), rising to 1: fraction of photos whose confidence is at least `threshold`
+    accuracy : float (m,), accuracy on those
     threshold : float (m,), falling
     """
 
@@ -133,7 +133,7 @@ def confusion_matrix(y_true: ArrayLike, probabilities: ArrayLike) -> Ints:
 
 
 def accuracy(y_true: ArrayLike, probabilities: ArrayLike) -> float:
-    """Share of photos named correctly, 0 to 1."""
+    """Fraction of photos that are classified correctly, 0 to 1."""
     y, p = check(y_true, probabilities)
     return float((p.argmax(axis=1) == y).mean())
 
@@ -188,7 +188,7 @@ def confidence_bins(confidence: Floats, bins: int = BINS) -> Ints:
 
 
 def reliability(y_true: ArrayLike, probabilities: ArrayLike, bins: int = BINS) -> Reliability:
-    """Bin photos by the predicted class's probability and compare its mean with the share that is right."""
+    """Bin photos by confidence, the predicted class's probability, and compare its mean with the accuracy."""
     y, p = check(y_true, probabilities)
     confidence = p.max(axis=1)
     place = confidence_bins(confidence, bins)
@@ -204,8 +204,7 @@ def reliability(y_true: ArrayLike, probabilities: ArrayLike, bins: int = BINS) -
 def expected_calibration_error(y_true: ArrayLike, probabilities: ArrayLike, bins: int = BINS) -> float:
     """Mean over photos of the gap between confidence and accuracy in their bin, 0 to 1 (Guo et al. 2017).
 
-    Chance alone makes it larger than the truth where photos are few; its interval in `intervals` allows for
-    it.
+    It is biased upwards where photos are few; its interval in `intervals` allows for it.
     """
     bars = reliability(y_true, probabilities, bins)
     filled = bars.count > 0
@@ -214,7 +213,7 @@ def expected_calibration_error(y_true: ArrayLike, probabilities: ArrayLike, bins
 
 
 def coverage_accuracy(y_true: ArrayLike, probabilities: ArrayLike) -> CoverageCurve:
-    """Accuracy against coverage as the confidence that is asked for falls (El-Yaniv and Wiener 2010)."""
+    """Accuracy against coverage at falling thresholds of the confidence (El-Yaniv and Wiener 2010)."""
     y, p = check(y_true, probabilities)
     confidence = p.max(axis=1)
     order = np.argsort(-confidence, kind="stable")
@@ -225,10 +224,7 @@ def coverage_accuracy(y_true: ArrayLike, probabilities: ArrayLike) -> CoverageCu
 
 
 def majority_baseline(y_true: ArrayLike) -> tuple[int, float]:
-    """Return the commonest class of the test set, the lowest of equals, and its share.
-
-    No constant answer does better, so it is the hardest of the trivial baselines.
-    """
+    """Return the most frequent class of the test set, the lowest of equals, and its fraction."""
     y = np.asarray(y_true)
     if y.size == 0:
         raise DataError("there is nothing to evaluate: no photos with a known class; give at least one")
@@ -237,12 +233,9 @@ def majority_baseline(y_true: ArrayLike) -> tuple[int, float]:
 
 
 def uniform_wrong(y_true: ArrayLike, classes: int) -> Floats:
-    """Probabilities (n, K) of photos that a model cannot say anything about: wrong, and as unsure as can be.
-
-    All classes are about as probable, the true one a hair less.
-    """
+    """Probabilities (n, K) of photos without a prediction: uniform, and wrong by 1e-6."""
     truth = np.asarray(y_true, dtype=np.int64)
     rows = np.full((len(truth), classes), 1 / classes)
-    rows[np.arange(len(truth)), truth] -= _HAIR
-    rows[np.arange(len(truth)), (truth + 1) % classes] += _HAIR
+    rows[np.arange(len(truth)), truth] -= _EPSILON
+    rows[np.arange(len(truth)), (truth + 1) % classes] += _EPSILON
     return rows

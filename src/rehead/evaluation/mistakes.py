@@ -1,4 +1,4 @@
-"""The mistakes that a report shows."""
+"""Misclassified photos that a report shows."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from . import metrics
 __all__ = ["MOST_MISTAKES", "Mistake", "NearPhoto", "confident_mistakes"]
 
 MOST_MISTAKES = 24
-"""Mistakes that a report shows: six rows, and some 0.7 MB of pictures with their maps and neighbours."""
+"""Mistakes in a report: six rows, some 0.7 MB of pictures with their maps and neighbours."""
 
 
 @dataclass(frozen=True)
 class NearPhoto:
-    """A training photo near a mistake.
+    """A training photo near a misclassified one.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class NearPhoto:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A test photo that was named wrongly.
+    """A misclassified test photo.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Mistake:
     heat : bytes or None
         A JPEG of the predicted class's map over the photo.
     nearest : sequence of NearPhoto
-        Training photos that look most like it, nearest first.
+        Nearest training photos, nearest first.
     """
 
     path: str | os.PathLike[str]
@@ -78,17 +78,17 @@ def confident_mistakes(
     accepted: ArrayLike | None = None,
     most: int = MOST_MISTAKES,
 ) -> list[Mistake]:
-    """Return the mistakes that the model was surest of, surest first.
+    """Return the misclassified photos, most confident first.
 
     `y_true` int (n,), `probabilities` float (n, K) and `accepted` bool (n,) as in `evaluate`; `photos` holds
     n pairs of path and name.
     """
     y, p = metrics.check(y_true, probabilities)
-    called, confidence = p.argmax(axis=1), p.max(axis=1)
+    y_pred, confidence = p.argmax(axis=1), p.max(axis=1)
     taken = np.ones(len(y), dtype=bool) if accepted is None else np.asarray(accepted, dtype=bool)
-    wrong = np.flatnonzero(called != y)
-    surest = wrong[np.argsort(-confidence[wrong], kind="stable")][:most]
+    wrong = np.flatnonzero(y_pred != y)
+    order = wrong[np.argsort(-confidence[wrong], kind="stable")][:most]
     return [
-        Mistake(path, name, classes[y[i]], classes[called[i]], float(confidence[i]), bool(taken[i]), i)
-        for i, (path, name) in ((i, photos[i]) for i in surest.tolist())
+        Mistake(path, name, classes[y[i]], classes[y_pred[i]], float(confidence[i]), bool(taken[i]), i)
+        for i, (path, name) in ((i, photos[i]) for i in order.tolist())
     ]

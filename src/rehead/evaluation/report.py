@@ -1,4 +1,4 @@
-"""The account as one HTML file to send to somebody: no script, no font, no network."""
+"""The evaluation as one HTML file: no script, no font, no network."""
 
 from __future__ import annotations
 
@@ -34,27 +34,27 @@ _LISTED_APART = (
 _MOST_ROWS = 30
 _MOST_COLUMNS = 25  # of the confusion matrix: as many as a page is wide
 _MOST_PAIRS = 20
-_DARK = 0.75  # share of a row from which its cell is too dark for dark text (WCAG contrast 4:1)
+_DARK = 0.75  # fraction of a row from which its cell is too dark for dark text (WCAG contrast 4:1)
 
 _MEANINGS = {
-    "Accuracy": "share of the test photos named correctly; dashed: the commonest answer every time",
-    "Answered, not 'unknown'": "share of the test photos that get a class",
-    "Accuracy when answered": "share of those that are named correctly",
-    "Balanced accuracy": "recall averaged over classes, rare ones counting as much as common ones",
-    "Macro F1": "F1 averaged over classes",
-    "Calibration error": "how far the stated probabilities miss the share that is right, on average",
-    "Brier score": "squared error of the probabilities; 0 is perfect, 2 the worst",
+    "Accuracy": "fraction of the test photos named correctly; dashed: always the most frequent class",
+    "Answered, not 'unknown'": "coverage: fraction of the test photos that get a class",
+    "Accuracy when answered": "fraction of those that are named correctly",
+    "Balanced accuracy": "mean recall of the classes",
+    "Macro F1": "mean F1 of the classes",
+    "Calibration error": "mean gap between confidence and accuracy",
+    "Brier score": "squared error of the probabilities; 0 is the best, 2 the worst",
 }
 
 
 @dataclass(frozen=True)
 class Exclusion:
-    """Files that were not used.
+    """Files that were excluded.
 
     Parameters
     ----------
     what : str
-        Which they are and why they were taken out, as a phrase.
+        Which files, and why, as a phrase.
     files : sequence of (name, reason)
         The reason is "" where `what` says it all.
     """
@@ -65,14 +65,14 @@ class Exclusion:
 
 @dataclass(frozen=True)
 class AuditSummary:
-    """What a look at the photos found before anything was trained.
+    """Summary of the audit of the photos.
 
     Parameters
     ----------
     found : sequence of str
         Plain sentences.
     command : str
-        Shows all of it, with the photos.
+        Command that shows every issue with its photos.
     """
 
     found: Sequence[str]
@@ -91,9 +91,9 @@ def write_report(
     curves_sentence: str | None = None,
     operating_point: Mapping[str, Any] | None = None,
     unreadable: Sequence[tuple[str, str]] = (),
-    taken_out: Sequence[Exclusion] = (),
+    exclusions: Sequence[Exclusion] = (),
     audit: AuditSummary | None = None,
-    made: Sequence[str] = (),
+    methods: Sequence[str] = (),
     facts: Mapping[str, str | int] | None = None,
     notes: Sequence[str] = (),
 ) -> None:
@@ -114,7 +114,7 @@ def write_report(
         "path", a list of {"candidate": str, "l2": float > 0, "log_loss": float, "chosen": bool}; and
         "sentence", optional, instead of the one that says how heads are chosen.
     curves : sequence of mapping
-        Of a network that was trained, {"epoch": int from 1, "train_loss": float, "train_accuracy": float,
+        Of a trained network, {"epoch": int from 1, "train_loss": float, "train_accuracy": float,
         "val_loss": float, "val_accuracy": float} for each epoch.
     curves_sentence : str, optional
         How the training ended.
@@ -122,12 +122,12 @@ def write_report(
         When a photo is "unknown": "probability", answers below it; "outlier_score", photos above it;
         "coverage", the share of known photos it was set to answer. Each optional.
     unreadable : sequence of (name, reason)
-    taken_out : sequence of Exclusion
-        What else was left out, and why.
+    exclusions : sequence of Exclusion
+        Other files that were excluded, and why.
     audit : AuditSummary, optional
-        Stands in front, with the numbers of files that were taken out.
-    made : sequence of str
-        How the numbers were made, plain sentences; folded out on demand.
+        Shown first, with the numbers of excluded files.
+    methods : sequence of str
+        How the numbers were obtained, plain sentences; folded out on demand.
     facts : mapping, optional
         A few numbers beneath the result: {"Photos": 327, "Classes": 2, ...}.
     notes : sequence of str
@@ -141,9 +141,8 @@ def write_report(
     rows, rest = _class_rows(evaluation)
     search, legend = search_chart(head["path"]) if head and head.get("path") else ("", [])
     classes = len(evaluation.classes)
-    even = (
-        f"minus the logarithm of the true class's probability; answering evenly gives {math.log(classes):.3f}"
-    )
+    uniform = math.log(classes)
+    even = f"minus the logarithm of the true class's probability; uniform probabilities give {uniform:.3f}"
     versions = run.get("versions")
     html = render(
         "report.html.j2",
@@ -167,14 +166,14 @@ def write_report(
         learning_sentence=curves_sentence,
         unknown=_unknown(operating_point) if operating_point else None,
         pictures=[_shown(mistake) for mistake in mistakes[:MOST_MISTAKES]],
-        taken_out=[
+        exclusions=[
             entry
-            for entry in (Exclusion("Files that could not be read", unreadable), *taken_out)
+            for entry in (Exclusion("Files that could not be read", unreadable), *exclusions)
             if entry.files
         ],
         most_names=_MOST_NAMES,
         audit=audit,
-        made=made,
+        methods=methods,
         facts=facts or {},
         notes=notes,
     )
@@ -182,7 +181,7 @@ def write_report(
 
 
 def render(template: str, **values: Any) -> str:
-    """A page in the report's look, from a template beside this file."""
+    """Render a template of this folder, with the report's style sheet."""
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     room = files(__package__)
@@ -206,7 +205,7 @@ def render(template: str, **values: Any) -> str:
 
 
 def _curly(text: str) -> str:
-    """Set names in curly quotes: the account's sentences are plain text for terminals."""
+    """Set names in curly quotes: the sentences are plain text for terminals."""
     return re.sub(r"(?<!\w)'(.+?)'(?!\w)", "‘\\1’", text)
 
 
@@ -246,7 +245,7 @@ def _confused_pairs(evaluation: Evaluation) -> list[dict[str, Any]]:
     return [
         {
             "true": evaluation.classes[i],
-            "called": evaluation.classes[j],
+            "predicted": evaluation.classes[j],
             "n": int(wrong[i, j]),
             "of": int(of[i]),
             "share": float(wrong[i, j] / of[i]),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,8 +17,9 @@ from sklearn.base import BaseEstimator
 from ..backbones.backbone import Backbone, FeatureLevel
 from ..backbones.features import Features
 from ..core.options import check_options
+from ..core.parallel import map_in_order
 from ..core.progress import Progress
-from ..core.runtime import cpu_count, open_session
+from ..core.runtime import open_session
 from ..data import perceptual_hash
 from ..errors import ImageError
 from ..images import PreprocessSpec, load_image, read_bytes, read_image
@@ -187,20 +187,21 @@ class FaceEncoder(FaceOptions, BaseEstimator):  # type: ignore[misc]
                 reason = error.reason if isinstance(error, ImageError) else str(error)
                 return _Row(digest, np.uint64(0), None, 0, ImageError(path, reason))
 
-        with ThreadPoolExecutor(threads or cpu_count()) as pool:
-            for done, (path, row) in enumerate(zip(new, pool.map(find, new), strict=True), 1):
-                rows[path] = row
-                if progress:
-                    progress(done, len(new))
+        found = map_in_order(find, new, threads=threads)
+        for done, (path, row) in enumerate(zip(new, found, strict=True), 1):
+            rows[path] = row
+            if progress:
+                progress(done, len(new))
         return [rows[path] for path in paths]
 
     def _embedded(self, crops: NDArray[np.uint8], threads: int | None) -> NDArray[np.float32]:
         session = open_session(self.backbone.trunk, threads=1)
-        with ThreadPoolExecutor(threads or cpu_count()) as pool:
-            parts = pool.map(
-                lambda crop: session.run(None, {"image": np.ascontiguousarray(crop[None])})[0], crops
-            )
-            return np.concatenate(list(parts))
+
+        def embed(crop: NDArray[np.uint8]) -> NDArray[np.float32]:
+            vector: NDArray[np.float32] = session.run(None, {"image": np.ascontiguousarray(crop[None])})[0]
+            return vector
+
+        return np.concatenate(list(map_in_order(embed, crops, threads=threads)))
 
     def pixels(self, paths: Sequence[Path]) -> NDArray[np.uint8]:
         """The aligned faces of photos, uint8 (n, S, S, 3) RGB; ImageError where there is none."""

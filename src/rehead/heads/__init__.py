@@ -1,8 +1,8 @@
-"""Heads: what is fitted on frozen features."""
+"""Heads: the linear models and outlier scores fitted on frozen features."""
 
 from __future__ import annotations
 
 from .model_selection import FittedHead, SearchPoint, select_head
-from .pca import Block, PCABasis, span_of
+from .pca import Block, PCABasis, fit_pca
 
-__all__ = ["Block", "FittedHead", "PCABasis", "SearchPoint", "select_head", "span_of"]
+__all__ = ["Block", "FittedHead", "PCABasis", "SearchPoint", "fit_pca", "select_head"]

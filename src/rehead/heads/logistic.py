@@ -1,12 +1,12 @@
-"""Multinomial logistic regression with an L2 penalty, in the span of the data.
+"""Multinomial logistic regression with an L2 penalty, on PCA coordinates.
 
 For coordinates z_i, weights w_i and classes y_i it minimises, over A (r, K) and b (K,),
 
-    sum_i w_i * -log softmax(z_i A + b)[y_i] / sum_i w_i  +  strength / 2 * |A|^2
+    sum_i w_i * -log softmax(z_i A + b)[y_i] / sum_i w_i  +  l2 / 2 * |A|^2
 
 by L-BFGS. The coordinates are uncorrelated, so the Hessian is bounded by a diagonal matrix
-(Boehning 1992): h * e_j + strength for coordinate j, with e_j its mean square and
-h = (1 - 1/K) / K. Solving in A_j * sqrt(h e_j + strength) makes all directions equally curved and
+(Boehning 1992): h * e_j + l2 for coordinate j, with e_j its mean square and
+h = (1 - 1/K) / K. Solving in A_j * sqrt(h e_j + l2) makes all directions equally curved and
 saves most iterations. Products are float32, sums and the solver float64.
 """
 
@@ -30,7 +30,7 @@ def fit_logistic(
     weight: NDArray[np.float64],
     classes: int,
     l2: float,
-    start: NDArray[np.float64] | None = None,
+    init: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """Fit one logistic regression.
 
@@ -38,14 +38,14 @@ def fit_logistic(
     ----------
     z : float32 ndarray of shape (n, r)
     y : int ndarray of shape (n,)
-        In 0..classes - 1.
+        Classes, 0..K-1.
     weight : float64 ndarray of shape (n,)
     classes : int
         K, 2 or more.
     l2 : float
-        Of the penalty, per unit of mean loss; positive.
-    start : float64 ndarray of shape (r + 1, K), optional
-        Solution nearby, to begin from.
+        Strength of the penalty, per unit of mean loss; positive.
+    init : float64 ndarray of shape (r + 1, K), optional
+        Initial value, such as the solution of a similar problem.
 
     Returns
     -------
@@ -55,10 +55,10 @@ def fit_logistic(
     import scipy.optimize
 
     n, r = z.shape
-    share64 = weight / weight.sum()
-    share = share64.astype(np.float32)
+    w64 = weight / weight.sum()
+    w = w64.astype(np.float32)
     curvature = (1 - 1 / classes) / classes
-    energy = np.einsum("ij,ij,i->j", z, z, share, dtype=np.float64)
+    energy = np.einsum("ij,ij,i->j", z, z, w, dtype=np.float64)
     metric = np.ones((r + 1, 1))
     metric[:r, 0] = 1 / np.sqrt(curvature * energy + l2)
     rows = np.arange(n)
@@ -71,16 +71,16 @@ def fit_logistic(
         right = logits[rows, y]
         np.exp(logits, out=logits)
         mass = logits.sum(axis=1)
-        loss = float(share64 @ (np.log(mass) - right)) + l2 / 2 * float((theta[:r] ** 2).sum())
+        loss = float(w64 @ (np.log(mass) - right)) + l2 / 2 * float((theta[:r] ** 2).sum())
         logits /= mass[:, None]
         logits[rows, y] -= 1
-        logits *= share[:, None]
+        logits *= w[:, None]
         gradient = np.empty_like(theta)
         gradient[:r] = (z.T @ logits) + l2 * theta[:r]
         gradient[r] = logits.sum(axis=0, dtype=np.float64)
         return loss, (gradient * metric).ravel()
 
-    first = np.zeros((r + 1, classes)) if start is None else start / metric
+    first = np.zeros((r + 1, classes)) if init is None else init / metric
     found = scipy.optimize.minimize(
         objective,
         first.ravel(),

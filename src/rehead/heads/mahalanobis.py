@@ -1,37 +1,38 @@
-"""How unlike the training photos a photo is.
+"""Outlier score of a photo.
 
 The score is the relative Mahalanobis distance (Ren et al. 2021): the squared distance from the
-nearest class mean, less that from the mean of all photos, each measured by its shrunken covariance
-(1 - s) S + s tr(S) / d, and divided by the number of features d. Features are those of all depths,
-centred and scaled as in `span`. The main directions of the training photos are treated exactly, all
-others as one, with the shrunken variance alone: 128 directions lose nothing and keep the model file
-small. It told unknown photos apart better than nearest neighbours, energy, confidence and the
-distance from the main directions alone (benchmarks/outliers.py).
+nearest class mean, minus that from the mean of all photos, each measured by its shrunken covariance
+(1 - s) S + s tr(S) / d, and divided by the number of features d. Features are those of all levels,
+centred and scaled as in `pca`. Covariances are exact in the first principal components and isotropic
+outside of them, with the shrunken variance alone: 128 components lose nothing and keep the model file
+small. Its AUROC was higher than that of nearest neighbours, energy, confidence and the distance from the
+principal subspace (benchmarks/outliers.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.runtime import cpu_count
-from .pca import Block, gram_of, parts_of, scaling_of
+from ..core.parallel import map_in_order
+from .pca import Block, fit_scaling, gram_matrix, row_chunks
 
 __all__ = ["RelativeMahalanobis", "fit_distance", "held_out_scores", "whitening_matrix"]
 
-_DIRECTIONS = 128  # and
+_COMPONENTS = 128  # and
 _SHRINKAGE = 0.5  # both by benchmarks/outliers.py
-_SIDE_BY_SIDE = 2**24  # numbers, 64 MB: each fold copies its share, so larger ones go one after the other
-_LEAST = 1e-6  # of the variance, whose mean over all photos is 1: photos that are all alike have none
+_PARALLEL_UP_TO = (
+    2**24
+)  # numbers, 64 MB: each fold copies its rows, so folds of larger arrays are fitted one by one
+_LEAST = 1e-6  # floor of the variance, which is 1 on average: identical photos have none
 
 
 @dataclass(frozen=True)
 class RelativeMahalanobis:
-    """The score of photos of features x (D,).
+    """Parameters of the score of features x (D,).
 
     With z = (x - mean) * scale and u = z @ basis, it is
     min_c |u @ within - centres_c|^2 - |u @ total|^2 + outside * (|z|^2 - |u|^2).
@@ -40,13 +41,13 @@ class RelativeMahalanobis:
     ----------
     mean, scale : float32 ndarray (D,)
     basis : float32 ndarray (D, k)
-        Orthonormal columns, the main directions.
+        Orthonormal columns, the first principal components.
     within, total : float32 ndarray (k, k)
         Square roots of the inverse covariances, within classes and of all photos.
     centres : float32 ndarray (K, k)
         Class means, in the coordinates of `within`.
     outside : float
-        What a unit of squared distance outside of the main directions counts, 0 or more.
+        Weight of the squared distance outside of the first principal components, 0 or more.
     """
 
     mean: NDArray[np.float32]
@@ -58,9 +59,9 @@ class RelativeMahalanobis:
     outside: float
 
     def scores(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Outlier score of each row of X (n, D): float32 (n,), higher for more unlike; may be negative."""
+        """Outlier score of each row of X (n, D): float32 (n,), higher for more unusual; may be negative."""
         out = [np.zeros(0, np.float32)]
-        for part in parts_of(X):
+        for part in row_chunks(X):
             z = (part - self.mean) * self.scale
             u = z @ self.basis
             v = u @ self.within
@@ -72,17 +73,17 @@ class RelativeMahalanobis:
 
 
 def fit_distance(X: NDArray[np.float32], y: NDArray[np.intp], blocks: Sequence[Block]) -> RelativeMahalanobis:
-    """Distance to rows X (n, D) of classes y (n,), with one block of columns for each depth."""
+    """Fit the score to rows X (n, D) of classes y (n,), with one block of columns for each feature level."""
     d = X.shape[1]
-    mean, scale = scaling_of(X, blocks)
-    basis = _main_directions(X, mean, scale)
-    u = np.concatenate([((part - mean) * scale) @ basis for part in parts_of(X)]).astype(np.float64)
+    mean, scale = fit_scaling(X, blocks)
+    basis = _principal_components(X, mean, scale)
+    u = np.concatenate([((part - mean) * scale) @ basis for part in row_chunks(X)]).astype(np.float64)
     classes, y = np.unique(y, return_inverse=True)
     counts = np.bincount(y)
     means = np.zeros((len(classes), d))
     energy = 0.0
     done = 0
-    for part in parts_of(X):
+    for part in row_chunks(X):
         z = ((part - mean) * scale).astype(np.float64)
         np.add.at(means, y[done : done + len(part)], z)
         energy += float((z**2).sum()) / len(X)
@@ -115,14 +116,14 @@ def whitening_matrix(rows: NDArray[np.float64], variance: float, d: int) -> NDAr
     return root
 
 
-def _main_directions(
+def _principal_components(
     X: NDArray[np.float32], mean: NDArray[np.float32], scale: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Orthonormal columns (D, k); a column of zeros where the photos do not vary in so many ways."""
+    """Orthonormal columns (D, k); columns of zeros beyond the rank of the data."""
     import scipy.linalg
 
     n, d = X.shape
-    count = max(1, min(_DIRECTIONS, n - 1, d))
+    count = max(1, min(_COMPONENTS, n - 1, d))
     if n <= d:
         rows = (X - mean) * scale
         last = (n - count, n - 1)
@@ -131,14 +132,14 @@ def _main_directions(
         basis[:, energy <= energy[-1] * 1e-7] = 0
     else:
         last = (d - count, d - 1)
-        _, basis = scipy.linalg.eigh(gram_of(X, mean, scale), subset_by_index=last, check_finite=False)
+        _, basis = scipy.linalg.eigh(gram_matrix(X, mean, scale), subset_by_index=last, check_finite=False)
     return np.ascontiguousarray(basis[:, ::-1], dtype=np.float32)
 
 
 def held_out_scores(
     X: NDArray[np.float32], y: NDArray[np.intp], blocks: Sequence[Block], fold: NDArray[np.intp]
 ) -> NDArray[np.float32]:
-    """Outlier score of each row from the fold that did not see it, float32 (n,); NaN where `fold` is -1."""
+    """Cross-validated outlier scores of the rows of X, float32 (n,); NaN where `fold` is -1."""
     import threadpoolctl
 
     scores = np.full(len(X), np.nan, np.float32)
@@ -147,7 +148,7 @@ def held_out_scores(
         out = fold == number
         scores[out] = fit_distance(X[~out], y[~out], blocks).scores(X[out])
 
-    workers = cpu_count() if X.size <= _SIDE_BY_SIDE else 1
-    with threadpoolctl.threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
-        list(pool.map(run, range(int(fold.max()) + 1)))
+    workers = None if X.size <= _PARALLEL_UP_TO else 1
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+        list(map_in_order(run, range(int(fold.max()) + 1), threads=workers))
     return scores

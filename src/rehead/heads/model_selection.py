@@ -1,38 +1,37 @@
-"""Choosing a head: how many depths, mirrored photos or not, which loss, how strong a penalty.
+"""Model selection for heads: feature levels, mirrored photos or not, loss and L2 penalty.
 
-1. Candidates (how many of the last depths; with or without mirrored photos) are screened by ridge
-   regression in closed form over a wide path of strengths.
+1. Candidates (how many of the last feature levels; with or without mirrored photos) are screened by
+   ridge regression in closed form over a wide grid of l2.
 2. The short list, at most two, is fitted as logistic regression, at steps of a decade and then of
    half a decade up and down until both neighbours are worse.
-3. The ridge or logistic head with the least log loss on held-out folds, each after one temperature,
-   is fitted on all rows.
+3. The ridge or logistic head with the lowest held-out log loss, each after temperature scaling, is
+   fitted on all rows.
 
-Everything is judged on folds that near-duplicates and the user's groups never straddle. Mirrored
-photos are trained on, in the fold of their photo, and never judged on. Means, scales and the span
+Scores are cross-validated; near-duplicates and the user's groups never straddle folds. Mirrored photos
+are trained on, in the fold of their photo, and never scored. Means, scales and principal components
 come from all training rows, without their labels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.runtime import cpu_count
+from ..core.parallel import map_in_order
 from .logistic import fit_logistic
-from .pca import Block, PCABasis, span_of
-from .ridge import HeldOut, Map, fit_ridge, ridge_path
+from .pca import Block, PCABasis, fit_pca
+from .ridge import HeldOut, fit_ridge, ridge_path
 from .temperature import fit_temperature, log_loss
 
 __all__ = ["FittedHead", "SearchPoint", "balanced_weights", "select_head"]
 
 Loss = Literal["logistic", "ridge", "network"]
 
-# All measured by benchmarks/head_candidates.py, on strengths that mean the same for every backbone (see span)
+# All measured by benchmarks/head_candidates.py; l2 means the same for every backbone (see pca)
 _RIDGE_STEPS = (-9, -7, -5, -3, -1)  # half decades: 3e-5 to 0.3, then the two halves beside the best
 _LOGISTIC_START = -8  # half decades: 1e-4; the best were 1e-3 to 1e-6, so the search goes both ways
 _LOGISTIC_STEPS = (-14, -2)
@@ -44,20 +43,21 @@ _HOPELESS = 1.5  # a logistic head this much worse than ridge at the start never
 
 @dataclass(frozen=True)
 class SearchPoint:
-    """One point of the path that was searched.
+    """One point of the search.
 
     Parameters
     ----------
     n_levels : int
-        How many of the last depths were used.
+        How many of the last feature levels were used.
     mirrored : bool
         Whether mirrored photos were trained on too.
     loss : {"logistic", "ridge", "network"}
-        What was minimised; "network" where the head was trained together with a network.
+        "network" where the head was trained together with a network.
     l2 : float
-        Of the L2 penalty, per unit of mean loss and of mean squared row norm; a network's weight decay.
+        Strength of the L2 penalty, per unit of mean loss and of mean squared row norm; a network's weight
+        decay.
     log_loss : float
-        On held-out folds, a network's on its validation photos, after one temperature, nats.
+        Held-out, of a network on its validation photos, after temperature scaling, nats.
     """
 
     n_levels: int
@@ -69,18 +69,17 @@ class SearchPoint:
 
 @dataclass(frozen=True)
 class FittedHead:
-    """The head that was chosen, and how.
+    """The head that was chosen, and the search.
 
     Parameters
     ----------
     weight, bias : float32 ndarray (d, K), (K,)
-        Logits are x @ weight + bias for features x of the last `n_levels` depths.
+        Logits are x @ weight + bias for features x of the last `n_levels` levels.
     chosen : SearchPoint
     path : tuple of SearchPoint
-        All that was fitted, `chosen` among it.
+        Every point that was fitted, `chosen` among them.
     held_out : float64 ndarray (n, K)
-        Logits of every photo from the fold that did not see it; NaN where `fold` is -1.
-        Not yet calibrated.
+        Held-out logits of every photo, before temperature scaling; NaN where `fold` is -1.
     """
 
     weight: NDArray[np.float32]
@@ -94,12 +93,11 @@ class FittedHead:
 class _Candidate:
     n_levels: int
     mirrored: bool
-    span: PCABasis
+    pca: PCABasis
     y: NDArray[np.intp]
     fold: NDArray[np.intp]
     weight: NDArray[np.float64]
     photos: int
-    each_fold: Map
     ridge: dict[int, HeldOut] = field(default_factory=dict)
     logistic: dict[int, HeldOut] = field(default_factory=dict)
 
@@ -116,13 +114,12 @@ class _Candidate:
 
     def _screen(self, steps: Sequence[int]) -> None:
         path = ridge_path(
-            self.span.z,
+            self.pca.z,
             self.y,
             self.fold,
             self.weight,
-            [_strength(step) for step in steps],
+            [_l2(step) for step in steps],
             photos=self.photos,
-            each_fold=self.each_fold,
         )
         self.ridge.update(zip(steps, path.values(), strict=True))
 
@@ -135,23 +132,23 @@ class _Candidate:
             rows = self.fold != number
             out = np.flatnonzero(~rows[: self.photos])
             self._starts[number] = theta = fit_logistic(
-                self.span.z[rows],
+                self.pca.z[rows],
                 self.y[rows],
                 self.weight[rows],
                 self.classes,
-                _strength(step),
+                _l2(step),
                 self._starts.get(number),
             )
-            logits[out] = self.span.z[out] @ theta[:-1] + theta[-1]
+            logits[out] = self.pca.z[out] @ theta[:-1] + theta[-1]
 
-        list(self.each_fold(run, range(int(self.fold.max()) + 1)))
-        judged = self.fold[: self.photos] >= 0
-        truth, mass = self.y[: self.photos][judged], self.weight[: self.photos][judged]
-        calibrated = logits[judged] / fit_temperature(logits[judged], truth, mass)
-        self.logistic[step] = HeldOut(logits, log_loss(calibrated, truth, mass))
+        list(map_in_order(run, range(int(self.fold.max()) + 1)))
+        scored = self.fold[: self.photos] >= 0
+        y_true, w = self.y[: self.photos][scored], self.weight[: self.photos][scored]
+        calibrated = logits[scored] / fit_temperature(logits[scored], y_true, w)
+        self.logistic[step] = HeldOut(logits, log_loss(calibrated, y_true, w))
 
     def fit_path(self) -> None:
-        """Climb to the best strength of the logistic loss, unless ridge is out of reach."""
+        """Search the best l2 of the logistic loss, unless ridge is far better from the start."""
         self._try_logistic(_LOGISTIC_START)
         if self.logistic[_LOGISTIC_START].loss > _HOPELESS * self.screened:
             return
@@ -167,24 +164,24 @@ class _Candidate:
             ("ridge", self.ridge),
         )
         return [
-            (SearchPoint(self.n_levels, self.mirrored, loss, _strength(step), held.loss), held)
+            (SearchPoint(self.n_levels, self.mirrored, loss, _l2(step), held_out.loss), held_out)
             for loss, path in paths
-            for step, held in sorted(path.items())
+            for step, held_out in sorted(path.items())
         ]
 
     def fit(self, chosen: SearchPoint) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Fit the chosen point on all rows."""
-        z, y, weight = self.span.z, self.y, self.weight
+        z, y, weight = self.pca.z, self.y, self.weight
         if chosen.loss == "ridge":
             theta = fit_ridge(z, y, weight, chosen.l2)
         else:
             # in the order of the folds: in that of the threads, the sum's last bit would vary between runs
             start = np.mean([self._starts[number] for number in sorted(self._starts)], axis=0)
             theta = fit_logistic(z, y, weight, self.classes, chosen.l2, start)
-        return self.span.weights(theta[:-1], theta[-1])
+        return self.pca.weights(theta[:-1], theta[-1])
 
 
-def _strength(step: int) -> float:
+def _l2(step: int) -> float:
     return float(10.0 ** (step / 2))
 
 
@@ -214,17 +211,17 @@ def select_head(
     Parameters
     ----------
     X : float32 ndarray of shape (n, D)
-        Features of all depths, side by side, first depth first.
+        Features of all levels, side by side, first level first.
     y : int ndarray of shape (n,)
-        Class of each photo, 0..K-1, each class there.
+        Class of each photo, 0..K-1, each of them present.
     fold : int ndarray of shape (n,)
-        Fold that each photo is held out in; -1 for photos that are always trained on.
+        Fold of each photo; -1 for photos that are always trained on.
     blocks : sequence of slice
-        Columns of each depth, in order.
+        Columns of each feature level, in order.
     mirrored : float32 ndarray of shape (n, D), optional
-        Features of the mirrored photos; tried, and kept where they help.
+        Features of the mirrored photos, to try training on them too.
     n_levels : sequence of int
-        How many of the last depths to try.
+        Numbers of last feature levels to try.
     balanced : bool
         Whether every class weighs the same.
 
@@ -236,38 +233,37 @@ def select_head(
 
     # The matrices are small and the folds independent: a fold to a processor, and BLAS on one, was 2 to
     # 100 times faster than BLAS on all of them (benchmarks/head.py), whose threads wait for each other.
-    with threadpoolctl.threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(cpu_count()) as pool:
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):
 
-        def candidate(depth: int, copies: int) -> _Candidate:
-            chosen = blocks[-depth:]
+        def candidate(levels: int, copies: int) -> _Candidate:
+            chosen = blocks[-levels:]
             start = chosen[0].start
             rows = X[:, start:]
             if copies == 2 and mirrored is not None:
                 rows = np.concatenate([rows, mirrored[:, start:]])
             weight = balanced_weights(y) if balanced else np.ones(len(y))
-            span = span_of(rows, [slice(b.start - start, b.stop - start) for b in chosen])
+            pca = fit_pca(rows, [slice(b.start - start, b.stop - start) for b in chosen])
             return _Candidate(
-                depth,
+                levels,
                 copies == 2,
-                span,
+                pca,
                 np.tile(y, copies),
                 np.tile(fold, copies),
                 np.tile(weight, copies),
                 len(y),
-                pool.map,
             )
 
         ranked: list[_Candidate] = []
-        for depth in n_levels:
-            ranked = sorted([*ranked, candidate(depth, 1)], key=lambda c: c.screened)[:2]
+        for levels in n_levels:
+            ranked = sorted([*ranked, candidate(levels, 1)], key=lambda c: c.screened)[:2]
         if mirrored is not None:
             ranked = sorted([*ranked, candidate(ranked[0].n_levels, 2)], key=lambda c: c.screened)[:2]
         short = [c for c in ranked if c.screened <= ranked[0].screened * _SHORT_LIST]
         for each in short:
             each.fit_path()
-        found = [(each, point, held) for each in short for point, held in each.points()]
-        # where all is right at every strength the losses differ by rounding only: then the strongest
-        best, chosen, held = min(found, key=lambda f: (round(f[1].log_loss, 6), -f[1].l2))
+        found = [(each, point, held_out) for each in short for point, held_out in each.points()]
+        # where every l2 makes no mistake the losses differ by rounding only: then the strongest penalty
+        best, chosen, held_out = min(found, key=lambda f: (round(f[1].log_loss, 6), -f[1].l2))
         weight, bias = best.fit(chosen)
     path = tuple(point for _, point, _ in found)
-    return FittedHead(weight, bias, chosen, path, held.logits)
+    return FittedHead(weight, bias, chosen, path, held_out.logits)

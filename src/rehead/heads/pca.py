@@ -1,15 +1,15 @@
-"""Features in the span of the data.
+"""Principal components of features.
 
-A linear head with an L2 penalty never leaves the span of its training rows (the representer
-theorem), so it is fitted on coordinates in that span: at most as many as there are rows, however
-many features there are, and uncorrelated, which is what makes the solvers fast. Where there are
-more than 1,536, those that vary least are left out.
+A linear head with an L2 penalty lies in the span of its training rows (the representer theorem), so it is
+fitted on the rows' principal components: at most as many as there are rows, however many features there
+are, and uncorrelated, which makes the solvers fast. Of more than 1,536, those of least variance are left
+out.
 
-Features of one depth ("block") share one scale, their root mean square deviation, and blocks weigh
+Features of one level ("block") share one scale, their root mean square deviation, and blocks weigh
 the same: with X_b centred, X = [X_1 / (s_1 sqrt(B d_1)) ... X_B / (s_B sqrt(B d_B))]. The mean
-squared norm of a row is then 1, and one grid of strengths serves every backbone.
-Scaling each feature by itself gave a worse best head on three data sets of three, though on one of
-them a better one of all depths (benchmarks/head_candidates.py).
+squared norm of a row is then 1, and one grid of l2 serves every backbone.
+Standardising each feature gave a worse best head on three data sets of three, though on one of
+them a better one of all levels (benchmarks/head_candidates.py).
 """
 
 from __future__ import annotations
@@ -21,20 +21,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Block", "PCABasis", "gram_of", "parts_of", "scaling_of", "span_of"]
+__all__ = ["Block", "PCABasis", "fit_pca", "fit_scaling", "gram_matrix", "row_chunks"]
 
 Block = slice
-"""Columns of one depth."""
+"""Columns of one feature level."""
 
 _ROWS = 1024  # rows centred and scaled at a time, so that no second copy of the features is made
-_MOST = 1536  # coordinates: of 3,088 these hold 99.6 % of the energy, and the log loss rises by 0 to 0.7 %
+_MOST = (
+    1536  # components: of 3,088 these explain 99.6 % of the variance, and the log loss rises by 0 to 0.7 %
+)
 # in a third of the time (benchmarks/memory.py --coordinates)
-_CUT = 1e-7  # eigenvalues below this share of the largest are rounding errors of float32 products
+_CUT = 1e-7  # eigenvalues below this fraction of the largest are rounding errors of float32 products
 
 
 @dataclass(frozen=True)
 class PCABasis:
-    """Coordinates of rows in the span of the data, and the way back.
+    """Principal components, and the coordinates of the rows they were fitted on.
 
     z = ((x - mean) * scale) @ basis
 
@@ -42,9 +44,9 @@ class PCABasis:
     ----------
     mean, scale : float32 ndarray (d,)
     basis : float32 ndarray (d, r)
-        Orthonormal columns.
+        Orthonormal columns, by decreasing variance.
     z : float32 ndarray (n, r)
-        The rows it was made from; its columns are uncorrelated.
+        Coordinates of the rows it was fitted on; its columns are uncorrelated.
     """
 
     mean: NDArray[np.float32]
@@ -53,68 +55,68 @@ class PCABasis:
     z: NDArray[np.float32]
 
     def weights(self, A: NDArray[Any], b: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Turn a linear map of coordinates, A (r, K) and b (K,), into one of features, (d, K) and (K,)."""
+        """Weights and bias on features, (d, K) and (K,), of those on coordinates, A (r, K) and b (K,)."""
         W = (self.basis.astype(np.float64) @ A) * self.scale[:, None]
         return W.astype(np.float32), (b - self.mean @ W).astype(np.float32)
 
 
-def parts_of(X: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """X in runs of rows that are small beside it."""
+def row_chunks(X: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """X (n, d) in views of at most 1,024 rows."""
     return [X[i : i + _ROWS] for i in range(0, len(X), _ROWS)]
 
 
-def scaling_of(
+def fit_scaling(
     X: NDArray[np.float32], blocks: Sequence[Block]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and scale of each column, float32 (d,), by which a row's mean squared norm is 1."""
+    """Mean and scale of each column, float32 (d,), such that the mean squared norm of a row is 1."""
     mean = X.mean(axis=0, dtype=np.float64)
     variance = np.zeros(X.shape[1])
-    for part in parts_of(X):
+    for part in row_chunks(X):
         variance += ((part - mean) ** 2).sum(axis=0) / len(X)
     scale = np.zeros(X.shape[1])
     for block in blocks:
         spread = float(np.sqrt(variance[block].mean()))
-        # a block that never varies says nothing
+        # a block that is constant is dropped
         scale[block] = (
             1 / (spread * np.sqrt((block.stop - block.start) * len(blocks))) if spread > 1e-6 else 0.0
         )
     return mean.astype(np.float32), scale.astype(np.float32)
 
 
-def gram_of(
+def gram_matrix(
     X: NDArray[np.float32], mean: NDArray[np.float32], scale: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Products of the centred and scaled columns of X (n, d): float32 (d, d)."""
+    """Gram matrix of the centred and scaled columns of X (n, d): float32 (d, d)."""
     gram = np.zeros((X.shape[1], X.shape[1]), np.float32)
-    for part in parts_of(X):
+    for part in row_chunks(X):
         centred = (part - mean) * scale
         gram += centred.T @ centred
     return gram
 
 
-def span_of(X: NDArray[np.float32], blocks: Sequence[Block]) -> PCABasis:
-    """Coordinates of the rows of X in their own span.
+def fit_pca(X: NDArray[np.float32], blocks: Sequence[Block]) -> PCABasis:
+    """Fit principal components.
 
     Parameters
     ----------
     X : float32 ndarray of shape (n, d)
     blocks : sequence of slice
-        The columns of each depth; together they cover all d.
+        The columns of each feature level; together they cover all d.
 
     Returns
     -------
     PCABasis
-        With r <= min(n, d, 1536) coordinates, those that vary most.
+        With r <= min(n, d, 1536) components.
     """
     import scipy.linalg
 
     n, d = X.shape
-    mean, scale = scaling_of(X, blocks)
+    mean, scale = fit_scaling(X, blocks)
     if n <= d:
         rows = (X - mean) * scale
         gram = rows @ rows.T
     else:
-        gram = gram_of(X, mean, scale)
+        gram = gram_matrix(X, mean, scale)
     size = len(gram)
     # the few that are wanted of many take a third longer than all, in half of the memory
     few: dict[str, Any] = {"driver": "evr", "subset_by_index": (size - _MOST, size - 1)}
@@ -125,6 +127,6 @@ def span_of(X: NDArray[np.float32], blocks: Sequence[Block]) -> PCABasis:
     del gram
     basis = rows.T @ (vectors / np.sqrt(energy)) if n <= d else vectors
     z = np.empty((n, len(energy)), np.float32)
-    for start, part in zip(range(0, n, _ROWS), parts_of(X), strict=True):
+    for start, part in zip(range(0, n, _ROWS), row_chunks(X), strict=True):
         z[start : start + _ROWS] = ((part - mean) * scale) @ basis
     return PCABasis(mean, scale, basis, z)

@@ -1,34 +1,34 @@
-"""Ridge regression of class indicators: screens candidates in closed form, and is one itself.
+"""Ridge regression of class indicators, in closed form.
 
-For rows z_i in the span, weights w_i and one-hot targets y_i it minimises, over A and b,
+For PCA coordinates z_i, weights w_i and one-hot targets y_i it minimises, over A and b,
 
-    sum_i w_i |z_i A + b - y_i|^2 / sum_i w_i  +  strength * |A|^2
+    sum_i w_i |z_i A + b - y_i|^2 / sum_i w_i  +  l2 * |A|^2
 
-The normal equations of a fold's training rows are those of all rows less those of its held-out
-rows, so one product Z' W Z serves every fold and strength, and each then costs one Cholesky
+The normal equations of a fold's training rows are those of all rows minus those of its held-out
+rows, so one product Z' W Z serves every fold and every l2, each of which then costs one Cholesky
 factorisation. One temperature, fitted on the held-out scores, turns scores into probabilities.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .pca import parts_of
+from ..core.parallel import map_in_order
+from .pca import row_chunks
 from .temperature import fit_temperature, log_loss
 
 __all__ = ["HeldOut", "fit_ridge", "ridge_path"]
 
-Map = Callable[[Callable[[int], Any], Iterable[int]], Iterable[Any]]
 
 _DOUBLE_UP_TO = 1280  # coordinates; beyond, float32 halves the memory and the matrix is never near singular
 
 
 class HeldOut(NamedTuple):
-    """Logits (n, K) of photos from folds that did not see them, and their log loss once calibrated."""
+    """Held-out logits (n, K) of photos, and their log loss after temperature scaling."""
 
     logits: NDArray[np.float64]
     loss: float
@@ -49,7 +49,7 @@ class _Sums(NamedTuple):
         kind = np.float64 if r <= _DOUBLE_UP_TO else np.float32
         square, cross, first = np.zeros((r, r), kind), np.zeros((r, k), kind), np.zeros(r)
         done = 0
-        for part in parts_of(z):
+        for part in row_chunks(z):
             rows = slice(done, done := done + len(part))
             weighted = part * weight[rows, None].astype(np.float32)
             square += weighted.T @ part
@@ -80,51 +80,48 @@ def ridge_path(
     y: NDArray[np.intp],
     fold: NDArray[np.intp],
     weight: NDArray[np.float64],
-    strengths: Iterable[float],
+    l2_grid: Iterable[float],
     *,
     photos: int,
-    each_fold: Map = map,
 ) -> dict[float, HeldOut]:
-    """Scores on held-out folds at each strength.
+    """Cross-validated logits at each strength of the penalty.
 
     Parameters
     ----------
     z : float32 ndarray of shape (n, r)
         Coordinates; the first `photos` rows are the photos, the others are mirrored.
     y, fold : int ndarrays of shape (n,)
-        Class and fold of each row; fold -1 is always trained on.
+        Class and fold of each row; rows of fold -1 are always trained on.
     weight : float64 ndarray of shape (n,)
-    strengths : iterable of float
-    each_fold : callable
-        A `map`, perhaps of a pool of threads.
+    l2_grid : iterable of float
 
     Returns
     -------
     dict of float to HeldOut
         Logits are NaN where `fold` is -1.
     """
-    strengths = tuple(strengths)
+    l2_grid = tuple(l2_grid)
     targets = np.eye(int(y.max()) + 1)[y]
-    held = {s: np.full((photos, targets.shape[1]), np.nan) for s in strengths}
+    logits = {l2: np.full((photos, targets.shape[1]), np.nan) for l2 in l2_grid}
     total = _Sums.of(z, targets, weight)
 
     def run(number: int) -> None:
         out = np.flatnonzero(fold == number)
-        shown = out[out < photos]
-        left = _Sums(
+        photos_out = out[out < photos]
+        training = _Sums(
             *(a - b for a, b in zip(total, _Sums.of(z[out], targets[out], weight[out]), strict=True))
         )
-        for l2 in strengths:
-            A, b = left.solve(l2)
-            held[l2][shown] = z[shown] @ A + b
+        for l2 in l2_grid:
+            A, b = training.solve(l2)
+            logits[l2][photos_out] = z[photos_out] @ A + b
 
-    list(each_fold(run, range(int(fold.max()) + 1)))
-    judged = fold[:photos] >= 0
-    truth, mass = y[:photos][judged], weight[:photos][judged]
+    list(map_in_order(run, range(int(fold.max()) + 1)))
+    scored = fold[:photos] >= 0
+    y_true, w = y[:photos][scored], weight[:photos][scored]
     path = {}
-    for l2, scores in held.items():
-        calibrated = scores[judged] / fit_temperature(scores[judged], truth, mass)
-        path[l2] = HeldOut(scores, log_loss(calibrated, truth, mass))
+    for l2, scores in logits.items():
+        calibrated = scores[scored] / fit_temperature(scores[scored], y_true, w)
+        path[l2] = HeldOut(scores, log_loss(calibrated, y_true, w))
     return path
 
 

@@ -1,4 +1,4 @@
-"""Temperature scaling (Guo et al. 2017): one number that makes confidence mean accuracy."""
+"""Temperature scaling (Guo et al. 2017): calibration of probabilities by one number."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def log_loss(
 def calibrated_loss(
     logits: NDArray[np.floating], y: NDArray[np.intp], weight: NDArray[np.float64] | None = None
 ) -> float:
-    """As `log_loss`, after the smooth temperature that suits these very photos; nan for logits that are."""
+    """`log_loss` after the smooth temperature fitted on the same photos; nan where logits are not finite."""
     if not np.isfinite(logits).all():
         return math.nan
     return log_loss(logits / fit_temperature(logits, y, weight, smooth=True), y, weight)
@@ -50,29 +50,29 @@ def fit_temperature(
     Parameters
     ----------
     logits : ndarray of shape (n, K)
-        Of photos that the head was not fitted on.
+        Held-out.
     y : int ndarray of shape (n,)
     weight : float64 ndarray of shape (n,), optional
     smooth : bool
-        Fit as if one more photo had been wrong, after Platt (1999): the targets are 1 - e for the
-        class and e spread over all, with e = 1 / (n + 2). A few photos that are all right then do
-        not promise certainty.
+        Label smoothing as if one more photo had been wrong, after Platt (1999): the targets are
+        1 - e for the class and e spread over all classes, with e = 1 / (n + 2). Where all of a few
+        photos are correct, the probabilities then stay below 1.
 
     Returns
     -------
     float
-        Positive. The loss is convex in 1 / T, so golden-section search in log T finds it; where every
-        photo is right the loss falls for ever and the lower end of the search is returned.
+        Positive. The loss is convex in 1 / T, so golden-section search in log T finds the minimum; where
+        every photo is correct there is none, and the lower end of the search is returned.
     """
-    share = 1 / (len(y) + 2) if smooth else 0.0
+    epsilon = 1 / (len(y) + 2) if smooth else 0.0
 
     def loss(log_temperature: float) -> float:
         scaled = logits / np.exp(log_temperature)
         value = log_loss(scaled, y, weight)
-        if share:
+        if epsilon:
             # cross-entropy is linear in the target: the mean over classes differs by the mean logit
             gap = scaled[np.arange(len(y)), y] - scaled.mean(axis=1)
-            value += share * float(np.average(gap, weights=weight))
+            value += epsilon * float(np.average(gap, weights=weight))
         return value
 
     golden = (5**0.5 - 1) / 2

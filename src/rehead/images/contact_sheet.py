@@ -66,8 +66,8 @@ def viridis(values: NDArray[Any], low: float, high: float) -> Pixels:
 
     Numbers that are not finite are white.
     """
-    span = high - low if high > low else 1.0
-    at = np.nan_to_num((np.asarray(values, np.float64) - low) / span).clip(0, 1) * (len(_VIRIDIS) - 1)
+    extent = high - low if high > low else 1.0
+    at = np.nan_to_num((np.asarray(values, np.float64) - low) / extent).clip(0, 1) * (len(_VIRIDIS) - 1)
     stops = np.arange(len(_VIRIDIS))
     colours = np.stack([np.interp(at, stops, _VIRIDIS[:, c]) for c in range(3)], axis=-1)
     colours[~np.isfinite(values)] = 255
@@ -238,23 +238,23 @@ def _draw_bar(
     tall -= _line_height(_WORDS) + 6 + _WORDS
     colours = viridis(np.linspace(1, 0, tall)[:, None].repeat(_BAR, axis=1), 0, 1)
     page.paste(Image.fromarray(colours), (x, y))
-    for share, text in _ticks(bar):
-        level = y + round((1 - share) * (tall - 1))
+    for fraction, text in _ticks(bar):
+        level = y + round((1 - fraction) * (tall - 1))
         pen.line((x + _BAR, level, x + _BAR + 4, level), fill=_SOFT)
         _write(pen, (x + _BAR + 8, level - _line_height(_WORDS) // 2), text, _WORDS, _SOFT)
 
 
 def _ticks(bar: Bar) -> list[tuple[float, str]]:
-    """Round numbers between the ends, as share of the bar and as text; at least one."""
-    span = bar.high - bar.low
-    if not span > 0:
+    """Round numbers between the ends, as fraction of the bar and as text; at least one."""
+    extent = bar.high - bar.low
+    if not extent > 0:
         return [(0.5, f"{bar.low:.3g}")]
-    rough = span / 4
+    rough = extent / 4
     power = 10.0 ** math.floor(math.log10(rough))
     step = min((m * power for m in (1, 2, 2.5, 5, 10)), key=lambda s: abs(s - rough))
     steps = range(math.ceil(bar.low / step - 1e-9), math.floor(bar.high / step + 1e-9) + 1)
     values = [(n * step, f"{n * step:.6g}".replace("-", "\N{EN DASH}")) for n in steps]
-    return [((value - bar.low) / span, text) for value, text in values]
+    return [((value - bar.low) / extent, text) for value, text in values]
 
 
 # words

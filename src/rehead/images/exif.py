@@ -1,4 +1,4 @@
-"""What a photo's file says of it besides the pixels: how large it is, when and with what it was taken."""
+"""A photo's header: its size and orientation, and when and by which camera it was taken."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from dataclasses import dataclass
 
 from PIL import ExifTags, Image
 
-from .reading import MAX_PIXELS, _open, _reading, _upright_size
+from .formats import MAX_PIXELS, open_image, reading
 
-__all__ = ["Header", "camera_number", "read_header"]
+__all__ = ["Header", "camera_number", "image_size", "orientation_of", "read_header", "upright_size"]
+
+_PNG_ORIENTATION_MARKS = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its photo.
+    """Header of a photo.
 
     Parameters
     ----------
@@ -43,17 +45,31 @@ def read_header(source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX
     ImageError
         As `image_size`.
     """
-    with _reading(source) as data:
-        image = _open(data, max_pixels)
-        width, height = _upright_size(image, data)
+    with reading(source) as data:
+        image = open_image(data, max_pixels)
+        width, height = upright_size(image, data)
         if b"Exif" not in data and b"eXIf" not in data and image.format != "TIFF":
-            return Header(width, height, None, "")  # Pillow would decode a whole PNG to look
+            return Header(width, height, None, "")  # Pillow would decode a whole PNG for it
         try:
             exif = image.getexif()
             taken, camera = _taken(exif), _camera(exif)
         except Exception:  # damaged metadata of a sound picture
             return Header(width, height, None, "")
     return Header(width, height, taken, camera)
+
+
+def image_size(source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """Return (width, height) in pixels of the upright photo, from its header.
+
+    Pixels are decoded only for a PNG that carries EXIF or XMP, which may stand behind them.
+
+    Raises
+    ------
+    ImageError
+        The file cannot be read, is no image, or has more than `max_pixels` pixels.
+    """
+    with reading(source) as data:
+        return upright_size(open_image(data, max_pixels), data)
 
 
 def _taken(exif: Image.Exif) -> float | None:
@@ -76,3 +92,22 @@ def camera_number(camera: str) -> int:
     """A number for a camera's name, 0 where there is none."""
     digest = hashlib.sha256(camera.encode("utf-8", "replace")).digest()
     return int.from_bytes(digest[:8], "little") if camera else 0
+
+
+def orientation_of(image: Image.Image, data: bytes) -> int:
+    """Return the EXIF orientation that is still to be applied, 1 to 8."""
+    if image.format == "TIFF":
+        return 1  # Pillow applies it itself
+    if image.format == "PNG" and not any(mark in data for mark in _PNG_ORIENTATION_MARKS):
+        return 1  # it may stand behind the pixels, so Pillow would decode them for it
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # damaged metadata of a sound picture
+        return 1
+    return next((n for n in range(2, 9) if n == orientation), 1)
+
+
+def upright_size(image: Image.Image, data: bytes) -> tuple[int, int]:
+    """Width and height in pixels of an opened photo once its orientation is applied."""
+    width, height = image.size
+    return (height, width) if orientation_of(image, data) >= 5 else (width, height)

@@ -1,4 +1,4 @@
-"""A photo, as a path or as bytes, becomes pixels.
+"""Decoding of photos, from paths or bytes.
 
 Every reader, report and model in rehead gets its pixels from `load_image` or `read_image`, so that a
 photo looks the same to all of them: upright, 8 bits, RGB, over white.
@@ -9,66 +9,23 @@ decodes and resizes. Whatever is wrong with a photo is an `ImageError` that name
 
 from __future__ import annotations
 
-import contextlib
 import io
 import math
 import os
-import stat
-import threading
-import warnings
-from collections.abc import Iterator
-from itertools import chain
-from pathlib import Path, PurePath
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile
 
 from ..core.preprocess import PreprocessSpec
-from ..errors import DataError, ImageError
+from ..errors import DataError
+from .exif import orientation_of, upright_size
+from .formats import MAX_PIXELS, open_image, reading
 
-__all__ = [
-    "IMAGE_SUFFIXES",
-    "MAX_PIXELS",
-    "image_size",
-    "is_image_name",
-    "load_image",
-    "read_bytes",
-    "read_image",
-    "thumbnail",
-]
+__all__ = ["load_image", "luma", "read_image", "thumbnail"]
 
-# Pillow's readers in the order they are tried, by content; and the endings by which folders are listed.
-# Its other readers are left out: they are not for photos, and one of them (EPS) runs another program.
-_FORMATS = {
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "PNG": (".png",),
-    "GIF": (".gif",),
-    "BMP": (".bmp",),
-    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
-    "WEBP": (".webp",),
-    "TIFF": (".tif", ".tiff"),
-    "JPEG2000": (".jp2",),
-}
-IMAGE_SUFFIXES = frozenset((".avif", ".heic", ".heif", ".hif", *chain.from_iterable(_FORMATS.values())))
-"""Endings, in lower case, of the files that are taken when a folder is listed."""
-
-MAX_PIXELS = 1024**3 // 4 // 3
-"""Pixels above which a photo is refused: 89 million, 256 MiB as 8-bit RGB.
-
-It is the size at which Pillow starts to warn (`PIL.Image.MAX_IMAGE_PIXELS` as shipped). Phones' usual
-12 to 50 million fit, their modes of 108 and 200 million do not. `max_pixels` raises it to twice that;
-beyond, Pillow's own limit has to be raised too.
-"""
 
 _JPEG = ("JPEG", "MPO")  # MPO: a JPEG with more JPEGs behind it
-# ISO/IEC 23008-12 and AV1-ISOBMFF: the brands in a file's first box.
-_AVIF_BRANDS = frozenset((b"avif", b"avis"))
-_HEIF_BRANDS = frozenset(
-    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
-)
-_PNG_ORIENTATION_MARKS = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
 _TURNS = {  # EXIF 2.32, table 6: tag 0x0112
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -78,57 +35,8 @@ _TURNS = {  # EXIF 2.32, table 6: tag 0x0112
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as in JPEG
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
-
-
-def is_image_name(name: str | os.PathLike[str]) -> bool:
-    """Tell whether a file of this name is taken when a folder is listed.
-
-    Hidden files are not: among them are macOS's "._photo.jpg", which hold no pixels.
-    """
-    path = PurePath(name)
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-
-
-def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Return a photo file's bytes, not looking at them.
-
-    Raises
-    ------
-    ImageError
-        The file is missing, empty, a folder or something else than a file, or must not be read.
-    """
-    file = Path(path)
-    try:
-        mode = file.stat().st_mode  # before opening: opening a pipe waits for its writer
-        data = file.read_bytes() if stat.S_ISREG(mode) else b""
-    except FileNotFoundError as error:
-        raise ImageError(path, "there is no such file") from error
-    except PermissionError as error:
-        raise ImageError(path, "no permission to read the file") from error
-    except (OSError, ValueError) as error:  # ValueError: a name with a null character
-        raise ImageError(path, f"the file cannot be read ({error})") from error
-    if stat.S_ISDIR(mode):
-        raise ImageError(path, "a folder, not an image file")
-    if not stat.S_ISREG(mode):
-        raise ImageError(path, "not a regular file")
-    if not data:
-        raise ImageError(path, "the file is empty")
-    return data
-
-
-def image_size(source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
-    """Return (width, height) in pixels of the upright photo, from its header.
-
-    Pixels are decoded only for a PNG that carries EXIF or XMP, which may stand behind them.
-
-    Raises
-    ------
-    ImageError
-        The file cannot be read, is no image, or has more than `max_pixels` pixels.
-    """
-    with _reading(source) as data:
-        return _upright_size(_open(data, max_pixels), data)
 
 
 def read_image(
@@ -167,8 +75,8 @@ def read_image(
     """
     if at_least is not None and min(at_least) < 1:
         raise DataError(f"at_least must be a width and a height of 1 pixel or more, not {at_least}")
-    with _reading(source) as data:
-        image = _upright(_open(data, max_pixels), data, at_least)
+    with reading(source) as data:
+        image = _upright(open_image(data, max_pixels), data, at_least)
     return np.array(image)
 
 
@@ -205,10 +113,16 @@ def load_image(
     """
     fraction = spec.crop_fraction if spec.resize == "crop" else 1.0
     least = math.ceil(spec.size / fraction)
-    with _reading(source) as data:
-        image = _upright(_open(data, max_pixels), data, (least, least))
+    with reading(source) as data:
+        image = _upright(open_image(data, max_pixels), data, (least, least))
     size = spec.size, spec.size
-    return np.array(image.resize(size, _FILTERS[spec.interpolation], spec.seen(*image.size)))
+    return np.array(image.resize(size, _FILTERS[spec.interpolation], spec.crop_box(*image.size)))
+
+
+def luma(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Grey levels, float32 (H, W), 0..255, of RGB pixels, uint8 (H, W, 3)."""
+    grey: NDArray[np.float32] = pixels.astype(np.float32) @ _LUMA
+    return grey
 
 
 def thumbnail(
@@ -224,9 +138,9 @@ def thumbnail(
     ImageError
         As `read_image`.
     """
-    with _reading(source) as data:
-        image = _open(data, max_pixels)
-        width, height = _upright_size(image, data)
+    with reading(source) as data:
+        image = open_image(data, max_pixels)
+        width, height = upright_size(image, data)
         scale = min(1.0, side / max(width, height))
         small = max(1, round(width * scale)), max(1, round(height * scale))
         upright = _upright(image, data, small)
@@ -237,113 +151,9 @@ def thumbnail(
     return buffer.getvalue()
 
 
-_THIS_THREAD = threading.local()
-_FILTERS_LOCK = threading.Lock()
-
-
-class _WhileReading(type):
-    def __subclasscheck__(cls, _category: type) -> bool:
-        return getattr(_THIS_THREAD, "reading", False)
-
-
-class _PillowWarning(Warning, metaclass=_WhileReading):
-    """Every warning of a thread while it reads a photo, and none otherwise.
-
-    Pillow warns about odd metadata and about large photos. `warnings.catch_warnings` exchanges a list
-    that all threads share, so it cannot silence one thread; a filter with this category can.
-    """
-
-
-@contextlib.contextmanager
-def _reading(source: str | os.PathLike[str] | bytes) -> Iterator[bytes]:
-    """Yield the photo's bytes; what Pillow raises inside becomes an ImageError, its warnings vanish."""
-    path, data = (None, source) if isinstance(source, bytes) else (source, read_bytes(source))
-    if not data:
-        raise ImageError(path, "the file is empty")
-    with _FILTERS_LOCK:  # looked at for every photo: others exchange the list, or put theirs in front
-        if not warnings.filters or warnings.filters[0][2] is not _PillowWarning:
-            warnings.simplefilter("ignore", _PillowWarning)
-    _THIS_THREAD.reading = True
-    try:
-        yield data
-    except ImageError as error:
-        raise ImageError(path, error.reason) from error
-    except Exception as error:  # damaged files make Pillow raise nearly everything there is
-        raise ImageError(path, _reason(error, data)) from error
-    finally:
-        _THIS_THREAD.reading = False
-
-
-def _reason(error: Exception, data: bytes) -> str:
-    message = " ".join(str(error).split())
-    if isinstance(error, EOFError) or "truncated" in message.lower():
-        return "truncated: the file ends before the picture does; copy it again from its source"
-    if isinstance(error, Image.DecompressionBombError):
-        return f"too many pixels, make it smaller ({message})"
-    if not isinstance(error, UnidentifiedImageError):
-        detail = message or type(error).__name__
-        return f"damaged or truncated, or of a kind that Pillow cannot decode ({detail})"
-    readers = {name: Image.OPEN[name] for name in (*_FORMATS, "AVIF") if name in Image.OPEN}
-    for name, (_, accepts) in readers.items():
-        if accepts is not None and accepts(data[:16].ljust(16)) is True:
-            return f"damaged or truncated: it begins like {name}, but its header cannot be read"
-    return f"not an image that Pillow can read; expected one of {', '.join(_FORMATS)}, AVIF, HEIC"
-
-
-def _open(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
-    """Read the header, and refuse what is too large before anything is decoded."""
-    brands = _container_brands(data)
-    if brands & _AVIF_BRANDS:
-        image = Image.open(io.BytesIO(data), formats=("AVIF",))
-    elif brands & _HEIF_BRANDS:
-        image = _open_heif(data)
-    else:
-        image = Image.open(io.BytesIO(data), formats=tuple(_FORMATS))
-    width, height = image.size
-    if width * height > max_pixels:
-        raise ImageError(
-            None, f"{width} x {height} pixels, more than the limit of {max_pixels}; make it smaller"
-        )
-    return image
-
-
-def _container_brands(data: bytes) -> frozenset[bytes]:
-    """Return the brands of an ISO media file's first box; none for any other file."""
-    if data[4:8] != b"ftyp":
-        return frozenset()
-    box = data[8 : min(int.from_bytes(data[:4], "big"), 256)]  # real ones have some ten brands
-    return frozenset(box[start : start + 4] for start in range(0, len(box), 4))
-
-
-def _open_heif(data: bytes) -> ImageFile.ImageFile:
-    try:
-        from pillow_heif import HeifImageFile  # not registered: that would change Pillow for everyone
-    except ImportError as error:
-        raise ImageError(None, "HEIC needs another package: pip install 'rehead[heif]'") from error
-    return cast(ImageFile.ImageFile, HeifImageFile(io.BytesIO(data)))
-
-
-def _orientation(image: Image.Image, data: bytes) -> int:
-    """Return the EXIF orientation that is still to be applied, 1 to 8."""
-    if image.format == "TIFF":
-        return 1  # Pillow applies it itself
-    if image.format == "PNG" and not any(mark in data for mark in _PNG_ORIENTATION_MARKS):
-        return 1  # it may stand behind the pixels, so Pillow would decode them to look
-    try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # damaged metadata of a sound picture
-        return 1
-    return orientation if orientation in _TURNS else 1
-
-
-def _upright_size(image: Image.Image, data: bytes) -> tuple[int, int]:
-    width, height = image.size
-    return (height, width) if _orientation(image, data) >= 5 else (width, height)
-
-
 def _upright(image: ImageFile.ImageFile, data: bytes, at_least: tuple[int, int] | None) -> Image.Image:
     """Decode to RGB and apply the orientation."""
-    orientation = _orientation(image, data)
+    orientation = orientation_of(image, data)
     if at_least is not None and image.format in _JPEG:
         image.draft("RGB", at_least if orientation < 5 else at_least[::-1])
     image.load()

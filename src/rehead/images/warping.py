@@ -1,4 +1,4 @@
-"""Pixels move: a photo at several sizes, parts of it, or a turned part brought upright.
+"""Image pyramids, crops and affine warps.
 
 Coordinates are those of `rehead.core.geometry`: the upper left pixel reaches from (0, 0) to (1, 1).
 """
@@ -15,11 +15,11 @@ from PIL import Image
 from ..core.geometry import Boxes, Matrix, Points, invert, transformed
 from ..errors import DataError
 
-__all__ = ["patches", "pyramid", "warped"]
+__all__ = ["area_weights", "patches", "pyramid", "warped"]
 
 
 def pyramid(pixels: NDArray[np.uint8], sizes: Sequence[tuple[int, int]]) -> Iterator[NDArray[np.uint8]]:
-    """Yield the photo at each of `sizes` (width, height), averaged where it shrinks.
+    """Yield the photo at each of `sizes` (width, height), antialiased where it shrinks.
 
     Parameters
     ----------
@@ -36,8 +36,17 @@ def pyramid(pixels: NDArray[np.uint8], sizes: Sequence[tuple[int, int]]) -> Iter
         yield np.array(photo.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
 
 
+def area_weights(size: int, length: int) -> NDArray[np.float64]:
+    """Matrix (size, length) that resizes `length` pixels to `size` by area."""
+    edges = np.linspace(0, length, size + 1)
+    pixel = np.arange(length)
+    overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
+    weights: NDArray[np.float64] = np.maximum(overlap, 0) * size / length
+    return weights
+
+
 def patches(pixels: NDArray[np.uint8], boxes: Boxes, side: int) -> NDArray[np.uint8]:
-    """Cut boxes out and bring each to a square; what lies outside the photo is black.
+    """Crop boxes and resize each to a square; pixels outside of the photo are black.
 
     Parameters
     ----------
@@ -62,10 +71,10 @@ def patches(pixels: NDArray[np.uint8], boxes: Boxes, side: int) -> NDArray[np.ui
 
 
 def warped(pixels: NDArray[np.uint8], matrix: Matrix, size: int) -> NDArray[np.uint8]:
-    """Bring the part of a photo that `matrix` maps onto a square into that square.
+    """Warp a photo by an affine matrix into a square.
 
-    Where the photo shrinks it is averaged, not sampled, so that nothing is aliased; where it grows it
-    is interpolated bilinearly. What lies outside the photo is black.
+    Where the photo shrinks it is averaged, against aliasing; where it grows it is interpolated bilinearly.
+    Pixels outside of the photo are black.
 
     Parameters
     ----------
@@ -108,7 +117,7 @@ def warped(pixels: NDArray[np.uint8], matrix: Matrix, size: int) -> NDArray[np.u
 
 
 def _reach(back: Matrix, size: int, shape: tuple[int, ...], margin: int) -> tuple[int, int, int, int]:
-    """The part of the photo that the square takes its pixels from, whole pixels x0, y0, x1, y1."""
+    """The part of the photo that the square is computed from, whole pixels x0, y0, x1, y1."""
     corners: Points = np.array([[0, 0], [size, 0], [0, size], [size, size]], dtype=np.float64)
     corners = transformed(corners, back)
     if not np.isfinite(corners).all():

@@ -1,4 +1,4 @@
-"""Pixels become picture files."""
+"""Encoding of pixels as JPEG and PNG."""
 
 from __future__ import annotations
 

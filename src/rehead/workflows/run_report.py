@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backbones.neighbours import nearest
-from ..classification.saliency import Explainer, overlaid
+from ..classification.drawing import overlay_map
+from ..classification.saliency import Explainer
 from ..core.runtime import cpu_count
 from ..errors import ReheadError
 from ..evaluation import AuditSummary, Evaluation, Exclusion, Mistake, NearPhoto, write_report
@@ -89,7 +90,7 @@ def with_maps(
             (found,) = explainer.explain(mistake.path, classes=[mistake.predicted]).maps
             photo = fitted(read_image(mistake.path, at_least=(_SIDE, _SIDE)), _SIDE)
             low, high = float(found.values.min()), float(found.values.max())
-            pixels = overlaid(photo, found.values, low, high, explainer.preprocess)
+            pixels = overlay_map(photo, found.values, low, high, explainer.preprocess)
             return replace(mistake, heat=jpeg(pixels, quality=_QUALITY))
         return mistake
 
@@ -137,7 +138,7 @@ def run_report(
         curves_sentence=training.get("sentence"),
         operating_point=operating_point,
         unreadable=[(entry["photo"], entry["reason"]) for entry in record.get("unreadable", ())],
-        taken_out=[
+        exclusions=[
             *(Exclusion(why, [(name, "") for name in names]) for why, names in left_out.items()),
             Exclusion("Rows whose column keep says no", [(name, "") for name in record.get("left_out", ())]),
             Exclusion(
@@ -146,7 +147,7 @@ def run_report(
             ),
         ],
         audit=AuditSummary(audit["summary"], audit["command"]) if audit else None,
-        made=_made(record),
+        methods=_made(record),
         facts=facts,
         notes=notes,
     )

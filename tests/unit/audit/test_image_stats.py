@@ -12,8 +12,8 @@ import pytest
 from PIL import Image, ImageFilter
 
 from rehead.audit import image_stats
-from rehead.audit.image_issues import fault_findings
-from rehead.audit.image_stats import IMAGE_STATS, blur_effect, look_at
+from rehead.audit.image_issues import image_issues
+from rehead.audit.image_stats import IMAGE_STATS, blur_effect, compute_image_stats
 from rehead.data import Dataset
 from rehead.images import Header, read_header
 
@@ -106,21 +106,21 @@ def test_looks_come_from_the_cache_the_second_time(tmp_path: Path, monkeypatch: 
     (tmp_path / "empty.jpg").touch()
     told: list[tuple[int, int]] = []
     files, names = [*paths, tmp_path / "empty.jpg"], [*digests(paths), ""]
-    first = look_at(
+    first = compute_image_stats(
         files, names, cache_root=tmp_path / "cache", progress=lambda done, total: told.append((done, total))
     )
     assert told == [(2, 4), (3, 4), (4, 4)]
     assert first["width"].tolist() == [320, 320, 320, 0]
     assert np.isnan(first["taken"]).all()
-    monkeypatch.setattr(image_stats, "_look", lambda path: pytest.fail("looked again"))
-    again = look_at(files, names, cache_root=tmp_path / "cache")
+    monkeypatch.setattr(image_stats, "_image_stats", lambda path: pytest.fail("looked again"))
+    again = compute_image_stats(files, names, cache_root=tmp_path / "cache")
     assert first.tobytes() == again.tobytes()
 
 
 def test_a_damaged_photo_has_no_looks_and_is_not_kept(tmp_path: Path) -> None:
     path = saved(scene(), tmp_path / "cut.jpg")
     path.write_bytes(path.read_bytes()[:2000])
-    rows = look_at([path], digests([path]), cache_root=tmp_path / "cache")
+    rows = compute_image_stats([path], digests([path]), cache_root=tmp_path / "cache")
     assert rows["width"].tolist() == [0]
     assert not (tmp_path / "cache").exists()
 
@@ -141,8 +141,8 @@ def looked(**columns: Sequence[float]) -> tuple[Dataset, np.ndarray]:
 
 def named(dataset: Dataset, rows: np.ndarray) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for finding in fault_findings(dataset, rows):
-        found.setdefault(finding.kind, []).extend(name[2:-4] for name in finding.photos)
+    for issue in image_issues(dataset, rows):
+        found.setdefault(issue.kind, []).extend(name[2:-4] for name in issue.photos)
     return found
 
 
@@ -171,6 +171,6 @@ def test_blur_is_measured_by_the_others() -> None:
 
 def test_what_most_photos_have_is_said_once() -> None:
     dataset, rows = looked(width=[8] * 9 + [640], height=[8] * 9 + [480])
-    (finding,) = fault_findings(dataset, rows)
-    assert (finding.kind, finding.photos) == ("tiny", ())
-    assert finding.detail == "9 of 10 photos are tiny"
+    (issue,) = image_issues(dataset, rows)
+    assert (issue.kind, issue.photos) == ("tiny", ())
+    assert issue.detail == "9 of 10 photos are tiny"

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from rehead.audit import ISSUE_TYPES, Audit, Issue, check_kinds, quick_checks, quick_warnings, write_csv
+from rehead.audit import ISSUE_TYPES, Audit, Issue, check_issue_types, quick_checks, quick_warnings, write_csv
 from rehead.audit.clean_csv import left_out
-from rehead.audit.duplicates import copy_findings, leak_findings
-from rehead.audit.label_issues import balance_findings
+from rehead.audit.duplicates import duplicate_issues, leak_issues
+from rehead.audit.label_issues import balance_issues
 from rehead.data import Dataset, read_dataset
 from rehead.data.bursts import burst_groups
 from rehead.data.duplicates import iter_groups
@@ -43,8 +43,8 @@ def made(
 FEATURES = np.eye(6, 8, dtype=np.float32)
 
 
-def kinds(findings: Sequence[Issue]) -> list[tuple[str, tuple[str, ...]]]:
-    return [(finding.kind, finding.photos) for finding in findings]
+def kinds(issues: Sequence[Issue]) -> list[tuple[str, tuple[str, ...]]]:
+    return [(issue.kind, issue.photos) for issue in issues]
 
 
 def test_copies_are_told_apart_by_where_they_stand() -> None:
@@ -52,7 +52,7 @@ def test_copies_are_told_apart_by_where_they_stand() -> None:
     features = FEATURES.copy()
     features[1] = features[0]
     group = np.array([0, 0, 1, 1, 2, 2])
-    found = copy_findings(dataset, group, ["x", "x", "p", "q", "r", "s"], features)
+    found = duplicate_issues(dataset, group, ["x", "x", "p", "q", "r", "s"], features)
     assert kinds(found) == [
         ("copy", ("a/0.jpg", "a/1.jpg")),
         ("contradiction", ("a/2.jpg", "b/3.jpg")),
@@ -66,13 +66,13 @@ def test_copies_are_told_apart_by_where_they_stand() -> None:
 
 
 def test_photos_that_cannot_be_read_are_no_copies_of_each_other() -> None:
-    assert copy_findings(made(["a", "a"]), np.array([-1, -1]), ["", ""], FEATURES[:2]) == []
+    assert duplicate_issues(made(["a", "a"]), np.array([-1, -1]), ["", ""], FEATURES[:2]) == []
 
 
 def test_leaks_of_bursts_are_told_once() -> None:
     dataset = made(["a"] * 4, ["train", "test", "train", "test"])
     burst = np.array([0, 0, 1, 1])
-    (leak,) = leak_findings(dataset, burst, np.array([0, 0, 1, 2]), "one burst")
+    (leak,) = leak_issues(dataset, burst, np.array([0, 0, 1, 2]), "one burst")
     assert leak.photos == ("a/2.jpg", "a/3.jpg")
 
 
@@ -166,7 +166,7 @@ def test_copies_do_not_make_a_class_larger() -> None:
     dataset = made(["big"] * 120 + ["small"] * 12 + ["fine"] * 14)
     groups = np.arange(len(dataset))
     groups[120:124] = 120
-    (small,) = balance_findings(dataset, groups, np.ones(len(dataset), dtype=bool))
+    (small,) = balance_issues(dataset, groups, np.ones(len(dataset), dtype=bool))
     assert small.labels == ("small",)
     assert small.detail == "9 different pictures, the largest class has 120"
 
@@ -175,9 +175,9 @@ def test_copies_do_not_make_a_class_larger() -> None:
 
 
 def test_kinds_are_checked_with_a_hint() -> None:
-    check_kinds(ISSUE_TYPES)
-    with pytest.raises(UnknownNameError, match="unknown kind of finding 'leaks'; did you mean 'leak'"):
-        check_kinds(["label", "leaks"])
+    check_issue_types(ISSUE_TYPES)
+    with pytest.raises(UnknownNameError, match="unknown type of issue 'leaks'; did you mean 'leak'"):
+        check_issue_types(["label", "leaks"])
 
 
 def test_the_summary_speaks_plainly() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rehead.audit.label_issues import (
     calibrated,
-    doubtful_labels,
+    find_label_issues,
     held_out_probabilities,
     label_quality,
     last_levels,
@@ -21,20 +21,20 @@ def test_a_label_is_in_doubt_where_another_class_reaches_its_threshold() -> None
     p = np.array([[0.9, 0.1], [0.8, 0.2], [0.2, 0.8], [0.1, 0.9], [0.3, 0.7], [0.05, 0.95]])
     y = np.array([0, 0, 1, 1, 1, 0])
     # thresholds: (0.9 + 0.8 + 0.05) / 3 = 0.583 and (0.8 + 0.9 + 0.7) / 3 = 0.8
-    (doubt,) = doubtful_labels(p, y)
+    (doubt,) = find_label_issues(p, y)
     assert (doubt.row, doubt.suggested) == (5, 1)
     assert doubt.score == pytest.approx(0.95)
 
 
 def test_a_class_below_its_threshold_is_not_suggested() -> None:
     p = np.array([[0.45, 0.55], [0.9, 0.1], [0.1, 0.9], [0.1, 0.9]])
-    assert doubtful_labels(p, np.array([0, 0, 1, 1])) == []
+    assert find_label_issues(p, np.array([0, 0, 1, 1])) == []
 
 
 def test_photos_that_were_not_judged_and_their_class_are_left_alone() -> None:
     p = np.array([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0], [np.nan] * 3])
-    assert doubtful_labels(p, np.array([0, 1, 2])) == []
-    assert doubtful_labels(np.full((2, 2), np.nan), np.array([0, 1])) == []
+    assert find_label_issues(p, np.array([0, 1, 2])) == []
+    assert find_label_issues(np.full((2, 2), np.nan), np.array([0, 1])) == []
 
 
 @given(st.integers(0, 10_000), st.integers(2, 5))
@@ -45,7 +45,7 @@ def test_quality_is_a_share_and_doubts_are_sorted(seed: int, classes: int) -> No
     y = rng.integers(0, classes, 40)
     quality = label_quality(p, y)
     assert np.all((quality >= 0) & (quality <= 1))
-    doubts = doubtful_labels(p, y)
+    doubts = find_label_issues(p, y)
     scores = [doubt.score for doubt in doubts]
     assert scores == sorted(scores, reverse=True)
     assert all(doubt.suggested != y[doubt.row] for doubt in doubts)
@@ -62,7 +62,7 @@ def test_swapped_labels_come_first_and_are_told_what_they_were() -> None:
     fold = cv_folds(y, np.arange(180), count=5)
     p = held_out_probabilities(z, y, fold)
     np.testing.assert_allclose(p.sum(axis=1), 1)
-    doubts = doubtful_labels(p, y)
+    doubts = find_label_issues(p, y)
     assert set(np.argsort(label_quality(p, y))[:9]) == set(swapped.tolist())
     assert {doubt.row for doubt in doubts} <= set(swapped.tolist())
     assert len(doubts) >= 5

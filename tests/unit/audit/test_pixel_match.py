@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rehead.audit.label_issues import _far_out
+from rehead.audit.label_issues import _outlier_limit
 from rehead.audit.pixel_match import AGREE, agreement, pixel_duplicates
 
 
@@ -75,8 +75,8 @@ def test_agreement_of_nothing() -> None:
 
 def test_strangers_are_beyond_the_tail_and_a_tail_alone_has_none() -> None:
     rng = np.random.default_rng(0)
-    beyond = [int((scores > _far_out(scores)).sum()) for scores in rng.exponential(size=(40, 500))]
+    beyond = [int((scores > _outlier_limit(scores)).sum()) for scores in rng.exponential(size=(40, 500))]
     assert 1 < np.mean(beyond) < 4  # two by design; the scale is estimated from 50
     scores = np.append(rng.exponential(size=500), [30.0, 40.0, 50.0])
-    assert (scores > _far_out(scores))[-3:].all()
-    assert _far_out(np.zeros(0)) == np.inf
+    assert (scores > _outlier_limit(scores))[-3:].all()
+    assert _outlier_limit(np.zeros(0)) == np.inf

@@ -17,9 +17,10 @@ from sklearn.datasets import load_sample_images
 
 import rehead
 from rehead import ImageClassifier, load_model
-from rehead.backbones.graphs.cam import added
+from rehead.backbones.graphs.cam import sum_maps
 from rehead.backbones.graphs.inspect import expose
-from rehead.classification.saliency import Explainer, draw_explanation, explain, overlaid
+from rehead.classification.drawing import draw_explanation, overlay_map
+from rehead.classification.saliency import Explainer, explain
 from rehead.core.runtime import open_session
 from rehead.errors import DataError, ImageError, NotAModelFileError, UnknownNameError
 from rehead.images import PreprocessSpec, load_image
@@ -86,7 +87,7 @@ def test_map_and_bias_give_back_the_very_logit(tiny_model: Path, real_photos: li
 def test_added_maps_keep_their_means(sides: list[tuple[int, int]], seed: int) -> None:
     rng = np.random.default_rng(seed)
     parts = [rng.normal(size=(2, *side)) for side in sides]
-    total = added(parts, 2)
+    total = sum_maps(parts, 2)
     assert total.shape == (2, max(h for h, _ in sides), max(w for _, w in sides))
     np.testing.assert_allclose(
         total.mean(axis=(1, 2)), sum(part.mean(axis=(1, 2)) for part in parts), atol=1e-9
@@ -96,7 +97,7 @@ def test_added_maps_keep_their_means(sides: list[tuple[int, int]], seed: int) ->
 def test_added_maps_stay_in_their_places() -> None:
     part = np.zeros((1, 4, 4))
     part[0, 0, 3] = 1
-    total = added([part, np.zeros((1, 16, 16))], 1)[0]
+    total = sum_maps([part, np.zeros((1, 16, 16))], 1)[0]
     assert np.unravel_index(total.argmax(), total.shape)[0] < 4
     assert np.unravel_index(total.argmax(), total.shape)[1] >= 12
 
@@ -183,14 +184,14 @@ def test_the_picture_keeps_the_photos_shape_and_shows_the_map_in_its_place(tmp_p
     found = explain(half_and_half(tmp_path), tmp_path / "wide.png", classes=1, labels=["right", "left"])
     picture = draw_explanation(found, tmp_path / "wide.png")
     assert picture.shape[1] > 2 * 400 > 2 * picture.shape[0], "wide photos side by side, not squares"
-    over = overlaid(pixels, found.maps[0].values, 0.0, float(found.maps[0].values.max()), found.preprocess)
+    over = overlay_map(pixels, found.maps[0].values, 0.0, float(found.maps[0].values.max()), found.preprocess)
     assert over.shape == pixels.shape
     assert over[20, 15, 0] > over[20, 100, 0], "yellow on the left, dark on the right"
 
 
 def test_a_crop_is_shown_where_it_was() -> None:
     spec = PreprocessSpec(32, (0, 0, 0), (1, 1, 1), resize="crop", crop_fraction=0.5)
-    over = overlaid(np.zeros((40, 80, 3), np.uint8), np.ones((4, 4), np.float32), 0, 1, spec)
+    over = overlay_map(np.zeros((40, 80, 3), np.uint8), np.ones((4, 4), np.float32), 0, 1, spec)
     coloured = np.ptp(over.astype(int), axis=2) > 50
     rows, columns = np.flatnonzero(coloured.any(axis=1)), np.flatnonzero(coloured.any(axis=0))
     assert (rows[0], rows[-1], columns[0], columns[-1]) == (10, 29, 30, 49)

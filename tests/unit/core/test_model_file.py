@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rehead.core import model_file
-from rehead.core.model_file import PROTOCOL, read_model_file, write_model_file
+from rehead.core.model_file import PROTOCOL, read_model_file, trained_on, write_model_file
 from rehead.errors import (
     AlteredModelFileError,
     ModelFileError,
@@ -231,3 +231,10 @@ def test_it_is_written_whole_or_not_at_all(tmp_path: Path, graph: bytes, written
     with pytest.raises(OutputError, match="taken: cannot be written"):
         write_model_file(tmp_path / "taken", graph, MANIFEST)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["model.onnx", "taken"]
+
+
+def test_photos_that_were_trained_on_are_known_by_the_beginning_of_their_digest() -> None:
+    manifest = {"seen": "0123456789ab ba9876543210"}
+    digests = ["0123456789ab" + 52 * "0", "1" * 64, ""]
+    assert trained_on(manifest, digests).tolist() == [True, False, False]
+    assert trained_on({}, digests).tolist() == [False, False, False]

@@ -110,8 +110,8 @@ def test_a_small_difference_is_not_claimed() -> None:
     told = comparison(wrong(65, 1, 2, 3), wrong(65, 1, 2))
     assert "'model1' scored 1.5 points above 'model0' on the 65 test photos" in told.sentence
     assert told.sentence.endswith("too close to tell.")
-    assert not told.contenders[1].told_apart
-    assert told.contenders[0].accuracy == wilson(62, 65)
+    assert not told.models[1].significant
+    assert told.models[0].accuracy == wilson(62, 65)
 
 
 def test_a_clear_difference_is_claimed_and_no_difference_is_named() -> None:
@@ -123,7 +123,7 @@ def test_a_clear_difference_is_claimed_and_no_difference_is_named() -> None:
     assert "named as many of the 20 test photos correctly" in comparison(wrong(20), wrong(20)).sentence
 
 
-def test_of_several_those_that_are_told_apart_come_first() -> None:
+def test_of_several_those_that_are_significant_come_first() -> None:
     told = comparison(wrong(100, *range(30)), wrong(100, *range(29)), wrong(100), wrong(100, *range(32)))
     assert told.sentence.index("model2") < told.sentence.index("Too close to 'model0'")
     assert "'model1' and 'model3'; the largest difference is that of 'model3', −2.0 points" in told.sentence
@@ -142,7 +142,7 @@ def test_groups_are_told_and_widen_the_difference() -> None:
     grouped, single = comparison(a, b, groups=np.arange(60) // 6), comparison(a, b)
     assert grouped.groups == 10
     assert "10 groups" in grouped.method
-    wide, narrow = (c.contenders[1].difference for c in (grouped, single))
+    wide, narrow = (c.models[1].difference for c in (grouped, single))
     assert wide is not None and narrow is not None
     assert wide.high - wide.low > narrow.high - narrow.low
 

@@ -166,7 +166,9 @@ def test_caution_about_few_groups() -> None:
     assert not any("groups" in c for c in account(n=6).warnings)
 
 
-@pytest.mark.parametrize(("sure", "right", "says"), [(0.95, 140, "too sure"), (0.6, 190, "not sure enough")])
+@pytest.mark.parametrize(
+    ("sure", "right", "says"), [(0.95, 140, "overconfident"), (0.6, 190, "underconfident")]
+)
 def test_caution_about_calibration(sure: float, right: int, says: str) -> None:
     p = np.tile([sure, 1 - sure], (200, 1))
     warnings = evaluate((np.arange(200) >= right).astype(int), p, ["a", "b"]).warnings
@@ -293,7 +295,7 @@ def test_a_perfect_model_and_nothing_else(tmp_path: Path) -> None:
     got = page(tmp_path / "report.html", account(wrong=0))
     assert got.text.count("every test photo was named correctly") == 1
     assert "could not be read" not in got.text
-    assert "How the head was chosen" not in got.text
+    assert "Model selection" not in got.text
     assert got.count("img") == 0
 
 
@@ -433,7 +435,7 @@ def test_ten_thousand_photos_stay_below_five_megabytes(tmp_path: Path) -> None:
         run={"unreadable": names, "skipped": names},
         mistakes=mistakes,
         unreadable=reasons,
-        taken_out=[Exclusion("Left out", names), Exclusion("No photos", names)],
+        exclusions=[Exclusion("Left out", names), Exclusion("No photos", names)],
         audit=AuditSummary(["10,000 photos look like another class than their own."], "rehead audit many"),
     )
     text = (tmp_path / "report.html").read_text("utf-8")

@@ -6,15 +6,15 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from rehead.heads.logistic import fit_logistic
-from rehead.heads.pca import span_of
+from rehead.heads.pca import fit_pca
 
 
 def problem(n: int, d: int, classes: int) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
-    """Coordinates of overlapping classes, as `span_of` gives them."""
+    """Coordinates of overlapping classes, as `fit_pca` gives them."""
     rng = np.random.default_rng(11)
     y = rng.permutation(np.arange(n) % classes).astype(np.intp)
     X = (rng.normal(size=(classes, d))[y] + 2 * rng.normal(size=(n, d))).astype(np.float32)
-    return span_of(X, [slice(0, d)]).z, y
+    return fit_pca(X, [slice(0, d)]).z, y
 
 
 def reference(

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from rehead.heads.mahalanobis import fit_distance, held_out_scores
-from rehead.heads.pca import scaling_of
+from rehead.heads.pca import fit_scaling
 
 
 def photos(n: int, d: int, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
@@ -33,7 +33,7 @@ def test_the_score_is_the_relative_mahalanobis_distance(n: int, d: int) -> None:
     X, y = photos(n, d)
     blocks = [slice(0, d // 2), slice(d // 2, d)]
     distance = fit_distance(X, y, blocks)
-    mean, scale = scaling_of(X, blocks)
+    mean, scale = fit_scaling(X, blocks)
     z = ((X - mean) * scale).astype(np.float64)
     main = np.linalg.svd(z, full_matrices=False)[2][: min(128, n - 1, d)]
     centres = np.stack([z[y == c].mean(axis=0) for c in range(3)])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rehead.heads import FittedHead, select_head, span_of
+from rehead.heads import FittedHead, fit_pca, select_head
 from rehead.heads.logistic import fit_logistic
 from rehead.heads.model_selection import balanced_weights
 from rehead.heads.ridge import fit_ridge
@@ -65,13 +65,13 @@ def test_weights_on_raw_features_are_the_chosen_point_on_coordinates(
     X, y, fold = problem(per_class, classes, d, noise)
     selection = select_head(X, y, fold, [slice(0, d)])
     check(selection, X, y, fold)
-    span = span_of(X, [slice(0, d)])
+    pca = fit_pca(X, [slice(0, d)])
     chosen = selection.chosen
     if chosen.loss == "ridge":
-        theta = fit_ridge(span.z, y, np.ones(len(y)), chosen.l2)
+        theta = fit_ridge(pca.z, y, np.ones(len(y)), chosen.l2)
     else:
-        theta = fit_logistic(span.z, y, np.ones(len(y)), classes, chosen.l2)
-    expected = span.z @ theta[:-1] + theta[-1]
+        theta = fit_logistic(pca.z, y, np.ones(len(y)), classes, chosen.l2)
+    expected = pca.z @ theta[:-1] + theta[-1]
     logits = X @ selection.weight + selection.bias
     difference = np.abs(logits - expected).max()
     assert difference <= 0.01 * max(1.0, np.abs(expected).max())
@@ -111,11 +111,11 @@ def test_the_held_out_logits_do_not_depend_on_the_labels_of_the_held_out_photos(
     point = first.chosen
     assert point.loss in ("logistic", "ridge")
     out = fold == 0
-    span = span_of(X, [slice(0, 40)])
+    pca = fit_pca(X, [slice(0, 40)])
     fit: Any = fit_ridge if point.loss == "ridge" else lambda z, y, w, s: fit_logistic(z, y, w, 3, s)
-    theta = fit(span.z[~out], y[~out], np.ones(int((~out).sum())), point.l2)
+    theta = fit(pca.z[~out], y[~out], np.ones(int((~out).sum())), point.l2)
     np.testing.assert_allclose(
-        first.held_out[out], span.z[out] @ theta[:-1] + theta[-1], atol=0.02 * np.abs(first.held_out).max()
+        first.held_out[out], pca.z[out] @ theta[:-1] + theta[-1], atol=0.02 * np.abs(first.held_out).max()
     )
 
 

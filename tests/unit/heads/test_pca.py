@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rehead.heads.pca import Block, gram_of, parts_of, scaling_of, span_of
+from rehead.heads.pca import Block, fit_pca, fit_scaling, gram_matrix, row_chunks
 
 
 def rows(n: int, d: int, seed: int = 0) -> NDArray[np.float32]:
@@ -16,36 +16,36 @@ def rows(n: int, d: int, seed: int = 0) -> NDArray[np.float32]:
 def test_coordinates_keep_every_product_and_are_uncorrelated(n: int, d: int) -> None:
     X = rows(n, d)
     blocks = [slice(0, d // 3), slice(d // 3, d)]
-    span = span_of(X, blocks)
-    scaled = (X - span.mean) * span.scale
-    np.testing.assert_allclose(span.z[:50] @ span.z[:50].T, (scaled @ scaled.T)[:50, :50], atol=2e-5)
-    products = span.z.T @ span.z
+    pca = fit_pca(X, blocks)
+    scaled = (X - pca.mean) * pca.scale
+    np.testing.assert_allclose(pca.z[:50] @ pca.z[:50].T, (scaled @ scaled.T)[:50, :50], atol=2e-5)
+    products = pca.z.T @ pca.z
     np.testing.assert_allclose(products, np.diag(np.diag(products)), atol=1e-4 * n)
-    r = span.basis.shape[1]
+    r = pca.basis.shape[1]
     np.testing.assert_allclose(
-        span.basis.T @ span.basis, np.eye(r), atol=1e-3
+        pca.basis.T @ pca.basis, np.eye(r), atol=1e-3
     )  # float32, in the weakest direction
     assert r <= min(n, d)
-    assert span.z.dtype == span.basis.dtype == np.float32
+    assert pca.z.dtype == pca.basis.dtype == np.float32
 
 
 @pytest.mark.parametrize(("n", "d"), [(12, 40), (40, 12)])
 def test_weights_turn_coordinates_back_into_features(n: int, d: int) -> None:
     X = rows(n, d)
-    span = span_of(X, [slice(0, d)])
+    pca = fit_pca(X, [slice(0, d)])
     rng = np.random.default_rng(1)
-    A, b = rng.normal(size=(span.basis.shape[1], 3)), rng.normal(size=3)
-    W, c = span.weights(A, b)
+    A, b = rng.normal(size=(pca.basis.shape[1], 3)), rng.normal(size=3)
+    W, c = pca.weights(A, b)
     assert (W.shape, c.shape) == ((d, 3), (3,))
     assert W.dtype == c.dtype == np.float32
-    np.testing.assert_allclose(X @ W + c, span.z @ A + b, atol=1e-4)
+    np.testing.assert_allclose(X @ W + c, pca.z @ A + b, atol=1e-4)
 
 
 def test_blocks_weigh_the_same_and_rows_have_unit_norm_on_average() -> None:
     X = rows(300, 30)
     X[:, 10:] *= 1000
     blocks = [slice(0, 10), slice(10, 30)]
-    mean, scale = scaling_of(X, blocks)
+    mean, scale = fit_scaling(X, blocks)
     scaled = (X - mean) * scale
     np.testing.assert_allclose([(scaled[:, b] ** 2).sum(axis=1).mean() for b in blocks], 0.5, rtol=1e-4)
 
@@ -53,31 +53,31 @@ def test_blocks_weigh_the_same_and_rows_have_unit_norm_on_average() -> None:
 def test_a_block_that_never_varies_is_left_out_of_the_span() -> None:
     X = rows(20, 8)
     X[:, 4:] = 7
-    span = span_of(X, [slice(0, 4), slice(4, 8)])
-    assert not span.scale[4:].any()
-    assert span.z.shape == (20, 4)
-    assert not span.basis[4:].any()
+    pca = fit_pca(X, [slice(0, 4), slice(4, 8)])
+    assert not pca.scale[4:].any()
+    assert pca.z.shape == (20, 4)
+    assert not pca.basis[4:].any()
 
 
 @pytest.mark.parametrize(("n", "d"), [(5, 9), (9, 5)])
 def test_constant_features_span_nothing(n: int, d: int) -> None:
-    span = span_of(np.full((n, d), 3, np.float32), [slice(0, d)])
-    assert span.z.shape == (n, 0)
-    W, b = span.weights(np.zeros((0, 2)), np.array([1.0, -1.0]))
+    pca = fit_pca(np.full((n, d), 3, np.float32), [slice(0, d)])
+    assert pca.z.shape == (n, 0)
+    W, b = pca.weights(np.zeros((0, 2)), np.array([1.0, -1.0]))
     assert not W.any()
     np.testing.assert_allclose(b, [1, -1])
 
 
 def test_a_row_given_twice_adds_no_coordinate() -> None:
     X = rows(6, 30)
-    assert span_of(np.concatenate([X, X]), [slice(0, 30)]).z.shape == (12, 5)
+    assert fit_pca(np.concatenate([X, X]), [slice(0, 30)]).z.shape == (12, 5)
 
 
 def test_gram_is_that_of_the_centred_rows_in_parts() -> None:
     X = rows(2100, 6)
     blocks: list[Block] = [slice(0, 6)]
-    mean, scale = scaling_of(X, blocks)
+    mean, scale = fit_scaling(X, blocks)
     scaled = ((X - mean) * scale).astype(np.float64)
-    np.testing.assert_allclose(gram_of(X, mean, scale), scaled.T @ scaled, rtol=1e-3, atol=1e-2)
-    assert sum(len(part) for part in parts_of(X)) == 2100
-    assert parts_of(X[:0]) == []
+    np.testing.assert_allclose(gram_matrix(X, mean, scale), scaled.T @ scaled, rtol=1e-3, atol=1e-2)
+    assert sum(len(part) for part in row_chunks(X)) == 2100
+    assert row_chunks(X[:0]) == []

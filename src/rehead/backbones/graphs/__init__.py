@@ -1,4 +1,4 @@
-"""Networks as ONNX graphs: uint8 pixels in, maps and pooled features out, normalisation inside.
+"""Networks as ONNX graphs: uint8 pixels in, feature maps and pooled features out, normalisation inside.
 
 onnx and spox are imported only when a graph is built.
 """
@@ -21,7 +21,7 @@ ARCHITECTURES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2
 
 
 class OutlierArrays(Protocol):
-    """What the outlier score is computed from, as `heads.outlier.RelativeMahalanobis` says."""
+    """What the outlier score is computed from, see `heads.mahalanobis.RelativeMahalanobis`."""
 
     @property
     def mean(self) -> NDArray[np.float32]: ...
@@ -47,15 +47,15 @@ def build_trunk(architecture: str, arrays: Mapping[str, NDArray[Any]], preproces
     architecture : str
         One of `ARCHITECTURES`.
     arrays : mapping of str to ndarray
-        Its state dict, as `weights.torchfile.read_state_dict` gives it.
+        Its state dict, as `weights.torch_checkpoint.read_state_dict` gives it.
     preprocess : PreprocessSpec
         Side of the input and normalisation.
 
     Returns
     -------
     onnx.ModelProto
-        Input `image`, uint8 (N, S, S, 3) RGB. Outputs, all float32: the map of every tap by its name,
-        (N, C, h, w), in the order of the network.
+        Input `image`, uint8 (N, S, S, 3) RGB. Outputs, all float32: the map of every feature level by its
+        name, (N, C, h, w), in the order of the network.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def wrap(model: Any, preprocess: PreprocessSpec, name: str, *, prewhitened: bool
 
 
 def _image_input_of(model: Any, preprocess: PreprocessSpec, name: str) -> Any:
-    """The one input of a user's model; WeightsError where it is not a float image of the record's size."""
+    """The input of a user's model; WeightsError where it is not one float image of the record's size."""
     import onnx
 
     given = {i.name for i in model.graph.initializer}
@@ -145,7 +145,7 @@ def _image_input_of(model: Any, preprocess: PreprocessSpec, name: str) -> Any:
 
 
 def pooled_levels(trunk: Any, levels: Sequence[str]) -> Any:
-    """`image` to `features`, float32 (N, D): the taps' maps averaged over their pixels, side by side."""
+    """`image` to `features`, float32 (N, D): all levels average-pooled and concatenated."""
     import spox
 
     from .ops import features_of
@@ -166,7 +166,7 @@ def linear_model(
     """The whole classifier: `image` to `probabilities`, `features` and `outlier_score`.
 
     With features x (N, D), logits are x[:, first:] @ weight + bias; the outlier score is that of
-    `heads.outlier.RelativeMahalanobis`.
+    `heads.mahalanobis.RelativeMahalanobis`.
     """
     import spox
     import spox.opset.ai.onnx.v17 as op
@@ -184,8 +184,8 @@ def linear_model(
     u = op.matmul(z, op.const(outlier.basis))
     v = op.matmul(u, op.const(outlier.within))
     norms = op.const((outlier.centres**2).sum(axis=1))
-    apart = op.sub(norms, op.matmul(v, op.const(2 * outlier.centres.T)))
-    near = op.add(square(v), op.reduce_min(apart, axes=[1], keepdims=0))
+    relative = op.sub(norms, op.matmul(v, op.const(2 * outlier.centres.T)))
+    near = op.add(square(v), op.reduce_min(relative, axes=[1], keepdims=0))
     rest = op.mul(op.sub(square(z), square(u)), op.const(np.float32(outlier.outside)))
     score = op.add(op.sub(near, square(op.matmul(u, op.const(outlier.total)))), rest)
     return spox.build(
@@ -194,7 +194,7 @@ def linear_model(
 
 
 def count_parameters(graph: bytes) -> int:
-    """How many numbers a serialised ONNX model has learned: weights and biases, batch norm folded into them.
+    """Number of parameters of a serialised ONNX model: weights and biases, batch norm folded into them.
 
     Tensors of up to three numbers are not counted: mean and deviation of three colours, limits, axes.
     """

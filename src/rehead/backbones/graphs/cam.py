@@ -1,9 +1,9 @@
-"""How a network's answer follows from averaged maps (class activation maps, Zhou et al. 2016).
+"""Class activation maps of an ONNX graph (CAM, Zhou et al. 2016).
 
 Where a network averages its last maps over their pixels and only linear steps follow, the answer is
 linear in every pixel of those maps: with maps m (P pixels, C), mean_p(m) @ A + b = mean_p(m @ A) + b.
-`linear_in_maps` finds m, A and b by walking the graph from its answer back to the averages; it knows
-nothing of who wrote the graph.
+`linear_in_maps` finds m, A and b by walking the graph from its answer back to the averages,
+whoever wrote the graph.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ...errors import DataError
 
-__all__ = ["LinearInMaps", "NotLinearError", "Piece", "added", "linear_in_maps", "shares"]
+__all__ = ["LinearInMaps", "NotLinearError", "Piece", "activation_maps", "linear_in_maps", "sum_maps"]
 
 _SAME = ("Identity", "Dropout", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Cast")
 
@@ -28,7 +28,7 @@ class NotLinearError(DataError):
 
 @dataclass(frozen=True)
 class Piece:
-    """Maps that are averaged, and what one unit of each channel's average adds to each class.
+    """Maps that are averaged, and the weight of each channel's average for each class.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class LinearInMaps:
     Parameters
     ----------
     pieces : tuple of Piece
-        One for each depth that is used, first to last.
+        One for each feature level that is used, first to last.
     bias : float64 ndarray (K,)
     """
 
@@ -60,7 +60,7 @@ class LinearInMaps:
 
 
 def linear_in_maps(model: Any, answer: str = "probabilities") -> LinearInMaps:
-    """How an answer (N, K) follows from averaged maps.
+    """Write an output (N, K) as a linear map of average-pooled maps.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def linear_in_maps(model: Any, answer: str = "probabilities") -> LinearInMaps:
 
 @dataclass
 class _Walk:
-    """From an answer back to averaged maps: y = x @ A + bias, x ever earlier."""
+    """Walks the graph from an output back to averaged maps: y = x @ A + bias, with x ever earlier."""
 
     model: Any
     pieces: list[Piece] = field(default_factory=list)
@@ -103,13 +103,13 @@ class _Walk:
         self.shapes = {v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim) for v in values}
 
     def origin(self, tensor: str) -> str:
-        """The tensor that an output is a mere name for."""
+        """The tensor that an output is another name of."""
         while (node := self.maker.get(tensor)) is not None and node.op_type == "Identity":
             tensor = node.input[0]
         return tensor
 
     def width(self, tensor: str) -> int:
-        """Numbers a row of (N, D) or (N, D, 1, 1); 0 where the graph leaves it open."""
+        """D of a tensor (N, D) or (N, D, 1, 1); 0 where the graph leaves it open."""
         shape = self.shapes.get(tensor, ())
         return int(np.prod(shape[1:])) if len(shape) >= 2 else 0
 
@@ -186,8 +186,8 @@ class _Walk:
             raise NotLinearError(f"{widths} numbers stand side by side where {len(A)} were expected")
         ends = np.cumsum(widths)
         for name, stop, width in reversed(list(zip(node.input, ends, widths, strict=True))):
-            if (share := A[stop - width : stop]).any():
-                self.back(name, share)
+            if (rows := A[stop - width : stop]).any():
+                self.back(name, rows)
 
     def _slice(self, node: Any, A: NDArray[np.float64]) -> tuple[str, NDArray[np.float64]]:
         starts, axes = self.constant(node.input[1]), self.constant(node.input[3])
@@ -234,8 +234,8 @@ class _Walk:
         self.bias = self.bias + np.broadcast_to(number.reshape(-1), len(A)) @ A
 
 
-def shares(linear: LinearInMaps, maps: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float64]]:
-    """What each pixel adds to each class, (K, h, w) for each piece, from its maps (C, h, w) or (h, w, C).
+def activation_maps(linear: LinearInMaps, maps: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float64]]:
+    """Class activation maps (K, h, w) of each piece, from its maps (C, h, w) or (h, w, C).
 
     A class's logit is its bias and the means of its maps over their pixels, added.
     """
@@ -245,19 +245,19 @@ def shares(linear: LinearInMaps, maps: Sequence[NDArray[np.float32]]) -> list[ND
     ]
 
 
-def added(shares: Sequence[NDArray[np.float64]], classes: int) -> NDArray[np.float64]:
-    """Shares (K, h, w) of several depths, brought to the finest resolution and added; means are kept."""
-    if not shares:
+def sum_maps(maps: Sequence[NDArray[np.float64]], classes: int) -> NDArray[np.float64]:
+    """Sum of maps (K, h, w) of several levels at the finest resolution; their means are preserved."""
+    if not maps:
         return np.zeros((classes, 1, 1))
-    height, width = (max(share.shape[axis] for share in shares) for axis in (1, 2))
+    height, width = (max(one.shape[axis] for one in maps) for axis in (1, 2))
     total: NDArray[np.float64] = np.zeros((classes, height, width))
-    for share in shares:
-        fine = _between(height, share.shape[1]) @ share @ _between(width, share.shape[2]).T
-        total += fine + (share.mean(axis=(1, 2)) - fine.mean(axis=(1, 2)))[:, None, None]
+    for one in maps:
+        fine = _interpolation(height, one.shape[1]) @ one @ _interpolation(width, one.shape[2]).T
+        total += fine + (one.mean(axis=(1, 2)) - fine.mean(axis=(1, 2)))[:, None, None]
     return total
 
 
-def _between(fine: int, coarse: int) -> NDArray[np.float64]:
+def _interpolation(fine: int, coarse: int) -> NDArray[np.float64]:
     """Linear interpolation from `coarse` pixels to `fine` ones, as a matrix; their centres evenly spread."""
     at = ((np.arange(fine) + 0.5) * coarse / fine - 0.5).clip(0, coarse - 1)
     weights: NDArray[np.float64] = np.maximum(0.0, 1 - np.abs(at[:, None] - np.arange(coarse)[None, :]))

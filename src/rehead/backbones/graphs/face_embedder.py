@@ -1,4 +1,4 @@
-"""A face embedder as it is used: uint8 pixels in, vectors of length 1 out."""
+"""A face embedder: uint8 pixels in, unit vectors out."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _mirrored(image: Var) -> Var:
 
 
 def _share_constants(graph: Any) -> None:
-    """Keep equal arrays once: the network stands in the graph twice, and its weights need not."""
+    """Store equal arrays once: the network is in the graph twice."""
     if any(attribute.HasField("g") for node in graph.node for attribute in node.attribute):
         return  # a branch or a loop may use names from outside
     first: dict[tuple[int, tuple[int, ...], bytes], str] = {}
@@ -71,9 +71,9 @@ def _share_constants(graph: Any) -> None:
         node.input[:] = [instead.get(name, name) for name in node.input]
         tensor = node.attribute[0].t if node.op_type == "Constant" else None
         if tensor is not None and tensor.raw_data:
-            held = first.setdefault((tensor.data_type, tuple(tensor.dims), tensor.raw_data), node.output[0])
-            if held != node.output[0]:
-                instead[node.output[0]] = held
+            same = first.setdefault((tensor.data_type, tuple(tensor.dims), tensor.raw_data), node.output[0])
+            if same != node.output[0]:
+                instead[node.output[0]] = same
                 continue
         kept.append(node)
     del graph.node[:]

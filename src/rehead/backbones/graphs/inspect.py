@@ -1,4 +1,4 @@
-"""What is inside an ONNX graph: its layers, and the depths that features are taken from."""
+"""Layers of an ONNX graph, and the feature levels of a model file's."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Layer", "expose", "layers", "taps_of"]
+__all__ = ["Layer", "expose", "layers", "level_tensors"]
 
-_INLINED = re.compile(r"^(Inline_\d+__)+")  # what spox puts in front of a graph's names when it takes it in
+_INLINED = re.compile(r"^(Inline_\d+__)+")  # the prefix of names that spox inlines
 _NO_LAYERS = ("Constant", "Identity", "Cast", "Transpose", "Sub", "Div")
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A step of a network whose result is maps.
+    """A node whose output is a feature map.
 
     Parameters
     ----------
     name : str
-        Of the depth where it is one; otherwise of the node, or where it has none of its own, of its output.
+        Of the feature level where it is one; else of the node or, where it has none, of its output.
     kind : str
         The ONNX operator: "Conv", "Relu", "Add", ...
     tensor : str
@@ -51,7 +51,7 @@ def expose(model: Any, tensors: Mapping[str, str]) -> bytes:
 
 
 def layers(model: Any) -> list[Layer]:
-    """The steps that give float maps (N, C, h, w) of more than one pixel, in the order they are computed."""
+    """The nodes whose outputs are float maps (N, C, h, w) of more than one pixel, in graph order."""
     import onnx.shape_inference
 
     graph = onnx.shape_inference.infer_shapes(model).graph
@@ -60,7 +60,7 @@ def layers(model: Any) -> list[Layer]:
     before = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Identity"}
     for output in graph.output:
         tensor = output.name
-        while tensor in before:  # an output is often a mere name for what a layer gives
+        while tensor in before:  # an output is often only another name of a layer's output
             tensor = before[tensor]
         named[tensor] = output.name
     found: list[Layer] = []
@@ -84,8 +84,8 @@ def _shape(value: Any) -> tuple[int, ...]:
     return tuple(dim.dim_value for dim in kind.shape.dim) if kind.elem_type == 1 else ()
 
 
-def taps_of(model: Any) -> list[str]:
-    """Of a model file's graph, the tensors that stand side by side in `features`, first to last.
+def level_tensors(model: Any) -> list[str]:
+    """Of a model file's graph, the tensors that are concatenated in `features`, first to last.
 
     Each is the maps (N, C, h, w) whose average it is, or a vector (N, C) where it is something else.
     """

@@ -1,4 +1,4 @@
-"""The few layers that mobile networks are made of, as ONNX nodes.
+"""Layers of mobile networks as ONNX nodes.
 
 Weights come as a state dict of numpy arrays. Batch norm at inference is an affine map of each
 channel, so it is folded into the convolution before it (Jacob et al. 2018, section 3.2):
@@ -44,14 +44,14 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass
 class State:
-    """A state dict that knows which of its tensors were used.
+    """A state dict that records which of its tensors were used.
 
     Parameters
     ----------
     arrays : mapping of str to ndarray
         The tensors by name.
     name : str
-        What the errors call it: "efficientnet_lite0".
+        Its name in errors: "efficientnet_lite0".
     """
 
     arrays: Arrays
@@ -75,7 +75,7 @@ class State:
         return np.asarray(self.arrays[name], dtype=np.float32)
 
     def finish(self, unused: tuple[str, ...]) -> None:
-        """Check that every tensor was used, but for those whose names end in one of `unused`."""
+        """Check that every tensor was used, except those whose names end in one of `unused`."""
         left = [n for n in self.arrays if n not in self._used and not n.endswith(unused)]
         if left:
             raise WeightsError(
@@ -85,7 +85,7 @@ class State:
 
 
 def build(inputs: Mapping[str, Var], outputs: Mapping[str, Var]) -> Any:
-    """The ONNX model, without the places of the maxima that max pooling gives and nothing here looks at.
+    """The ONNX model, without the unused indices that max pooling outputs.
 
     Where a node has them, ONNX Runtime takes twice the time for a convolution and its pooling
     (benchmarks/faces.py).
@@ -173,7 +173,7 @@ def conv_bn(
 
 
 def relu6(x: Var) -> Var:
-    """Minimum of 6 and maximum of 0 and x."""
+    """min(max(x, 0), 6)."""
     return op.clip(x, op.const(np.float32(0)), op.const(np.float32(6)))
 
 
@@ -183,7 +183,7 @@ def add(x: Var, y: Var) -> Var:
 
 
 def features_of(trunk: Any, levels: Sequence[str]) -> tuple[Var, Var]:
-    """Input of a copy of `trunk`, and its taps averaged over their pixels, side by side: (N, D)."""
+    """Input of a copy of `trunk`, and its levels average-pooled and concatenated, (N, D)."""
     shape = trunk.graph.input[0].type.tensor_type.shape.dim
     image = image_input(shape[1].dim_value)
     maps = spox.inline(onnx.utils.Extractor(trunk).extract_model(["image"], list(levels)))(image=image)

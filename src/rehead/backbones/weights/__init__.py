@@ -1,4 +1,4 @@
 """Pretrained weights: what there is, where it comes from, and how it is read.
 
-`registry` says which weights there are, `resolve` brings a file that is verified, `torchfile` reads it.
+`registry` lists the weights, `locate` finds or downloads a file and verifies it, `torch_checkpoint` reads it.
 """

@@ -1,4 +1,4 @@
-"""The layers of a dlib network, out of the file that dlib's `serialize` wrote, without dlib.
+"""Weights of a dlib network, read from a file of dlib's `serialize`, without dlib.
 
 A file is the nested layers from the input outwards. Whole numbers are a byte that says how many bytes follow
 (and, in its highest bit, the sign) and those bytes, little-endian; words are their length and their

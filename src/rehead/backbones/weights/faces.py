@@ -1,4 +1,4 @@
-"""The weight files of the faces' room, with where they come from and what they may be used for."""
+"""The weight files for faces: sources and licences."""
 
 from __future__ import annotations
 

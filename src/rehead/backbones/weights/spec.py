@@ -1,4 +1,4 @@
-"""What is known of pretrained weights: where the file is to be had, digest, licences, what it expects."""
+"""Records of pretrained weights: sources, digest, licences, preprocessing."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Torch weight files without torch, and without trusting them.
 
 A torch file is a pickle, and a pickle is a program. It is read on a machine that has nothing to call
-(`pickles`); the admitted words are `OrderedDict`, torch's typed storages, `_rebuild_tensor_v2` and
+(`safe_pickle`); the admitted names are `OrderedDict`, torch's typed storages, `_rebuild_tensor_v2` and
 `_rebuild_parameter` (how a tensor that was an ``nn.Parameter`` is written).
 Every length, offset and stride is checked against the bytes that are really there.
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rehead.backbones import graphs
-from rehead.backbones.graphs.cam import LinearInMaps, NotLinearError, linear_in_maps, shares
-from rehead.backbones.graphs.inspect import expose, layers, taps_of
+from rehead.backbones.graphs.cam import LinearInMaps, NotLinearError, activation_maps, linear_in_maps
+from rehead.backbones.graphs.inspect import expose, layers, level_tensors
 from rehead.core.runtime import open_session
 from rehead.heads.mahalanobis import RelativeMahalanobis, fit_distance
 
@@ -47,7 +47,8 @@ def logits_by_maps(model: Any, linear: LinearInMaps, pixels: NDArray[np.uint8]) 
     exposed = expose(model, {piece.tensor: f"{n}" for n, piece in enumerate(linear.pieces)})
     maps = open_session(exposed, threads=1).run(None, {"image": pixels})
     return sum(
-        (share.mean(axis=(1, 2)) for share in shares(linear, [m[0] for m in maps])), linear.bias.copy()
+        (share.mean(axis=(1, 2)) for share in activation_maps(linear, [m[0] for m in maps])),
+        linear.bias.copy(),
     )
 
 
@@ -86,7 +87,7 @@ def test_means_and_bias_give_back_the_logits(widths: list[int], first: int, clas
     np.testing.assert_allclose(
         logits_by_maps(model, linear, pixels), features[0, start:] @ weight + bias, atol=1e-4
     )
-    assert len(taps_of(model)) == len(widths)
+    assert len(level_tensors(model)) == len(widths)
 
 
 def build(how: str, rng: np.random.Generator) -> Any:

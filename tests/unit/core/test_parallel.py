@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from rehead.core.parallel import map_in_order
+
+
+def test_results_come_in_the_order_of_the_items() -> None:
+    second_done = threading.Event()
+
+    def first_last(n: int) -> int:
+        if n == 0:
+            second_done.wait()
+        if n == 1:
+            second_done.set()
+        return n * n
+
+    assert list(map_in_order(first_last, range(100), threads=3)) == [n * n for n in range(100)]
+
+
+def test_nothing_to_do_yields_nothing() -> None:
+    assert list(map_in_order(str, [])) == []
+
+
+def test_only_a_few_items_are_taken_ahead() -> None:
+    taken = []
+
+    def items() -> Iterator[int]:
+        for n in range(1000):
+            taken.append(n)
+            yield n
+
+    results = map_in_order(str, items(), threads=2)
+    assert next(results) == "0"
+    assert len(taken) <= 10
+    results.close()  # type: ignore[attr-defined]
+
+
+def test_an_error_is_raised_in_its_turn_and_nothing_more_is_begun() -> None:
+    begun = []
+
+    def work(n: int) -> int:
+        begun.append(n)
+        if n == 1:
+            raise ValueError("item 1")
+        return n
+
+    results = map_in_order(work, range(100), threads=1)
+    assert next(results) == 0
+    with pytest.raises(ValueError, match="item 1"):
+        next(results)
+    assert len(begun) <= 5
+
+
+def test_items_that_cannot_be_had_end_the_iteration() -> None:
+    def items() -> Iterator[int]:
+        yield 0
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(map_in_order(str, items()))
