@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..core.options import Opt
+from . import options
+from .command import command
+
 if TYPE_CHECKING:
     from ..backbones.weights.spec import WeightFile, WeightSpec
 
@@ -21,13 +25,15 @@ _NUMBERS = ("size", "MB", "top-1")
 
 
 @app.command("list")
+@command
 def list_(
     faces: Annotated[
-        bool, typer.Option("--faces", help="Those of face detectors and embedders instead of backbones.")
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON, with sources and licences in full.")
-    ] = False,
+        bool,
+        Opt(
+            help="Those of face detectors and embedders instead of backbones.", flag="--faces", default=False
+        ),
+    ],
+    as_json: options.Json,
 ) -> None:
     """List the pretrained weights and where they are."""
     from ..backbones.weights import faces as face_files

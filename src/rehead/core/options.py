@@ -11,12 +11,13 @@ run.json records. What a class is to be given that is no option, such as a callb
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from ..errors import DataError, UnknownNameError
 
@@ -223,6 +224,7 @@ class EstimatorOptions:
 
 
 _RESOLVED: dict[type[Any], dict[str, Option]] = {}
+_HINTS: dict[type[Any], dict[str, Any]] = {}
 
 
 def options_of(owner: type[Any]) -> Mapping[str, Option]:
@@ -233,13 +235,19 @@ def options_of(owner: type[Any]) -> Mapping[str, Option]:
     if owner in _RESOLVED:
         return _RESOLVED[owner]
     found = _RESOLVED[owner] = dict[str, Option]()
+    hints = [_own_hints(base) for base in owner.__mro__]
     for each in fields(owner):
-        for base in owner.__mro__:
-            hint = get_type_hints(base, include_extras=True).get(each.name)
-            if opt := declared(hint):
-                found[each.name] = Option(each.name, get_args(hint)[0], each.default, opt)
-                break
+        hint = next((own[each.name] for own in hints if declared(own.get(each.name))), None)
+        if opt := declared(hint):
+            found[each.name] = Option(each.name, get_args(hint)[0], each.default, opt)
     return found
+
+
+def _own_hints(base: type[Any]) -> dict[str, Any]:
+    """The annotations of a class, without those that it inherits."""
+    if base not in _HINTS:
+        _HINTS[base] = inspect.get_annotations(base, eval_str=True) if is_dataclass(base) else {}
+    return _HINTS[base]
 
 
 def declared(annotation: Any) -> Opt | None:

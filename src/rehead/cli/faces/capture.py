@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .detect import DetectorChoice, counted
+from ...core.options import EstimatorOptions, Opt
+from ...faces.options import FaceOptions
+from ..command import Only, command
+from .detect import counted
 
 if TYPE_CHECKING:
     from ...faces.capture import Capture, CapturedFrame
@@ -17,28 +20,24 @@ if TYPE_CHECKING:
 __all__ = ["capture"]
 
 
+@command
 def capture(
     source: Annotated[
-        str,
-        typer.Option(
-            "--from", help="webcam, webcam:1 (the second), a video file or a folder.", show_default=False
-        ),
+        str, Opt(help="webcam, webcam:1 (the second), a video file or a folder.", flag="--from")
     ],
-    person: Annotated[str, typer.Option(help="Whose face it is: the folder's name.", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the people.", show_default=False)],
-    count: Annotated[int, typer.Option(min=1, help="Faces to keep.")] = 100,
+    person: Annotated[str, Opt(help="Whose face it is: the folder's name.")],
+    out: Annotated[Path, Opt(help="Folder of the people.", flag="--out -o")],
+    count: Annotated[int, Opt(help="Faces to keep.", ge=1, default=100)],
     val: Annotated[
         float,
-        typer.Option(min=0, max=0.9, help="Share for validation: OUT/train/PERSON and OUT/val/PERSON."),
-    ] = 0.0,
-    every: Annotated[int, typer.Option(min=1, help="Look at every so many-th frame.")] = 1,
-    smallest: Annotated[float, typer.Option(min=4, help="Least side of a face to keep, pixels.")] = 64,
-    size: Annotated[int, typer.Option(min=16, help="Side of the pictures written, pixels.")] = 224,
-    detector: Annotated[DetectorChoice, typer.Option(help="How faces are found.")] = DetectorChoice.mtcnn,
-    preview: Annotated[bool, typer.Option(help="Show a window, where there is a screen.")] = True,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Processors to use; all by default.", show_default=False)
-    ] = None,
+        Opt(help="Share for validation: OUT/train/PERSON and OUT/val/PERSON.", ge=0, le=0.9, default=0.0),
+    ],
+    every: Annotated[int, Opt(help="Look at every so many-th frame.", ge=1, default=1)],
+    smallest: Annotated[float, Opt(help="Least side of a face to keep, pixels.", ge=4, default=64.0)],
+    size: Annotated[int, Opt(help="Side of the pictures written, pixels.", ge=16, default=224)],
+    faces: Annotated[FaceOptions, Only("detector")],
+    preview: Annotated[bool, Opt(help="Show a window, where there is a screen.", default=True)],
+    machine: Annotated[EstimatorOptions, Only("threads")],
 ) -> None:
     """Collect a person's face from a camera, a video or photos; Enter or Ctrl-C ends, nothing is lost."""
     from ...errors import DataError
@@ -47,7 +46,7 @@ def capture(
     from ...faces.crops import CropPlan
     from .preview import open_preview
 
-    finder = FaceDetector(detector.value, retry=False, threads=threads)
+    finder = FaceDetector(str(faces.detector), retry=False, threads=machine.threads)
     entered = _enter_pressed()
     with open_preview(f"{person} - Enter ends", wanted=preview) as window:
 

@@ -7,43 +7,25 @@ from typing import Annotated
 
 import typer
 
-from .detect import DetectorChoice
-from .options import (
-    CalibrationFile,
-    CommercialSafe,
-    DetectorName,
-    EmbedderName,
-    Threads,
-    load_pipeline,
-    read_calibration_file,
-)
+from ...core.options import EstimatorOptions, Opt
+from ...faces.options import FaceOptions
+from .. import options
+from ..command import Only, Without, command
+from .options import CalibrationFile, TargetFmr, load_pipeline, read_calibration_file
 
 __all__ = ["cluster"]
 
 _SHOWN = 3  # photos of a group in the table
 
 
+@command
 def cluster(
-    photos: Annotated[
-        list[Path],
-        typer.Argument(help="Photos, and folders that are searched at any depth.", show_default=False),
-    ],
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="JSON file to write.", show_default=False)
-    ] = None,
-    rate: Annotated[
-        float | None,
-        typer.Option(
-            "--false-matches",
-            help="Share of pairs of different people that may match; lower makes more groups.",
-            show_default="0.001, or as low as is supported",
-        ),
-    ] = None,
-    calibration: CalibrationFile = None,
-    detector: DetectorName = DetectorChoice.mtcnn,
-    embedder: EmbedderName = "dlib",
-    commercial_safe: CommercialSafe = False,
-    threads: Threads = None,
+    photos: options.PhotoList,
+    out: Annotated[Path | None, Opt(help="JSON file to write.", flag="--out -o", default=None)],
+    target_fmr: TargetFmr,
+    calibration: CalibrationFile,
+    faces: Annotated[FaceOptions, Without("selection")],
+    machine: Annotated[EstimatorOptions, Only("threads")],
 ) -> None:
     """Group the faces of people whom nobody has named."""
     import json
@@ -55,12 +37,12 @@ def cluster(
     from ..console import photo_progress
 
     files = [file for photo in photos for file in list_photos(photo)]
-    pipeline = load_pipeline(detector, embedder, threads, commercial_safe=commercial_safe)
+    pipeline = load_pipeline(faces, machine.threads)
     with photo_progress("Looking at photos") as progress:
         found = cluster_photos(
             files,
             pipeline,
-            target_fmr=rate,
+            target_fmr=target_fmr,
             calibration=read_calibration_file(calibration),
             progress=progress,
         )
@@ -72,7 +54,7 @@ def cluster(
             "threshold": found.threshold,
         }
         atomic.write_text(out, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
-    faces = sum(len(group) for group in found.groups)
+    found_faces = sum(len(group) for group in found.groups)
     shared = [group for group in found.groups if len(group) > 1]
     for number, group in enumerate(shared, 1):
         names = ", ".join(Path(path).name for path, _ in group[:_SHOWN])
@@ -80,7 +62,7 @@ def cluster(
         typer.echo(f"group {number}: {len(group)} faces: {names}{more}")
     alone = len(found.groups) - len(shared)
     typer.echo(
-        f"{count(faces, 'face')} in {count(len(files), 'photo')}: {count(len(shared), 'group')}, and "
+        f"{count(found_faces, 'face')} in {count(len(files), 'photo')}: {count(len(shared), 'group')}, and "
         f"{count(alone, 'face')} alone"
     )
     if found.without:

@@ -3,66 +3,49 @@
 from __future__ import annotations
 
 import json
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+from ...core.options import EstimatorOptions, Opt
+from ...faces.options import FaceOptions
+from .. import options
+from ..command import Only, command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ...faces.crops import PhotoFaces
 
-__all__ = ["DetectorChoice", "counted", "detect"]
+__all__ = ["counted", "detect"]
 
 
-class DetectorChoice(StrEnum):
-    """Detectors by name."""
-
-    mtcnn = "mtcnn"
-    dlib = "dlib"
-    dlib_cnn = "dlib-cnn"
-    haar = "haar"
-
-
-class Several(StrEnum):
-    """What to do about several faces in one photo."""
-
-    all = "all"
-    largest = "largest"
-    centre = "centre"
-    error = "error"
-
-
+@command
 def detect(
-    photos: Annotated[
-        list[Path],
-        typer.Argument(help="Photos, and folders that are searched at any depth.", show_default=False),
-    ],
-    detector: Annotated[
-        DetectorChoice,
-        typer.Option(help="mtcnn is the surest; dlib sees faces from the front; haar needs rehead[haar]."),
-    ] = DetectorChoice.mtcnn,
+    photos: options.PhotoList,
+    faces: Annotated[FaceOptions, Only("detector")],
     out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="New folder for aligned crops and faces.json.", show_default=False),
-    ] = None,
-    several: Annotated[
-        Several,
-        typer.Option(help="Several faces in a photo: take all, the largest, the one in the centre, or none."),
-    ] = Several.all,
+        Path | None, Opt(help="New folder for aligned crops and faces.json.", flag="--out -o", default=None)
+    ],
+    selection: Annotated[
+        Literal["all", "largest", "centre", "error"],
+        Opt(
+            help="Several faces in a photo: take all, the largest, the one in the centre, or none.",
+            flag="--several",
+            default="all",
+        ),
+    ],
     smallest: Annotated[
-        float, typer.Option(min=4, help="Least side of a face in pixels of a photo of at most 1,280.")
-    ] = 20,
-    size: Annotated[int, typer.Option(min=16, help="Side of the crops, pixels.")] = 160,
+        float,
+        Opt(help="Least side of a face in pixels of a photo of at most 1,280.", ge=4, default=20.0),
+    ],
+    size: Annotated[int, Opt(help="Side of the crops, pixels.", ge=16, default=160)],
     margin: Annotated[
-        float, typer.Option(min=0, max=4, help="Added on every side of a face, as a share of it.")
-    ] = 0.25,
-    as_json: Annotated[bool, typer.Option("--json", help="Print boxes, points and quality as JSON.")] = False,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Processors to use; all by default.", show_default=False)
-    ] = None,
+        float, Opt(help="Added on every side of a face, as a share of it.", ge=0, le=4, default=0.25)
+    ],
+    as_json: options.Json,
+    machine: Annotated[EstimatorOptions, Only("threads")],
 ) -> None:
     """Find the faces of photos: boxes, five points, quality; and cut them out, aligned by their points."""
     from ...data import list_photos
@@ -75,20 +58,20 @@ def detect(
         check_new(out)
     found = [(file, photo) for photo in photos for file in list_photos(photo)]
     files, roots = [file for file, _ in found], [root for _, root in found]
-    finder = FaceDetector(detector.value, smallest=smallest, threads=1)
+    finder = FaceDetector(str(faces.detector), smallest=smallest, threads=1)
     with photo_progress("Looking for faces") as progress:
         detected = detect_faces(
             files,
             finder,
-            selection=several.value,
+            selection=selection,
             crops=plan if out is not None else None,
-            threads=threads,
+            threads=machine.threads,
             progress=progress,
         )
         if out is None:
             results = list(detected)
         else:
-            results = save_crops(detected, out, roots=roots, plan=plan, detector=detector.value)
+            results = save_crops(detected, out, roots=roots, plan=plan, detector=str(faces.detector))
     if as_json:
         typer.echo(json.dumps([result.to_dict() for result in results], indent=1, ensure_ascii=False))
     else:

@@ -7,63 +7,37 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .detect import DetectorChoice
-from .options import (
-    CommercialSafe,
-    DetectorName,
-    EmbedderName,
-    GalleryFile,
-    Meant,
-    SeveralFaces,
-    Threads,
-    load_pipeline,
-)
+from ...core.options import EstimatorOptions, Opt
+from ...faces.options import FaceOptions
+from ..command import Only, command
+from .options import GalleryFile, KeyFile, RefusePoor, load_pipeline
 
 if TYPE_CHECKING:
-    from ...faces import FaceSelection
     from ...faces.gallery.enrolment import Enrolment
     from ...faces.gallery.gallery import FaceGallery
 
 __all__ = ["enroll"]
 
 
+@command
 def enroll(
     people: Annotated[
         Path, typer.Argument(help="Folder with one folder of photos a person.", show_default=False)
     ],
     gallery: GalleryFile,
-    person: Annotated[
-        str | None,
-        typer.Option("--person", help="The folder holds photos of this one person.", show_default=False),
-    ] = None,
-    key_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--key-file",
-            help="File with the gallery's key; for a new gallery it is made. Else REHEAD_GALLERY_KEY.",
-            show_default=False,
-        ),
-    ] = None,
+    person: Annotated[str | None, Opt(help="The folder holds photos of this one person.", default=None)],
+    key_file: KeyFile,
     no_encryption: Annotated[
-        bool, typer.Option("--no-encryption", help="Keep the faces of a new gallery unencrypted.")
-    ] = False,
-    consent: Annotated[
-        str | None, typer.Option("--consent", help="What to note of their consent.", show_default=False)
-    ] = None,
+        bool,
+        Opt(help="Keep the faces of a new gallery unencrypted.", flag="--no-encryption", default=False),
+    ],
+    consent: Annotated[str | None, Opt(help="What to note of their consent.", default=None)],
     expires: Annotated[
-        str | None,
-        typer.Option(
-            "--expires", help="Last day on which they are recognised, such as 2027-12-31.", show_default=False
-        ),
-    ] = None,
-    refuse_poor: Annotated[
-        bool, typer.Option("--refuse-poor", help="Leave out faces that are small, blurred or turned away.")
-    ] = False,
-    several: SeveralFaces = Meant.centre,
-    detector: DetectorName = DetectorChoice.mtcnn,
-    embedder: EmbedderName = "dlib",
-    commercial_safe: CommercialSafe = False,
-    threads: Threads = None,
+        str | None, Opt(help="Last day on which they are recognised, such as 2027-12-31.", default=None)
+    ],
+    refuse_poor: RefusePoor,
+    faces: FaceOptions,
+    machine: Annotated[EstimatorOptions, Only("threads")],
 ) -> None:
     """Enrol people into a gallery, which is made where there is none; each is on the disk once printed."""
     from ...data import list_photos
@@ -71,8 +45,8 @@ def enroll(
     from ...faces.gallery.gallery import FaceGallery
 
     key = _key(gallery, key_file, no_encryption)
-    pipeline = load_pipeline(detector, embedder, threads, commercial_safe=commercial_safe)
-    selection: FaceSelection = several.value
+    pipeline = load_pipeline(faces, machine.threads)
+    selection = faces.selection
     with FaceGallery(gallery, pipeline, key=key, create=True, refuse_poor=refuse_poor) as opened:
         if person is None:
             done = opened.enroll_folder(people, selection=selection, consent=consent, expires=expires)

@@ -8,16 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .detect import DetectorChoice
-from .options import (
-    CalibrationFile,
-    CommercialSafe,
-    DetectorName,
-    EmbedderName,
-    Threads,
-    load_pipeline,
-    read_calibration_file,
-)
+from ...core.options import EstimatorOptions, Opt
+from ...faces.options import FaceOptions
+from .. import options
+from ..command import Only, Without, command
+from .options import CalibrationFile, load_pipeline, read_calibration_file
 
 if TYPE_CHECKING:
     from ...faces.evaluation.evaluate import PairListEvaluation, PeopleEvaluation
@@ -29,6 +24,7 @@ __all__ = ["evaluate"]
 _SHOWN = 20  # issues and photos without a face; all are in metrics.json
 
 
+@command
 def evaluate(
     what: Annotated[
         Path,
@@ -39,35 +35,24 @@ def evaluate(
         ),
     ],
     images: Annotated[
-        Path | None,
-        typer.Option(
-            "--images", help="Photos of a list of pairs; its own folder by default.", show_default=False
-        ),
-    ] = None,
+        Path | None, Opt(help="Photos of a list of pairs; its own folder by default.", default=None)
+    ],
     out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="Folder for metrics.json and report.html.", show_default=False),
-    ] = None,
+        Path | None, Opt(help="Folder for metrics.json and report.html.", flag="--out -o", default=None)
+    ],
     save_calibration: Annotated[
-        Path | None,
-        typer.Option(
-            "--save-calibration",
-            help="JSON file for what scores mean, measured on these photos.",
-            show_default=False,
-        ),
-    ] = None,
-    calibration: CalibrationFile = None,
-    detector: DetectorName = DetectorChoice.mtcnn,
-    embedder: EmbedderName = "dlib",
-    commercial_safe: CommercialSafe = False,
-    threads: Threads = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
+        Path | None, Opt(help="JSON file for what scores mean, measured on these photos.", default=None)
+    ],
+    calibration: CalibrationFile,
+    faces: Annotated[FaceOptions, Without("selection")],
+    machine: Annotated[EstimatorOptions, Only("threads")],
+    as_json: options.Json,
 ) -> None:
     """Test recognition: pairs in folds as LFW has them, or people among strangers and wrong enrolments."""
     from ...faces.evaluation.evaluate import evaluate_pair_list, evaluate_people
     from ..console import photo_progress
 
-    pipeline = load_pipeline(detector, embedder, threads, commercial_safe=commercial_safe)
+    pipeline = load_pipeline(faces, machine.threads)
     command = ["rehead", *sys.argv[1:]]
     found: PairListEvaluation | PeopleEvaluation
     with photo_progress("Looking at photos") as progress:

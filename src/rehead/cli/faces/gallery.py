@@ -8,19 +8,22 @@ from typing import Annotated
 
 import typer
 
-from .detect import DetectorChoice
-from .options import CommercialSafe, DetectorName, EmbedderName, KeyFile, Threads, load_pipeline
+from ...core.options import EstimatorOptions, Opt
+from ...faces.options import FaceOptions
+from .. import options
+from ..command import Only, Without, command
+from .options import KeyFile, load_pipeline
 
 __all__ = ["app"]
 
 app = typer.Typer(help="See who is in a gallery, remove people, export it, rebuild it.", no_args_is_help=True)
 
 File = Annotated[Path, typer.Argument(help="File of the gallery.", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")
-def list_(gallery: File, key_file: KeyFile = None, as_json: AsJson = False) -> None:
+@command
+def list_(gallery: File, key_file: KeyFile, as_json: options.Json) -> None:
     """List the people, with their photos, consent and last day."""
     from ...faces.gallery.encryption import find_key
     from ...faces.gallery.store import GalleryStore
@@ -55,11 +58,12 @@ def list_(gallery: File, key_file: KeyFile = None, as_json: AsJson = False) -> N
 
 
 @app.command()
+@command
 def show(
     gallery: File,
     name: Annotated[str, typer.Argument(help="Of a person.", show_default=False)],
-    key_file: KeyFile = None,
-    as_json: AsJson = False,
+    key_file: KeyFile,
+    as_json: options.Json,
 ) -> None:
     """Show what is kept of a person: photos, faces, quality, dates."""
     from ...faces.gallery.encryption import find_key
@@ -85,14 +89,18 @@ def _photo(record: dict[str, object]) -> dict[str, object]:
 
 
 @app.command()
+@command
 def remove(
     gallery: File,
     names: Annotated[
         list[str] | None, typer.Argument(metavar="NAME", help="People.", show_default=False)
     ] = None,
-    expired: Annotated[bool, typer.Option("--expired", help="Everybody whose last day has passed.")] = False,
-    key_file: KeyFile = None,
-    as_json: AsJson = False,
+    *,
+    expired: Annotated[
+        bool, Opt(help="Everybody whose last day has passed.", flag="--expired", default=False)
+    ],
+    key_file: KeyFile,
+    as_json: options.Json,
 ) -> None:
     """Remove people, with all that is kept of them, and destroy their keys."""
     from ...faces.gallery.encryption import find_key
@@ -122,16 +130,15 @@ def remove(
 
 
 @app.command()
+@command
 def export(
     gallery: File,
-    out: Annotated[Path, typer.Option("--out", "-o", help="JSON file to write.", show_default=False)],
-    person: Annotated[
-        str | None, typer.Option("--person", help="Only this one; else everybody.", show_default=False)
-    ] = None,
+    out: Annotated[Path, Opt(help="JSON file to write.", flag="--out -o")],
+    person: Annotated[str | None, Opt(help="Only this one; else everybody.", default=None)],
     templates: Annotated[
-        bool, typer.Option("--templates", help="Write the faces' embeddings too, unencrypted.")
-    ] = False,
-    key_file: KeyFile = None,
+        bool, Opt(help="Write the faces' embeddings too, unencrypted.", flag="--templates", default=False)
+    ],
+    key_file: KeyFile,
 ) -> None:
     """Write all that is kept, of one person or of everybody, as JSON."""
     from ...core import atomic
@@ -146,27 +153,25 @@ def export(
 
 
 @app.command()
+@command
 def rebuild(
     gallery: File,
     photos: Annotated[
-        list[Path] | None,
-        typer.Option("--photos", help="Folder to look in for photos that were moved.", show_default=False),
-    ] = None,
+        list[Path] | None, Opt(help="Folder to look in for photos that were moved.", default=None)
+    ],
     drop_missing: Annotated[
-        bool, typer.Option("--drop-missing", help="Forget photos that cannot be embedded anew.")
-    ] = False,
-    key_file: KeyFile = None,
-    detector: DetectorName = DetectorChoice.mtcnn,
-    embedder: EmbedderName = "dlib",
-    commercial_safe: CommercialSafe = False,
-    threads: Threads = None,
+        bool, Opt(help="Forget photos that cannot be embedded anew.", flag="--drop-missing", default=False)
+    ],
+    key_file: KeyFile,
+    faces: Annotated[FaceOptions, Without("selection")],
+    machine: Annotated[EstimatorOptions, Only("threads")],
 ) -> None:
     """Embed all photos anew, for another embedder; names, consent and days are kept."""
     from ...faces.gallery.encryption import find_key
     from ...faces.gallery.maintenance import rebuild as run
     from ..console import photo_progress
 
-    pipeline = load_pipeline(detector, embedder, threads, commercial_safe=commercial_safe)
+    pipeline = load_pipeline(faces, machine.threads)
     with photo_progress("Looking at photos") as progress:
         done = run(
             gallery,

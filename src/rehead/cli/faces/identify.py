@@ -6,24 +6,16 @@ import csv
 import json
 import sys
 from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from .detect import DetectorChoice
-from .options import (
-    CalibrationFile,
-    CommercialSafe,
-    DetectorName,
-    EmbedderName,
-    GalleryFile,
-    KeyFile,
-    Threads,
-    load_pipeline,
-    read_calibration_file,
-)
+from ...core.options import EstimatorOptions, Opt
+from ...faces.options import FaceOptions
+from .. import options
+from ..command import Only, Without, command
+from .options import CalibrationFile, GalleryFile, KeyFile, RefusePoor, load_pipeline, read_calibration_file
 
 if TYPE_CHECKING:
     from ...errors import ImageError
@@ -32,40 +24,29 @@ if TYPE_CHECKING:
 __all__ = ["identify"]
 
 
-class Format(StrEnum):
-    """How answers are printed."""
-
-    table = "table"
-    json = "json"
-    jsonl = "jsonl"
-    csv = "csv"
-
-
+@command
 def identify(
-    photos: Annotated[
-        list[Path],
-        typer.Argument(help="Photos, and folders that are searched at any depth.", show_default=False),
-    ],
+    photos: options.PhotoList,
     gallery: GalleryFile,
-    key_file: KeyFile = None,
-    strangers: Annotated[
+    key_file: KeyFile,
+    fpir: Annotated[
         float,
-        typer.Option(
-            "--strangers",
-            min=1e-9,
-            max=0.999,
+        Opt(
             help="Share of strangers who may be taken for somebody; the threshold follows from it.",
+            ge=1e-9,
+            le=0.999,
+            flag="--strangers",
+            default=0.01,
         ),
-    ] = 0.01,
-    refuse_poor: Annotated[
-        bool, typer.Option("--refuse-poor", help="Do not name faces that are small, blurred or turned away.")
-    ] = False,
-    form: Annotated[Format, typer.Option("--format", "-f", help="How to print the answers.")] = Format.table,
-    calibration: CalibrationFile = None,
-    detector: DetectorName = DetectorChoice.mtcnn,
-    embedder: EmbedderName = "dlib",
-    commercial_safe: CommercialSafe = False,
-    threads: Threads = None,
+    ],
+    refuse_poor: RefusePoor,
+    form: Annotated[
+        Literal["table", "json", "jsonl", "csv"],
+        Opt(help="How to print the answers.", flag="--format -f", default="table"),
+    ],
+    calibration: CalibrationFile,
+    faces: Annotated[FaceOptions, Without("selection")],
+    machine: Annotated[EstimatorOptions, Only("threads")],
 ) -> None:
     """Say who is in photos, or "unknown" and why."""
     from ...data import list_photos
@@ -77,10 +58,10 @@ def identify(
     failed: list[ImageError] = []
     with FaceGallery(
         gallery,
-        load_pipeline(detector, embedder, threads, commercial_safe=commercial_safe),
+        load_pipeline(faces, machine.threads),
         key=find_key(key_file),
         calibration=read_calibration_file(calibration),
-        fpir=strangers,
+        fpir=fpir,
         refuse_poor=refuse_poor,
     ) as opened:
         threshold = opened.threshold()
@@ -92,7 +73,7 @@ def identify(
                 yield _record(file, result)
 
         _print(answers(), form)
-    if form is Format.table:
+    if form == "table":
         typer.echo(f"Threshold {threshold.comparison.value:.3f}: {threshold.sentence}.")
     if len(failed) == len(files):
         raise (
@@ -112,13 +93,13 @@ def _record(file: Path, result: list[Identification] | ImageError) -> dict[str, 
     return {"photo": str(file), "faces": [each.to_dict() for each in result]}
 
 
-def _print(answers: Iterator[dict[str, Any]], form: Format) -> None:
-    if form is Format.json:
+def _print(answers: Iterator[dict[str, Any]], form: str) -> None:
+    if form == "json":
         typer.echo(json.dumps(list(answers), indent=2, ensure_ascii=False))
-    elif form is Format.jsonl:
+    elif form == "jsonl":
         for record in answers:
             print(json.dumps(record, ensure_ascii=False), flush=True)
-    elif form is Format.csv:
+    elif form == "csv":
         _print_csv(answers)
     else:
         _print_table(answers)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
-
-from .detect import DetectorChoice
+from ...core.options import Opt
+from ...faces.options import FaceOptions
 
 if TYPE_CHECKING:
     from ...faces.pipeline import FacePipeline
@@ -16,80 +15,59 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CalibrationFile",
-    "CommercialSafe",
-    "DetectorName",
-    "EmbedderName",
     "GalleryFile",
     "KeyFile",
-    "Meant",
-    "SeveralFaces",
-    "Threads",
+    "RefusePoor",
+    "TargetFmr",
+    "TwoFaces",
     "load_pipeline",
     "read_calibration_file",
 ]
 
-
-class Meant(StrEnum):
-    """Which of several faces in a photo is meant."""
-
-    centre = "centre"
-    largest = "largest"
-    error = "error"
-
-
-GalleryFile = Annotated[
-    Path, typer.Option("--gallery", "-g", help="File of the gallery.", show_default=False)
-]
+GalleryFile = Annotated[Path, Opt(help="File of the gallery.", flag="--gallery -g")]
 KeyFile = Annotated[
     Path | None,
-    typer.Option(
-        "--key-file",
-        help="File with the gallery's key; else it is taken from REHEAD_GALLERY_KEY.",
-        show_default=False,
+    Opt(
+        help="File with the gallery's key, which `enroll` makes for a new one; else REHEAD_GALLERY_KEY.",
+        default=None,
     ),
 ]
-DetectorName = Annotated[DetectorChoice, typer.Option("--detector", help="How faces are found.")]
-SeveralFaces = Annotated[
-    Meant,
-    typer.Option(
-        "--several", help="Several faces in a photo: take the one in the centre, the largest, or none."
-    ),
-]
-EmbedderName = Annotated[
-    str,
-    typer.Option(
-        "--embedder",
-        help="dlib, FaceNet's weights (.pt or .h5), or an ONNX file with its JSON record beside it.",
-    ),
-]
-CommercialSafe = Annotated[
+RefusePoor = Annotated[
     bool,
-    typer.Option(
-        "--commercial-safe",
-        help="Refuse an embedder whose code or weights are not stated to be free for commercial use.",
-    ),
+    Opt(help="Leave out faces that are small, blurred or turned away.", flag="--refuse-poor", default=False),
 ]
 CalibrationFile = Annotated[
     Path | None,
-    typer.Option(
-        "--calibration",
+    Opt(
         help="What scores mean, as `rehead faces evaluate` saves it; the embedder's own by default.",
-        show_default=False,
+        default=None,
     ),
 ]
-Threads = Annotated[
-    int | None,
-    typer.Option("--threads", min=1, help="Processors to use; all by default.", show_default=False),
+TargetFmr = Annotated[
+    float | None,
+    Opt(
+        help="Share of pairs of different people that may match; the threshold follows from it.",
+        flag="--false-matches",
+        shown="0.001, or as low as is supported",
+        default=None,
+    ),
 ]
 
 
-def load_pipeline(
-    detector: str, embedder: str, threads: int | None, *, commercial_safe: bool
-) -> FacePipeline:
+@dataclass(kw_only=True, repr=False, eq=False)
+class TwoFaces(FaceOptions):
+    """Faces that are compared: the largest of each photo."""
+
+    selection: Literal["centre", "largest", "error"] = "largest"
+
+
+def load_pipeline(faces: FaceOptions, threads: int | None) -> FacePipeline:
     """Detector and embedder by name or path."""
     from ...faces.pipeline import default_pipeline
 
-    return default_pipeline(detector, embedder, threads=threads, commercial_safe=commercial_safe)
+    return default_pipeline(
+        str(faces.detector), str(faces.embedder), threads=threads, commercial_safe=faces.commercial_safe
+    )
 
 
 def read_calibration_file(path: Path | None) -> Calibration | None:

@@ -7,18 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .detect import DetectorChoice
-from .options import (
-    CalibrationFile,
-    CommercialSafe,
-    DetectorName,
-    EmbedderName,
-    Meant,
-    SeveralFaces,
-    Threads,
-    load_pipeline,
-    read_calibration_file,
-)
+from ...core.options import EstimatorOptions
+from .. import options
+from ..command import Only, command
+from .options import CalibrationFile, TargetFmr, TwoFaces, load_pipeline, read_calibration_file
 
 if TYPE_CHECKING:
     from ...faces.verification.verify import Verification
@@ -26,24 +18,15 @@ if TYPE_CHECKING:
 __all__ = ["verify"]
 
 
+@command
 def verify(
     first: Annotated[Path, typer.Argument(help="A photo.", show_default=False)],
     second: Annotated[Path, typer.Argument(help="Another.", show_default=False)],
-    rate: Annotated[
-        float | None,
-        typer.Option(
-            "--false-matches",
-            help="Share of pairs of different people that may match; the threshold follows from it.",
-            show_default="0.001, or as low as is supported",
-        ),
-    ] = None,
-    several: SeveralFaces = Meant.largest,
-    calibration: CalibrationFile = None,
-    detector: DetectorName = DetectorChoice.mtcnn,
-    embedder: EmbedderName = "dlib",
-    commercial_safe: CommercialSafe = False,
-    threads: Threads = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    target_fmr: TargetFmr,
+    calibration: CalibrationFile,
+    faces: TwoFaces,
+    machine: Annotated[EstimatorOptions, Only("threads")],
+    as_json: options.Json,
 ) -> None:
     """Say whether two photos show one person: probability, score, threshold and its rate of false matches."""
     from ...faces.verification.verify import verify as compare
@@ -51,10 +34,10 @@ def verify(
     found = compare(
         first,
         second,
-        load_pipeline(detector, embedder, threads, commercial_safe=commercial_safe),
-        target_fmr=rate,
+        load_pipeline(faces, machine.threads),
+        target_fmr=target_fmr,
         calibration=read_calibration_file(calibration),
-        selection=several.value,
+        selection=faces.selection,
     )
     if as_json:
         import json
