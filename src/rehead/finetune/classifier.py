@@ -31,7 +31,7 @@ from ..heads.temperature import calibrated_loss, fit_temperature, softmax
 if TYPE_CHECKING:
     from .config import FineTuneConfig
     from .cross_fit import ValidationScore
-    from .fit import Trained
+    from .fit import TrainingResult
     from .model import Network
 
 __all__ = ["FineTunedClassifier"]
@@ -178,7 +178,7 @@ class FineTunedClassifier(ImageClassifier):
         """The frozen network; the default backbone, to see near-duplicates with, where it is random."""
         from .config import FineTuneConfig
         from .export import frozen_backbone
-        from .model import set_trainable
+        from .trainable import set_trainable
 
         self._check_options()
         plain = FineTuneConfig()
@@ -266,7 +266,7 @@ class FineTunedClassifier(ImageClassifier):
     def _fit_network(self, look: TrainingFeatures, held: NDArray[np.bool_], options: FineTuneConfig) -> None:
         from .cross_fit import compare, held_out_logits, score
         from .fit import ALL
-        from .summary import account
+        from .summary import summarize
 
         started = time.perf_counter()
         network = self._build(len(self.classes_), options)
@@ -275,17 +275,17 @@ class FineTunedClassifier(ImageClassifier):
         again: Network | None = None
         with work_or_temporary(self.work) as work:
             trained = self._train(network, look, held, options, work)
-            logits = held_out_logits(trained.held, target, group, weight, seed=self.random_state)
+            logits = held_out_logits(trained.val_outputs, target, group, weight, seed=self.random_state)
             judged = score(logits, target, weight)
             verdict = compare(judged, probe, group) if probe else None
             kept = verdict is None or verdict.better or self.keep == "always"
             if kept and self.refit:
                 again = self._build(len(self.classes_), options)
-                self._train(again, look, np.zeros_like(held), options, work / ALL, again=trained)
+                self._train(again, look, np.zeros_like(held), options, work / ALL, refit_of=trained)
         self._logs = trained.logs
         everyone, seconds = len(held) if again else None, time.perf_counter() - started
         made = again or network
-        self._training = account(made, options, trained, judged, probe, verdict, kept, everyone, seconds)
+        self._training = summarize(made, options, trained, judged, probe, verdict, kept, everyone, seconds)
         if kept:
             self._take(network, again, look.target, held, logits)
         else:
@@ -293,11 +293,11 @@ class FineTunedClassifier(ImageClassifier):
 
     def _probe(self, look: TrainingFeatures, held: NDArray[np.bool_]) -> ValidationScore:
         """How good the frozen network's best head is."""
-        from .cross_fit import judge_frozen
+        from .cross_fit import score_probe
 
         part = look.take(~held)
         best = self._select(part, self._folds(part))
-        return judge_frozen(best, look.plain[held], look.target[held], self._weights(look.target)[held])
+        return score_probe(best, look.plain[held], look.target[held], self._weights(look.target)[held])
 
     def _train(
         self,
@@ -306,12 +306,13 @@ class FineTunedClassifier(ImageClassifier):
         held: NDArray[np.bool_],
         options: FineTuneConfig,
         work: Path,
-        again: Trained | None = None,
-    ) -> Trained:
+        refit_of: TrainingResult | None = None,
+    ) -> TrainingResult:
         """Train on all photos but those held out, from the best fitted head of what is trained."""
-        from .fit import TrainingPhotos, train_network
+        from .classification_module import ClassificationTask
+        from .fit import train_network
         from .linear_probe import init_from_probe
-        from .model import set_trainable
+        from .trainable import set_trainable
 
         balanced = self.class_weight == "balanced"
         if self.pretrained and options.head == "linear":
@@ -320,14 +321,14 @@ class FineTunedClassifier(ImageClassifier):
             init_from_probe(network, part, self._folds(part), n_levels=self._n_levels, balanced=balanced)
         return train_network(
             network,
-            TrainingPhotos(self._files, look.target, held, balanced),
+            ClassificationTask(self._files, look.target, held, balanced),
             options,
             work=work,
             identity=self._identity(look, held, network),
             pretrained=self.pretrained,
             seed=self.random_state,
             resume=self.resume,
-            again=again,
+            refit_of=refit_of,
             progress=self.progress,
         )
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..errors import DataError, UnknownNameError
-from .export import export_part
+from .export import export_function
 from .model import Network, build, neck_of
 
 __all__ = ["POINT_HEADS", "PointNetwork", "exported", "point_network"]
@@ -158,4 +158,4 @@ def exported(model: PointNetwork) -> bytes:
     side = still.preprocess.size
     with torch.no_grad():
         placed, pooled = still.answer(torch.zeros(1, 3, side, side))
-    return export_part(still, run, (placed.flatten(1).shape[1], pooled.shape[1]))
+    return export_function(still, run, (placed.flatten(1).shape[1], pooled.shape[1]))

@@ -30,7 +30,15 @@ from .keypoint_model import PointNetwork
 from .model import Network
 from .module import FineTuneModule, Tensors
 
-__all__ = ["LOSSES", "POINT_AUGMENTS", "PointEpoch", "PointLoop", "PointPhotos", "check_points", "looked_at"]
+__all__ = [
+    "LOSSES",
+    "POINT_AUGMENTS",
+    "KeypointMetrics",
+    "KeypointModule",
+    "PointPhotos",
+    "check_points",
+    "looked_at",
+]
 
 LOSSES = ("l1", "l2")
 """Mean absolute and mean squared error of the coordinates."""
@@ -58,7 +66,7 @@ def check_points(options: FineTuneConfig, loss: str) -> None:
 
 
 @dataclass(frozen=True)
-class PointEpoch(EpochMetrics):
+class KeypointMetrics(EpochMetrics):
     """How an epoch went; errors are mean absolute ones of coordinates, in units of the view's side."""
 
     train_error: float
@@ -100,7 +108,6 @@ class PointPhotos:
     prepared: PreprocessSpec
     loss: Literal["l1", "l2"] = "l1"
 
-    epoch_kind: ClassVar[type[EpochMetrics]] = PointEpoch
     # a frozen trunk's last maps hardly know more of places than the mean shape does (benchmarks/RESULTS.md)
     head_first: ClassVar[bool] = False
 
@@ -141,7 +148,7 @@ class PointPhotos:
         *,
         views: int,
         seed: int,
-        beginning: FrozenPrefix | None,
+        prefix: FrozenPrefix | None,
     ) -> None:
         """Write what the frozen trunk, or its beginning, gives for views of them."""
         side, augment = network.preprocess.size, options.augment
@@ -154,9 +161,9 @@ class PointPhotos:
 
         kept = self.kept_views(views, augment, seed)
         looks = [partial(look, place, view) for place, view in enumerate(kept)]
-        write_maps(network, looks, len(array), to, part=beginning.maps if beginning else None)
+        write_maps(network, looks, len(array), to, forward=prefix.maps if prefix else None)
 
-    def loop(
+    def make_module(
         self,
         network: Network,
         options: FineTuneConfig,
@@ -165,9 +172,9 @@ class PointPhotos:
         seed: int,
         pretrained: bool,
         from_prefix: bool = False,
-    ) -> PointLoop:
-        """The loop that learns from `file`."""
-        return PointLoop(network, self, options, file, seed, pretrained, from_prefix)
+    ) -> KeypointModule:
+        """The LightningModule that trains on `file`."""
+        return KeypointModule(network, self, options, file, seed, pretrained, from_prefix)
 
 
 class _Squares(MemmapDataset):
@@ -208,10 +215,10 @@ class _KeptMaps(MemmapDataset):
         return maps, torch.from_numpy(self.goals[views, rows]).float()
 
 
-class PointLoop(FineTuneModule):
+class KeypointModule(FineTuneModule):
     """Mean absolute or squared error of coordinates; points that are missing do not count."""
 
-    epoch_kind, other = PointEpoch, "error"
+    metrics_type, metric = KeypointMetrics, "error"
 
     def __init__(
         self,
@@ -228,7 +235,7 @@ class PointLoop(FineTuneModule):
 
     def _data(self, *, learn: bool) -> MemmapDataset:
         augment = self.options.augment
-        if self.maps:
+        if self.from_maps:
             return _KeptMaps(self.file, self.photos, augment, self.seed, learn)
         side = self.network.preprocess.size
         return _Squares(self.file, self.photos, side, augment if learn else None, self.seed)
@@ -236,9 +243,9 @@ class PointLoop(FineTuneModule):
     def train_dataloader(self) -> Any:
         """Shuffled batches of this process's share."""
         rows = np.flatnonzero(~self.validation)
-        order = EpochSampler(rows, self.options.batch_size, self.seed, True, self.share())
+        order = EpochSampler(rows, self.options.batch_size, self.seed, True, self.shard())
         data = self._data(learn=True)
-        return DataLoader(data, batch_size=None, sampler=order, num_workers=self.workers())
+        return DataLoader(data, batch_size=None, sampler=order, num_workers=self.num_workers())
 
     def val_dataloader(self) -> Any:
         """All validation photos, in every process."""
@@ -247,7 +254,7 @@ class PointLoop(FineTuneModule):
         )
         return DataLoader(self._data(learn=False), batch_size=None, sampler=order)
 
-    def loss_of(self, batch: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
+    def loss_and_metric(self, batch: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
         """The loss, and the mean absolute error."""
         inputs, goal = batch
         away = self(inputs) - goal
@@ -258,7 +265,7 @@ class PointLoop(FineTuneModule):
             return error, error.detach()
         return (off**2).sum() / known.sum().clamp(min=1), error.detach()
 
-    def judged(self, answers: torch.Tensor) -> dict[str, float]:
+    def val_metrics(self, answers: torch.Tensor) -> dict[str, float]:
         """The loss, and the mean absolute error; what is no number stays none."""
         goal = self.photos.as_used(np.flatnonzero(self.validation))[1]
         away = (answers.numpy() - goal)[~np.isnan(goal)]

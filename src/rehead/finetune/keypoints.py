@@ -30,7 +30,7 @@ from ..keypoints.uncertainty import fit_trust
 
 if TYPE_CHECKING:
     from .config import FineTuneConfig
-    from .fit import Trained
+    from .fit import TrainingResult
     from .keypoint_model import PointNetwork
     from .keypoint_module import PointPhotos
 
@@ -148,11 +148,11 @@ class FineTunedKeypoints(KeypointRegressor):
 
     def _check_options(self) -> None:
         from .keypoint_module import check_points
-        from .trainer import machine
+        from .trainer import resolve_device
 
         super()._check_options()
         check_points(self._options(), self.loss)
-        machine(self._options())
+        resolve_device(self._options())
         if self.keep not in ("better", "always"):
             raise DataError(f"keep is {self.keep!r}; expected 'better' or 'always'")
         if os.fspath(self.backbone).lower().endswith(".onnx"):
@@ -164,7 +164,7 @@ class FineTunedKeypoints(KeypointRegressor):
 
     def network(self) -> Backbone:
         """The backbone of the closed form."""
-        from .model import set_trainable
+        from .trainable import set_trainable
 
         options = self._options()
         built = self._built(np.full((2, 2), 0.5), options)
@@ -285,7 +285,7 @@ class FineTunedKeypoints(KeypointRegressor):
         self,
         closed: Cascade,
         photos: PointPhotos,
-        trained: Trained,
+        trained: TrainingResult,
         answers: NDArray[np.float32],
         groups: NDArray[np.str_],
     ) -> Cascade:
@@ -300,7 +300,7 @@ class FineTunedKeypoints(KeypointRegressor):
             return float(np.nanmean(np.abs(placed - goal)[part]))
 
         seen = np.full(photos.points.shape, np.nan)
-        seen[held] = cross_fit(trained.held, people % 2 == 1, loss)
+        seen[held] = cross_fit(trained.val_outputs, people % 2 == 1, loss)
         placed = photo_points(photos.looked, seen)
         twice = self._twice(closed)
         upright = (
@@ -327,13 +327,13 @@ class FineTunedKeypoints(KeypointRegressor):
     def _account(
         self,
         model: PointNetwork,
-        trained: Trained,
+        trained: TrainingResult,
         placed: Cascade,
         closed: Cascade,
         photos: PointPhotos,
         groups: NDArray[np.str_],
     ) -> dict[str, Any]:
-        from .summary import account_of_points
+        from .summary import summarize_keypoints
 
         held = photos.validation
         network, form = (
@@ -342,7 +342,7 @@ class FineTunedKeypoints(KeypointRegressor):
         )
         options = {**self._options().to_dict(), "loss": self.loss}
         always = self.keep == "always"
-        return account_of_points(model, options, trained, network, form, groups[held], always=always)
+        return summarize_keypoints(model, options, trained, network, form, groups[held], always=always)
 
     def _manifest(self) -> dict[str, Any]:
         kept = self.training_["kept"] == "network"

@@ -51,7 +51,7 @@ def test_one_photo_or_one_group_is_enough_not_to_fail() -> None:
     judged = score(each[0][:1], np.zeros(1, np.intp), np.ones(1))
     verdict = compare(judged, judged, np.zeros(1, np.intp))
     assert verdict.log_loss.value == 0
-    assert not verdict.sure
+    assert not verdict.significant
     assert not verdict.better
 
 
@@ -74,13 +74,13 @@ def test_the_verdict_is_sure_only_where_there_is_no_doubt() -> None:
     poor = score(logits_of(np.arange(n) >= 40), y, weight)
     near = score(logits_of(np.arange(n) >= 3), y, weight)
     assert compare(good, poor, group).better
-    assert compare(good, poor, group).sure
-    assert compare(poor, good, group).sure
+    assert compare(good, poor, group).significant
+    assert compare(poor, good, group).significant
     assert not compare(poor, good, group).better
-    assert not compare(good, near, group).sure
+    assert not compare(good, near, group).significant
     assert compare(good, poor, group).accuracy.low > 0
     # copies of one photo are no more evidence than the photo
-    assert not compare(good, poor, np.zeros(n, np.intp)).sure
+    assert not compare(good, poor, np.zeros(n, np.intp)).significant
 
 
 def test_classes_can_weigh_the_same() -> None:
