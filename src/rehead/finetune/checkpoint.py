@@ -149,7 +149,7 @@ class BestCheckpoint(Checkpoint):
         best = best_of(curves)
         if trainer.is_global_zero and best is curves[-1]:
             buffer = io.BytesIO()
-            torch.save(module.averaged_state(), buffer)
+            torch.save(module.averaged.state_dict(), buffer)
             atomic.write_bytes(self.work / weights_file(best), buffer.getvalue())
         trainer.save_checkpoint(self.work / LAST)
         trainer.should_stop = trainer.should_stop or finished(curves, self.max_epoch, self.patience)

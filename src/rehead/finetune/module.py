@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,7 +14,7 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from timm.utils import ModelEmaV3
 
 from ..core.runtime import cpu_count
 from ..errors import TrainingError
@@ -69,7 +69,7 @@ class FineTuneModule(pl.LightningModule):
         self.progress: Callable[[int, int], None] | None = None
         self.max_epoch = options.epochs  # the last one, for progress
         self.curves: list[Any] = []
-        self.ema: dict[str, torch.Tensor] = {}
+        self.ema: ModelEmaV3 | None = None
         self.val_outputs: list[torch.Tensor] = []  # of the validation photos, after each epoch
         self.head_only, self.from_prefix = options.train == "frozen", from_prefix
         self.from_maps = self.head_only or from_prefix
@@ -84,9 +84,12 @@ class FineTuneModule(pl.LightningModule):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Pixels uint8 (N, 3, S, S), or feature maps of what is frozen, to outputs (N, ...)."""
+        return self._run(self.network, inputs)
+
+    def _run(self, network: Network, inputs: torch.Tensor) -> torch.Tensor:
         if self.head_only:
-            return self.network.head(inputs)
-        return self.network(inputs if self.from_prefix else self.network.normalised(inputs))
+            return network.head(inputs)
+        return network(inputs if self.from_prefix else network.normalised(inputs))
 
     def shard(self) -> tuple[int, int]:
         """Rank of this process, and the number of processes."""
@@ -98,39 +101,27 @@ class FineTuneModule(pl.LightningModule):
 
     # moving average of the weights
 
-    def _moving(self) -> Iterator[tuple[str, torch.Tensor]]:
-        """What training changes: trained parameters and the statistics of batch norm."""
-        for name, value in self.network.state_dict(keep_vars=True).items():
-            if value.is_floating_point() and (value.requires_grad or not isinstance(value, nn.Parameter)):
-                yield name, value.detach()
+    def setup(self, stage: str) -> None:  # noqa: ARG002
+        """Called by Lightning in each process, before a checkpoint is loaded."""
+        if self.options.ema:
+            # gamma 9 and power 1: min(decay, (1 + step) / (10 + step)), as TensorFlow's moving average
+            warmup = {"use_warmup": True, "warmup_gamma": 9, "warmup_power": 1}
+            self.ema = ModelEmaV3(self.network, self.options.ema, **warmup)
+            self.ema.requires_grad_(False)
 
-    def on_fit_start(self) -> None:
-        """Called by Lightning, after a checkpoint was loaded."""
-        if self.options.ema and not self.ema:
-            self.ema = {name: value.clone() for name, value in self._moving()}
-        self.ema = {name: value.to(self.device) for name, value in self.ema.items()}
+    def teardown(self, stage: str) -> None:  # noqa: ARG002
+        """Called by Lightning."""
+        self.ema = None
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Called by Lightning after each step."""
         if self.ema:
-            # TensorFlow's ExponentialMovingAverage: the first steps do not count for long
-            decay = min(self.options.ema, (1 + self.global_step) / (10 + self.global_step))
-            for name, value in self._moving():
-                self.ema[name].lerp_(value, 1 - decay)
+            self.ema.update(self.network, step=self.global_step + 2)  # its warm-up counts from 2
 
-    def _swap(self) -> None:
-        for name, value in self._moving() if self.ema else ():
-            own = value.clone()
-            value.copy_(self.ema[name])
-            self.ema[name].copy_(own)
-
-    def on_validation_epoch_end(self) -> None:
-        """Called by Lightning."""
-        self._swap()
-
-    def averaged_state(self) -> dict[str, torch.Tensor]:
-        """State dict of the network with the averaged weights, which are those that are validated."""
-        return {**self.network.state_dict(), **self.ema}
+    @property
+    def averaged(self) -> Network:
+        """The network with the averaged weights, which are those that are validated and kept."""
+        return self.ema.module if self.ema else self.network
 
     # training
 
@@ -160,12 +151,11 @@ class FineTuneModule(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Called by Lightning."""
-        self._swap()
         self._outputs = []
 
     def validation_step(self, batch: Tensors, _index: int) -> None:
         """Outputs of a batch."""
-        self._outputs.append(self(batch[0]).float().cpu())
+        self._outputs.append(self._run(self.averaged, batch[0]).float().cpu())
 
     def predict_validation(self) -> torch.Tensor:
         """Outputs (n, ...) for the validation photos by the network as it is, which is on the processor."""
@@ -229,9 +219,9 @@ class FineTuneModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Called by Lightning."""
         checkpoint["curves"] = [asdict(epoch) for epoch in self.curves]
-        checkpoint["val_outputs"], checkpoint["ema"] = self.val_outputs, self.ema
+        checkpoint["val_outputs"] = self.val_outputs
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Called by Lightning."""
         self.curves = [self.metrics_type(**epoch) for epoch in checkpoint["curves"]]
-        self.val_outputs, self.ema = checkpoint["val_outputs"], checkpoint["ema"]
+        self.val_outputs = checkpoint["val_outputs"]
