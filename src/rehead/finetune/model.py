@@ -203,12 +203,12 @@ def load_state(network: Network, path: str | os.PathLike[str]) -> None:
     """
     path, trunk = Path(path), network.trunk
     module = trunk.model if isinstance(trunk, TimmTrunk) else trunk
-    load_weights.fit_state(module, load_weights.read_state(path), f"{path}, as {network.name}")
+    load_weights.load_matching(module, load_weights.read_state(path), f"{path}, as {network.name}")
     network.record = load_weights.file_record(network.name, path)
 
 
 def neck_of(name: str, head: str, shape: tuple[int, ...]) -> tuple[nn.Sequential, int]:
-    """The layers between the trunk's output of `shape` and the last layer, and the width they end in.
+    """The layers between the trunk's output of `shape` and the last layer, and their output width.
 
     Raises
     ------

@@ -103,11 +103,11 @@ def test_the_best_epochs_weights_are_left(train: Any, photos: ClassificationTask
     network, trained = train(replace(QUICK, epochs=6, lr=0.3, schedule="constant"))
     best = min(trained.curves, key=lambda epoch: epoch.val_calibrated)
     assert trained.best_epoch == best.epoch
-    held = torch.from_numpy(
+    pixels = torch.from_numpy(
         np.load(tmp_path / "work" / "photos.npy")[photos.validation].transpose(0, 3, 1, 2)
     )
     with torch.no_grad():
-        logits = network(network.normalised(held))
+        logits = network(network.normalised(pixels))
     truth = torch.from_numpy(photos.target[photos.validation])
     assert nn.functional.cross_entropy(logits, truth).item() == pytest.approx(best.val_loss, abs=1e-4)
 
@@ -122,7 +122,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_gives_others(train: An
     ("choice", "pretrained", "kept"),
     [("auto", True, True), ("auto", False, False), ("batch", True, False), ("frozen", False, True)],
 )
-def test_a_pretrained_network_keeps_its_statistics_unless_told_otherwise(
+def test_a_pretrained_network_keeps_its_statistics_by_default(
     train: Any, choice: Any, pretrained: bool, kept: bool
 ) -> None:
     options = replace(QUICK, epochs=1, bn_stats=choice)
@@ -132,9 +132,7 @@ def test_a_pretrained_network_keeps_its_statistics_unless_told_otherwise(
     assert all((int(norm.num_batches_tracked) == 0) is kept for norm in norms)
 
 
-def test_the_weights_that_are_kept_are_averaged_and_those_that_are_trained_are_not(
-    train: Any, tmp_path: Path
-) -> None:
+def test_the_kept_weights_are_averaged_and_the_trained_ones_are_not(train: Any, tmp_path: Path) -> None:
     averaged, _ = train(replace(QUICK, epochs=1, ema=0.9), "averaged")
     plain, _ = train(replace(QUICK, epochs=1, ema=0.0), "plain")
     start = tiny().state_dict()
@@ -236,31 +234,31 @@ def test_nothing_global_is_left_changed_and_nothing_is_printed(train: Any, capfd
 
 
 def test_progress_counts_the_photos_of_all_epochs(train: Any) -> None:
-    told: list[tuple[int, int]] = []
-    train(progress=lambda done, total: told.append((done, total)))
-    assert told[-1] == (42, 42)
-    assert told == sorted(told)
+    calls: list[tuple[int, int]] = []
+    train(progress=lambda done, total: calls.append((done, total)))
+    assert calls[-1] == (42, 42)
+    assert calls == sorted(calls)
 
 
-# weights between the start and the end
+# interpolated weights
 
 
-def test_weights_between_start_and_end_are_taken_where_they_are_better(
+def test_interpolated_weights_are_kept_where_they_are_better(
     train: Any, photos: ClassificationTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = replace(QUICK, epochs=3, train="top:1", lr=0.05)
     plain, own = train(replace(options, interpolate=False), "plain", pretrained=True)
     assert (own.alpha, len(own.val_outputs)) == (1, 3)
-    # a judge of the three epochs that likes the half-way weights best afterwards
-    found = iter([None, None, None, 0.3, 0.0, 0.2])
+    # metrics of three epochs, and then of the interpolations, of which that at 0.5 is the best
+    values = iter([None, None, None, 0.3, 0.0, 0.2])
     real = ClassificationModule.val_metrics
 
-    def val_metrics(self: ClassificationModule, answers: Any) -> dict[str, float]:
-        told, score = real(self, answers), next(found)
-        return told if score is None else {**told, "val_calibrated": score}
+    def val_metrics(self: ClassificationModule, outputs: Any) -> dict[str, float]:
+        metrics, value = real(self, outputs), next(values)
+        return metrics if value is None else {**metrics, "val_calibrated": value}
 
     monkeypatch.setattr(ClassificationModule, "val_metrics", val_metrics)
-    network, trained = train(options, "between", pretrained=True)
+    network, trained = train(options, "interpolated", pretrained=True)
     assert numbers(trained) == numbers(own)
     assert (trained.alpha, trained.val_outputs.shape) == (0.5, (6, 7, 2))
     np.testing.assert_array_equal(trained.val_outputs[:3], own.val_outputs)
@@ -269,14 +267,14 @@ def test_weights_between_start_and_end_are_taken_where_they_are_better(
         torch.testing.assert_close(
             value, before[name].lerp(after[name], 0.5) if value.is_floating_point() else after[name]
         )
-    # what was told of them is what they answer
+    # the recorded outputs are those of the network
     rows = np.load(trained.work / "photos.npy")[photos.validation].transpose(0, 3, 1, 2)
     with torch.no_grad():
         logits = network(network.normalised(torch.from_numpy(rows.copy())))
     np.testing.assert_allclose(trained.val_outputs[4], logits, atol=1e-5)
 
 
-def test_a_head_alone_and_what_starts_from_random_numbers_has_no_weights_between(train: Any) -> None:
+def test_a_head_alone_and_a_random_start_have_no_interpolation(train: Any) -> None:
     for name, options, pretrained in (
         ("head", replace(QUICK, train="frozen"), True),
         ("random", QUICK, False),
@@ -285,11 +283,11 @@ def test_a_head_alone_and_what_starts_from_random_numbers_has_no_weights_between
         assert (trained.alpha, len(trained.val_outputs)) == (1, 2)
 
 
-# once more, on all photos
+# the refit on all photos
 
 
 @pytest.fixture
-def once_more(train: Any, photos: ClassificationTask, tmp_path: Path) -> Callable[..., Any]:
+def refit(train: Any, photos: ClassificationTask, tmp_path: Path) -> Callable[..., Any]:
     everyone = replace(photos, validation=np.zeros(28, bool))
 
     def run(
@@ -303,15 +301,15 @@ def once_more(train: Any, photos: ClassificationTask, tmp_path: Path) -> Callabl
     return run
 
 
-def test_once_more_it_learns_from_all_photos_up_to_the_best_epoch(train: Any, once_more: Any) -> None:
+def test_a_refit_learns_from_all_photos_up_to_the_best_epoch(train: Any, refit: Any) -> None:
     options = replace(QUICK, epochs=6, lr=0.3, patience=2)
     _, first = train(options)
     first = replace(first, best_epoch=3)
-    told: list[tuple[int, int]] = []
-    network, trained = once_more(first, options, progress=lambda *count: told.append(count))
+    calls: list[tuple[int, int]] = []
+    network, trained = refit(first, options, progress=lambda *count: calls.append(count))
     assert [epoch.epoch for epoch in trained.curves] == list(range(1, first.best_epoch + 1))
     assert trained.best_epoch == first.best_epoch
-    assert told[-1] == (28 * first.best_epoch, 28 * first.best_epoch)
+    assert calls[-1] == (28 * first.best_epoch, 28 * first.best_epoch)
     assert not (trained.work / "photos.npy").exists()  # it learns from those of the first
     # where the first stood in its schedule: the last of 3 and of 4 steps an epoch, of 18 and of 24
     assert trained.curves[-1].rate == pytest.approx(first.curves[first.best_epoch - 1].rate, rel=0.05)
@@ -319,7 +317,7 @@ def test_once_more_it_learns_from_all_photos_up_to_the_best_epoch(train: Any, on
     assert not network.training
 
 
-def test_once_more_it_sees_the_photos_that_were_held_out(photos: ClassificationTask, tmp_path: Path) -> None:
+def test_a_refit_sees_the_validation_photos(photos: ClassificationTask, tmp_path: Path) -> None:
     # whether their classes make a difference
     options, found = replace(QUICK, epochs=1), []
     for name, target in (
@@ -338,20 +336,18 @@ def test_once_more_it_sees_the_photos_that_were_held_out(photos: ClassificationT
     assert not torch.equal(two, changed)
 
 
-def test_once_more_it_goes_as_far_from_the_start_as_before(train: Any, once_more: Any) -> None:
+def test_a_refit_takes_the_alpha_of_the_first_training(train: Any, refit: Any) -> None:
     options = replace(QUICK, train="top:1", lr=0.05)
     _, first = train(options, pretrained=True)
-    halfway, told = once_more(replace(first, best_epoch=2, alpha=0.5), options, pretrained=True)
+    halfway, result = refit(replace(first, best_epoch=2, alpha=0.5), options, pretrained=True)
     shutil.rmtree(first.work / fit.ALL)
-    whole, _ = once_more(replace(first, best_epoch=2, alpha=1.0), options, pretrained=True)
-    assert told.alpha == 0.5
+    whole, _ = refit(replace(first, best_epoch=2, alpha=1.0), options, pretrained=True)
+    assert result.alpha == 0.5
     start = tiny().linear.weight
     torch.testing.assert_close(halfway.linear.weight, start.lerp(whole.linear.weight, 0.5))
 
 
-def test_killed_while_it_is_trained_once_more_it_continues_to_the_same_end(
-    train: Any, once_more: Any
-) -> None:
+def test_a_killed_refit_resumes_to_the_same_end(train: Any, refit: Any) -> None:
     options = replace(QUICK, epochs=3, augment="default")
     _, first = train(options)
     first = replace(first, best_epoch=3)
@@ -361,24 +357,24 @@ def test_killed_while_it_is_trained_once_more_it_continues_to_the_same_end(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        once_more(first, options, progress=in_the_second_epoch)
-    killed, continued = once_more(first, options, resume=True)
+        refit(first, options, progress=in_the_second_epoch)
+    killed, continued = refit(first, options, resume=True)
     assert (continued.epochs_resumed, len(continued.curves)) == (1, 3)
     _, other = train(options, "other")
-    whole, _ = once_more(replace(other, best_epoch=3), options)
+    whole, _ = refit(replace(other, best_epoch=3), options)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, killed.state_dict()[name]), name
     # for another number of epochs it is begun anew
-    _, shorter = once_more(replace(first, best_epoch=2), options, resume=True)
+    _, shorter = refit(replace(first, best_epoch=2), options, resume=True)
     assert (shorter.epochs_resumed, len(shorter.curves)) == (0, 2)
 
 
-def test_a_head_that_was_trained_first_is_trained_once_more_too(train: Any, once_more: Any) -> None:
+def test_a_head_that_was_trained_first_is_refitted_too(train: Any, refit: Any) -> None:
     options = replace(QUICK, head="mlp:8", epochs=3, train="top:1")
     _, first = train(options, pretrained=True)
     assert first.head
     first = replace(first, head=replace(first.head, best_epoch=2), best_epoch=1)
-    _, trained = once_more(first, options, pretrained=True)
+    _, trained = refit(first, options, pretrained=True)
     assert (len(trained.head.curves), len(trained.curves)) == (2, 1)
     assert not list(trained.work.rglob("*.npy"))
 

@@ -73,7 +73,7 @@ def test_networks_go_on_from_the_maps(name: str, size: int | None, trained: str)
     assert list(network.state_dict()) == list(state)
 
 
-def test_where_all_is_trained_there_is_no_beginning() -> None:
+def test_where_all_is_trained_there_is_no_prefix() -> None:
     network = build("mobilenet_v2", classes=2, size=32, weights="none")
     set_trainable(network, "all")
     assert find_frozen_prefix(network) is None

@@ -1,4 +1,4 @@
-"""A head that sees several depths of a network which is trained."""
+"""A last layer on several feature levels of a network that is fine-tuned."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ def photos(count: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("train", "most"), [("frozen", 1), ("top:1", 3), ("top:4", 6), ("all", 18)])
-def test_the_depths_are_those_that_are_trained_and_the_one_before(train: str, most: int) -> None:
+def test_the_levels_are_those_that_are_trained_and_the_one_before(train: str, most: int) -> None:
     assert max_levels(network(train)) == most
 
 
 @pytest.mark.parametrize(("train", "n_levels"), [("top:4", 2), ("top:4", 3), ("top:4", 6), ("all", 18)])
-def test_every_depth_is_what_its_block_gives(train: str, n_levels: int) -> None:
+def test_every_level_is_what_its_block_gives(train: str, n_levels: int) -> None:
     made = network(train, n_levels)
     given: list[Any] = []
     flat = [block for stage in made.trunk.model.blocks for block in stage]
@@ -73,7 +73,7 @@ def test_every_depth_is_what_its_block_gives(train: str, n_levels: int) -> None:
     assert not made(x).any()  # the new last layer is there to be started
 
 
-def test_they_are_there_where_the_frozen_beginning_is_passed_over() -> None:
+def test_levels_are_there_where_the_frozen_prefix_is_bypassed() -> None:
     for train, n_levels in (("top:4", 6), ("top:2", 4), ("from:blocks.5.0", 2)):
         made = network(train, n_levels)
         prefix = find_frozen_prefix(made)
@@ -86,11 +86,11 @@ def test_they_are_there_where_the_frozen_beginning_is_passed_over() -> None:
         torch.testing.assert_close(found, expected)
 
 
-def test_depths_before_the_trained_ones_keep_it_from_being_passed_over() -> None:
+def test_levels_before_the_trained_ones_prevent_a_prefix() -> None:
     assert find_frozen_prefix(network("top:1", 6)) is None
 
 
-def test_the_exported_network_has_them_as_its_depths() -> None:
+def test_the_exported_network_has_the_levels_as_outputs() -> None:
     made = network("top:4", 4)
     found = open_session(export_trunk(made), threads=1).run(None, {"image": photos(5)})
     np.testing.assert_allclose(np.concatenate(found, 1), torch_features(made, photos(5)), atol=1e-4)
@@ -113,8 +113,8 @@ def test_training_starts_from_the_head_that_the_frozen_network_has(photo_folder:
     fold = cv_folds(y, np.arange(len(y)), count=3, seed=0)
     made = build("efficientnet_lite0", classes=2, size=64)
     set_trainable(made, "top:3")
-    look = TrainingFeatures(backbone, features, None, y, np.arange(len(y)), np.ones(len(y), bool))
-    init_from_probe(made, look, fold, n_levels=lambda most: [most], balanced=False)
+    training = TrainingFeatures(backbone, features, None, y, np.arange(len(y)), np.ones(len(y), bool))
+    init_from_probe(made, training, fold, n_levels=lambda most: [most], balanced=False)
     assert made.n_levels == 5
     pixels = np.stack([load_image(path, made.preprocess) for path in dataset.paths])
     with torch.no_grad():
