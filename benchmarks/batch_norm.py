@@ -20,7 +20,8 @@ from torch.nn.functional import cross_entropy
 from rehead.backbones.backbone import load_backbone
 from rehead.backbones.features import duplicate_groups, extract
 from rehead.data import cv_folds, holdout_mask, read_dataset
-from rehead.finetune.model import build, set_trainable
+from rehead.finetune.model import build
+from rehead.finetune.trainable import set_trainable
 from rehead.heads import select_head
 from rehead.heads.temperature import fit_temperature
 from rehead.images import load_image
@@ -49,7 +50,7 @@ def measure(folder: Path, name: str, train: str, seed: int) -> None:
     inputs = network.normalised(torch.from_numpy(photos.transpose(0, 3, 1, 2).copy()))
     truth = torch.from_numpy(target[held])
     for kept in (True, False):
-        set_trainable(network, train, keep_statistics=kept)
+        set_trainable(network, train, freeze_bn_stats=kept)
         network.train()
         with torch.no_grad():
             logits = torch.cat([network(batch) for batch in inputs.split(BATCH)])

@@ -61,7 +61,7 @@ def from_scratch(config: FineTuneConfig, **more: Any) -> FineTunedClassifier:
     return FineTunedClassifier(ImageClassifier("small-cnn", size=32), config, **more)
 
 
-def account(model: FineTunedClassifier) -> dict[str, Any]:
+def training_of(model: FineTunedClassifier) -> dict[str, Any]:
     assert model.training_ is not None
     return model.training_
 
@@ -112,7 +112,7 @@ def test_photos_for_validation_are_not_trained_on(folder: Path) -> None:
     validation[::4] = True
     model = pretrained().fit(dataset.paths, dataset.labels, validation=validation)
     judged = ~np.isnan(model.head_.held_out).any(axis=1)
-    assert judged.sum() == account(model)["validation"]["photos"] <= validation.sum()
+    assert judged.sum() == training_of(model)["validation"]["photos"] <= validation.sum()
     assert not (judged & ~validation).any()
 
 
@@ -120,50 +120,50 @@ def test_the_trained_network_is_kept_only_if_it_beats_the_frozen_one(folder: Pat
     # a rate of next to nothing leaves random hidden layers, which cannot beat a fitted head
     options = replace(TOP, train="frozen", head="mlp:4", lr=1e-9, epochs=1, augment="none")
     model = pretrained(options, keep="better").fit(folder)
-    told = account(model)
+    told = training_of(model)
     assert told["kept"] == "probe"
     assert told["validation"]["probe"]["log_loss"] < told["validation"]["network"]["log_loss"]
     assert "did not beat the frozen one" in told["sentence"]
     assert model.head_.chosen.loss in ("logistic", "ridge")
     assert "trained" not in model.fitted_.weights_record
     anyway = pretrained(options, keep="always").fit(folder)
-    assert account(anyway)["kept"] == "network"
+    assert training_of(anyway)["kept"] == "network"
     assert anyway.fitted_.weights_record["trained"] == "frozen"
 
 
 def test_the_comparison_says_by_how_much_and_how_sure_it_is(folder: Path) -> None:
-    told = account(pretrained(replace(TOP, lr=1e-9, augment="none")).fit(folder))
+    training = training_of(pretrained(replace(TOP, lr=1e-9, augment="none")).fit(folder))
     for name in ("accuracy", "log_loss"):
-        difference = told["validation"]["difference"][name]
-        scores = told["validation"]["network"][name], told["validation"]["probe"][name]
+        difference = training["validation"]["difference"][name]
+        scores = training["validation"]["network"][name], training["validation"]["probe"][name]
         assert difference["value"] == pytest.approx(scores[0] - scores[1], abs=1e-5)
         assert difference["low"] <= difference["value"] <= difference["high"]
-    assert "95 % interval" in told["sentence"]
-    assert "by the weights that the other half chose" in told["sentence"]
+    assert "95 % interval" in training["sentence"]
+    assert "by the weights that the other half chose" in training["sentence"]
 
 
 def test_a_head_of_several_layers_is_trained_before_the_trunk(folder: Path, tmp_path: Path) -> None:
-    work, told = tmp_path / "work", []
+    work, calls = tmp_path / "work", []
     options = replace(TOP, head="mlp:8", epochs=1)
-    model = pretrained(options, work=work, progress=lambda *count: told.append(count)).fit(folder)
-    assert len(account(model)["head_curves"]) == len(account(model)["curves"]) == 1
+    model = pretrained(options, work=work, progress=lambda *count: calls.append(count)).fit(folder)
+    assert len(training_of(model)["head_curves"]) == len(training_of(model)["curves"]) == 1
     assert (work / "head" / "last.ckpt").is_file()
     assert (work / "head" / "maps.npy").is_file()  # it never ran the trunk again
-    photos = len(model.fitted_.trained_on.paths) - account(model)["validation"]["photos"]
-    assert [count for count in told if count[1] == 2 * photos][-1] == (2 * photos, 2 * photos)
+    photos = len(model.fitted_.trained_on.paths) - training_of(model)["validation"]["photos"]
+    assert [count for count in calls if count[1] == 2 * photos][-1] == (2 * photos, 2 * photos)
     # killed after the head and before the first epoch of both, it goes on from the head
     for path in [*work.glob("*.ckpt"), *work.glob("*.pt")]:
         path.unlink()
     again = clone(model).set_params(resume=True).fit(folder)
-    assert account(again)["head_curves"] == account(model)["head_curves"]
-    assert account(again)["curves"][0]["val_loss"] == account(model)["curves"][0]["val_loss"]
+    assert training_of(again)["head_curves"] == training_of(model)["head_curves"]
+    assert training_of(again)["curves"][0]["val_loss"] == training_of(model)["curves"][0]["val_loss"]
 
 
 def test_the_head_starts_from_the_probe(folder: Path) -> None:
     # with next to no training, what the network says is what the frozen network's last layer says
     model = pretrained(replace(TOP, lr=1e-9, epochs=1, augment="none")).fit(folder)
-    assert account(model)["validation"]["network"]["accuracy"] >= 0.8
-    assert account(model)["curves"][0]["val_loss"] < 0.5
+    assert training_of(model)["validation"]["network"]["accuracy"] >= 0.8
+    assert training_of(model)["curves"][0]["val_loss"] < 0.5
 
 
 def test_a_run_is_resumed_on_the_same_split_and_refused_on_another(folder: Path, tmp_path: Path) -> None:
@@ -173,18 +173,18 @@ def test_a_run_is_resumed_on_the_same_split_and_refused_on_another(folder: Path,
     with pytest.raises(OutputError, match="continue it with --resume"):
         clone(model).fit(folder)
     longer = clone(model).set_params(config=replace(options, epochs=3), resume=True).fit(folder)
-    assert account(longer)["epochs_resumed"] == 1
-    assert account(longer)["curves"][:1] == account(model)["curves"]
+    assert training_of(longer)["epochs_resumed"] == 1
+    assert training_of(longer)["curves"][:1] == training_of(model)["curves"]
     other = replace(options, epochs=3, validation_share=0.4)
     for change in ({"base__random_state": 1}, {"base__size": 40}, {"config": other}):
         with pytest.raises(DataError, match="holds the training of something else"):
             clone(longer).set_params(**change).fit(folder)
 
 
-def test_what_is_kept_is_trained_once_more_on_all_photos(folder: Path, tmp_path: Path) -> None:
+def test_a_network_that_is_kept_is_refitted_on_all_photos(folder: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
     model = pretrained(replace(TOP, lr=1e-3), work=work).fit(folder)
-    told = account(model)
+    told = training_of(model)
     assert told["refit"] == len(model.fitted_.trained_on.paths)
     assert told["sentence"].endswith(f"on all {len(model.fitted_.trained_on.paths)} photos.")
     assert (work / "all" / f"best-{told['best_epoch']}.pt").is_file()
@@ -193,9 +193,9 @@ def test_what_is_kept_is_trained_once_more_on_all_photos(folder: Path, tmp_path:
         .set_params(work=None, config=replace(TOP, lr=1e-3, keep="always", refit=False))
         .fit(folder)
     )
-    assert account(once)["refit"] is None
+    assert training_of(once)["refit"] is None
     # what is told, the temperature and what is known of each photo come from before
-    assert account(once)["validation"] == told["validation"]
+    assert training_of(once)["validation"] == told["validation"]
     assert once.temperature_ == model.temperature_
     np.testing.assert_array_equal(once.head_.held_out, model.head_.held_out)
     assert not np.array_equal(once.head_.weight, model.head_.weight)
@@ -206,11 +206,11 @@ def test_what_is_kept_is_trained_once_more_on_all_photos(folder: Path, tmp_path:
     np.testing.assert_array_equal(resumed.predict_proba(photos), model.predict_proba(photos))
 
 
-def test_a_network_that_is_not_kept_is_not_trained_once_more(folder: Path, tmp_path: Path) -> None:
+def test_a_network_that_is_not_kept_is_not_refitted(folder: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
     options = replace(TOP, train="frozen", head="mlp:4", lr=1e-9, epochs=1, augment="none")
     model = pretrained(options, keep="better", work=work).fit(folder)
-    assert (account(model)["kept"], account(model)["refit"]) == ("probe", None)
+    assert (training_of(model)["kept"], training_of(model)["refit"]) == ("probe", None)
     assert not (work / "all").exists()
 
 
@@ -237,12 +237,12 @@ def invoke(*arguments: str) -> tuple[int, str]:
 
 def test_train_from_the_command_line(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    code, told = invoke(
+    code, output = invoke(
         "train", str(folder), "--out", str(out), "--backbone", "small-cnn", "--size", "32", "--epochs", "2",
         "--batch-size", "8", "--augment", "none", "--lr", "0.001", "--optimizer", "rmsprop",
     )  # fmt: skip
     assert code == 0
-    assert "validation photos right" in " ".join(told.split())
+    assert "validation photos right" in " ".join(output.split())
     assert not out.with_name("run.work").exists()
     options = json.loads((out / "run.json").read_text("utf-8"))["training"]["options"]
     assert (options["epochs"], options["optimizer"], options["augment"]) == (2, "rmsprop", "none")
@@ -260,15 +260,15 @@ def test_a_recipe_runs_and_options_given_besides_override_it(folder: Path, tmp_p
     assert (record["training"]["network"], record["options"]["keep"]) == ("small-cnn", "always")
     assert (options["epochs"], options["batch_size"], options["schedule"]) == (1, 8, "constant")
     assert record["parameters"] == {"total": 93_506, "trained": 93_506}
-    code, told = invoke("train", str(folder), "--out", str(out), "--recipe", "celebrity-cnn")
+    code, output = invoke("train", str(folder), "--out", str(out), "--recipe", "celebrity-cnn")
     assert code == 2
-    assert "did you mean 'celebrities-cnn'" in told
+    assert "did you mean 'celebrities-cnn'" in output
 
 
 def test_a_frozen_network_gets_a_head_by_gradient_steps_where_that_is_asked_for(folder: Path) -> None:
     options = FineTuneConfig(train="frozen", dropout=0.2, epochs=1, patience=0, batch_size=8, augment="none")
     model = pretrained(options, keep="always").fit(folder)
-    assert account(model)["kept"] == "network"
+    assert training_of(model)["kept"] == "network"
     assert model.fitted_.parameters["trained"] == 2 * 1280 + 2 < model.fitted_.parameters["total"]
     assert pretrained(options, keep="better").fit(folder).training_ is None
 
@@ -286,9 +286,9 @@ def test_options_that_do_not_go_together(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    code, told = invoke("train", str(folder), *options)
+    code, output = invoke("train", str(folder), *options)
     assert code == 2
-    assert message in " ".join(told.split())
+    assert message in " ".join(output.split())
 
 
 def test_an_unfinished_run_says_how_it_goes_on(
@@ -297,10 +297,10 @@ def test_an_unfinished_run_says_how_it_goes_on(
     monkeypatch.chdir(tmp_path)
     Path("x.work").mkdir()
     Path("x.work", "training.json").write_text("{}")
-    code, told = invoke("train", str(folder), "--out", "x", "--backbone", "small-cnn")
+    code, output = invoke("train", str(folder), "--out", "x", "--backbone", "small-cnn")
     assert code == 2
     assert "continue it with --resume x instead of --out, or start anew with --overwrite" in " ".join(
-        told.split()
+        output.split()
     )
 
 

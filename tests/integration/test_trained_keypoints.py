@@ -96,10 +96,10 @@ def test_a_network_learns_where_dots_are(
     assert min(epoch.val_error for epoch in trained.curves) < error
     answers = predict_all(model, dots, tmp_path / "a" / "photos.npy")
     target = dots.points[dots.validation]
-    best = trained.held[trained.best - 1]
+    best = trained.val_outputs[trained.best_epoch - 1]
     np.testing.assert_allclose(answers[dots.validation, :4], best.reshape(-1, 4), atol=1e-5)
     assert np.nanmean(np.abs(best - target)) == pytest.approx(
-        trained.curves[trained.best - 1].val_error, rel=1e-5
+        trained.curves[trained.best_epoch - 1].val_error, rel=1e-5
     )
 
 
@@ -151,7 +151,7 @@ def test_a_frozen_trunk_is_run_once_for_each_crop(dots: KeypointTask, tmp_path: 
     before = small().trunk.state_dict()
     assert all(torch.equal(value, before[name]) for name, value in model.trunk.state_dict().items())
     answers = predict_all(model, dots, tmp_path / "work" / "photos.npy")
-    best = trained.held[trained.best - 1].reshape(-1, 4)
+    best = trained.val_outputs[trained.best_epoch - 1].reshape(-1, 4)
     np.testing.assert_allclose(answers[dots.validation, :4], best, atol=1e-4)
 
 
@@ -159,7 +159,7 @@ def test_it_stops_early_and_keeps_the_best(dots: KeypointTask, tmp_path: Path) -
     options = KeypointFineTuneConfig(head="conv", epochs=9, patience=1, lr=0.3, schedule="constant", ema=0.0)
     _, trained = learnt(dots, tmp_path / "work", options)
     assert len(trained.curves) < 9
-    assert trained.best == len(trained.curves) - 1
+    assert trained.best_epoch == len(trained.curves) - 1
     assert trained.logs["curves.csv"].decode().splitlines()[0].endswith("train_error,val_error")
     assert any(name.startswith("events") for name in trained.logs)
 
@@ -199,7 +199,7 @@ def test_killed_it_continues_to_the_same_end(dots: KeypointTask, tmp_path: Path)
     killed, continued = learnt(dots, work, LONG, seed=2, resume=True)
     whole, never = learnt(dots, tmp_path / "never", LONG, seed=2)
     assert continued.resumed == 2
-    np.testing.assert_array_equal(continued.held, never.held)
+    np.testing.assert_array_equal(continued.val_outputs, never.val_outputs)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, killed.state_dict()[name]), name
 

@@ -1,7 +1,7 @@
-"""Augmentation: the same photo seen a little differently every time it is trained on.
+"""Augmentation of training photos: presets of torchvision's transforms.
 
-For training photos only, never for those that a model is chosen or tested on. Works on uint8 tensors of
-one photo; a transform of torchvision, given a batch, would do the same to all its photos.
+Never for validation and test photos. Works on uint8 tensors of one photo; given a batch, a transform of
+torchvision would apply the same draw to all its photos.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from ..images import PreprocessSpec, load_image
 __all__ = ["PRESETS", "augmentation", "preview"]
 
 PRESETS = ("none", "flip-rotate", "light", "default", "strong")
-"""`flip-rotate` is that of Keras' tutorials; `light` flips, shifts and zooms a little; `default` also
-rotates, shears and changes the brightness; `strong` adds RandAugment and random erasing."""
+"""`flip-rotate`: as in Keras' tutorials; `light`: flip, small shift and zoom; `default`: also rotation, shear
+and brightness; `strong`: also RandAugment and random erasing."""
 
-_GREY = 128.0  # fills what comes in from outside the photo and what is erased: the middle of 0..255
-_GAP = 2  # pixels between the pictures of a preview
+_GREY = 128.0  # fill of erased pixels and of those from outside the photo: the middle of 0..255
+_GAP = 2  # pixels between the views of a preview
 
 
 def augmentation(preset: str) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -38,21 +38,21 @@ def augmentation(preset: str) -> Callable[[torch.Tensor], torch.Tensor]:
     Returns
     -------
     callable
-        uint8 photo (3, S, S), RGB, to another of the same shape and dtype. Its randomness is torch's, so
+        uint8 photo (3, S, S), RGB, to another of the same shape and dtype. Draws from torch's generator, so
         `torch.manual_seed` repeats it.
 
     Raises
     ------
     UnknownNameError
-        No such preset.
+        Unknown preset.
     """
     if preset not in PRESETS:
         raise UnknownNameError("augmentation", preset, PRESETS)
     transforms = {
         "none": [v2.Identity()],
-        # RandomFlip("horizontal") and RandomRotation(0.2), a share of a whole turn to either side
-        "flip-rotate": [v2.RandomHorizontalFlip(), _moved(degrees=72, shift=0, zoom=0, shear=0)],
-        "light": [v2.RandomHorizontalFlip(), _moved(degrees=0, shift=0.05, zoom=0.1, shear=0)],
+        # RandomFlip("horizontal") and RandomRotation(0.2), a fraction of a full turn in either direction
+        "flip-rotate": [v2.RandomHorizontalFlip(), _affine(degrees=72, shift=0, zoom=0, shear=0)],
+        "light": [v2.RandomHorizontalFlip(), _affine(degrees=0, shift=0.05, zoom=0.1, shear=0)],
         # shift, zoom and shear of the Keras tutorials' ImageDataGenerator, and a moderate rotation
         "default": _default(),
         # RandAugment as Cubuk et al. 2020, 2 operations of magnitude 9; erasing as Zhong et al. 2020, with
@@ -69,13 +69,13 @@ def augmentation(preset: str) -> Callable[[torch.Tensor], torch.Tensor]:
 def _default() -> list[v2.Transform]:
     return [
         v2.RandomHorizontalFlip(),
-        _moved(degrees=15, shift=0.1, zoom=0.2, shear=10),
+        _affine(degrees=15, shift=0.1, zoom=0.2, shear=10),
         v2.ColorJitter(brightness=0.2),
     ]
 
 
-def _moved(*, degrees: float, shift: float, zoom: float, shear: float) -> v2.Transform:
-    """Rotation, shift, zoom and shear at once: one resampling, so that nothing blurs twice."""
+def _affine(*, degrees: float, shift: float, zoom: float, shear: float) -> v2.Transform:
+    """Rotation, shift, zoom and shear in one resampling, so that nothing blurs twice."""
     return v2.RandomAffine(
         degrees,
         translate=(shift, shift),
@@ -94,7 +94,7 @@ def preview(
     size: int = 160,
     seed: int = 0,
 ) -> NDArray[np.uint8]:
-    """A picture of what a preset does: a row for each photo, first as it is, then `count` views of it.
+    """An image of a preset's effect: a row for each photo, first unchanged, then `count` augmented views.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def preview(
     Raises
     ------
     DataError, UnknownNameError, ImageError
-        No photo, a count below 1, no such preset, or a photo that cannot be read.
+        No photo, a count below 1, an unknown preset, or a photo that cannot be read.
     """
     if not photos or count < 1:
         raise DataError(f"a preview needs a photo and a view or more, not {len(photos)} and {count}")

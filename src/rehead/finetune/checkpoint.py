@@ -1,11 +1,11 @@
-"""What is kept of a training after each epoch, in files that survive a kill at any moment."""
+"""Checkpoints: state and best weights after each epoch, in files that survive a kill at any moment."""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -26,9 +26,9 @@ __all__ = [
     "BestCheckpoint",
     "EpochMetrics",
     "best_of",
-    "curves_in",
     "finished",
-    "held_in",
+    "read_curves",
+    "read_val_outputs",
     "weights_file",
 ]
 
@@ -37,19 +37,20 @@ LAST = "last.ckpt"
 
 @dataclass(frozen=True)
 class EpochMetrics:
-    """How an epoch went.
+    """Metrics of one epoch.
 
     Parameters
     ----------
     epoch : int
         From 1.
     train_loss : float
-        Mean over the epoch's batches, augmented and with dropout, as they were trained on.
+        Mean over the epoch's batches, with augmentation and dropout.
     val_loss : float
-        Of the validation photos after the epoch; not a number where none are held out.
+        Of the validation photos after the epoch; NaN where there are none.
     rate : float
-        Largest learning rate at the end.
+        Largest learning rate of any parameter group at the end of the epoch.
     seconds : float
+        Wall time.
     """
 
     epoch: int
@@ -58,50 +59,50 @@ class EpochMetrics:
     rate: float
     seconds: float
 
-    judged_by: ClassVar[str] = "val_loss"
+    monitor: ClassVar[str] = "val_loss"
 
     @classmethod
-    def unjudged(cls) -> dict[str, float]:
-        """What it holds of validation photos where there are none."""
+    def no_validation(cls) -> dict[str, float]:
+        """The `val_` fields where there are no validation photos: NaN."""
         return {field.name: math.nan for field in fields(cls) if field.name.startswith("val_")}
 
     @property
-    def score(self) -> float:
-        """What the best epoch has least of; not a number where no photo is held out."""
-        return float(getattr(self, self.judged_by))
+    def monitored(self) -> float:
+        """The metric that the best epoch minimises; NaN where there are no validation photos."""
+        return float(getattr(self, self.monitor))
 
 
-OneEpoch = TypeVar("OneEpoch", bound=EpochMetrics)
+Metrics = TypeVar("Metrics", bound=EpochMetrics)
+Value = TypeVar("Value")
 
 
-def best_of(curves: Sequence[OneEpoch]) -> OneEpoch:
-    """The epoch with the least score; the last one where nothing is held out."""
-    judged = [epoch for epoch in curves if not math.isnan(epoch.score)]
-    return min(judged, key=lambda epoch: epoch.score) if judged else curves[-1]
+def best_of(curves: Sequence[Metrics]) -> Metrics:
+    """The epoch with the smallest monitored metric; the last one where there are no validation photos."""
+    validated = [epoch for epoch in curves if not math.isnan(epoch.monitored)]
+    return min(validated, key=lambda epoch: epoch.monitored) if validated else curves[-1]
 
 
-def finished(curves: Sequence[EpochMetrics], epochs: int, patience: int) -> bool:
-    """Whether there is nothing more to do: all epochs, or no better one for too long."""
+def finished(curves: Sequence[EpochMetrics], max_epoch: int, patience: int) -> bool:
+    """Whether epoch `max_epoch` is reached, or the last `patience` epochs were no better."""
     if not curves:
         return False
     waited = len(curves) - best_of(curves).epoch
-    return len(curves) >= epochs or (patience > 0 and waited >= patience)
+    return len(curves) >= max_epoch or (patience > 0 and waited >= patience)
 
 
-def curves_in(checkpoint: Path, kind: type[OneEpoch]) -> list[OneEpoch]:
-    """The epochs that a state holds."""
-    return _epochs_in(checkpoint, kind)[0]
+def read_curves(checkpoint: Path, kind: type[Metrics]) -> list[Metrics]:
+    """The epochs of a checkpoint."""
+    return _read(checkpoint, lambda state: [kind(**epoch) for epoch in state["curves"]])
 
 
-def held_in(checkpoint: Path) -> NDArray[np.float32]:
-    """Answers for the validation photos after each epoch that a state holds, float32 (E, n, ...)."""
-    return np.stack([answers.numpy() for answers in _epochs_in(checkpoint, None)[1]])
+def read_val_outputs(checkpoint: Path) -> NDArray[np.float32]:
+    """Outputs for the validation photos after each epoch of a checkpoint, float32 (E, n, ...)."""
+    return _read(checkpoint, lambda state: np.stack([output.numpy() for output in state["val_outputs"]]))
 
 
-def _epochs_in(checkpoint: Path, kind: type[OneEpoch] | None) -> tuple[list[OneEpoch], list[torch.Tensor]]:
+def _read(checkpoint: Path, field: Callable[[Any], Value]) -> Value:
     try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-        return [kind(**epoch) for epoch in state["curves"]] if kind else [], state["held"]
+        return field(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True))
     except Exception as error:  # a file of another program, or a damaged one
         raise TrainingError(
             f"{checkpoint}: not a state of a training by rehead; remove it to start that training anew"
@@ -109,12 +110,12 @@ def _epochs_in(checkpoint: Path, kind: type[OneEpoch] | None) -> tuple[list[OneE
 
 
 def weights_file(epoch: EpochMetrics) -> str:
-    """Name of the file of that epoch's weights."""
+    """Name of the weight file of an epoch."""
     return f"best-{epoch.epoch}.pt"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Checkpoints that are there whole or not at all, wherever temporary files lie."""
+    """Checkpoints that are there whole or not at all, whichever disk the temporary files are on."""
 
     def save_checkpoint(
         self,
@@ -122,24 +123,25 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         path: Any,
         storage_options: Any = None,  # noqa: ARG002
     ) -> None:
-        """Write a state beside its place and move it there."""
+        """Write beside the path, then rename."""
         with atomic.replacing(path) as beside:
             torch.save(checkpoint, beside)
 
     def load_checkpoint(self, path: Any, *_: Any, **__: Any) -> dict[str, Any]:
-        """Read a state: tensors and plain values, nothing that could run."""
+        """Read tensors and plain values only, so nothing in the file can run."""
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         return state
 
 
 class BestCheckpoint(Checkpoint):
-    """After each epoch: the best weights, then the whole state, then what is no longer needed.
+    """After each epoch, writes the best weights and the whole state, then removes superseded weights.
 
-    Ends the training after `epochs`, or when no better one came for `patience` of them, unless that is 0.
+    Stops the training after epoch `max_epoch`, or after `patience` epochs without a better one; 0 never stops
+    early.
     """
 
-    def __init__(self, work: Path, epochs: int, patience: int) -> None:
-        self.work, self.epochs, self.patience = work, epochs, patience
+    def __init__(self, work: Path, max_epoch: int, patience: int) -> None:
+        self.work, self.max_epoch, self.patience = work, max_epoch, patience
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Called by Lightning after validation."""
@@ -147,10 +149,10 @@ class BestCheckpoint(Checkpoint):
         best = best_of(curves)
         if trainer.is_global_zero and best is curves[-1]:
             buffer = io.BytesIO()
-            torch.save(module.averaged_state(), buffer)
+            torch.save(module.averaged.state_dict(), buffer)
             atomic.write_bytes(self.work / weights_file(best), buffer.getvalue())
         trainer.save_checkpoint(self.work / LAST)
-        trainer.should_stop = trainer.should_stop or finished(curves, self.epochs, self.patience)
+        trainer.should_stop = trainer.should_stop or finished(curves, self.max_epoch, self.patience)
         if trainer.is_global_zero:
             _write_curves(self.work / "logs" / "curves.csv", curves)
             if trainer.logger:

@@ -1,4 +1,4 @@
-"""Learning the classes of photos."""
+"""Fine-tuning for classification: the photos, the loss and its metrics."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from .frozen_prefix import FrozenPrefix
 from .model import Network
 from .module import FineTuneModule, Tensors
 
-__all__ = ["ClassEpoch", "ClassLoop", "TrainingPhotos"]
+__all__ = ["ClassificationMetrics", "ClassificationModule", "ClassificationTask"]
 
 
 @dataclass(frozen=True)
-class ClassEpoch(EpochMetrics):
-    """How an epoch went; losses in nats, accuracies on the same photos as the losses.
+class ClassificationMetrics(EpochMetrics):
+    """Metrics of one epoch; losses in nats, accuracies on the same photos as the losses.
 
-    The loss on validation photos after the temperature that suits them, `val_calibrated`, chooses the epoch:
-    a network that is often too sure may be right more often, and gets a temperature in the end.
+    The epoch is chosen by `val_calibrated`, the validation loss after temperature scaling: an overconfident
+    network may be right more often, and the model gets a temperature anyway.
     """
 
     train_accuracy: float
     val_accuracy: float
     val_calibrated: float
 
-    judged_by: ClassVar[str] = "val_calibrated"
+    monitor: ClassVar[str] = "val_calibrated"
 
 
 @dataclass(frozen=True)
-class TrainingPhotos:
-    """Photos with their classes.
+class ClassificationTask:
+    """Photos with their classes, as `TrainingTask`.
 
     Parameters
     ----------
@@ -50,9 +50,9 @@ class TrainingPhotos:
     target : int ndarray (n,)
         Class, 0..K-1.
     validation : bool ndarray (n,)
-        Which are held out.
+        Which are for validation.
     balanced : bool
-        Whether every class weighs the same.
+        Whether every class has the same total weight.
     """
 
     paths: Sequence[Path]
@@ -60,7 +60,6 @@ class TrainingPhotos:
     validation: NDArray[np.bool_]
     balanced: bool = False
 
-    epoch_kind: ClassVar[type[EpochMetrics]] = ClassEpoch
     head_first: ClassVar[bool] = True
 
     def pixels(self, network: Network, to: Path) -> None:
@@ -76,13 +75,13 @@ class TrainingPhotos:
         *,
         views: int,
         seed: int,
-        beginning: FrozenPrefix | None,
+        prefix: FrozenPrefix | None,
     ) -> None:
-        """Write what the frozen trunk, or its beginning, gives for them and for views of them."""
-        part = beginning.maps if beginning else None
-        frozen_maps(network, pixels, to, augment=options.augment, views=views, seed=seed, part=part)
+        """Write the feature maps of the frozen trunk, or of a prefix, for the photos and augmented views."""
+        forward = prefix.maps if prefix else None
+        frozen_maps(network, pixels, to, augment=options.augment, views=views, seed=seed, forward=forward)
 
-    def loop(
+    def make_module(
         self,
         network: Network,
         options: FineTuneConfig,
@@ -91,80 +90,80 @@ class TrainingPhotos:
         seed: int,
         pretrained: bool,
         from_prefix: bool = False,
-    ) -> ClassLoop:
-        """The loop that learns from `file`."""
-        return ClassLoop(network, self, options, file, seed, pretrained, from_prefix)
+    ) -> ClassificationModule:
+        """The LightningModule that trains on `file`."""
+        return ClassificationModule(network, self, options, file, seed, pretrained, from_prefix)
 
 
-class ClassLoop(FineTuneModule):
-    """Cross-entropy of classes."""
+class ClassificationModule(FineTuneModule):
+    """Cross-entropy of classes, with label smoothing and mixup."""
 
-    epoch_kind, other = ClassEpoch, "accuracy"
+    metrics_type, metric = ClassificationMetrics, "accuracy"
 
     options: FineTuneConfig
 
     def __init__(
         self,
         network: Network,
-        photos: TrainingPhotos,
+        task: ClassificationTask,
         options: FineTuneConfig,
         file: Path,
         seed: int,
         pretrained: bool,
         from_prefix: bool,
     ) -> None:
-        super().__init__(network, photos.validation, options, file, seed, pretrained, from_prefix)
-        self.photos = photos
-        weight = balanced_weights(photos.target) if photos.balanced else np.ones(len(photos.target))
-        self.row_weight: NDArray[np.float64] = weight
-        of_class = [weight[photos.target == c].mean() for c in range(network.linear.out_features)]
+        super().__init__(network, task.validation, options, file, seed, pretrained, from_prefix)
+        self.task = task
+        weight = balanced_weights(task.target) if task.balanced else np.ones(len(task.target))
+        self.sample_weight: NDArray[np.float64] = weight
+        of_class = [weight[task.target == c].mean() for c in range(network.linear.out_features)]
         self.register_buffer("class_weight", torch.tensor(of_class, dtype=torch.float32), persistent=False)
 
     def train_dataloader(self) -> Any:
-        """Shuffled batches of this process's share."""
+        """Shuffled batches of this process's shard."""
         return batches(
             self.file,
-            self.photos.target,
+            self.task.target,
             np.flatnonzero(~self.validation),
             size=self.options.batch_size,
             seed=self.seed,
-            augment="none" if self.maps else self.options.augment,
-            maps=self.maps,
+            augment="none" if self.from_maps else self.options.augment,
+            maps=self.from_maps,
             shuffle=True,
-            share=self.share(),
-            workers=self.workers(),
+            shard=self.shard(),
+            workers=self.num_workers(),
         )
 
     def val_dataloader(self) -> Any:
         """All validation photos, in every process."""
         rows = np.flatnonzero(self.validation)
         size = self.options.batch_size
-        return batches(self.file, self.photos.target, rows, size=size, seed=self.seed, maps=self.maps)
+        return batches(self.file, self.task.target, rows, size=size, seed=self.seed, maps=self.from_maps)
 
-    def loss_of(self, batch: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cross-entropy, and the share that is right."""
+    def loss_and_metric(self, batch: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cross-entropy and accuracy."""
         inputs, target = batch
-        goal = target
+        soft = target
         if self.options.mixup:
-            inputs, goal = self._mixed(inputs, target)
+            inputs, soft = self._mixup(inputs, target)
         logits = self(inputs)
         loss = functional.cross_entropy(
-            logits, goal, weight=self.class_weight, label_smoothing=self.options.label_smoothing
+            logits, soft, weight=self.class_weight, label_smoothing=self.options.label_smoothing
         )
         return loss, (logits.detach().argmax(1) == target).float().mean()
 
-    def _mixed(self, inputs: torch.Tensor, target: torch.Tensor) -> Tensors:
+    def _mixup(self, inputs: torch.Tensor, target: torch.Tensor) -> Tensors:
         beta = torch.distributions.Beta(self.options.mixup, self.options.mixup)
-        share = float(max(share := float(beta.sample()), 1 - share))  # the batch's own photos weigh more
-        other = torch.randperm(len(target), device=inputs.device)
-        goal = functional.one_hot(target, self.network.linear.out_features).float()
-        mixed = share * inputs.float() + (1 - share) * inputs[other].float()
-        return mixed, share * goal + (1 - share) * goal[other]
+        lam = float(max(lam := float(beta.sample()), 1 - lam))  # each photo outweighs its partner
+        partner = torch.randperm(len(target), device=inputs.device)
+        one_hot = functional.one_hot(target, self.network.linear.out_features).float()
+        mixed = lam * inputs.float() + (1 - lam) * inputs[partner].float()
+        return mixed, lam * one_hot + (1 - lam) * one_hot[partner]
 
-    def judged(self, answers: torch.Tensor) -> dict[str, float]:
-        """Log loss, also with the temperature that suits the photos, and accuracy."""
-        logits, truth = answers.numpy(), self.photos.target[self.validation]
-        weight = self.row_weight[self.validation]
+    def val_metrics(self, outputs: torch.Tensor) -> dict[str, float]:
+        """Log loss, before and after temperature scaling, and accuracy."""
+        logits, truth = outputs.numpy(), self.task.target[self.validation]
+        weight = self.sample_weight[self.validation]
         return {
             "val_loss": log_loss(logits, truth, weight),
             "val_accuracy": float((logits.argmax(1) == truth).mean()),

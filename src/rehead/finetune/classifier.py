@@ -43,7 +43,7 @@ from .config import FineTuneConfig
 
 if TYPE_CHECKING:
     from .cross_fit import ValidationScore
-    from .fit import Trained
+    from .fit import TrainingResult
     from .model import Network
 
 __all__ = ["FineTunedClassifier"]
@@ -159,7 +159,7 @@ class FineTunedClassifier(FittedMixin, BaseEstimator):
         """The frozen network; the default backbone, to see near-duplicates with, where it is random."""
         config = self._check_options()
         from .export import frozen_backbone
-        from .model import set_trainable
+        from .trainable import set_trainable
 
         # options that the network cannot follow are refused here, before any photo is looked at
         built = self._build(2, FineTuneConfig() if self.pretrained else config)
@@ -250,7 +250,7 @@ class FineTunedClassifier(FittedMixin, BaseEstimator):
         """Train the network; None where the frozen one is to be kept."""
         from .cross_fit import compare, held_out_logits, score
         from .fit import ALL
-        from .summary import account
+        from .summary import summarize
 
         started = time.perf_counter()
         network = self._build(len(data.classes), config)
@@ -260,7 +260,7 @@ class FineTunedClassifier(FittedMixin, BaseEstimator):
         refit: Network | None = None
         with work_or_temporary(self.work) as work:
             trained = self._train(network, data, held_out, config, work)
-            logits = held_out_logits(trained.held, target, group, weight, seed=self.base.random_state)
+            logits = held_out_logits(trained.val_outputs, target, group, weight, seed=self.base.random_state)
             scored = score(logits, target, weight)
             comparison = compare(scored, probe, group) if probe else None
             kept = comparison is None or comparison.better or config.keep == "always"
@@ -269,19 +269,19 @@ class FineTunedClassifier(FittedMixin, BaseEstimator):
                 self._train(refit, data, np.zeros_like(held_out), config, work / ALL, refit_of=trained)
         self._logs = trained.logs
         everyone, seconds = len(data) if refit else None, time.perf_counter() - started
-        self.training_ = account(
+        self.training_ = summarize(
             refit or network, config, trained, scored, probe, comparison, kept, everyone, seconds
         )
         return self._adopt_trained(network, refit, data, held_out, logits, config) if kept else None
 
     def _probe(self, data: TrainingFeatures, held_out: NDArray[np.bool_]) -> ValidationScore:
         """How good the frozen network's best head is."""
-        from .cross_fit import judge_frozen
+        from .cross_fit import score_probe
 
         part = data.take(~held_out)
         best = choose_head(part, part.folds(self.base), self.base)
         weight = self._weights(data.target)[held_out]
-        return judge_frozen(best, data.plain[held_out], data.target[held_out], weight)
+        return score_probe(best, data.plain[held_out], data.target[held_out], weight)
 
     def _train(
         self,
@@ -290,12 +290,13 @@ class FineTunedClassifier(FittedMixin, BaseEstimator):
         held_out: NDArray[np.bool_],
         config: FineTuneConfig,
         work: Path,
-        refit_of: Trained | None = None,
-    ) -> Trained:
+        refit_of: TrainingResult | None = None,
+    ) -> TrainingResult:
         """Train on all photos but those held out, from the best fitted head of what is trained."""
-        from .fit import TrainingPhotos, train_network
+        from .classification_module import ClassificationTask
+        from .fit import train_network
         from .linear_probe import init_from_probe
-        from .model import set_trainable
+        from .trainable import set_trainable
 
         balanced = self.base.class_weight == "balanced"
         if self.pretrained and config.head == "linear":
@@ -310,14 +311,14 @@ class FineTunedClassifier(FittedMixin, BaseEstimator):
             )
         return train_network(
             network,
-            TrainingPhotos(list(data.paths), data.target, held_out, balanced),
+            ClassificationTask(list(data.paths), data.target, held_out, balanced),
             config,
             work=work,
             identity=self._identity(data, held_out, network),
             pretrained=self.pretrained,
             seed=self.base.random_state,
             resume=self.resume,
-            again=refit_of,
+            refit_of=refit_of,
             progress=self.progress,
         )
 

@@ -1,15 +1,15 @@
-"""How good a trained network is, by the photos that also chose its weights.
+"""How good a trained network is, by the validation photos that also chose its weights.
 
-The epoch of the least validation loss flatters itself: of twenty, the best on some photos is partly the
-luckiest on them. So what is told, calibrated and compared are other predictions: each half of these photos
-is judged by the weights that the other half chose (cross-fitting). The weights that are kept are those that
-all of them chose, which is at least as well chosen.
+The smallest validation loss of twenty epochs is optimistic: partly it is the luckiest one on these photos. So
+the predictions that are reported, calibrated and compared are cross-fitted: each half of the photos is
+predicted by the weights that the other half chose. The model gets the weights that all of them chose, which
+are at least as good.
 
-Weights are chosen by the loss after the temperature that suits the photos, as the model gets one in the end:
-a network that is trained for long is ever surer, and right more often all the same.
+Weights are chosen by the loss after temperature scaling, as the model gets a temperature in the end: in a
+long training a network grows overconfident while its accuracy still rises.
 
-The frozen network's head is chosen and fitted on the training photos alone, and judged as it is. Both get one
-temperature from the same photos, whose small advantage cancels in the difference.
+The linear probe is chosen and fitted on the training photos alone. Both get one temperature from the same
+photos; that small advantage cancels in the difference.
 """
 
 from __future__ import annotations
@@ -34,31 +34,31 @@ __all__ = [
     "compare",
     "cross_fit",
     "held_out_logits",
-    "judge_frozen",
     "score",
+    "score_probe",
 ]
 
-_ERRORS = 1.96  # standard errors from the value to either end of a 95 % interval
+_Z95 = 1.96  # standard errors from the estimate to either end of a 95 % interval
 
 
 @dataclass(frozen=True)
 class ValidationScore:
-    """What became of each validation photo, after one temperature.
+    """Each validation photo's prediction after temperature scaling.
 
     Parameters
     ----------
-    right : bool ndarray (n,)
+    correct : bool ndarray (n,)
     losses : float64 ndarray (n,)
-        -log of the probability of the true class, nats, times the photo's weight; weights have the mean 1.
+        -log of the probability of the true class, nats, times the photo's weight; weights have mean 1.
     """
 
-    right: NDArray[np.bool_]
+    correct: NDArray[np.bool_]
     losses: NDArray[np.float64]
 
     @property
     def accuracy(self) -> float:
-        """Share that is right."""
-        return float(self.right.mean())
+        """Fraction that is correct."""
+        return float(self.correct.mean())
 
     @property
     def log_loss(self) -> float:
@@ -72,12 +72,12 @@ class ValidationScore:
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """The trained network less the frozen one, on the same photos, with 95 % intervals.
+    """Differences trained network minus linear probe on the same photos, with 95 % intervals.
 
     Parameters
     ----------
     accuracy : Interval
-        Above 0: the trained network is right more often.
+        Above 0: the trained network is more accurate.
     log_loss : Interval
         Below 0: the trained network is better.
     """
@@ -87,16 +87,16 @@ class PairedComparison:
 
     @property
     def better(self) -> bool:
-        """Whether the trained network has clearly less log loss."""
+        """Whether the trained network has less log loss by more than one standard error."""
         return better_by_one_se(self.log_loss)
 
     @property
-    def sure(self) -> bool:
-        """Whether the interval of the log loss leaves no doubt about the sign; False where there is none."""
+    def significant(self) -> bool:
+        """Whether the interval of the log loss excludes 0; False where there is no interval."""
         return self.log_loss.low > 0 or self.log_loss.high < 0
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """Return JSON: both intervals, and "better"."""
         return {
             "accuracy": self.accuracy.to_dict(),
             "log_loss": self.log_loss.to_dict(),
@@ -105,12 +105,12 @@ class PairedComparison:
 
 
 def better_by_one_se(difference: Interval) -> bool:
-    """Whether what was trained has less loss than what was fitted, by more than one standard error.
+    """Whether a difference of losses is below 0 by more than one standard error.
 
-    What was fitted is the simpler of the two, so it has the benefit of the doubt (the rule of Breiman et al.
-    1984); and it is fitted to the validation photos too in the end, which this leaves out.
+    The one-standard-error rule of Breiman et al. 1984 favours the simpler model: here the closed-form fit,
+    which is also refitted on the validation photos afterwards, an advantage that this comparison leaves out.
     """
-    return difference.value < -(difference.high - difference.low) / (2 * _ERRORS)
+    return difference.value < -(difference.high - difference.low) / (2 * _Z95)
 
 
 def held_out_logits(
@@ -121,17 +121,18 @@ def held_out_logits(
     *,
     seed: int = 0,
 ) -> NDArray[np.float32]:
-    """Logits of each photo by the weights that photos of the other half chose.
+    """Logits of each validation photo by the weights that the other half chose.
 
     Parameters
     ----------
     candidates : float32 ndarray (E, n, K)
-        Logits of the validation photos, after every epoch and by weights between.
+        Logits of the validation photos, after each epoch and by interpolated weights.
     y, group : int ndarray (n,)
-        Class, and what stays together in a half.
+        Class, and group; a group stays in one half.
     weight : float64 ndarray (n,)
+        Sample weights.
     seed : int
-        Of the halves.
+        Of the split into halves.
 
     Returns
     -------
@@ -150,47 +151,48 @@ def cross_fit(
     half: NDArray[np.bool_],
     loss: Callable[[NDArray[np.float32], NDArray[np.bool_]], float],
 ) -> NDArray[np.float32]:
-    """Answers for each photo by the weights that photos of the other half chose.
+    """Outputs for each validation photo by the weights that the other half chose.
 
     Parameters
     ----------
     candidates : float32 ndarray (E, n, ...)
-        Answers for the validation photos, after every epoch and by weights between.
+        Outputs for the validation photos, after each epoch and by interpolated weights.
     half : bool ndarray (n,)
+        Which photos are the first half.
     loss : callable
-        Answers (n, ...) and rows (n,) to the mean loss of those rows; the candidate with the least is chosen.
+        Outputs (n, ...) and rows (n,) to the mean loss of those rows; the candidate with the least is chosen.
 
     Returns
     -------
     float32 ndarray (n, ...)
     """
-    answers = np.empty_like(candidates[0])
-    for own in (half, ~half):
-        other = ~own if not own.all() else own  # too few photos for two halves
-        if own.any():
-            losses = [loss(one, other) for one in candidates]
-            answers[own] = candidates[int(np.argmin(losses))][own]
-    return answers
+    outputs = np.empty_like(candidates[0])
+    for scored in (half, ~half):
+        choosing = ~scored if not scored.all() else scored  # too few photos for two halves
+        if scored.any():
+            losses = [loss(candidate, choosing) for candidate in candidates]
+            outputs[scored] = candidates[int(np.argmin(losses))][scored]
+    return outputs
 
 
 def score(logits: NDArray[np.floating], y: NDArray[np.intp], weight: NDArray[np.float64]) -> ValidationScore:
-    """Logits (n, K) of photos that were not trained on, after the temperature that suits them."""
-    heat = fit_temperature(logits, y, weight, smooth=True)
-    losses = metrics.photo_log_loss(y, softmax(logits / heat))
+    """Score logits (n, K) of photos that were not trained on, after temperature scaling."""
+    temperature = fit_temperature(logits, y, weight, smooth=True)
+    losses = metrics.photo_log_loss(y, softmax(logits / temperature))
     return ValidationScore(logits.argmax(axis=1) == y, losses * (weight / weight.mean()))
 
 
-def judge_frozen(
+def score_probe(
     head: FittedHead, features: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64]
 ) -> ValidationScore:
-    """As `score`, of a head on the features (n, D) of the frozen network."""
-    used = features[:, features.shape[1] - len(head.weight) :].astype(np.float64)
-    return score(used @ head.weight + head.bias, y, weight)
+    """As `score`, of a linear probe on the features (n, D) of the frozen network."""
+    levels = features[:, features.shape[1] - len(head.weight) :].astype(np.float64)
+    return score(levels @ head.weight + head.bias, y, weight)
 
 
-def compare(trained: ValidationScore, frozen: ValidationScore, group: NDArray[np.intp]) -> PairedComparison:
-    """The difference between two judgements of the same photos; those of one group (n,) count together."""
+def compare(trained: ValidationScore, probe: ValidationScore, group: NDArray[np.intp]) -> PairedComparison:
+    """Paired differences on the same photos, with intervals that resample groups (n,)."""
     return PairedComparison(
-        paired_difference(trained.right, frozen.right, group),
-        mean_difference(trained.losses, frozen.losses, group),
+        paired_difference(trained.correct, probe.correct, group),
+        mean_difference(trained.losses, probe.losses, group),
     )

@@ -1,7 +1,7 @@
-"""Batches of photos, the same ones in the same epoch of the same seed, however often a run is resumed.
+"""Batches of photos: the same ones in the same epoch of the same seed, however often a run is resumed.
 
-Photos are decoded once into one file of pixels, which the system's page cache keeps in memory as far as
-there is some, and what is frozen is run once into one file of maps: an epoch reads rows of these.
+Photos are decoded once into one memory-mapped file of pixels, and frozen layers are run once into one file of
+feature maps; an epoch reads rows of these.
 """
 
 from __future__ import annotations
@@ -25,29 +25,28 @@ from .model import Network
 
 __all__ = ["EpochSampler", "MemmapDataset", "batches", "decode", "frozen_maps", "step_seed", "write_maps"]
 
-_AT_ONCE = 16  # photos whose activations and maps are held, so that they stay small
+_BATCH = 16  # photos that frozen layers are run on together, so that activations stay small
 
 Batch = tuple[int, list[int]]
-TrainingFeatures = Callable[[list[int]], torch.Tensor]
-Told = Callable[[int], None]
+PhotoLoader = Callable[[list[int]], torch.Tensor]  # rows to uint8 (N, 3, S, S)
+Forward = Callable[[torch.Tensor], torch.Tensor]  # normalised photos (N, 3, S, S) to a tensor (N, ...)
 
 
 def step_seed(*numbers: int) -> int:
-    """A seed of its own for each seed, epoch and row or step."""
+    """One seed out of several numbers, such as seed, epoch, and row or step."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def decode(paths: Sequence[Path], preprocess: PreprocessSpec, to: Path, told: Told | None = None) -> None:
-    """Write the photos, prepared, as one .npy file: uint8 (n, S, S, 3) RGB. ImageError names a bad one."""
+def decode(paths: Sequence[Path], preprocess: PreprocessSpec, to: Path) -> None:
+    """Write preprocessed photos as one .npy file, uint8 (n, S, S, 3) RGB; ImageError names a bad one."""
     size = preprocess.size
     pixels = np.lib.format.open_memmap(to, mode="w+", dtype=np.uint8, shape=(len(paths), size, size, 3))
 
-    def place(row: int) -> None:
+    def load(row: int) -> None:
         pixels[row] = load_image(paths[row], preprocess)
 
-    for done, _ in enumerate(map_in_order(place, range(len(paths))), 1):
-        if told:
-            told(done)
+    for _ in map_in_order(load, range(len(paths))):
+        pass
     pixels.flush()
 
 
@@ -59,54 +58,54 @@ def frozen_maps(
     augment: str,
     views: int,
     seed: int,
-    part: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    forward: Forward | None = None,
 ) -> None:
-    """Write what the trunk gives, as one .npy file: float32 (1 + views, n, ...), the plain photos first.
+    """Write the trunk's feature maps of the photos and of augmented views: float32 (1 + views, n, ...).
 
-    With `part`, what that part of the trunk gives: normalised photos (N, 3, S, S) to a tensor (N, ...).
+    See `write_maps`.
     """
     views = 0 if augment == "none" else views
     data = [_Photos(pixels, None, augment if view else "none", seed) for view in range(views + 1)]
-    looks = [partial(_look, photos, view) for view, photos in enumerate(data)]
-    write_maps(network, looks, len(data[0]), to, part=part)
+    loaders = [partial(_load_view, photos, view) for view, photos in enumerate(data)]
+    write_maps(network, loaders, len(data[0]), to, forward=forward)
 
 
-def _look(photos: _Photos, view: int, rows: list[int]) -> torch.Tensor:
+def _load_view(photos: _Photos, view: int, rows: list[int]) -> torch.Tensor:
     return photos[view, rows][0]
 
 
 def write_maps(
     network: Network,
-    looks: Sequence[TrainingFeatures],
+    loaders: Sequence[PhotoLoader],
     count: int,
     to: Path,
     *,
-    part: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    forward: Forward | None = None,
 ) -> None:
-    """Write what the trunk gives for views of `count` photos: float32 (views, count, ...), one .npy file.
+    """Write the trunk's feature maps of views of `count` photos: a .npy file, float32 (views, count, ...).
 
     Parameters
     ----------
-    looks : sequence of callable
-        One a view: rows to uint8 (N, 3, S, S).
-    part : callable, optional
-        Part of the trunk that is run instead: normalised photos (N, 3, S, S) to a tensor (N, ...).
+    loaders : sequence of callable
+        One for each view: rows to uint8 (N, 3, S, S).
+    forward : callable, optional
+        Run instead of the trunk: normalised photos (N, 3, S, S) to a tensor (N, ...).
     """
-    run = part or network.trunk
+    run = forward or network.trunk
     network.eval()
     device = next(network.parameters()).device
-    first = looks[0]([0])
+    first = loaders[0]([0])
     with torch.inference_mode():
         shape = tuple(run(network.normalised(first.to(device))).shape[1:])
-    quick = as_onnx_callable(network, run, shape) if device.type == "cpu" else None
-    whole = (len(looks), count, *shape)
-    out: NDArray[np.float32] = np.lib.format.open_memmap(to, mode="w+", dtype=np.float32, shape=whole)
-    for view, start in product(range(len(looks)), range(0, count, _AT_ONCE)):
-        rows = list(range(start, min(start + _AT_ONCE, count)))
-        photos = looks[view](rows)
-        if quick:
-            seen = np.ascontiguousarray(photos.numpy().transpose(0, 2, 3, 1))
-            for row, maps in zip(rows, map_in_order(quick, np.split(seen, len(rows))), strict=True):
+    onnx = as_onnx_callable(network, run, shape) if device.type == "cpu" else None
+    size = (len(loaders), count, *shape)
+    out: NDArray[np.float32] = np.lib.format.open_memmap(to, mode="w+", dtype=np.float32, shape=size)
+    for view, start in product(range(len(loaders)), range(0, count, _BATCH)):
+        rows = list(range(start, min(start + _BATCH, count)))
+        photos = loaders[view](rows)
+        if onnx:
+            pixels = np.ascontiguousarray(photos.numpy().transpose(0, 2, 3, 1))
+            for row, maps in zip(rows, map_in_order(onnx, np.split(pixels, len(rows))), strict=True):
                 out[view, row] = maps[0]
         else:
             with torch.inference_mode():
@@ -125,54 +124,54 @@ def batches(
     augment: str = "none",
     maps: bool = False,
     shuffle: bool = False,
-    share: tuple[int, int] = (0, 1),
+    shard: tuple[int, int] = (0, 1),
     workers: int = 0,
 ) -> DataLoader[tuple[torch.Tensor, torch.Tensor]]:
-    """Batches of photos or maps and their classes, those of process `share[0]` of `share[1]`.
+    """Batches of photos or feature maps and their classes, for process `shard[0]` of `shard[1]`.
 
-    Yields uint8 (N, 3, S, S) RGB from a file that `decode` wrote, with `maps` float32 (N, ...) from one
-    of `frozen_maps`, a random view of each where shuffled; and int64 (N,).
+    Yields uint8 (N, 3, S, S) RGB from a file that `decode` wrote or, with `maps`, float32 (N, ...) from one
+    of `frozen_maps`, where shuffled a random view of each; and int64 (N,).
     """
     data: Dataset[Any] = _Maps(file, target, seed, shuffle) if maps else _Photos(file, target, augment, seed)
-    order = EpochSampler(rows, size, seed, shuffle, share)
+    order = EpochSampler(rows, size, seed, shuffle, shard)
     return DataLoader(data, batch_size=None, sampler=order, num_workers=workers)
 
 
 class EpochSampler(Sampler[Batch]):
-    """Epoch and rows of each batch. Lightning calls `set_epoch`."""
+    """Samples the epoch and the rows of each batch; Lightning calls `set_epoch`."""
 
     def __init__(
-        self, rows: NDArray[np.intp], size: int, seed: int, shuffle: bool, share: tuple[int, int]
+        self, rows: NDArray[np.intp], size: int, seed: int, shuffle: bool, shard: tuple[int, int]
     ) -> None:
-        self.rows, self.size, self.seed, self.shuffle, self.share = rows, size, seed, shuffle, share
+        self.rows, self.size, self.seed, self.shuffle, self.shard = rows, size, seed, shuffle, shard
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch comes next."""
+        """Set the epoch that comes next."""
         self.epoch = epoch
 
     def _batches(self) -> list[list[int]]:
         rows = self.rows
         if self.shuffle:
             rows = np.random.default_rng([self.seed, self.epoch]).permutation(rows)
-        rank, world = self.share
-        own = rows[rank::world][: len(rows) // world].tolist()
-        parts = [own[i : i + self.size] for i in range(0, len(own), self.size)]
-        if self.shuffle and len(parts) > 1 and len(parts[-1]) == 1:
-            alone = parts.pop()  # batch norm needs two
-            parts[-1] += alone
-        return parts
+        rank, world_size = self.shard
+        own = rows[rank::world_size][: len(rows) // world_size].tolist()
+        batches = [own[i : i + self.size] for i in range(0, len(own), self.size)]
+        if self.shuffle and len(batches) > 1 and len(batches[-1]) == 1:
+            single = batches.pop()  # batch norm needs two
+            batches[-1] += single
+        return batches
 
     def __iter__(self) -> Iterator[Batch]:
-        for part in self._batches():
-            yield self.epoch, part
+        for batch in self._batches():
+            yield self.epoch, batch
 
     def __len__(self) -> int:
         return len(self._batches())
 
 
 class MemmapDataset(Dataset[Any]):
-    """Rows of a .npy file, `array`, which each worker opens for itself."""
+    """Rows of a .npy file, `array`, which each worker maps for itself."""
 
     def __init__(self, file: Path, target: NDArray[np.intp] | None, seed: int) -> None:
         self.file, self.seed = file, seed
@@ -180,12 +179,12 @@ class MemmapDataset(Dataset[Any]):
 
     @cached_property
     def array(self) -> NDArray[Any]:
-        """The file, mapped."""
+        """The memory-mapped file."""
         array: NDArray[Any] = np.load(self.file, mmap_mode="r")
         return array
 
-    def classes(self, rows: list[int]) -> torch.Tensor | None:
-        """Classes of these rows, where they are known."""
+    def targets(self, rows: list[int]) -> torch.Tensor | None:
+        """Classes of these rows, if known."""
         return None if self.target is None else self.target[rows]
 
 
@@ -205,7 +204,7 @@ class _Photos(MemmapDataset):
                 for photo, row in zip(photos, rows, strict=True):
                     torch.default_generator.manual_seed(step_seed(self.seed, epoch, row))
                     photo.copy_(self.augment(photo))
-        return photos, self.classes(rows)
+        return photos, self.targets(rows)
 
 
 class _Maps(MemmapDataset):
@@ -218,4 +217,4 @@ class _Maps(MemmapDataset):
         views = np.zeros(len(rows), dtype=np.intp)
         if self.shuffle:
             views = np.array([step_seed(self.seed, epoch, row) % len(self.array) for row in rows])
-        return torch.from_numpy(np.ascontiguousarray(self.array[views, rows])), self.classes(rows)
+        return torch.from_numpy(np.ascontiguousarray(self.array[views, rows])), self.targets(rows)

@@ -1,14 +1,14 @@
-"""The training loop: Lightning's Trainer, with files that survive a kill at any moment.
+"""Training a network: Lightning's Trainer, with files that survive a kill at any moment.
 
 A training keeps everything in its work folder:
 
-    training.json    what is trained on what; a training is only continued where it is the same
-    photos.npy       decoded photos; with maps.npy where the trunk or its beginning is frozen; written anew
-                     by each start
+    training.json    what is trained on what; only the same training is resumed
+    photos.npy       decoded photos, with maps.npy where the trunk or a prefix of it is frozen; rewritten by
+                     each start
     last.ckpt        state after the last whole epoch, replaced whole
-    best-N.pt        weights after epoch N, of the least validation loss so far
+    best-N.pt        weights after epoch N, the best by the validation photos so far
     head/            the same again, of a head that is trained first on the frozen trunk
-    all/             the same again, but for photos and maps, of the training on all photos that may follow
+    all/             the same again, but for photos and maps, of the refit on all photos
     logs/            curves.csv, and TensorBoard's events
 
 Every batch, augmentation and dropout mask is drawn from seed, epoch and step, so on a processor a resumed
@@ -18,125 +18,66 @@ training ends with the numbers of one that was never killed.
 from __future__ import annotations
 
 import contextlib
-import json
-import math
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..core import atomic
-from ..core.run_dir import TRAINING, check_work, holds_training
 from ..errors import DataError
-from .checkpoint import LAST, EpochMetrics, best_of, curves_in, finished, held_in, weights_file
-from .classification_module import TrainingPhotos
+from .checkpoint import LAST, EpochMetrics, best_of, finished, read_curves, read_val_outputs, weights_file
 from .config import FineTuneConfig, TrainingConfig
-from .frozen_prefix import FrozenPrefix, frozen_beginning
-from .model import Network, build, set_trainable
+from .frozen_prefix import FrozenPrefix
+from .model import Network, build
 from .module import FineTuneModule
-from .trainer import interruptible, machine, new_trainer, silence_lightning
+from .task import TrainingTask
+from .trainable import set_trainable
+from .trainer import interruptible, new_trainer, resolve_device, silence_lightning
 from .weight_interpolation import best_interpolation, interpolate_, state_of
+from .work_dir import cacheable_prefix, discard_other, inputs_file, open_work, write_inputs
 
-__all__ = [
-    "ALL",
-    "Trained",
-    "TrainingPhotos",
-    "TrainingTask",
-    "last_layer",
-    "new_network",
-    "train_network",
-]
+__all__ = ["ALL", "TrainingResult", "last_layer", "new_network", "train_network"]
 
 ALL = "all"
 _HEAD = "head"
-_PIXELS, _MAPS = "photos.npy", "maps.npy"
-_MOST_KEPT = 4 * 2**30  # bytes of maps in a work folder: more is not taken from a disk without being asked
-_NO_OPTIONS = {
-    "n_levels": "a head of other depths",
-    "labels": "other classes",
-    "split": "other photos, or another division",
-    "weights": "other weights",
-}
-_FREE = ("epochs", "patience", "precision", "accelerator", "devices")  # may differ when a run is continued
-
-
-class TrainingTask(Protocol):
-    """What is learnt: photos, what is known of them, and which are held out."""
-
-    epoch_kind: ClassVar[type[EpochMetrics]]
-    head_first: ClassVar[bool]
-
-    @property
-    def validation(self) -> NDArray[np.bool_]:
-        """Which are held out, (n,)."""
-
-    def pixels(self, network: Network, to: Path) -> None:
-        """Write the photos, prepared, as one .npy file."""
-
-    def maps(
-        self,
-        network: Network,
-        pixels: Path,
-        to: Path,
-        options: Any,
-        *,
-        views: int,
-        seed: int,
-        beginning: FrozenPrefix | None,
-    ) -> None:
-        """Write what the frozen trunk, or its beginning, gives for them and for views of them."""
-
-    def loop(
-        self,
-        network: Network,
-        options: Any,
-        file: Path,
-        *,
-        seed: int,
-        pretrained: bool,
-        from_prefix: bool = False,
-    ) -> FineTuneModule:
-        """The loop that learns from `file`, which holds pixels or maps."""
 
 
 @dataclass(frozen=True)
-class Trained:
-    """How the training went; the network holds the weights of the best epoch, or some on the way to it.
+class TrainingResult:
+    """How a training went; the network has the weights of the best epoch, or interpolated ones.
 
     Parameters
     ----------
     curves : tuple of EpochMetrics
-        Of the kind that the photos have.
-    best : int
-        Number of the epoch with the best score.
-    held : float32 ndarray (E, n, ...)
-        Answers for the validation photos after each epoch, and after those by the weights between that were
-        tried: logits (E, n, K), or points (E, n, K, 2).
-    resumed : int
+        One for each epoch, of the task's own kind.
+    best_epoch : int
+        Number of the epoch with the smallest monitored metric, from 1.
+    val_outputs : float32 ndarray (E, n, ...)
+        Outputs for the validation photos after each epoch and, where tried, by each interpolation: logits
+        (E, n, K), or points (E, n, K, 2).
+    epochs_resumed : int
         Epochs that were there already.
     logs : mapping of str to bytes
         Files for the run's folder: curves.csv and TensorBoard's events.
     work : Path
-        Folder that it was kept in, with the photos and maps that it learnt from.
-    share : float
-        So far on the way from its start to that epoch lie the weights; 1: they are the epoch's own.
-    head : Trained or None
-        How the head's own training went, where that came first on the frozen trunk.
+        Its work folder, with the inputs it was trained on.
+    alpha : float
+        The weights are `(1 - alpha) * initial + alpha * best epoch`.
+    head : TrainingResult or None
+        Of the head, where that was trained first on the frozen trunk.
     """
 
     curves: tuple[EpochMetrics, ...]
-    best: int
-    held: NDArray[np.float32]
-    resumed: int
+    best_epoch: int
+    val_outputs: NDArray[np.float32]
+    epochs_resumed: int
     logs: Mapping[str, bytes]
     work: Path
-    share: float = 1.0
-    head: Trained | None = None
+    alpha: float = 1.0
+    head: TrainingResult | None = None
 
 
 def new_network(
@@ -148,7 +89,7 @@ def new_network(
     weights: Literal["pretrained", "none"] | Path,
     seed: int,
 ) -> Network:
-    """`networks.build`, its random numbers drawn from `seed`."""
+    """`model.build`, its random numbers drawn from `seed`."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return build(
@@ -164,7 +105,7 @@ def last_layer(network: Network) -> tuple[NDArray[np.float32], NDArray[np.float3
 
 def train_network(
     network: Network,
-    photos: TrainingTask,
+    task: TrainingTask[Any],
     options: TrainingConfig,
     *,
     work: Path,
@@ -172,231 +113,144 @@ def train_network(
     pretrained: bool,
     seed: int = 0,
     resume: bool = False,
-    again: Trained | None = None,
+    refit_of: TrainingResult | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Trained:
+) -> TrainingResult:
     """Train a network, and leave it with the weights of its best epoch, on the processor, in eval mode.
 
-    Where it started from a head that was fitted to it, weights between that start and the best epoch are
-    tried too, see `between`.
+    Where it starts from a head that was fitted to it, interpolations between the initial weights and those of
+    the best epoch are tried too, see `weight_interpolation`.
 
-    Where a pretrained network has a head other than a linear one, and the photos ask for it (`head_first`),
-    the head is trained first, on the frozen trunk's maps: gradients through a random head would only harm the
-    trunk (LP-FT, Kumar et al. 2022).
+    Where a pretrained network has a head other than a linear one, and the task asks for it (`head_first`),
+    the head is trained first, on the feature maps of the frozen trunk: gradients through a random head would
+    distort the trunk (LP-FT, Kumar et al. 2022).
 
     Parameters
     ----------
     network : Network
-        What is trained in it is chosen here, by `options.train`.
-    photos : TrainingTask
-        TrainingPhotos, or PointPhotos for keypoints.
+        Which of its blocks are trained is set here, by `options.train`.
+    task : TrainingTask
+        ClassificationTask, or PointPhotos for keypoints.
     options : TrainingConfig
     work : Path
-        Folder of its own; made where it is missing.
+        Work folder; made where it is missing.
     identity : mapping
-        JSON: what a training must have in common with the one it continues, besides the options.
+        JSON: what a training must have in common with the one it resumes, besides the options.
     pretrained : bool
         Whether the network starts from pretrained weights; sets the learning rate where none is given.
     seed : int
     resume : bool
-        Continue the training in `work`, if there is one.
-    again : Trained, optional
-        Repeat this training of the same photos with none of them held out: to the epoch that was its best, at
-        the same rates, from the files in its folder.
+        Resume the training in `work`, if there is one.
+    refit_of : TrainingResult, optional
+        Repeat this training of the same photos without validation photos: up to its best epoch, with the same
+        learning rates, alpha and inputs.
     progress : callable, optional
         Called as progress(done, total) with photos of all epochs.
 
     Returns
     -------
-    Trained
+    TrainingResult
 
     Raises
     ------
     DataError, UnknownNameError
-        Options that the network or the machine cannot follow; `work` holds another training.
+        Options that the network or the machine does not support; `work` holds another training.
     TrainingError
         The loss is not a number.
     OutputError
         `work` cannot be written.
     """
-    held = photos.validation
-    if held.all() or not (again or held.any()):
+    validation = task.validation
+    if validation.all() or not (refit_of or validation.any()):
         raise DataError("training needs photos to learn from and others for validation; add photos")
     options = options.resolve_auto(pretrained=pretrained)
-    accelerator, precision = machine(options)
-    still = options.freeze_bn_stats(pretrained=pretrained)
-    set_trainable(network, options.train, keep_statistics=still)
+    device, _ = resolve_device(options)
+    freeze_bn = options.freeze_bn_stats(pretrained=pretrained)
+    set_trainable(network, options.train, freeze_bn_stats=freeze_bn)
     record = {**identity, "seed": seed, "options": options.to_dict()}
-    if again:
-        record["until"] = again.best
-        _make_way(work, record)
-    _begin(work, record, resume)
-    head: Trained | None = None
-    if _starts_from_head(photos, options, pretrained) and options.head != "linear":
+    if refit_of:
+        record["max_epoch"] = refit_of.best_epoch
+        discard_other(work, record)
+    open_work(work, record, resume)
+    head: TrainingResult | None = None
+    if _starts_from_head(task, options, pretrained) and options.head != "linear":
         head = train_network(
             network,
-            photos,
+            task,
             replace(options, train="frozen", lr=None),
             work=work / _HEAD,
             identity=identity,
             pretrained=False,  # the head is not
             seed=seed,
             resume=True,
-            again=again and again.head,
-            progress=_part(progress, 0, 2),
+            refit_of=refit_of and refit_of.head,
+            progress=_subprogress(progress, 0, 2),
         )
-        set_trainable(network, options.train, keep_statistics=still)
-        progress = _part(progress, 1, 2)
-    until = again.best if again else options.epochs
+        set_trainable(network, options.train, freeze_bn_stats=freeze_bn)
+        progress = _subprogress(progress, 1, 2)
     with silence_lightning(), torch.random.fork_rng():
         torch.manual_seed(seed)
-        beginning = _beginning(network, len(held), options)
-        if again:
-            file = _inputs_in(again.work, beginning, options)
+        prefix = cacheable_prefix(network, len(validation), options)
+        if refit_of:
+            file = inputs_file(refit_of.work, prefix, options)
         else:
-            file = _inputs(network, beginning, photos, options, work, seed, accelerator)
-        from_prefix = beginning is not None
-        module = photos.loop(
-            network, options, file, seed=seed, pretrained=pretrained, from_prefix=from_prefix
-        )
-        last = work / LAST
-        done = curves_in(last, photos.epoch_kind) if last.is_file() else []
+            file = write_inputs(network, prefix, task, options, work, seed=seed, device=device)
         start = state_of(network)
-        if not finished(done, until, options.patience):
-            module.progress, module.until = progress, until
-            judged = bool(held.any())
-            network.to(memory_format=torch.channels_last)  # a third faster, benchmarks/memory_format.py
-            trainer = new_trainer(options, work, accelerator, precision, until=until, judged=judged)
-            with interruptible(), beginning.bypassed() if beginning else contextlib.nullcontext():
-                trainer.fit(module, ckpt_path=last if last.is_file() else None)
-        trained = _best_of(network, photos, work, len(done), head)
+        module = task.make_module(
+            network, options, file, seed=seed, pretrained=pretrained, from_prefix=prefix is not None
+        )
+        module.progress = progress
+        module.max_epoch = refit_of.best_epoch if refit_of else options.epochs
+        result = replace(_run_epochs(module, prefix, work), head=head)
         if (
             isinstance(options, FineTuneConfig)
             and options.interpolate
-            and _starts_from_head(photos, options, pretrained)
+            and _starts_from_head(task, options, pretrained)
         ):
-            return _interpolated(module, start, trained, beginning, again)
-        return trained
+            return _interpolated(module, start, result, prefix, refit_of)
+        return result
 
 
-def _starts_from_head(photos: TrainingTask, options: TrainingConfig, pretrained: bool) -> bool:
-    """Whether a head that fits the frozen network comes first, and its blocks are trained from there."""
-    return photos.head_first and pretrained and options.train != "frozen"
+def _starts_from_head(task: TrainingTask[Any], options: TrainingConfig, pretrained: bool) -> bool:
+    """Whether blocks are fine-tuned from a head that fits the frozen network."""
+    return task.head_first and pretrained and options.train != "frozen"
+
+
+def _subprogress(progress: Callable[[int, int], None] | None, index: int, count: int) -> Any:
+    """Progress of one of `count` stages of equal length."""
+    return progress and (lambda done, total: progress(index * total + done, count * total))
+
+
+def _run_epochs(module: FineTuneModule, prefix: FrozenPrefix | None, work: Path) -> TrainingResult:
+    """Train the epochs that are missing in `work`, and load the weights of the best one."""
+    network, options, last = module.network, module.options, work / LAST
+    done = read_curves(last, module.metrics_type) if last.is_file() else []
+    if not finished(done, module.max_epoch, options.patience):
+        network.to(memory_format=torch.channels_last)  # a third faster, benchmarks/memory_format.py
+        validate = bool(module.validation.any())
+        trainer = new_trainer(options, work, max_epoch=module.max_epoch, validate=validate)
+        with interruptible(), prefix.bypassed() if prefix else contextlib.nullcontext():
+            trainer.fit(module, ckpt_path=last if last.is_file() else None)
+    curves = read_curves(last, module.metrics_type)
+    best = best_of(curves)
+    state = torch.load(work / weights_file(best), map_location="cpu", weights_only=True)
+    network.cpu().load_state_dict(state)
+    network.eval()
+    files = [*(work / "logs").glob("curves.csv"), *(work / "logs").glob("events.*")]
+    logs = {path.name: path.read_bytes() for path in files}
+    return TrainingResult(tuple(curves), best.epoch, read_val_outputs(last), len(done), logs, work)
 
 
 def _interpolated(
     module: FineTuneModule,
     start: Mapping[str, torch.Tensor],
-    trained: Trained,
-    beginning: FrozenPrefix | None,
-    again: Trained | None,
-) -> Trained:
-    """The same with the best weights on the way from `start`, or as far on it as those of `again`."""
-    if again:
-        interpolate_(module.network, start, state_of(module.network), again.share)
-        return replace(trained, share=again.share)
-    share, answers = best_interpolation(module, start, best_of(trained.curves).score, beginning)
-    return replace(trained, share=share, held=np.concatenate([trained.held, answers]))
-
-
-def _part(progress: Callable[[int, int], None] | None, part: int, parts: int) -> Any:
-    """The progress of one of several parts, each as long as the others."""
-    return progress and (lambda done, total: progress(part * total + done, parts * total))
-
-
-def _best_of(
-    network: Network, photos: TrainingTask, work: Path, resumed: int, head: Trained | None
-) -> Trained:
-    curves = curves_in(work / LAST, photos.epoch_kind)
-    best = best_of(curves)
-    state = torch.load(work / weights_file(best), map_location="cpu", weights_only=True)
-    network.cpu().load_state_dict(state)
-    network.eval()
-    kept = [*(work / "logs").glob("curves.csv"), *(work / "logs").glob("events.*")]
-    logs = {path.name: path.read_bytes() for path in kept}
-    return Trained(tuple(curves), best.epoch, held_in(work / LAST), resumed, logs, work, head=head)
-
-
-def _make_way(work: Path, record: Mapping[str, Any]) -> None:
-    """Remove what was learnt from all photos for another number of epochs, or by other options."""
-    path = work / TRAINING
-    if holds_training(work) and json.loads(path.read_text("utf-8")) != json.loads(json.dumps(record)):
-        with atomic.output_errors(work):
-            shutil.rmtree(work)
-
-
-def _begin(work: Path, record: Mapping[str, Any], resume: bool) -> None:
-    """Make the folder ready, or check that what is there is the same training."""
-    path = work / TRAINING
-    if holds_training(work):
-        check_work(work, resume=resume)
-        before = json.loads(path.read_text("utf-8"))
-        _check_same(work, before, json.loads(json.dumps(record)))
-    with atomic.output_errors(work):
-        (work / "logs").mkdir(parents=True, exist_ok=True)
-        atomic.write_text(path, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
-
-
-def _check_same(work: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
-    old, new = ({**r, **r["options"]} for r in (before, now))
-    names = {*old, *new} - {"options", *_FREE}
-    for name in sorted(names, key=lambda name: (name in _NO_OPTIONS, name)):
-        was, is_ = old.get(name), new.get(name)
-        if was != is_:
-            raise DataError(
-                f"{work}: holds the training of something else ({_difference(name, was, is_)}); give the "
-                "options and photos it was started with, or start anew with another --out"
-            )
-
-
-def _difference(name: str, was: Any, is_: Any) -> str:
-    """What is not the same, as the user gave it."""
-    if name in _NO_OPTIONS:
-        return _NO_OPTIONS[name]
-    option = name if name == "network" else "--" + name.replace("_", "-")
-    told = [f"without {option}" if v is None or v is False else f"with {option} {v}" for v in (was, is_)]
-    return ", not ".join(text.removesuffix(" True") for text in told)
-
-
-def _inputs(
-    network: Network,
-    beginning: FrozenPrefix | None,
-    photos: TrainingTask,
-    options: TrainingConfig,
-    work: Path,
-    seed: int,
-    device: str,
-) -> Path:
-    """Write the file that is trained from."""
-    pixels, file = work / _PIXELS, _inputs_in(work, beginning, options)
-    with atomic.output_errors(work):
-        photos.pixels(network, pixels)
-        if file == pixels:
-            return file
-        network.to(device)
-        try:
-            views = _views(options)
-            photos.maps(network, pixels, file, options, views=views, seed=seed, beginning=beginning)
-        finally:
-            network.cpu()
-    return file
-
-
-def _inputs_in(work: Path, beginning: FrozenPrefix | None, options: TrainingConfig) -> Path:
-    """The file that is trained from: pixels, or maps where the trunk or its beginning is frozen."""
-    return work / (_MAPS if options.train == "frozen" or beginning else _PIXELS)
-
-
-def _views(options: TrainingConfig) -> int:
-    """Augmented views that are kept; no more than there are epochs to see them in."""
-    return 0 if options.augment == "none" else min(options.cached_views, options.epochs)
-
-
-def _beginning(network: Network, photos: int, options: TrainingConfig) -> FrozenPrefix | None:
-    """What need not be run in every epoch, unless fresh views are wanted or its maps would fill the disk."""
-    if options.train in ("frozen", "all") or (options.augment != "none" and options.cached_views == 0):
-        return None
-    beginning = frozen_beginning(network)
-    if beginning and 4 * photos * (1 + _views(options)) * math.prod(beginning.shape) > _MOST_KEPT:
-        return None
-    return beginning
+    result: TrainingResult,
+    prefix: FrozenPrefix | None,
+    refit_of: TrainingResult | None,
+) -> TrainingResult:
+    """Set the weights to the best interpolation from `start`, or to that of `refit_of`."""
+    if refit_of:
+        interpolate_(module.network, start, state_of(module.network), refit_of.alpha)
+        return replace(result, alpha=refit_of.alpha)
+    alpha, outputs = best_interpolation(module, start, best_of(result.curves).monitored, prefix)
+    return replace(result, alpha=alpha, val_outputs=np.concatenate([result.val_outputs, outputs]))

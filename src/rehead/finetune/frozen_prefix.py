@@ -1,9 +1,9 @@
-"""The frozen beginning of a network, run once for each view of a photo instead of in every epoch.
+"""The frozen prefix of a network, run once for each view of a photo instead of in every epoch.
 
-Whatever stands before the first trained block gives the same maps every time: its weights are frozen, and so
-are the statistics of its batch norm. Where a network is a chain up to that block, the maps are kept in a
-file and training starts from them. Whether it is one is tried, not assumed: with the beginning passed over,
-the network must give for the maps what it gives for the photos.
+The layers before the first trained block give the same feature maps every time: their weights are frozen, and
+so are their batch norm statistics. Where the network is a chain up to that block, the maps are cached in a
+file, and training starts from them. That it is one is checked, not assumed: with the prefix bypassed, the
+network must give for the maps what it gives for the photos.
 """
 
 from __future__ import annotations
@@ -18,49 +18,49 @@ from torch import nn
 
 from .model import Network
 
-__all__ = ["FrozenPrefix", "frozen_beginning"]
+__all__ = ["FrozenPrefix", "find_frozen_prefix"]
 
-_PHOTOS = 2  # that it is tried with
-_CLOSE = 1e-5  # of the largest number: the same operations, perhaps in another order
+_PHOTOS = 2  # of the check
+_TOLERANCE = 1e-5  # of the largest value: the same operations, perhaps in another order
 
 
 class _StopForwardError(Exception):
-    """The first trained layer is reached; its input is the argument."""
+    """Raised at the first trained layer, with its input as the argument."""
 
 
-def _pass_on(inputs: Any, *_: Any, **__: Any) -> Any:
+def _identity(inputs: Any, *_: Any, **__: Any) -> Any:
     return inputs
 
 
 @dataclass(frozen=True)
 class FrozenPrefix:
-    """What comes before the first trained layer.
+    """The layers before the first trained one.
 
     Parameters
     ----------
     network : Network
     layers : tuple of nn.Module
-        All that is run before.
-    first : nn.Module
-        The first layer with something to train.
+        The frozen layers, in the order they run.
+    first_trained : nn.Module
+        The first layer with trained parameters.
     shape : tuple of int
-        Of its input for one photo.
+        Shape of its input for one photo.
     """
 
     network: Network
     layers: tuple[nn.Module, ...]
-    first: nn.Module
+    first_trained: nn.Module
     shape: tuple[int, ...]
 
     def maps(self, photos: torch.Tensor) -> torch.Tensor:
         """Normalised photos (N, 3, S, S) to the input of the first trained layer, (N, *shape)."""
-        return _input_of(self.first, self.network.trunk, photos)
+        return _input_of(self.first_trained, self.network.trunk, photos)
 
     @contextlib.contextmanager
     def bypassed(self) -> Iterator[None]:
-        """Within, the network takes maps instead of photos. Names and numbers of its state stay."""
+        """Within, the network takes maps instead of photos; its state dict is unchanged."""
         for layer in self.layers:
-            layer.forward = _pass_on
+            layer.forward = _identity
         try:
             yield
         finally:
@@ -68,8 +68,8 @@ class FrozenPrefix:
                 del layer.forward
 
 
-def frozen_beginning(network: Network) -> FrozenPrefix | None:
-    """The beginning of a network after `set_trainable`; None where it has none, or is no chain there."""
+def find_frozen_prefix(network: Network) -> FrozenPrefix | None:
+    """The frozen prefix of a network after `set_trainable`; None where there is none, or it is no chain."""
     size = network.preprocess.size
     generator = torch.Generator().manual_seed(0)
     photos = torch.randn(_PHOTOS, 3, size, size, generator=generator)
@@ -77,12 +77,12 @@ def frozen_beginning(network: Network) -> FrozenPrefix | None:
     network.eval()
     try:
         with torch.no_grad():
-            return _tried(network, photos)
+            return _find(network, photos)
     finally:
         network.train(training)
 
 
-def _tried(network: Network, photos: torch.Tensor) -> FrozenPrefix | None:
+def _find(network: Network, photos: torch.Tensor) -> FrozenPrefix | None:
     calls: list[nn.Module] = []
     units = list(_units(getattr(network.trunk, "model", network.trunk)))
     hooks = [unit.register_forward_pre_hook(lambda unit, _: calls.append(unit)) for unit in units]
@@ -91,24 +91,27 @@ def _tried(network: Network, photos: torch.Tensor) -> FrozenPrefix | None:
     finally:
         for hook in hooks:
             hook.remove()
-    first = next((place for place, unit in enumerate(calls) if _is_trained(unit)), 0)
+    first = next((index for index, unit in enumerate(calls) if _is_trained(unit)), 0)
     if first == 0:
         return None
     maps = _input_of(calls[first], network.trunk, photos)
     if not isinstance(maps, torch.Tensor) or len(maps) != len(photos):
         return None
-    beginning = FrozenPrefix(network, tuple(calls[:first]), calls[first], tuple(maps.shape[1:]))
+    prefix = FrozenPrefix(network, tuple(calls[:first]), calls[first], tuple(maps.shape[1:]))
     try:
-        with beginning.bypassed():
-            found = network.features(maps)
+        with prefix.bypassed():
+            outputs = network.features(maps)
     except (RuntimeError, TypeError, ValueError, AttributeError, AssertionError):
-        return None  # it does more with photos than to send them through its layers
-    same = found.shape == expected.shape and (found - expected).abs().max() <= _CLOSE * expected.abs().max()
-    return beginning if same else None
+        return None  # it does more with photos than pass them through its layers
+    same = (
+        outputs.shape == expected.shape
+        and (outputs - expected).abs().max() <= _TOLERANCE * expected.abs().max()
+    )
+    return prefix if same else None
 
 
 def _units(module: nn.Module) -> Iterator[nn.Module]:
-    """Layers that are wholly frozen or hold the first trained one, as coarse as they can be."""
+    """Layers that are wholly frozen or hold the first trained one, as coarse as possible."""
     for child in module.children():
         flags = {parameter.requires_grad for parameter in child.parameters()}
         if isinstance(child, nn.ModuleList) or (len(flags) == 2 and isinstance(child, nn.Sequential)):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..errors import DataError, UnknownNameError
-from .export import export_part
+from .export import export_function
 from .model import Network, build, neck_of
 
 __all__ = ["KEYPOINT_HEADS", "KeypointNetwork", "export_network", "keypoint_network"]
@@ -158,4 +158,4 @@ def export_network(model: KeypointNetwork) -> bytes:
     side = frozen.preprocess.size
     with torch.no_grad():
         points, pooled = frozen.predict(torch.zeros(1, 3, side, side))
-    return export_part(frozen, run, (points.flatten(1).shape[1], pooled.shape[1]))
+    return export_function(frozen, run, (points.flatten(1).shape[1], pooled.shape[1]))

@@ -84,7 +84,6 @@ class KeypointTask:
     preprocess: PreprocessSpec
     loss: Literal["l1", "l2"] = "l1"
 
-    epoch_kind: ClassVar[type[EpochMetrics]] = KeypointMetrics
     # on a frozen trunk's last maps the head hardly beats the mean shape (benchmarks/RESULTS.md)
     head_first: ClassVar[bool] = False
 
@@ -126,7 +125,7 @@ class KeypointTask:
         *,
         views: int,
         seed: int,
-        beginning: FrozenPrefix | None,
+        prefix: FrozenPrefix | None,
     ) -> None:
         """Write the maps of the frozen trunk, or of its frozen prefix, for crops of them."""
         side, augment = network.preprocess.size, options.augment
@@ -139,9 +138,9 @@ class KeypointTask:
 
         cached = self.cached_crops(views, augment, seed)
         loaders = [partial(load, view, crops) for view, crops in enumerate(cached)]
-        write_maps(network, loaders, len(array), to, part=beginning.maps if beginning else None)
+        write_maps(network, loaders, len(array), to, forward=prefix.maps if prefix else None)
 
-    def loop(
+    def make_module(
         self,
         network: Network,
         options: TrainingConfig,
@@ -181,7 +180,7 @@ class _CachedMaps(MemmapDataset):
     def __init__(self, file: Path, task: KeypointTask, augment: str, seed: int, training: bool) -> None:
         super().__init__(file, None, seed)
         cached = task.cached_crops(len(self.array) - 1, augment, seed)
-        self.targets = np.stack([target for _, target in cached])
+        self.points = np.stack([points for _, points in cached])
         self.training = training
 
     def __getitem__(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -190,13 +189,13 @@ class _CachedMaps(MemmapDataset):
         if self.training:
             views = np.array([step_seed(self.seed, epoch, row) % len(self.array) for row in rows])
         maps = torch.from_numpy(np.ascontiguousarray(self.array[views, rows]))
-        return maps, torch.from_numpy(self.targets[views, rows]).float()
+        return maps, torch.from_numpy(self.points[views, rows]).float()
 
 
 class KeypointModule(FineTuneModule):
     """Mean absolute or squared error of coordinates; missing points do not count."""
 
-    epoch_kind, other = KeypointMetrics, "error"
+    metrics_type, metric = KeypointMetrics, "error"
 
     def __init__(
         self,
@@ -213,7 +212,7 @@ class KeypointModule(FineTuneModule):
 
     def _data(self, *, training: bool) -> MemmapDataset:
         augment = self.options.augment
-        if self.maps:
+        if self.from_maps:
             return _CachedMaps(self.file, self.task, augment, self.seed, training)
         side = self.network.preprocess.size
         return _Crops(self.file, self.task, side, augment if training else None, self.seed)
@@ -221,9 +220,9 @@ class KeypointModule(FineTuneModule):
     def train_dataloader(self) -> Any:
         """Shuffled batches of this process's share."""
         rows = np.flatnonzero(~self.validation)
-        order = EpochSampler(rows, self.options.batch_size, self.seed, True, self.share())
+        order = EpochSampler(rows, self.options.batch_size, self.seed, True, self.shard())
         data = self._data(training=True)
-        return DataLoader(data, batch_size=None, sampler=order, num_workers=self.workers())
+        return DataLoader(data, batch_size=None, sampler=order, num_workers=self.num_workers())
 
     def val_dataloader(self) -> Any:
         """All validation photos, in every process."""
@@ -232,7 +231,7 @@ class KeypointModule(FineTuneModule):
         )
         return DataLoader(self._data(training=False), batch_size=None, sampler=order)
 
-    def loss_of(self, batch: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
+    def loss_and_metric(self, batch: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
         """The loss, and the mean absolute error."""
         inputs, target = batch
         known = ~torch.isnan(target)
@@ -242,7 +241,7 @@ class KeypointModule(FineTuneModule):
             return error, error.detach()
         return (residual**2).sum() / known.sum().clamp(min=1), error.detach()
 
-    def judged(self, answers: torch.Tensor) -> dict[str, float]:
+    def val_metrics(self, answers: torch.Tensor) -> dict[str, float]:
         """The loss, and the mean absolute error; NaN where predictions are."""
         target = self.task.eval_crops(np.flatnonzero(self.validation))[1]
         residual = (answers.numpy() - target)[~np.isnan(target)]

@@ -31,7 +31,7 @@ from . import require_torch
 from .config import KeypointFineTuneConfig
 
 if TYPE_CHECKING:
-    from .fit import Trained
+    from .fit import TrainingResult
     from .keypoint_model import KeypointNetwork
     from .keypoint_module import KeypointTask
 
@@ -97,11 +97,11 @@ class FineTunedKeypoints(KeypointRegressor):
 
     def _check_options(self) -> None:
         require_torch()
-        from .trainer import machine
+        from .trainer import resolve_device
 
         super()._check_options()
         config = self._config()
-        machine(config)
+        resolve_device(config)
         if os.fspath(self.backbone).lower().endswith(".onnx"):
             raise DataError(
                 f"{os.fspath(self.backbone)}: an ONNX file cannot be trained; use it in closed form "
@@ -113,7 +113,7 @@ class FineTunedKeypoints(KeypointRegressor):
 
     def network(self) -> Backbone:
         """The backbone of the closed form."""
-        from .model import set_trainable
+        from .trainable import set_trainable
 
         options = self._config()
         built = self._built(np.full((2, 2), 0.5), options)
@@ -227,7 +227,7 @@ class FineTunedKeypoints(KeypointRegressor):
         self,
         closed_form: Cascade,
         task: KeypointTask,
-        trained: Trained,
+        trained: TrainingResult,
         outputs: NDArray[np.float32],
         groups: NDArray[np.str_],
     ) -> Cascade:
@@ -242,7 +242,7 @@ class FineTunedKeypoints(KeypointRegressor):
             return float(np.nanmean(np.abs(predicted - target)[part]))
 
         in_crops = np.full(task.points.shape, np.nan)
-        in_crops[validation] = cross_fit(trained.held, people % 2 == 1, loss)
+        in_crops[validation] = cross_fit(trained.val_outputs, people % 2 == 1, loss)
         held_out = points_in_photos(task.predicted_crops, in_crops)
         alignment, first = closed_form.alignment, closed_form.first_stage
         two_stages = self._two_stages(closed_form)
@@ -270,13 +270,13 @@ class FineTunedKeypoints(KeypointRegressor):
     def _summary(
         self,
         model: KeypointNetwork,
-        trained: Trained,
+        trained: TrainingResult,
         tuned: Cascade,
         closed_form: Cascade,
         task: KeypointTask,
         groups: NDArray[np.str_],
     ) -> dict[str, Any]:
-        from .summary import account_of_points
+        from .summary import summarize_keypoints
 
         rows = task.validation
         network, baseline = (
@@ -285,7 +285,7 @@ class FineTunedKeypoints(KeypointRegressor):
         )
         options = self._config().to_dict()
         always = self._config().keep == "always"
-        return account_of_points(model, options, trained, network, baseline, groups[rows], always=always)
+        return summarize_keypoints(model, options, trained, network, baseline, groups[rows], always=always)
 
     def _manifest(self) -> dict[str, Any]:
         kept = self.training_["kept"] == "network"

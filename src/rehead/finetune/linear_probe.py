@@ -1,7 +1,7 @@
-"""Several depths of a network for one head: what its last blocks give, averaged, beside its own features.
+"""Initialising the last layer from a linear probe, on pooled features of the last blocks.
 
-The depths are those that `rehead.backbones` knows of the networks of the core, so that a head that was fitted
-on the frozen network's features is a head of the network in torch as well.
+Feature levels are those of `rehead.backbones`, so that a head fitted on the frozen network's features by the
+core is a last layer of the network in torch as well.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ __all__ = ["init_from_probe", "max_levels", "set_levels"]
 
 
 def max_levels(network: Network) -> int:
-    """How many of the last depths belong to what is trained: the maps it gets, and all that it gives.
+    """Number of last feature levels that trained blocks take or give.
 
-    Depths before those would keep the network from being run from its first trained block on.
+    Earlier levels would prevent running the network from its first trained block.
     """
     trained = sum(block.name not in network.frozen for block in network.blocks)
     return min(trained + 2, len(network.blocks)) if trained else 1
 
 
 def set_levels(network: Network, count: int) -> None:
-    """Give a network a new last layer, of zeros, that sees its last `count` depths.
+    """Replace the last layer by one of zeros that takes the last `count` feature levels.
 
     Parameters
     ----------
     network : Network
-        With a linear head, after `networks.set_trainable`. Changed in place.
+        With a linear head, after `set_trainable`. Changed in place.
     count : int
-        1: the network's own features; 2: what its last block gives, too; 3: what the block before gives; ...
+        1: the network's own features; 2: those of its last block, too; 3: of the block before as well; ...
     """
     network.n_levels = count
     size = network.preprocess.size
@@ -58,38 +58,38 @@ def set_levels(network: Network, count: int) -> None:
 
 def init_from_probe(
     network: Network,
-    look: TrainingFeatures,
+    features: TrainingFeatures,
     fold: NDArray[np.intp],
     *,
     n_levels: Callable[[int], Sequence[int]],
     balanced: bool,
 ) -> None:
-    """Let a network begin with the best linear head of the depths that are trained, fitted and calibrated.
+    """Set the last layer to the best linear probe of the trained feature levels, with its temperature.
 
     Parameters
     ----------
     network : Network
         As `set_levels`.
-    look : TrainingFeatures
-        What the frozen network says of the photos that are trained on. More than its last depth is used only
-        where it has all those of `network`.
+    features : TrainingFeatures
+        Of the training photos, by the frozen network. More than its last level is used only where it has all
+        the levels of `network`.
     fold : int ndarray (n,)
-        Of each photo.
+        Of each photo; -1: only trained on.
     n_levels : callable
-        How many of the last depths to try, where there are that many.
+        Numbers of last levels to try, by how many there are.
     balanced : bool
-        Whether every class weighs the same.
+        Whether every class has the same total weight.
     """
-    blocks, y = look.backbone.blocks, look.target
+    blocks, y = features.backbone.blocks, features.target
     most = max_levels(network) if len(blocks) == len(network.blocks) else 1
     first = blocks[-most].start
-    known = [slice(block.start - first, block.stop - first) for block in blocks[-most:]]
-    head = select_head(look.plain[:, first:], y, fold, known, n_levels=n_levels(most), balanced=balanced)
-    checked = fold >= 0
-    heat = fit_temperature(head.held_out[checked], y[checked], smooth=True)
+    levels = [slice(block.start - first, block.stop - first) for block in blocks[-most:]]
+    head = select_head(features.plain[:, first:], y, fold, levels, n_levels=n_levels(most), balanced=balanced)
+    held_out = fold >= 0
+    temperature = fit_temperature(head.held_out[held_out], y[held_out], smooth=True)
     if head.chosen.n_levels > 1:
         set_levels(network, head.chosen.n_levels)
     network.fitted = True
     with torch.no_grad():
-        network.linear.weight.copy_(torch.from_numpy(np.ascontiguousarray(head.weight.T / heat)))
-        network.linear.bias.copy_(torch.from_numpy(np.asarray(head.bias / heat)))
+        network.linear.weight.copy_(torch.from_numpy(np.ascontiguousarray(head.weight.T / temperature)))
+        network.linear.bias.copy_(torch.from_numpy(np.asarray(head.bias / temperature)))

@@ -1,7 +1,7 @@
-"""Weight files for networks in torch: where pretrained ones are, and how their names are read.
+"""Weight files for networks in torch: where pretrained ones are, and how their state dicts are renamed.
 
-A network can be loaded from a file with timm's names; the plain names also from torchvision's files, and
-EfficientNet-Lite from those of `efficientnet_lite_pytorch`. Reading a file never runs what is in it.
+A network loads files with timm's names; plain names also load torchvision's files, and EfficientNet-Lite
+those of `efficientnet_lite_pytorch`. Reading a file never executes code in it.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from ..backbones.weights.spec import WeightSpec
 from ..backbones.weights.torch_checkpoint import read_state_dict
 from ..errors import WeightsError, WeightsNotFoundError
 
-__all__ = ["file_record", "find_pretrained", "fit_state", "random_record", "read_state"]
+__all__ = ["file_record", "find_pretrained", "load_matching", "random_record", "read_state"]
 
 State = Mapping[str, torch.Tensor]
 
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 _NOT_STATED = {"code": "not stated", "weights": "not stated", "data": "not stated"}
 
-# What a file may hold beside the trunk: the classifiers of torchvision and timm, with the hidden layers
-# of VGG's and the second classifier of Inception, and a counter that batch norm does not need.
+# What a file may have besides the trunk: the classifiers of torchvision and timm, with the hidden layers of
+# VGG's and the auxiliary classifier of Inception, and a counter that batch norm does not need.
 _CLASSIFIER = re.compile(
     r"(fc|_fc|classifier|head\.fc|head|pre_logits|AuxLogits|linear)\.|.*num_batches_tracked$"
 )
 
 
 def random_record(name: str) -> dict[str, Any]:
-    """The record of a network that starts from random numbers."""
+    """The record of a network with random initial weights."""
     return {
         "name": name,
         "sha256": "random",
@@ -74,7 +74,7 @@ def find_pretrained(name: str, timm_name: str, config: Mapping[str, Any]) -> tup
     Raises
     ------
     WeightsNotFoundError
-        They are not on this machine and cannot be fetched; the message says which file to bring.
+        They are not on this machine and cannot be downloaded; the message says which file to provide.
     """
     if name in registry.every_name():
         spec = registry.get(name)
@@ -113,9 +113,9 @@ def _from_hub(name: str, config: Mapping[str, Any]) -> Path:
     try:
         with contextlib.suppress(LocalEntryNotFoundError):
             return Path(hf_hub_download(repository, filename, local_files_only=True))
-        _reach(constants.ENDPOINT)
+        _check_online(constants.ENDPOINT)
         return Path(hf_hub_download(repository, filename))
-    except Exception as error:  # its own, requests' or httpx's, by version; whatever it is, say what to do
+    except Exception as error:  # its own, requests' or httpx's, by version
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise WeightsNotFoundError(
             f"weights of {name} not found: huggingface.co/{repository} failed ({reason}). To bring them by "
@@ -125,8 +125,8 @@ def _from_hub(name: str, config: Mapping[str, Any]) -> Path:
         ) from error
 
 
-def _reach(address: str) -> None:
-    """Fail at once where there is no network: the hub's own client tries for half a minute."""
+def _check_online(address: str) -> None:
+    """Fail at once without a network: the hub's own client retries for half a minute."""
     from urllib.error import HTTPError
     from urllib.request import Request, urlopen
 
@@ -150,13 +150,13 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
         state: dict[str, torch.Tensor] = load_file(path)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except Exception as error:  # SafetensorError, or what a damaged header leads to
+    except Exception as error:  # SafetensorError, or whatever a damaged header leads to
         raise WeightsError(f"{path}: is damaged or no safetensors file ({error}); fetch it again") from error
     return state
 
 
-def fit_state(module: torch.nn.Module, state: State, what: str) -> None:
-    """Load a state dict into a network, whoever's names it has.
+def load_matching(module: torch.nn.Module, state: State, what: str) -> None:
+    """Load a state dict into a network, with any of the known naming schemes.
 
     Parameters
     ----------
@@ -165,18 +165,18 @@ def fit_state(module: torch.nn.Module, state: State, what: str) -> None:
     state : mapping of str to tensor
         With timm's, torchvision's or `efficientnet_lite_pytorch`'s names.
     what : str
-        What the error calls file and network.
+        File and network, for the error.
 
     Raises
     ------
     WeightsError
-        Tensors are missing, left over or of another shape; the message lists them. Nothing is loaded.
+        Tensors are missing, unexpected or of another shape; the message lists them. Nothing is loaded.
     """
     wanted = module.state_dict()
-    state = _with_own_names(module, dict(state))
+    state = _rename_keys(module, dict(state))
     used = {name: tensor for name, tensor in state.items() if name in wanted}
     missing = [name for name in wanted if name not in used and not name.endswith("num_batches_tracked")]
-    left_over = [name for name in state if name not in wanted and not _CLASSIFIER.match(name)]
+    unexpected = [name for name in state if name not in wanted and not _CLASSIFIER.match(name)]
     shapes = [
         f"{name} is {_shape(tensor)} instead of {_shape(wanted[name])}"
         for name, tensor in used.items()
@@ -184,7 +184,7 @@ def fit_state(module: torch.nn.Module, state: State, what: str) -> None:
     ]
     problems = [
         f"{len(names)} {kind} ({_first(names)})"
-        for kind, names in (("missing", missing), ("left over", left_over), ("of another shape", shapes))
+        for kind, names in (("missing", missing), ("left over", unexpected), ("of another shape", shapes))
         if names
     ]
     if problems:
@@ -201,17 +201,17 @@ def _first(names: list[str], count: int = 5) -> str:
     return ", ".join(names[:count]) + more
 
 
-def _with_own_names(module: torch.nn.Module, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The state dict with the names that `module` has."""
-    for mark, layers in _FAMILIES.items():
-        if mark in state:
-            return _renamed(module, state, layers)
-    # timm's own reader of older names and other sizes, for the networks that have one
-    reader: Callable[..., Any] | None = getattr(
+def _rename_keys(module: torch.nn.Module, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The state dict with the keys of `module`."""
+    for key, scheme in _SCHEMES.items():
+        if key in state:
+            return _renamed(module, state, scheme)
+    # timm's own conversion of older names and other sizes, for the networks that have one
+    convert: Callable[..., Any] | None = getattr(
         sys.modules[type(module).__module__], "checkpoint_filter_fn", None
     )
-    if reader is not None and not _same_names(module, state):
-        state = dict(reader(state, module))
+    if convert is not None and not _same_names(module, state):
+        state = dict(convert(state, module))
     return state
 
 
@@ -220,15 +220,14 @@ def _same_names(module: torch.nn.Module, state: State) -> bool:
     return all(name in state and state[name].shape == tensor.shape for name, tensor in wanted.items())
 
 
-# Layers of the inverted bottleneck, of the block that has no expansion, and of stem and head, in the order
-# of timm's; the first key is a tensor that only such a file has.
+# Layers of the inverted bottleneck, of the block without expansion, and of stem and head, in timm's order.
 _TIMM_BLOCK = ("conv_pw", "bn1", "conv_dw", "bn2", "conv_pwl", "bn3")
 _TIMM_FIRST = ("conv_dw", "bn1", "conv_pw", "bn2")
 _TIMM_ENDS = ("conv_stem", "bn1", "conv_head", "bn2")
 
 
-class _Family:
-    """How another package names MobileNetV2 or EfficientNet-Lite."""
+class _NamingScheme:
+    """The names of MobileNetV2 or EfficientNet-Lite in another package."""
 
     def __init__(self, block: str, offset: int, layers: str, first: str, ends: str) -> None:
         self.block, self.offset = block, offset
@@ -243,15 +242,15 @@ class _Family:
         yield from (end.format(last=depth + self.offset) for end in self.ends[2:])
 
 
-_FAMILIES = {
-    "_conv_stem.weight": _Family(
+_SCHEMES = {  # by a key that only such a file has
+    "_conv_stem.weight": _NamingScheme(
         "_blocks.",
         0,
         "_expand_conv _bn0 _depthwise_conv _bn1 _project_conv _bn2",
         "_depthwise_conv _bn1 _project_conv _bn2",
         "_conv_stem _bn0 _conv_head _bn1",
     ),
-    "features.1.conv.0.0.weight": _Family(  # torchvision's MobileNetV2
+    "features.1.conv.0.0.weight": _NamingScheme(  # torchvision's MobileNetV2
         "features.",
         1,
         "conv.0.0 conv.0.1 conv.1.0 conv.1.1 conv.2 conv.3",
@@ -261,17 +260,17 @@ _FAMILIES = {
 }
 
 
-def _renamed(module: Any, state: dict[str, torch.Tensor], family: _Family) -> dict[str, torch.Tensor]:
+def _renamed(module: Any, state: dict[str, torch.Tensor], scheme: _NamingScheme) -> dict[str, torch.Tensor]:
     blocks = [
         f"blocks.{s}.{r}" for s, stage in enumerate(getattr(module, "blocks", ())) for r in range(len(stage))
     ]
-    ours = [*_TIMM_ENDS[:2]]
+    own = [*_TIMM_ENDS[:2]]
     for number, block in enumerate(blocks):
-        ours += [f"{block}.{layer}" for layer in (_TIMM_BLOCK if number else _TIMM_FIRST)]
-    ours += _TIMM_ENDS[2:]
-    renamed = dict(zip(family.names(len(blocks)), ours, strict=True))
+        own += [f"{block}.{layer}" for layer in (_TIMM_BLOCK if number else _TIMM_FIRST)]
+    own += _TIMM_ENDS[2:]
+    renamed = dict(zip(scheme.names(len(blocks)), own, strict=True))
     result = {}
     for name, tensor in state.items():
-        layer, _, part = name.rpartition(".")
-        result[f"{renamed[layer]}.{part}" if layer in renamed else name] = tensor
+        layer, _, parameter = name.rpartition(".")
+        result[f"{renamed[layer]}.{parameter}" if layer in renamed else name] = tensor
     return result

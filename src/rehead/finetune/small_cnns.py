@@ -1,6 +1,6 @@
-"""The small networks of the tutorials, which are trained from random numbers.
+"""The small CNNs of the tutorials, which are trained from random weights.
 
-Convolutions are 3 x 3 with ReLU, each followed by max pooling: Keras' layers as the tutorials write them.
+Convolutions are 3 x 3 with ReLU, each followed by max pooling, as in the Keras tutorials.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class SmallCnn:
         return nn.Sequential(blocks)
 
     def neck(self, side: int) -> tuple[nn.Sequential, int]:
-        """The layers between maps of `side` and the last layer, and the width they end in."""
+        """The layers between maps of `side` and the last layer, and their output width."""
         layers: list[nn.Module] = []
         width = self.channels[-1]
         if self.dense:
@@ -74,4 +74,4 @@ SMALL_CNNS = {
     "cnn4-50": SmallCnn(50, _FOUR, padding=0, pool=2, dense=100, dropout=0.0),
     "cnn4-300-pool3": SmallCnn(300, _FOUR, padding=0, pool=3, dense=100, dropout=0.0),
 }
-"""By the name that a user types."""
+"""By their names on the command line."""

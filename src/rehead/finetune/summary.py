@@ -1,4 +1,4 @@
-"""What is told of a training: as JSON, and in one sentence."""
+"""The summary of a training: as JSON, and in a few sentences."""
 
 from __future__ import annotations
 
@@ -12,135 +12,153 @@ from numpy.typing import NDArray
 from ..evaluation.intervals import Interval, mean_difference
 from .config import TrainingConfig
 from .cross_fit import PairedComparison, ValidationScore, better_by_one_se
-from .fit import Trained
-from .model import Network, count_parameters
+from .fit import TrainingResult
+from .model import Network
+from .trainable import count_parameters
 
-__all__ = ["account", "account_of_points"]
+__all__ = ["summarize", "summarize_keypoints"]
 
-_FEW = 5  # people below which the interval of a difference is not told: it says next to nothing
+_MIN_PEOPLE = 5  # below, the interval of a difference is not reported: it says next to nothing
 
 
-def account(
+def summarize(
     network: Network,
     options: TrainingConfig,
-    trained: Trained,
-    judged: ValidationScore,
+    result: TrainingResult,
+    score: ValidationScore,
     probe: ValidationScore | None,
-    verdict: PairedComparison | None,
+    comparison: PairedComparison | None,
     kept: bool,
-    everyone: int | None,
+    refit_photos: int | None,
     seconds: float,
 ) -> dict[str, Any]:
-    """The training of `network`, as it was `judged`; `verdict` is its difference from the `probe`.
+    """Summarize the training of a classifier.
 
-    `everyone` is the number of all photos, where it was trained once more on them.
+    Parameters
+    ----------
+    network : Network
+    options : TrainingConfig
+    result : TrainingResult
+    score, probe : ValidationScore
+        Of the trained network, and of the linear probe where there is one.
+    comparison : PairedComparison or None
+        Of the two.
+    kept : bool
+        Whether the model is the trained network.
+    refit_photos : int or None
+        Number of photos it was refitted on, if it was.
+    seconds : float
+        Wall time.
     """
-    told = _sentences(judged, probe, verdict, kept, trained) + _refitted(everyone, trained)
+    sentences = _sentences(score, probe, comparison, kept, result) + _refit_sentence(refit_photos, result)
     return {
-        **_course(network, options.to_dict(), trained),
+        **_training(network, options.to_dict(), result),
         "validation": {
-            "photos": len(judged.right),
-            "network": judged.to_dict(),
+            "photos": len(score.correct),
+            "network": score.to_dict(),
             **({"probe": probe.to_dict()} if probe else {}),
-            **({"difference": verdict.to_dict()} if verdict else {}),
+            **({"difference": comparison.to_dict()} if comparison else {}),
         },
         "kept": "network" if kept else "probe",
-        "refit": everyone,
-        "sentence": " ".join(told),
+        "refit": refit_photos,
+        "sentence": " ".join(sentences),
         "seconds": round(seconds, 3),
     }
 
 
-def _course(network: Network, options: Mapping[str, Any], trained: Trained) -> dict[str, Any]:
-    """What was trained and how it went, whatever was learnt."""
-    total, trainable = count_parameters(network)
-    fitted = sum(p.numel() for p in network.linear.parameters() if not p.requires_grad)  # not by steps
+def _training(network: Network, options: Mapping[str, Any], result: TrainingResult) -> dict[str, Any]:
+    """What was trained and its curves, whatever the task."""
+    total, trained = count_parameters(network)
+    fitted = sum(p.numel() for p in network.linear.parameters() if not p.requires_grad)  # in closed form
     return {
         "network": network.name,
         "options": dict(options),
         "size": network.preprocess.size,
-        "parameters": {"total": total, "trained": trainable + fitted},
-        "curves": [asdict(epoch) for epoch in trained.curves],
-        "head_curves": [asdict(epoch) for epoch in trained.head.curves] if trained.head else [],
-        "best_epoch": trained.best,
-        "share": trained.share,
-        "epochs_resumed": trained.resumed,
+        "parameters": {"total": total, "trained": trained + fitted},
+        "curves": [asdict(epoch) for epoch in result.curves],
+        "head_curves": [asdict(epoch) for epoch in result.head.curves] if result.head else [],
+        "best_epoch": result.best_epoch,
+        "share": result.alpha,
+        "epochs_resumed": result.epochs_resumed,
     }
 
 
-def _refitted(everyone: int | None, trained: Trained) -> list[str]:
-    epochs = "1 epoch" if trained.best == 1 else f"{trained.best} epochs"
-    return [f"Then it was trained once more for {epochs}, on all {everyone} photos."] if everyone else []
+def _refit_sentence(photos: int | None, result: TrainingResult) -> list[str]:
+    epochs = "1 epoch" if result.best_epoch == 1 else f"{result.best_epoch} epochs"
+    return [f"Then it was trained once more for {epochs}, on all {photos} photos."] if photos else []
 
 
-def _ending(trained: Trained) -> list[str]:
-    told = []
-    if len(trained.curves) > 1:
-        told.append("Each half of these photos was judged by the weights that the other half chose.")
-    place = f"epoch {trained.best} of {len(trained.curves)}"
-    if trained.share < 1:
-        return [*told, f"Its weights lie {100 * trained.share:.0f} % of the way from the start to {place}."]
-    return [*told, f"Its weights are those of {place}."]
+def _weights_sentences(result: TrainingResult) -> list[str]:
+    sentences = []
+    if len(result.curves) > 1:
+        sentences.append("Each half of these photos was judged by the weights that the other half chose.")
+    epoch = f"epoch {result.best_epoch} of {len(result.curves)}"
+    if result.alpha < 1:
+        percent = f"{100 * result.alpha:.0f} %"
+        return [*sentences, f"Its weights lie {percent} of the way from the start to {epoch}."]
+    return [*sentences, f"Its weights are those of {epoch}."]
 
 
 def _sentences(
-    judged: ValidationScore,
+    score: ValidationScore,
     probe: ValidationScore | None,
-    verdict: PairedComparison | None,
+    comparison: PairedComparison | None,
     kept: bool,
-    trained: Trained,
+    result: TrainingResult,
 ) -> list[str]:
-    photos, right = len(judged.right), f"{100 * judged.accuracy:.1f} %"
-    if probe is None or verdict is None:
-        told = [f"{right} of {photos} validation photos right, log loss {judged.log_loss:.3f}."]
+    photos, accuracy = len(score.correct), f"{100 * score.accuracy:.1f} %"
+    if probe is None or comparison is None:
+        sentence = f"{accuracy} of {photos} validation photos right, log loss {score.log_loss:.3f}."
     else:
-        what = "is kept" if kept else "is not kept: the frozen network with a linear head is"
-        told = [
-            f"On {photos} validation photos the trained network {_verb(verdict)} the frozen one with a "
-            f"linear head: log loss {judged.log_loss:.3f} against {probe.log_loss:.3f} "
-            f"({_difference(verdict)}), {right} right against {100 * probe.accuracy:.1f} %; it {what}."
-        ]
-    return [*told, *_ending(trained)]
+        choice = "is kept" if kept else "is not kept: the frozen network with a linear head is"
+        sentence = (
+            f"On {photos} validation photos the trained network {_verb(comparison)} the frozen one with a "
+            f"linear head: log loss {score.log_loss:.3f} against {probe.log_loss:.3f} "
+            f"({_difference(comparison)}), {accuracy} right against {100 * probe.accuracy:.1f} %; "
+            f"it {choice}."
+        )
+    return [sentence, *_weights_sentences(result)]
 
 
-def _verb(verdict: PairedComparison) -> str:
-    if not verdict.better:
-        return "was not clearly better than" if verdict.log_loss.value < 0 else "did not beat"
-    return "beat" if verdict.sure else "did better than"
+def _verb(comparison: PairedComparison) -> str:
+    if not comparison.better:
+        return "was not clearly better than" if comparison.log_loss.value < 0 else "did not beat"
+    return "beat" if comparison.significant else "did better than"
 
 
-def _difference(verdict: PairedComparison) -> str:
-    loss = verdict.log_loss
-    ends = f"a difference of {loss.value:+.3f}, 95 % interval {loss.low:+.3f} to {loss.high:+.3f}"
-    return (ends if verdict.sure else f"{ends}: it may be chance").replace("-", "\N{MINUS SIGN}")
+def _difference(comparison: PairedComparison) -> str:
+    loss = comparison.log_loss
+    text = f"a difference of {loss.value:+.3f}, 95 % interval {loss.low:+.3f} to {loss.high:+.3f}"
+    chance = "" if comparison.significant else ": it may be chance"
+    return (text + chance).replace("-", "\N{MINUS SIGN}")
 
 
-def account_of_points(
+def summarize_keypoints(
     network: Network,
     options: Mapping[str, Any],
-    trained: Trained,
+    result: TrainingResult,
     errors: NDArray[np.float64],
     closed: NDArray[np.float64],
     groups: NDArray[np.str_],
     *,
     always: bool,
 ) -> dict[str, Any]:
-    """The training of a network that places points, beside the closed form.
+    """Summarize the training of a keypoint network, compared with the closed form.
 
     Parameters
     ----------
     errors, closed : float64 ndarray (n,)
-        Mean absolute errors of the validation photos, in units of the photo's sides, by the trained
-        network and by the closed form.
+        Mean absolute errors of the validation photos, relative to the photo's sides, of the trained network
+        and of the closed form.
     groups : ndarray (n,)
-        Whom they show.
+        The person in each photo.
     always : bool
-        Whether the network is kept even where it is worse.
+        Whether the network is kept even where it is not better.
     """
     difference = mean_difference(errors, closed, groups)
     kept = always or better_by_one_se(difference)
     return {
-        **_course(network, dict(options), trained),
+        **_training(network, dict(options), result),
         "validation": {
             "photos": len(errors),
             "network": round(float(errors.mean()), 6),
@@ -148,33 +166,33 @@ def account_of_points(
             "difference": difference.to_dict(),
         },
         "kept": "network" if kept else "closed form",
-        "sentence": _sentence_of_points(errors, closed, difference, len(set(groups.tolist())), kept, trained),
+        "sentence": _keypoint_sentence(errors, closed, difference, len(set(groups.tolist())), kept, result),
     }
 
 
-def _sentence_of_points(
+def _keypoint_sentence(
     errors: NDArray[np.float64],
     closed: NDArray[np.float64],
     difference: Interval,
     people: int,
     kept: bool,
-    trained: Trained,
+    result: TrainingResult,
 ) -> str:
-    sure = people >= _FEW and (difference.low > 0 or difference.high < 0)
+    significant = people >= _MIN_PEOPLE and (difference.low > 0 or difference.high < 0)
     if better_by_one_se(difference):
-        verb = "beat" if sure else "did better than"
+        verb = "beat" if significant else "did better than"
     else:
         verb = "was not clearly better than" if difference.value < 0 else "did not beat"
-    ends = (
+    interval = (
         f"95 % interval {100 * difference.low:+.2f} to {100 * difference.high:+.2f}"
-        if people >= _FEW
+        if people >= _MIN_PEOPLE
         else f"{people} people only"
     )
-    away = f"a difference of {100 * difference.value:+.2f}, {ends}{'' if sure else ': it may be chance'}"
-    away = away.replace("-", "\N{MINUS SIGN}")
-    told = (
+    chance = "" if significant else ": it may be chance"
+    text = f"a difference of {100 * difference.value:+.2f}, {interval}{chance}".replace("-", "\N{MINUS SIGN}")
+    sentence = (
         f"On {len(errors)} validation photos the trained network {verb} the closed form: coordinates off by "
         f"{100 * errors.mean():.2f} % of the side against {100 * closed.mean():.2f} % "
-        f"({away}); {'the network' if kept else 'the closed form'} is kept."
+        f"({text}); {'the network' if kept else 'the closed form'} is kept."
     )
-    return " ".join([told, *_ending(trained)])
+    return " ".join([sentence, *_weights_sentences(result)])

@@ -1,4 +1,4 @@
-"""What a training runs on, and Lightning's Trainer without its banners."""
+"""Device and precision, and Lightning's Trainer without its banners."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from ..errors import DataError
 from .checkpoint import AtomicCheckpointIO, BestCheckpoint
 from .config import TrainingConfig
 
-__all__ = ["interruptible", "machine", "new_trainer", "silence_lightning"]
+__all__ = ["interruptible", "new_trainer", "resolve_device", "silence_lightning"]
 
 
-def machine(options: TrainingConfig) -> tuple[str, str]:
-    """Accelerator and precision, those of "auto" found out; DataError where it cannot be had."""
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+def resolve_device(options: TrainingConfig) -> tuple[str, str]:
+    """Accelerator and precision, "auto" resolved; DataError where this machine lacks them."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     accelerator: str = options.accelerator
     if accelerator == "auto":
-        accelerator = next(name for name, ok in there.items() if ok)
-    elif not there[accelerator]:
+        accelerator = next(name for name, ok in available.items() if ok)
+    elif not available[accelerator]:
         raise DataError(f"accelerator {accelerator} is not available here; use --accelerator auto or cpu")
     precision: str = options.precision
     if precision == "auto":
@@ -37,10 +37,9 @@ def machine(options: TrainingConfig) -> tuple[str, str]:
     return accelerator, precision
 
 
-def new_trainer(
-    options: TrainingConfig, work: Path, accelerator: str, precision: str, *, until: int, judged: bool
-) -> pl.Trainer:
-    """A Trainer that keeps its state in `work` and stops after epoch `until`, `judged` after each of them."""
+def new_trainer(options: TrainingConfig, work: Path, *, max_epoch: int, validate: bool) -> pl.Trainer:
+    """A Trainer that saves its state in `work` and stops after `max_epoch`; the schedule spans all epochs."""
+    accelerator, precision = resolve_device(options)
     return pl.Trainer(
         accelerator="gpu" if accelerator == "cuda" else accelerator,
         devices=options.devices,
@@ -48,8 +47,8 @@ def new_trainer(
         precision={"32": "32-true"}.get(precision, precision),
         max_epochs=options.epochs,
         gradient_clip_val=options.grad_clip or None,
-        callbacks=[BestCheckpoint(work, until, options.patience)],
-        limit_val_batches=None if judged else 0,
+        callbacks=[BestCheckpoint(work, max_epoch, options.patience)],
+        limit_val_batches=None if validate else 0,
         plugins=[AtomicCheckpointIO()],
         logger=[TensorBoardLogger(work, name="", version="logs")],
         default_root_dir=work,
@@ -64,7 +63,7 @@ def new_trainer(
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Ctrl-C is a KeyboardInterrupt; Lightning would end the program with code 1 and ignore a further one."""
+    """Let Ctrl-C raise KeyboardInterrupt; Lightning would exit with code 1 and ignore a second one."""
     handler = signal.getsignal(signal.SIGINT)
     try:
         yield
@@ -77,7 +76,7 @@ def interruptible() -> Iterator[None]:
 
 @contextlib.contextmanager
 def silence_lightning() -> Iterator[None]:
-    """Without Lightning's banners and advice, which are about choices that were made here on purpose."""
+    """Silence Lightning's banners and advice, which concern deliberate choices."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     try:

@@ -1,4 +1,4 @@
-"""Trunks: the part of a network that sees photos, its pieces, and the names they go by."""
+"""Trunks: everything before the head of a network, its blocks, and its names."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ _TIMM_NAMES = {
     "efficientnet_lite2": "tf_efficientnet_lite2",
 }
 PLAIN_NAMES = (*_TIMM_NAMES, *SMALL_CNNS)
-"""Names that are rehead's own; every other name of timm is taken as it is."""
+"""rehead's own names; every name of timm is accepted too."""
 
 
 class Block(NamedTuple):
-    """A piece of the trunk that is frozen or trained as a whole.
+    """A block of the trunk, frozen or trained as a whole.
 
     Parameters
     ----------
     name : str
-        Path of the piece inside the trunk's network: "layer4.2".
+        Its path in the trunk: "layer4.2".
     modules : list of nn.Module
-        The layers that hold its parameters and statistics.
+        The layers with its parameters and statistics.
     parameters : tuple of (str, nn.Parameter)
-        Its parameters by their path.
+        Its parameters with their paths.
     """
 
     name: str
@@ -53,37 +53,37 @@ class Block(NamedTuple):
 
 
 class TimmTrunk(nn.Module):
-    """A timm network without its classifier: maps where it averages them plainly, else vectors."""
+    """A timm network without its classifier: maps where it has plain global average pooling, else vectors."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
         self.gives_maps = False
 
-    def look(self, photo: torch.Tensor) -> None:
-        """Find out what the network gives, with one photo (1, 3, S, S)."""
+    def detect_maps(self, photo: torch.Tensor) -> None:
+        """Set whether the trunk gives maps, by one photo (1, 3, S, S)."""
         maps = self.model.forward_features(photo)
-        self.gives_maps = maps.ndim == 4 and _averages(self.model, torch.rand_like(maps))
+        self.gives_maps = maps.ndim == 4 and _average_pools(self.model, torch.rand_like(maps))
 
     def forward(self, photos: torch.Tensor) -> torch.Tensor:
         """Normalised photos (N, 3, S, S) to maps (N, C, h, w) or vectors (N, D)."""
         return self.model.forward_features(photos) if self.gives_maps else self.model(photos)
 
 
-def _averages(model: Any, maps: torch.Tensor) -> bool:
-    """Whether all the network does between maps (1, C, h, w) and classifier is to average them."""
+def _average_pools(model: Any, maps: torch.Tensor) -> bool:
+    """Whether the network only average-pools between maps (1, C, h, w) and classifier."""
     pooled = model.forward_head(maps, pre_logits=True)
     mean = maps.mean((2, 3))
     return pooled.shape == mean.shape and torch.allclose(pooled, mean, atol=1e-5)
 
 
 def make_trunk(name: str, size: int | None) -> tuple[nn.Module, PreprocessSpec, tuple[int, ...]]:
-    """A trunk with random numbers, how photos are prepared for it, and the shape it gives for one photo.
+    """A trunk with random weights, its preprocessing, and the shape of its output for one photo.
 
     Raises
     ------
     UnknownNameError, DataError
-        No such network, or a size that it does not take.
+        Unknown network, or a size that it does not support.
     """
     trunk: nn.Module
     if name in SMALL_CNNS:
@@ -95,7 +95,7 @@ def make_trunk(name: str, size: int | None) -> tuple[nn.Module, PreprocessSpec, 
 
 
 def timm_name(name: str) -> str:
-    """What timm calls the architecture."""
+    """timm's name of the architecture."""
     return _TIMM_NAMES.get(name, name)
 
 
@@ -107,7 +107,7 @@ def _timm_trunk(name: str, size: int | None) -> tuple[TimmTrunk, PreprocessSpec]
         raise UnknownNameError("network of rehead or timm", name, every if near else PLAIN_NAMES)
     try:
         config = timm.get_pretrained_cfg(architecture)
-    except RuntimeError as error:  # a tag after the dot that it does not know
+    except RuntimeError as error:  # an unknown tag after the dot
         raise DataError(f"{name}: {_line(error)}") from error
     if name in registry.every_name():
         preprocess = registry.get(name).preprocess if size is None else registry.get(name).sized(size)
@@ -119,7 +119,7 @@ def _timm_trunk(name: str, size: int | None) -> tuple[TimmTrunk, PreprocessSpec]
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:
         raise DataError(f"{name}: timm cannot make this network ({_line(error)})") from error
     if architecture.startswith("vgg"):
-        # the 120 million numbers of VGG's own hidden layers serve ImageNet's classes and one size only
+        # VGG's hidden layers, 120 million parameters, serve ImageNet's classes and one size only
         model.pre_logits = nn.Identity()
     return TimmTrunk(model), preprocess
 
@@ -138,13 +138,13 @@ def _sized(spec: PreprocessSpec, size: int | None) -> PreprocessSpec:
 
 
 def _output_shape(name: str, trunk: nn.Module, size: int) -> tuple[int, ...]:
-    """Shape of what the trunk gives for one photo, once it is sure that it takes the size."""
+    """Shape of the trunk's output for one photo; DataError where it does not support the size."""
     trunk.eval()
     try:
         with torch.no_grad():
             photo = torch.zeros(1, 3, size, size)
             if isinstance(trunk, TimmTrunk):
-                trunk.look(photo)
+                trunk.detect_maps(photo)
             shape = tuple(trunk(photo).shape[1:])
     except (RuntimeError, ValueError, AssertionError) as error:
         raise DataError(
@@ -161,7 +161,7 @@ def _line(error: Exception) -> str:
 
 
 def blocks(trunk: nn.Module) -> Iterator[Block]:
-    """A timm network's blocks as timm groups its parameters for layer-wise rates; a small one's children."""
+    """The blocks of a timm network, as timm groups them for layer decay; the children of a small one."""
     module = trunk.model if isinstance(trunk, TimmTrunk) else trunk
     named = dict(module.named_parameters())
     if isinstance(trunk, TimmTrunk):
@@ -176,7 +176,7 @@ def blocks(trunk: nn.Module) -> Iterator[Block]:
 
 
 def _block_name(owners: list[str], others: list[str]) -> str:
-    """The shortest path that begins the block's first layer, and no layer of another block."""
+    """The shortest path that is a prefix of the block's first layer and of no layer of another block."""
     parts = next((owner for owner in owners if owner), "stem").split(".")
     for length in range(1, len(parts)):
         path = ".".join(parts[:length])

@@ -1,8 +1,7 @@
-"""Weights between those that a training began with and those that it led to (WiSE-FT, Wortsman et al. 2022).
+"""Weights interpolated between the initial and the fine-tuned ones (WiSE-FT, Wortsman et al. 2022).
 
-A pretrained network that is trained from a fitted head on few photos gains from them and forgets as well.
-Networks in between, whose every number lies a share of the way from one to the other, are often better than
-both, and cost nothing to run.
+A pretrained network that is fine-tuned on few photos learns from them, and forgets as well. Weights
+`(1 - alpha) * initial + alpha * trained` are often better than both, and cost nothing at inference.
 """
 
 from __future__ import annotations
@@ -18,29 +17,29 @@ from numpy.typing import NDArray
 from .frozen_prefix import FrozenPrefix
 from .module import FineTuneModule
 
-__all__ = ["SHARES", "Interpolation", "best_interpolation", "interpolate_", "state_of"]
+__all__ = ["ALPHAS", "Interpolation", "best_interpolation", "interpolate_", "state_of"]
 
-SHARES = (0.25, 0.5, 0.75)
-"""That are tried; the training's own weights have 1."""
+ALPHAS = (0.25, 0.5, 0.75)
+"""Tried besides 1, the trained weights."""
 
 
 class Interpolation(NamedTuple):
-    """What became of the validation photos.
+    """Result of the search for alpha.
 
     Parameters
     ----------
-    share : float
+    alpha : float
         The best one, in (0, 1].
-    answers : float32 ndarray (3, n, ...)
-        By the network at each of `SHARES`.
+    val_outputs : float32 ndarray (3, n, ...)
+        Outputs for the validation photos at each of `ALPHAS`.
     """
 
-    share: float
-    answers: NDArray[np.float32]
+    alpha: float
+    val_outputs: NDArray[np.float32]
 
 
 def state_of(network: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """A copy of all numbers of a network."""
+    """A copy of the state dict of a network."""
     return {name: value.detach().clone() for name, value in network.state_dict().items()}
 
 
@@ -48,40 +47,40 @@ def interpolate_(
     network: torch.nn.Module,
     start: Mapping[str, torch.Tensor],
     end: Mapping[str, torch.Tensor],
-    share: float,
+    alpha: float,
 ) -> None:
-    """Give a network the weights that lie so much of the way from `start` to `end`."""
+    """Set the weights to `(1 - alpha) * start + alpha * end`; whole numbers are those of `end`."""
     network.load_state_dict(
         {
-            name: start[name].lerp(value, share) if value.is_floating_point() else value
+            name: start[name].lerp(value, alpha) if value.is_floating_point() else value
             for name, value in end.items()
         }
     )
 
 
 def best_interpolation(
-    module: FineTuneModule, start: Mapping[str, torch.Tensor], score: float, beginning: FrozenPrefix | None
+    module: FineTuneModule, start: Mapping[str, torch.Tensor], monitored: float, prefix: FrozenPrefix | None
 ) -> Interpolation:
-    """Leave the network of `module`, which is trained, with the best of its own weights and those between.
+    """Set the trained network of `module` to the weights of the best alpha, by the validation photos.
 
     Parameters
     ----------
     module : FineTuneModule
     start : mapping
-        State of the network before the training.
-    score : float
-        Of its own weights on the validation photos; less is better.
-    beginning : FrozenPrefix or None
-        That the loop's file was made by.
+        State dict of the network before training.
+    monitored : float
+        The monitored validation metric of the trained weights; less is better.
+    prefix : FrozenPrefix or None
+        Whose maps the module is trained on.
     """
     network, end = module.network, state_of(module.network)
-    best, answers = 1.0, []
-    with beginning.bypassed() if beginning else contextlib.nullcontext():
-        for share in SHARES:
-            interpolate_(network, start, end, share)
-            answers.append(module.answers())
-            found = module.judged(answers[-1])[module.epoch_kind.judged_by]
-            if found < score:
-                best, score = share, found
+    best, outputs = 1.0, []
+    with prefix.bypassed() if prefix else contextlib.nullcontext():
+        for alpha in ALPHAS:
+            interpolate_(network, start, end, alpha)
+            outputs.append(module.predict_validation())
+            value = module.val_metrics(outputs[-1])[module.metrics_type.monitor]
+            if value < monitored:
+                best, monitored = alpha, value
     interpolate_(network, start, end, best)
-    return Interpolation(best, torch.stack(answers).numpy())
+    return Interpolation(best, torch.stack(outputs).numpy())

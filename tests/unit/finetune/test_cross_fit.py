@@ -1,4 +1,4 @@
-"""A trained network's photos for validation chose its epoch; what is told of it must not profit from that."""
+"""Validation photos choose the epoch of a trained network; its reported scores must not profit from that."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def logits_of(right: np.ndarray, l2: float = 2.0) -> np.ndarray:
     return np.stack([signed, -signed], axis=1).astype(np.float32)
 
 
-def test_each_half_is_judged_at_the_epoch_that_the_other_half_chose() -> None:
+def test_each_half_is_scored_at_the_epoch_that_the_other_half_chose() -> None:
     n = 40
     y, group, weight = np.zeros(n, np.intp), np.arange(n), np.ones(n)
     # each epoch is right on one half and wrong on the other
@@ -48,11 +48,11 @@ def test_one_photo_or_one_group_is_enough_not_to_fail() -> None:
     for group in (np.zeros(3, np.intp), np.arange(3)):
         found = held_out_logits(each, np.zeros(3, np.intp), group, np.ones(3))
         assert found.shape == (3, 2)
-    judged = score(each[0][:1], np.zeros(1, np.intp), np.ones(1))
-    verdict = compare(judged, judged, np.zeros(1, np.intp))
-    assert verdict.log_loss.value == 0
-    assert not verdict.sure
-    assert not verdict.better
+    one_photo = score(each[0][:1], np.zeros(1, np.intp), np.ones(1))
+    comparison = compare(one_photo, one_photo, np.zeros(1, np.intp))
+    assert comparison.log_loss.value == 0
+    assert not comparison.significant
+    assert not comparison.better
 
 
 @pytest.mark.parametrize(
@@ -62,25 +62,25 @@ def test_the_frozen_network_has_the_benefit_of_the_doubt(
     low: float, value: float, high: float, better: bool
 ) -> None:
     # half an interval of 95 % is two standard errors: the one is half an error better, the other two
-    verdict = PairedComparison(Interval(0.0, 0.0, 0.0), Interval(value, low, high))
-    assert verdict.better is better
-    assert verdict.to_dict()["better"] is better
+    comparison = PairedComparison(Interval(0.0, 0.0, 0.0), Interval(value, low, high))
+    assert comparison.better is better
+    assert comparison.to_dict()["better"] is better
 
 
-def test_the_verdict_is_sure_only_where_there_is_no_doubt() -> None:
+def test_a_comparison_is_significant_only_where_its_interval_excludes_zero() -> None:
     n = 100
     y, weight, group = np.zeros(n, np.intp), np.ones(n), np.arange(n)
     good = score(logits_of(np.arange(n) >= 2), y, weight)
     poor = score(logits_of(np.arange(n) >= 40), y, weight)
     near = score(logits_of(np.arange(n) >= 3), y, weight)
     assert compare(good, poor, group).better
-    assert compare(good, poor, group).sure
-    assert compare(poor, good, group).sure
+    assert compare(good, poor, group).significant
+    assert compare(poor, good, group).significant
     assert not compare(poor, good, group).better
-    assert not compare(good, near, group).sure
+    assert not compare(good, near, group).significant
     assert compare(good, poor, group).accuracy.low > 0
     # copies of one photo are no more evidence than the photo
-    assert not compare(good, poor, np.zeros(n, np.intp)).sure
+    assert not compare(good, poor, np.zeros(n, np.intp)).significant
 
 
 def test_classes_can_weigh_the_same() -> None:

@@ -28,7 +28,7 @@ from rehead.core.preprocess import PreprocessSpec  # noqa: E402
 from rehead.data import read_dataset  # noqa: E402
 from rehead.errors import DataError, OutputError, TrainingError, UnknownNameError  # noqa: E402
 from rehead.finetune import checkpoint, fit  # noqa: E402
-from rehead.finetune.classification_module import ClassLoop  # noqa: E402
+from rehead.finetune.classification_module import ClassificationModule, ClassificationTask  # noqa: E402
 from rehead.finetune.config import FineTuneConfig  # noqa: E402
 from rehead.finetune.data import batches, decode  # noqa: E402
 from rehead.finetune.model import Network  # noqa: E402
@@ -69,15 +69,17 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def photos(photo_folder: Any, tmp_path_factory: pytest.TempPathFactory) -> fit.TrainingPhotos:
+def photos(photo_folder: Any, tmp_path_factory: pytest.TempPathFactory) -> ClassificationTask:
     dataset = read_dataset(photo_folder(tmp_path_factory.mktemp("photos"), {"a": 14, "b": 14}))
     target = np.unique(dataset.labels, return_inverse=True)[1]
-    return fit.TrainingPhotos(dataset.paths, target, np.arange(len(target)) % 4 == 0)
+    return ClassificationTask(dataset.paths, target, np.arange(len(target)) % 4 == 0)
 
 
 @pytest.fixture
-def train(photos: fit.TrainingPhotos, tmp_path: Path) -> Callable[..., tuple[Network, fit.Trained]]:
-    def run(options: FineTuneConfig = QUICK, work: str = "work", **more: Any) -> tuple[Network, fit.Trained]:
+def train(photos: ClassificationTask, tmp_path: Path) -> Callable[..., tuple[Network, fit.TrainingResult]]:
+    def run(
+        options: FineTuneConfig = QUICK, work: str = "work", **more: Any
+    ) -> tuple[Network, fit.TrainingResult]:
         network = tiny()
         arguments = {"identity": IDENTITY, "pretrained": False, **more}
         return network, fit.train_network(network, photos, options, work=tmp_path / work, **arguments)
@@ -85,27 +87,27 @@ def train(photos: fit.TrainingPhotos, tmp_path: Path) -> Callable[..., tuple[Net
     return run
 
 
-def numbers(trained: fit.Trained) -> list[tuple[float, ...]]:
+def numbers(trained: fit.TrainingResult) -> list[tuple[float, ...]]:
     return [tuple(v for k, v in asdict(e).items() if k != "seconds") for e in trained.curves]
 
 
 def test_it_learns_classes_that_differ_in_colour(train: Any) -> None:
     network, trained = train(replace(QUICK, epochs=12))
     assert trained.curves[-1].val_loss < 0.5 * trained.curves[0].val_loss
-    assert trained.curves[trained.best - 1].val_accuracy == 1.0
+    assert trained.curves[trained.best_epoch - 1].val_accuracy == 1.0
     assert not network.training
 
 
-def test_the_best_epochs_weights_are_left(train: Any, photos: fit.TrainingPhotos, tmp_path: Path) -> None:
+def test_the_best_epochs_weights_are_left(train: Any, photos: ClassificationTask, tmp_path: Path) -> None:
     # at a rate this high the loss goes up and down, so the best epoch is not always the last
     network, trained = train(replace(QUICK, epochs=6, lr=0.3, schedule="constant"))
     best = min(trained.curves, key=lambda epoch: epoch.val_calibrated)
-    assert trained.best == best.epoch
-    held = torch.from_numpy(
+    assert trained.best_epoch == best.epoch
+    pixels = torch.from_numpy(
         np.load(tmp_path / "work" / "photos.npy")[photos.validation].transpose(0, 3, 1, 2)
     )
     with torch.no_grad():
-        logits = network(network.normalised(held))
+        logits = network(network.normalised(pixels))
     truth = torch.from_numpy(photos.target[photos.validation])
     assert nn.functional.cross_entropy(logits, truth).item() == pytest.approx(best.val_loss, abs=1e-4)
 
@@ -120,7 +122,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_gives_others(train: An
     ("choice", "pretrained", "kept"),
     [("auto", True, True), ("auto", False, False), ("batch", True, False), ("frozen", False, True)],
 )
-def test_a_pretrained_network_keeps_its_statistics_unless_told_otherwise(
+def test_a_pretrained_network_keeps_its_statistics_by_default(
     train: Any, choice: Any, pretrained: bool, kept: bool
 ) -> None:
     options = replace(QUICK, epochs=1, bn_stats=choice)
@@ -130,9 +132,7 @@ def test_a_pretrained_network_keeps_its_statistics_unless_told_otherwise(
     assert all((int(norm.num_batches_tracked) == 0) is kept for norm in norms)
 
 
-def test_the_weights_that_are_kept_are_averaged_and_those_that_are_trained_are_not(
-    train: Any, tmp_path: Path
-) -> None:
+def test_the_kept_weights_are_averaged_and_the_trained_ones_are_not(train: Any, tmp_path: Path) -> None:
     averaged, _ = train(replace(QUICK, epochs=1, ema=0.9), "averaged")
     plain, _ = train(replace(QUICK, epochs=1, ema=0.0), "plain")
     start = tiny().state_dict()
@@ -152,7 +152,7 @@ def test_the_weights_that_are_kept_are_averaged_and_those_that_are_trained_are_n
 def test_early_stopping_waits_for_so_many_epochs(train: Any) -> None:
     options = replace(QUICK, epochs=30, patience=2, lr=1e-12, schedule="constant", warmup=0)
     _, trained = train(options)
-    assert len(trained.curves) == trained.best + 2
+    assert len(trained.curves) == trained.best_epoch + 2
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adam", "rmsprop", "sgd"])
@@ -189,12 +189,12 @@ def test_top_blocks_are_trained_and_the_rest_keeps_weights_and_statistics(train:
     assert all(not torch.equal(before[name], after[name]) for name in before if name.startswith("1."))
 
 
-def test_balanced_classes_weigh_the_same(photos: fit.TrainingPhotos, tmp_path: Path) -> None:
+def test_balanced_classes_weigh_the_same(photos: ClassificationTask, tmp_path: Path) -> None:
     few = np.flatnonzero((photos.target == 0) | (np.arange(28) % 7 == 0))
-    lopsided = fit.TrainingPhotos(
+    lopsided = ClassificationTask(
         [photos.paths[n] for n in few.tolist()], photos.target[few], photos.validation[few], True
     )
-    module = lopsided.loop(tiny(), QUICK, tmp_path / "none", seed=0, pretrained=False)
+    module = lopsided.make_module(tiny(), QUICK, tmp_path / "none", seed=0, pretrained=False)
     counts = np.bincount(lopsided.target)
     np.testing.assert_allclose(module.class_weight.numpy() * counts, len(few) / 2)
 
@@ -209,7 +209,7 @@ def test_ctrl_c_is_what_it_is_elsewhere_and_the_training_goes_on(train: Any) -> 
         train(progress=in_the_second_epoch)
     assert signal.getsignal(signal.SIGINT) is handler
     _, continued = train(resume=True)
-    assert (continued.resumed, len(continued.curves)) == (1, 2)
+    assert (continued.epochs_resumed, len(continued.curves)) == (1, 2)
 
 
 def test_logs_hold_a_row_an_epoch(train: Any) -> None:
@@ -234,88 +234,90 @@ def test_nothing_global_is_left_changed_and_nothing_is_printed(train: Any, capfd
 
 
 def test_progress_counts_the_photos_of_all_epochs(train: Any) -> None:
-    told: list[tuple[int, int]] = []
-    train(progress=lambda done, total: told.append((done, total)))
-    assert told[-1] == (42, 42)
-    assert told == sorted(told)
+    calls: list[tuple[int, int]] = []
+    train(progress=lambda done, total: calls.append((done, total)))
+    assert calls[-1] == (42, 42)
+    assert calls == sorted(calls)
 
 
-# weights between the start and the end
+# interpolated weights
 
 
-def test_weights_between_start_and_end_are_taken_where_they_are_better(
-    train: Any, photos: fit.TrainingPhotos, monkeypatch: pytest.MonkeyPatch
+def test_interpolated_weights_are_kept_where_they_are_better(
+    train: Any, photos: ClassificationTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = replace(QUICK, epochs=3, train="top:1", lr=0.05)
     plain, own = train(replace(options, interpolate=False), "plain", pretrained=True)
-    assert (own.share, len(own.held)) == (1, 3)
-    # a judge of the three epochs that likes the half-way weights best afterwards
-    found = iter([None, None, None, 0.3, 0.0, 0.2])
-    real = ClassLoop.judged
+    assert (own.alpha, len(own.val_outputs)) == (1, 3)
+    # metrics of three epochs, and then of the interpolations, of which that at 0.5 is the best
+    values = iter([None, None, None, 0.3, 0.0, 0.2])
+    real = ClassificationModule.val_metrics
 
-    def judged(self: ClassLoop, answers: Any) -> dict[str, float]:
-        told, score = real(self, answers), next(found)
-        return told if score is None else {**told, "val_calibrated": score}
+    def val_metrics(self: ClassificationModule, outputs: Any) -> dict[str, float]:
+        metrics, value = real(self, outputs), next(values)
+        return metrics if value is None else {**metrics, "val_calibrated": value}
 
-    monkeypatch.setattr(ClassLoop, "judged", judged)
-    network, trained = train(options, "between", pretrained=True)
+    monkeypatch.setattr(ClassificationModule, "val_metrics", val_metrics)
+    network, trained = train(options, "interpolated", pretrained=True)
     assert numbers(trained) == numbers(own)
-    assert (trained.share, trained.held.shape) == (0.5, (6, 7, 2))
-    np.testing.assert_array_equal(trained.held[:3], own.held)
+    assert (trained.alpha, trained.val_outputs.shape) == (0.5, (6, 7, 2))
+    np.testing.assert_array_equal(trained.val_outputs[:3], own.val_outputs)
     before, after = tiny().state_dict(), plain.state_dict()
     for name, value in network.state_dict().items():
         torch.testing.assert_close(
             value, before[name].lerp(after[name], 0.5) if value.is_floating_point() else after[name]
         )
-    # what was told of them is what they answer
+    # the recorded outputs are those of the network
     rows = np.load(trained.work / "photos.npy")[photos.validation].transpose(0, 3, 1, 2)
     with torch.no_grad():
         logits = network(network.normalised(torch.from_numpy(rows.copy())))
-    np.testing.assert_allclose(trained.held[4], logits, atol=1e-5)
+    np.testing.assert_allclose(trained.val_outputs[4], logits, atol=1e-5)
 
 
-def test_a_head_alone_and_what_starts_from_random_numbers_has_no_weights_between(train: Any) -> None:
+def test_a_head_alone_and_a_random_start_have_no_interpolation(train: Any) -> None:
     for name, options, pretrained in (
         ("head", replace(QUICK, train="frozen"), True),
         ("random", QUICK, False),
     ):
         _, trained = train(options, name, pretrained=pretrained)
-        assert (trained.share, len(trained.held)) == (1, 2)
+        assert (trained.alpha, len(trained.val_outputs)) == (1, 2)
 
 
-# once more, on all photos
+# the refit on all photos
 
 
 @pytest.fixture
-def once_more(train: Any, photos: fit.TrainingPhotos, tmp_path: Path) -> Callable[..., Any]:
+def refit(train: Any, photos: ClassificationTask, tmp_path: Path) -> Callable[..., Any]:
     everyone = replace(photos, validation=np.zeros(28, bool))
 
-    def run(first: fit.Trained, options: FineTuneConfig, **more: Any) -> tuple[Network, fit.Trained]:
+    def run(
+        first: fit.TrainingResult, options: FineTuneConfig, **more: Any
+    ) -> tuple[Network, fit.TrainingResult]:
         network = tiny()
         arguments = {"identity": IDENTITY, "pretrained": False, **more}
         work = first.work / fit.ALL
-        return network, fit.train_network(network, everyone, options, work=work, again=first, **arguments)
+        return network, fit.train_network(network, everyone, options, work=work, refit_of=first, **arguments)
 
     return run
 
 
-def test_once_more_it_learns_from_all_photos_up_to_the_best_epoch(train: Any, once_more: Any) -> None:
+def test_a_refit_learns_from_all_photos_up_to_the_best_epoch(train: Any, refit: Any) -> None:
     options = replace(QUICK, epochs=6, lr=0.3, patience=2)
     _, first = train(options)
-    first = replace(first, best=3)
-    told: list[tuple[int, int]] = []
-    network, trained = once_more(first, options, progress=lambda *count: told.append(count))
-    assert [epoch.epoch for epoch in trained.curves] == list(range(1, first.best + 1))
-    assert trained.best == first.best
-    assert told[-1] == (28 * first.best, 28 * first.best)
+    first = replace(first, best_epoch=3)
+    calls: list[tuple[int, int]] = []
+    network, trained = refit(first, options, progress=lambda *count: calls.append(count))
+    assert [epoch.epoch for epoch in trained.curves] == list(range(1, first.best_epoch + 1))
+    assert trained.best_epoch == first.best_epoch
+    assert calls[-1] == (28 * first.best_epoch, 28 * first.best_epoch)
     assert not (trained.work / "photos.npy").exists()  # it learns from those of the first
     # where the first stood in its schedule: the last of 3 and of 4 steps an epoch, of 18 and of 24
-    assert trained.curves[-1].rate == pytest.approx(first.curves[first.best - 1].rate, rel=0.05)
+    assert trained.curves[-1].rate == pytest.approx(first.curves[first.best_epoch - 1].rate, rel=0.05)
     assert np.isnan([epoch.val_loss for epoch in trained.curves]).all()
     assert not network.training
 
 
-def test_once_more_it_sees_the_photos_that_were_held_out(photos: fit.TrainingPhotos, tmp_path: Path) -> None:
+def test_a_refit_sees_the_validation_photos(photos: ClassificationTask, tmp_path: Path) -> None:
     # whether their classes make a difference
     options, found = replace(QUICK, epochs=1), []
     for name, target in (
@@ -327,54 +329,52 @@ def test_once_more_it_sees_the_photos_that_were_held_out(photos: fit.TrainingPho
         more: dict[str, Any] = {"identity": IDENTITY, "pretrained": False}
         first = fit.train_network(one, those, options, work=tmp_path / name, **more)
         everyone = replace(those, validation=np.zeros(28, bool))
-        fit.train_network(two, everyone, options, work=tmp_path / name / fit.ALL, again=first, **more)
+        fit.train_network(two, everyone, options, work=tmp_path / name / fit.ALL, refit_of=first, **more)
         found.append((one.linear.weight, two.linear.weight))
     (one, two), (other, changed) = found
     assert torch.equal(one, other)
     assert not torch.equal(two, changed)
 
 
-def test_once_more_it_goes_as_far_from_the_start_as_before(train: Any, once_more: Any) -> None:
+def test_a_refit_takes_the_alpha_of_the_first_training(train: Any, refit: Any) -> None:
     options = replace(QUICK, train="top:1", lr=0.05)
     _, first = train(options, pretrained=True)
-    halfway, told = once_more(replace(first, best=2, share=0.5), options, pretrained=True)
+    halfway, result = refit(replace(first, best_epoch=2, alpha=0.5), options, pretrained=True)
     shutil.rmtree(first.work / fit.ALL)
-    whole, _ = once_more(replace(first, best=2, share=1.0), options, pretrained=True)
-    assert told.share == 0.5
+    whole, _ = refit(replace(first, best_epoch=2, alpha=1.0), options, pretrained=True)
+    assert result.alpha == 0.5
     start = tiny().linear.weight
     torch.testing.assert_close(halfway.linear.weight, start.lerp(whole.linear.weight, 0.5))
 
 
-def test_killed_while_it_is_trained_once_more_it_continues_to_the_same_end(
-    train: Any, once_more: Any
-) -> None:
+def test_a_killed_refit_resumes_to_the_same_end(train: Any, refit: Any) -> None:
     options = replace(QUICK, epochs=3, augment="default")
     _, first = train(options)
-    first = replace(first, best=3)
+    first = replace(first, best_epoch=3)
 
     def in_the_second_epoch(done: int, total: int) -> None:
         if done > total / 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        once_more(first, options, progress=in_the_second_epoch)
-    killed, continued = once_more(first, options, resume=True)
-    assert (continued.resumed, len(continued.curves)) == (1, 3)
+        refit(first, options, progress=in_the_second_epoch)
+    killed, continued = refit(first, options, resume=True)
+    assert (continued.epochs_resumed, len(continued.curves)) == (1, 3)
     _, other = train(options, "other")
-    whole, _ = once_more(replace(other, best=3), options)
+    whole, _ = refit(replace(other, best_epoch=3), options)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, killed.state_dict()[name]), name
     # for another number of epochs it is begun anew
-    _, shorter = once_more(replace(first, best=2), options, resume=True)
-    assert (shorter.resumed, len(shorter.curves)) == (0, 2)
+    _, shorter = refit(replace(first, best_epoch=2), options, resume=True)
+    assert (shorter.epochs_resumed, len(shorter.curves)) == (0, 2)
 
 
-def test_a_head_that_was_trained_first_is_trained_once_more_too(train: Any, once_more: Any) -> None:
+def test_a_head_that_was_trained_first_is_refitted_too(train: Any, refit: Any) -> None:
     options = replace(QUICK, head="mlp:8", epochs=3, train="top:1")
     _, first = train(options, pretrained=True)
     assert first.head
-    first = replace(first, head=replace(first.head, best=2), best=1)
-    _, trained = once_more(first, options, pretrained=True)
+    first = replace(first, head=replace(first.head, best_epoch=2), best_epoch=1)
+    _, trained = refit(first, options, pretrained=True)
     assert (len(trained.head.curves), len(trained.curves)) == (2, 1)
     assert not list(trained.work.rglob("*.npy"))
 
@@ -429,7 +429,7 @@ def test_more_blocks_than_there_are_are_refused_before_anything_is_written(
 
 
 def test_an_epoch_has_every_photo_once_and_no_batch_of_one(
-    photos: fit.TrainingPhotos, tmp_path: Path
+    photos: ClassificationTask, tmp_path: Path
 ) -> None:
     decode(photos.paths[:13], tiny().preprocess, tmp_path / "photos.npy")
     rows = np.arange(13)
@@ -441,7 +441,7 @@ def test_an_epoch_has_every_photo_once_and_no_batch_of_one(
     assert [target.tolist() for _, target in loader] != seen
 
 
-def test_two_processes_share_the_photos(photos: fit.TrainingPhotos, tmp_path: Path) -> None:
+def test_two_processes_share_the_photos(photos: ClassificationTask, tmp_path: Path) -> None:
     decode(photos.paths[:12], tiny().preprocess, tmp_path / "photos.npy")
     parts = [
         {
@@ -453,7 +453,7 @@ def test_two_processes_share_the_photos(photos: fit.TrainingPhotos, tmp_path: Pa
                 size=4,
                 seed=0,
                 shuffle=True,
-                share=(rank, 2),
+                shard=(rank, 2),
             )
             for n in target
         }
@@ -483,7 +483,7 @@ def test_augmentation_is_strong_where_a_pretrained_network_is_trained(
     assert numbers(trained) == numbers(same)
 
 
-def test_validation_photos_are_never_augmented(photos: fit.TrainingPhotos, tmp_path: Path) -> None:
+def test_validation_photos_are_never_augmented(photos: ClassificationTask, tmp_path: Path) -> None:
     file = tmp_path / "photos.npy"
     decode(photos.paths[:6], tiny().preprocess, file)
     target, rows = np.zeros(6, np.intp), np.arange(6)
@@ -537,7 +537,7 @@ def test_a_training_can_be_continued_for_more_epochs(train: Any) -> None:
     _, second = train(replace(QUICK, epochs=4), resume=True)
     assert numbers(second)[:2] == numbers(first)
     assert [epoch.epoch for epoch in second.curves] == [1, 2, 3, 4]
-    assert second.resumed == 2
+    assert second.epochs_resumed == 2
 
 
 def test_a_damaged_state_is_named(train: Any, tmp_path: Path) -> None:
@@ -556,7 +556,7 @@ torch.set_num_threads(1)
 sys.path.insert(0, {tests!r})
 import test_fit as t
 files, target, validation, resume = eval(Path({arguments!r}).read_text())
-photos = t.fit.TrainingPhotos([Path(f) for f in files], np.array(target), np.array(validation))
+photos = t.ClassificationTask([Path(f) for f in files], np.array(target), np.array(validation))
 def progress(done, total):
     print(done, flush=True)
     time.sleep(0.05)
@@ -570,7 +570,7 @@ LONG = replace(QUICK, epochs=5, augment="default", mixup=0.2)
 
 @pytest.mark.slow
 def test_killed_in_the_middle_of_an_epoch_it_continues_to_the_same_end(
-    train: Any, photos: fit.TrainingPhotos, tmp_path: Path
+    train: Any, photos: ClassificationTask, tmp_path: Path
 ) -> None:
     work = tmp_path / "killed"
     arguments = tmp_path / "arguments"
@@ -588,13 +588,13 @@ def test_killed_in_the_middle_of_an_epoch_it_continues_to_the_same_end(
         assert process.returncode == -signal.SIGKILL
         assert (work / "last.ckpt").is_file() == (whole > 0)
         if whole:
-            assert len(checkpoint.curves_in(work / "last.ckpt", fit.TrainingPhotos.epoch_kind)) == whole
+            assert len(checkpoint.read_curves(work / "last.ckpt", ClassificationModule.metrics_type)) == whole
     killed, continued = train(LONG, "killed", seed=2, resume=True)
     whole_run, never_killed = train(LONG, "never", seed=2)
-    assert continued.resumed == 2
+    assert continued.epochs_resumed == 2
     assert numbers(continued) == numbers(never_killed)
     for name, value in whole_run.state_dict().items():
         assert torch.equal(value, killed.state_dict()[name]), name
-    assert sorted(path.name for path in work.glob("best-*.pt")) == [f"best-{continued.best}.pt"]
+    assert sorted(path.name for path in work.glob("best-*.pt")) == [f"best-{continued.best_epoch}.pt"]
     record = json.loads((work / "training.json").read_text("utf-8"))
     assert record["split"] == IDENTITY["split"]

@@ -15,10 +15,12 @@ pytest.importorskip("lightning")
 from PIL import Image  # noqa: E402
 from torch import nn  # noqa: E402
 
-from rehead.finetune import fit  # noqa: E402
+from rehead.finetune import fit, work_dir  # noqa: E402
+from rehead.finetune.classification_module import ClassificationTask  # noqa: E402
 from rehead.finetune.config import FineTuneConfig  # noqa: E402
-from rehead.finetune.frozen_prefix import frozen_beginning  # noqa: E402
-from rehead.finetune.model import Network, build, set_trainable  # noqa: E402
+from rehead.finetune.frozen_prefix import find_frozen_prefix  # noqa: E402
+from rehead.finetune.model import Network, build  # noqa: E402
+from rehead.finetune.trainable import set_trainable  # noqa: E402
 from rehead.images import PreprocessSpec  # noqa: E402
 
 OPTIONS = FineTuneConfig(train="top:2", epochs=2, patience=0, batch_size=4, augment="none", lr=1e-3)
@@ -33,13 +35,13 @@ def one_thread() -> Any:
 
 
 @pytest.fixture
-def photos(tmp_path: Path) -> fit.TrainingPhotos:
+def photos(tmp_path: Path) -> ClassificationTask:
     rng = np.random.default_rng(0)
     paths = [tmp_path / f"{n}.png" for n in range(12)]
     for n, path in enumerate(paths):
         level = 60 + 120 * (n % 2)
         Image.fromarray(rng.integers(level, level + 60, (40, 40, 3), np.uint8)).save(path)
-    return fit.TrainingPhotos(paths, np.arange(12) % 2, np.arange(12) >= 8)
+    return ClassificationTask(paths, np.arange(12) % 2, np.arange(12) >= 8)
 
 
 @pytest.mark.parametrize(
@@ -55,26 +57,26 @@ def photos(tmp_path: Path) -> fit.TrainingPhotos:
 def test_networks_go_on_from_the_maps(name: str, size: int | None, trained: str) -> None:
     network = build(name, classes=2, size=size, weights="none")
     set_trainable(network, trained)
-    beginning = frozen_beginning(network)
-    assert beginning is not None
+    prefix = find_frozen_prefix(network)
+    assert prefix is not None
     side = network.preprocess.size
     network.eval()
     photo = torch.rand(3, 3, side, side)
     with torch.no_grad():
         expected = network(photo)
-        maps = beginning.maps(photo)
-        assert tuple(maps.shape[1:]) == beginning.shape
-        with beginning.bypassed():
+        maps = prefix.maps(photo)
+        assert tuple(maps.shape[1:]) == prefix.shape
+        with prefix.bypassed():
             torch.testing.assert_close(network(maps), expected, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(network(photo), expected)
     state = build(name, classes=2, size=size, weights="none").state_dict()
     assert list(network.state_dict()) == list(state)
 
 
-def test_where_all_is_trained_there_is_no_beginning() -> None:
+def test_where_all_is_trained_there_is_no_prefix() -> None:
     network = build("mobilenet_v2", classes=2, size=32, weights="none")
     set_trainable(network, "all")
-    assert frozen_beginning(network) is None
+    assert find_frozen_prefix(network) is None
 
 
 class _Skips(nn.Module):  # type: ignore[misc]
@@ -94,28 +96,30 @@ def test_a_network_that_is_no_chain_is_run_whole() -> None:
     network = Network("skips", _Skips(), neck, nn.Linear(3, 2), preprocess=spec, record={})
     set_trainable(network, "top:1")
     assert network.frozen
-    assert frozen_beginning(network) is None
+    assert find_frozen_prefix(network) is None
 
 
 def test_a_transformer_which_adds_a_token_is_run_whole() -> None:
     network = build("test_vit", classes=2, weights="none")
     set_trainable(network, "top:1")
-    assert frozen_beginning(network) is None
+    assert find_frozen_prefix(network) is None
 
 
-def trained(photos: fit.TrainingPhotos, work: Path, options: FineTuneConfig) -> tuple[Network, fit.Trained]:
+def trained(
+    photos: ClassificationTask, work: Path, options: FineTuneConfig
+) -> tuple[Network, fit.TrainingResult]:
     network = fit.new_network("mobilenet_v2", options, classes=2, size=96, weights="none", seed=0)
     done = fit.train_network(network, photos, options, work=work, identity={}, pretrained=True)
     return network, done
 
 
 def test_training_ends_with_the_numbers_of_a_training_without_it(
-    photos: fit.TrainingPhotos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    photos: ClassificationTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = replace(OPTIONS, optimizer="sgd", lr=1e-3)  # Adam's first steps make much of the least rounding
     network, quick = trained(photos, tmp_path / "quick", plain)
     assert (tmp_path / "quick" / "maps.npy").is_file()
-    monkeypatch.setattr(fit, "frozen_beginning", lambda network: None)
+    monkeypatch.setattr(work_dir, "find_frozen_prefix", lambda network: None)
     other, slow = trained(photos, tmp_path / "slow", plain)
     assert not (tmp_path / "slow" / "maps.npy").exists()
     for one, two in zip(quick.curves, slow.curves, strict=True):
@@ -127,7 +131,7 @@ def test_training_ends_with_the_numbers_of_a_training_without_it(
 
 
 def test_views_are_kept_no_more_than_epochs_and_zero_means_fresh_ones(
-    photos: fit.TrainingPhotos, tmp_path: Path
+    photos: ClassificationTask, tmp_path: Path
 ) -> None:
     trained(photos, tmp_path / "kept", replace(OPTIONS, augment="light", cached_views=4))
     assert np.load(tmp_path / "kept" / "maps.npy", mmap_mode="r").shape[:2] == (1 + OPTIONS.epochs, 12)
@@ -136,8 +140,8 @@ def test_views_are_kept_no_more_than_epochs_and_zero_means_fresh_ones(
 
 
 def test_a_disk_is_not_filled(
-    photos: fit.TrainingPhotos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    photos: ClassificationTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fit, "_MOST_KEPT", 1000)
+    monkeypatch.setattr(work_dir, "_MAX_CACHE", 1000)
     trained(photos, tmp_path / "work", OPTIONS)
     assert not (tmp_path / "work" / "maps.npy").exists()

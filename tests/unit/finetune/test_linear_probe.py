@@ -1,4 +1,4 @@
-"""A head that sees several depths of a network which is trained."""
+"""A last layer on several feature levels of a network that is fine-tuned."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from rehead.classification.training_data import TrainingFeatures  # noqa: E402
 from rehead.core.runtime import open_session  # noqa: E402
 from rehead.data import cv_folds, read_dataset  # noqa: E402
 from rehead.finetune.export import export_trunk, torch_features, trained_backbone  # noqa: E402
-from rehead.finetune.frozen_prefix import frozen_beginning  # noqa: E402
+from rehead.finetune.frozen_prefix import find_frozen_prefix  # noqa: E402
 from rehead.finetune.linear_probe import init_from_probe, max_levels, set_levels  # noqa: E402
-from rehead.finetune.model import Network, build, set_trainable  # noqa: E402
+from rehead.finetune.model import Network, build  # noqa: E402
+from rehead.finetune.trainable import set_trainable  # noqa: E402
 from rehead.heads import select_head  # noqa: E402
 from rehead.heads.temperature import fit_temperature  # noqa: E402
 from rehead.images import load_image  # noqa: E402
@@ -38,7 +39,7 @@ def one_thread() -> Iterator[None]:
 def network(train: str, n_levels: int = 1) -> Network:
     torch.manual_seed(0)
     made = build("mobilenet_v2", classes=3, size=64, weights="none")
-    set_trainable(made, train, keep_statistics=True)
+    set_trainable(made, train, freeze_bn_stats=True)
     if n_levels > 1:
         set_levels(made, n_levels)
     made.eval()
@@ -50,12 +51,12 @@ def photos(count: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("train", "most"), [("frozen", 1), ("top:1", 3), ("top:4", 6), ("all", 18)])
-def test_the_depths_are_those_that_are_trained_and_the_one_before(train: str, most: int) -> None:
+def test_the_levels_are_those_that_are_trained_and_the_one_before(train: str, most: int) -> None:
     assert max_levels(network(train)) == most
 
 
 @pytest.mark.parametrize(("train", "n_levels"), [("top:4", 2), ("top:4", 3), ("top:4", 6), ("all", 18)])
-def test_every_depth_is_what_its_block_gives(train: str, n_levels: int) -> None:
+def test_every_level_is_what_its_block_gives(train: str, n_levels: int) -> None:
     made = network(train, n_levels)
     given: list[Any] = []
     flat = [block for stage in made.trunk.model.blocks for block in stage]
@@ -72,24 +73,24 @@ def test_every_depth_is_what_its_block_gives(train: str, n_levels: int) -> None:
     assert not made(x).any()  # the new last layer is there to be started
 
 
-def test_they_are_there_where_the_frozen_beginning_is_passed_over() -> None:
+def test_levels_are_there_where_the_frozen_prefix_is_bypassed() -> None:
     for train, n_levels in (("top:4", 6), ("top:2", 4), ("from:blocks.5.0", 2)):
         made = network(train, n_levels)
-        beginning = frozen_beginning(made)
-        assert beginning is not None
+        prefix = find_frozen_prefix(made)
+        assert prefix is not None
         x = made.normalised(torch.from_numpy(photos(3).transpose(0, 3, 1, 2).copy()))
         with torch.no_grad():
-            expected, maps = made.features(x), beginning.maps(x)
-            with beginning.bypassed():
+            expected, maps = made.features(x), prefix.maps(x)
+            with prefix.bypassed():
                 found = made.features(maps)
         torch.testing.assert_close(found, expected)
 
 
-def test_depths_before_the_trained_ones_keep_it_from_being_passed_over() -> None:
-    assert frozen_beginning(network("top:1", 6)) is None
+def test_levels_before_the_trained_ones_prevent_a_prefix() -> None:
+    assert find_frozen_prefix(network("top:1", 6)) is None
 
 
-def test_the_exported_network_has_them_as_its_depths() -> None:
+def test_the_exported_network_has_the_levels_as_outputs() -> None:
     made = network("top:4", 4)
     found = open_session(export_trunk(made), threads=1).run(None, {"image": photos(5)})
     np.testing.assert_allclose(np.concatenate(found, 1), torch_features(made, photos(5)), atol=1e-4)

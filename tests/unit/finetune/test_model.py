@@ -19,15 +19,8 @@ from safetensors.torch import save_file
 from rehead.backbones.backbone import load_backbone
 from rehead.backbones.weights import locate, registry
 from rehead.errors import DataError, UnknownNameError, WeightsError, WeightsNotFoundError
-from rehead.finetune.model import (
-    PLAIN_NAMES,
-    Network,
-    build,
-    count_parameters,
-    load_state,
-    parameter_groups,
-    set_trainable,
-)
+from rehead.finetune.model import PLAIN_NAMES, Network, build, load_state
+from rehead.finetune.trainable import count_parameters, parameter_groups, set_trainable
 
 
 @pytest.fixture(autouse=True)
@@ -323,7 +316,7 @@ def test_batch_norm_of_frozen_blocks_keeps_its_statistics() -> None:
 
 def test_batch_norm_of_trained_blocks_keeps_its_statistics_where_that_is_asked_for() -> None:
     network = build("mobilenet_v2", classes=2, size=32, weights="none")
-    set_trainable(network, "top:3", keep_statistics=True)
+    set_trainable(network, "top:3", freeze_bn_stats=True)
     inputs = network.normalised(photos(network, 4))
     before, expected = statistics(network), network.eval()(inputs)
     torch.testing.assert_close(network.train()(inputs), expected, rtol=0, atol=0)
