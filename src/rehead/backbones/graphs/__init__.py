@@ -5,6 +5,7 @@ onnx and spox are imported only when a graph is built.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -14,10 +15,10 @@ from numpy.typing import NDArray
 from ...errors import WeightsError
 from ...images import PreprocessSpec
 
-__all__ = ["ARCHITECTURES", "build_trunk", "count_parameters", "linear_model", "pooled_levels", "wrap"]
+__all__ = ["build_trunk", "count_parameters", "linear_model", "pooled_levels", "wrap"]
 
-ARCHITECTURES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "mobilenet_v2")
-"""Networks that can be built from a state dict without torch."""
+_FAMILIES = {"efficientnet_lite": ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")}
+"""Modules that build several architectures; any other architecture has the module of its own name."""
 
 
 class OutlierArrays(Protocol):
@@ -45,7 +46,7 @@ def build_trunk(architecture: str, arrays: Mapping[str, NDArray[Any]], preproces
     Parameters
     ----------
     architecture : str
-        One of `ARCHITECTURES`.
+        As in a `WeightSpec` of the registry. The module of that name here, or that of its family, builds it.
     arrays : mapping of str to ndarray
         Its state dict, as `weights.torch_checkpoint.read_state_dict` gives it.
     preprocess : PreprocessSpec
@@ -64,16 +65,13 @@ def build_trunk(architecture: str, arrays: Mapping[str, NDArray[Any]], preproces
     """
     import spox
 
-    from . import efficientnet_lite, mobilenet_v2
     from .ops import State, image_input, normalised
 
     image = image_input(preprocess.size)
     state = State(arrays, architecture)
     x = normalised(image, preprocess)
-    if architecture == "mobilenet_v2":
-        levels = mobilenet_v2.trunk(x, state)
-    else:
-        levels = efficientnet_lite.trunk(x, state, architecture)
+    family = next((name for name, members in _FAMILIES.items() if architecture in members), architecture)
+    levels = importlib.import_module(f".{family}", __name__).trunk(x, state, architecture)
     return spox.build({"image": image}, levels)
 
 

@@ -21,7 +21,7 @@ _STAGES = (
 _EPS = 1e-5
 
 
-def trunk(x: Var, state: State) -> dict[str, Var]:
+def trunk(x: Var, state: State, name: str) -> dict[str, Var]:  # noqa: ARG001
     """Maps after every block and after the last convolution, float32 (N, C, h, w), by name."""
     layer = partial(conv_bn, eps=_EPS, padding="symmetric")
     channels = 32

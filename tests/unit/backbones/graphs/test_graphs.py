@@ -98,7 +98,7 @@ def assert_same_maps(model: Any, network: Any, spec: PreprocessSpec, image: NDAr
         np.testing.assert_allclose(found[name], array, rtol=0, atol=1e-5 * max(1, scale), err_msg=name)
 
 
-@pytest.mark.parametrize("name", graphs.ARCHITECTURES)
+@pytest.mark.parametrize("name", registry.names())
 def test_every_map_is_the_torch_networks(name: str) -> None:
     size = 104  # maps of even and, from 13 on, of odd sides: "same" pads them differently
     network = reference(name)
@@ -130,10 +130,10 @@ SMALL = PreprocessSpec(size=32, mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 1
 
 @pytest.fixture(scope="module")
 def states() -> dict[str, Arrays]:
-    return {name: state_of(reference(name)) for name in graphs.ARCHITECTURES}
+    return {name: state_of(reference(name)) for name in registry.names()}
 
 
-@pytest.mark.parametrize(("name", "other"), [*permutations(graphs.ARCHITECTURES, 2)])
+@pytest.mark.parametrize(("name", "other"), [*permutations(registry.names(), 2)])
 def test_a_state_dict_of_another_network_is_refused(states: dict[str, Arrays], name: str, other: str) -> None:
     with pytest.raises(WeightsError, match=rf"{name}: .*it is of another network"):
         graphs.build_trunk(name, states[other], SMALL)
