@@ -198,7 +198,7 @@ def test_killed_it_continues_to_the_same_end(dots: KeypointTask, tmp_path: Path)
         learnt(dots, work, LONG, seed=2)
     killed, continued = learnt(dots, work, LONG, seed=2, resume=True)
     whole, never = learnt(dots, tmp_path / "never", LONG, seed=2)
-    assert continued.resumed == 2
+    assert continued.epochs_resumed == 2
     np.testing.assert_array_equal(continued.val_outputs, never.val_outputs)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, killed.state_dict()[name]), name
