@@ -44,7 +44,7 @@ class FaceOptions:
     embedder: Annotated[
         AnyEmbedder,
         Opt(
-            help="dlib, FaceNet's weights (.pt or .h5), or an ONNX file with its JSON record beside it.",
+            help="dlib, FaceNet's weights (.pt or .h5), or an ONNX file with its JSON spec beside it.",
             cli=str,
         ),
     ] = field(default="dlib", kw_only=False)

@@ -34,7 +34,7 @@ from rehead.finetune.data import batches, decode  # noqa: E402
 from rehead.finetune.model import Network  # noqa: E402
 
 IDENTITY = {"network": "tiny", "labels": ["a", "b"], "split": "1"}
-QUICK = FineTuneConfig(epochs=2, patience=0, batch_size=8, augment="none", lr=0.01)
+QUICK = FineTuneConfig(train="all", epochs=2, patience=0, batch_size=8, augment="none", lr=0.01)
 
 
 def tiny() -> Network:

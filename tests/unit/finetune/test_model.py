@@ -432,7 +432,8 @@ def test_names_sizes_classes_and_dropout_that_cannot_be() -> None:
 
 
 def test_without_timm_the_message_names_the_pip_line() -> None:
-    code = "import sys; sys.modules['timm'] = None; import rehead.finetune.model"
+    code = "import sys; sys.modules['timm'] = None; import rehead\n"
+    code += "rehead.FineTunedClassifier(rehead.ImageClassifier()).make_encoder()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "MissingExtraError: " in done.stderr
