@@ -17,7 +17,7 @@ __all__ = [
     "cost_chart",
     "coverage_chart",
     "curves_chart",
-    "det_chart",
+    "error_trade_chart",
     "reliability_chart",
     "search_chart",
 ]
@@ -279,7 +279,7 @@ def _short(n: int) -> str:
     return f"{n}" if n < 1000 else f"{n / 1000:.1f}k"
 
 
-def det_chart(
+def error_trade_chart(
     curve: Sequence[tuple[float, float]], least: float, marks: Sequence[tuple[float, float]], accuracy: float
 ) -> str:
     """DET curve: false non-match rate against false match rate, the latter on a logarithmic axis.

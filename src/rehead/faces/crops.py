@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
@@ -14,8 +15,8 @@ from numpy.typing import NDArray
 
 from ..core.atomic import replacing_folder, write_text
 from ..core.geometry import similarity
-from ..core.parallel import map_in_order
 from ..core.progress import Progress
+from ..core.runtime import cpu_count
 from ..errors import DataError, ImageError, OutputError
 from ..images import read_image, warped, write_jpeg
 from .detection.detector import FaceDetector
@@ -156,10 +157,11 @@ def find_faces(
         cut = tuple(crops.cut(pixels, face) for face in faces) if crops else ()
         return PhotoFaces(file, size, faces, cut, len(found))
 
-    for done, result in enumerate(map_in_order(look, files, threads=threads), 1):
-        if progress:
-            progress(done, len(files))
-        yield result
+    with ThreadPoolExecutor(threads or cpu_count()) as pool:
+        for done, result in enumerate(pool.map(look, files), 1):
+            if progress:
+                progress(done, len(files))
+            yield result
 
 
 class CropNames:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.parallel import map_in_order
 from ..core.progress import Progress
+from ..core.runtime import cpu_count
 from ..errors import DataError, ImageError
 from ..images import read_bytes, read_image
 from .detection.detector import FaceDetector
@@ -106,10 +108,12 @@ class FacePipeline:
             except ImageError as error:
                 return error
 
-        for done, seen in enumerate(map_in_order(attempt, photos, threads=self.threads), 1):
-            if progress:
-                progress(done, len(photos))
-            yield seen
+        workers = self.threads or cpu_count()
+        with ThreadPoolExecutor(workers) as pool:
+            for done, seen in enumerate(_in_order(pool, workers, attempt, photos), 1):
+                if progress:
+                    progress(done, len(photos))
+                yield seen
 
     def embed_one(
         self,
@@ -156,3 +160,24 @@ def default_pipeline(
         FaceEmbedder(embedder, threads=1, commercial_safe=commercial_safe),
         threads,
     )
+
+
+def _in_order(
+    pool: ThreadPoolExecutor,
+    workers: int,
+    work: Callable[[Source], FaceObservation | ImageError],
+    items: Iterable[Source],
+) -> Iterator[FaceObservation | ImageError]:
+    """Like `pool.map`, but with only a few photos under way, so that Ctrl-C is quick and memory flat."""
+    pending = iter(items)
+    running: list[Future[FaceObservation | ImageError]] = [
+        pool.submit(work, item) for item in islice(pending, 2 * workers)
+    ]
+    try:
+        while running:
+            result = running.pop(0).result()
+            running += [pool.submit(work, item) for item in islice(pending, 1)]
+            yield result
+    finally:
+        for future in running:
+            future.cancel()

@@ -7,6 +7,7 @@ there is some, and what is frozen is run once into one file of maps: an epoch re
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from itertools import product
 from pathlib import Path
@@ -17,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ..core.parallel import map_in_order
+from ..core.runtime import cpu_count
 from ..images import PreprocessSpec, load_image
 from .augment import augmentation
 from .export import as_onnx_callable
@@ -45,9 +46,10 @@ def decode(paths: Sequence[Path], preprocess: PreprocessSpec, to: Path, told: To
     def place(row: int) -> None:
         pixels[row] = load_image(paths[row], preprocess)
 
-    for done, _ in enumerate(map_in_order(place, range(len(paths))), 1):
-        if told:
-            told(done)
+    with ThreadPoolExecutor(cpu_count()) as pool:
+        for done, _ in enumerate(pool.map(place, range(len(paths))), 1):
+            if told:
+                told(done)
     pixels.flush()
 
 
@@ -101,16 +103,17 @@ def write_maps(
     quick = as_onnx_callable(network, run, shape) if device.type == "cpu" else None
     whole = (len(looks), count, *shape)
     out: NDArray[np.float32] = np.lib.format.open_memmap(to, mode="w+", dtype=np.float32, shape=whole)
-    for view, start in product(range(len(looks)), range(0, count, _AT_ONCE)):
-        rows = list(range(start, min(start + _AT_ONCE, count)))
-        photos = looks[view](rows)
-        if quick:
-            seen = np.ascontiguousarray(photos.numpy().transpose(0, 2, 3, 1))
-            for row, maps in zip(rows, map_in_order(quick, np.split(seen, len(rows))), strict=True):
-                out[view, row] = maps[0]
-        else:
-            with torch.inference_mode():
-                out[view, rows] = run(network.normalised(photos.to(device))).cpu().numpy()
+    with ThreadPoolExecutor(cpu_count()) as pool:
+        for view, start in product(range(len(looks)), range(0, count, _AT_ONCE)):
+            rows = list(range(start, min(start + _AT_ONCE, count)))
+            photos = looks[view](rows)
+            if quick:
+                seen = np.ascontiguousarray(photos.numpy().transpose(0, 2, 3, 1))
+                for row, maps in zip(rows, pool.map(quick, np.split(seen, len(rows))), strict=True):
+                    out[view, row] = maps[0]
+            else:
+                with torch.inference_mode():
+                    out[view, rows] = run(network.normalised(photos.to(device))).cpu().numpy()
     out.flush()  # type: ignore[attr-defined]
     network.train()
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ..core.parallel import map_in_order
 from .pca import Block, fit_scaling, gram_matrix, row_chunks
 
-__all__ = ["RelativeMahalanobis", "fit_distance", "held_out_scores"]
+__all__ = ["RelativeMahalanobis", "fit_distance", "held_out_scores", "whitening_matrix"]
 
 _COMPONENTS = 128  # and
 _SHRINKAGE = 0.5  # both by benchmarks/outliers.py
@@ -92,20 +92,23 @@ def fit_distance(X: NDArray[np.float32], y: NDArray[np.intp], blocks: Sequence[B
     spread = max(energy, _LEAST)
     inner = max(energy - float(counts @ (means**2).sum(axis=1)) / len(X), _LEAST)
     centres = means @ basis
-    within = _root_of_inverse(u - centres[y], inner, d)
+    within = whitening_matrix(u - centres[y], inner, d)
     return RelativeMahalanobis(
         mean,
         scale,
         basis,
         within.astype(np.float32),
-        _root_of_inverse(u, spread, d).astype(np.float32),
+        whitening_matrix(u, spread, d).astype(np.float32),
         (centres @ within).astype(np.float32),
         max(0.0, (1 / inner - 1 / spread) / _SHRINKAGE),
     )
 
 
-def _root_of_inverse(rows: NDArray[np.float64], variance: float, d: int) -> NDArray[np.float64]:
-    """L (k, k) with L L' = inverse of the shrunken covariance / d; `variance` is the total of all d."""
+def whitening_matrix(rows: NDArray[np.float64], variance: float, d: int) -> NDArray[np.float64]:
+    """W (k, k) with W W' the inverse of the shrunken covariance, over d.
+
+    `rows` (n, k) are centred, and the first k of d coordinates; `variance` is the sum over all d.
+    """
     covariance = (1 - _SHRINKAGE) * rows.T @ rows / len(rows)
     covariance[np.diag_indices_from(covariance)] += _SHRINKAGE * variance / d
     values, vectors = np.linalg.eigh(covariance)

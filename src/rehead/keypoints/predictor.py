@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property, partial
-from itertools import chain, islice
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.model_file import read_model_file
-from ..core.parallel import map_in_order
 from ..core.runtime import cpu_count, open_session
 from ..errors import ImageError, NotAModelFileError
 from ..images import PreprocessSpec, image_size, load_image, read_bytes
@@ -192,8 +192,16 @@ class KeypointPredictor:
         if len(first) < 2:
             yield from (self._answer(photo, self._session) for photo in first)
             return
-        answer = partial(self._answer, session=self._worker)
-        yield from map_in_order(answer, chain(first, pending), threads=self._threads)
+        with ThreadPoolExecutor(self._threads) as pool:
+            running = [pool.submit(self._answer, photo, self._worker) for photo in first]
+            try:
+                while running:
+                    more = islice(pending, 4 * self._threads - len(running))
+                    running += [pool.submit(self._answer, photo, self._worker) for photo in more]
+                    yield running.pop(0).result()
+            finally:
+                for future in running:
+                    future.cancel()
 
     def predict(self, photos: Photo | Sequence[Photo]) -> list[KeypointPrediction]:
         """Points of each photo; ImageError where one is unreadable."""

@@ -1,9 +1,10 @@
-"""Keypoint models as ONNX graphs: a linear map of feature maps, and a second stage on the aligned crop.
+"""Keypoint models as ONNX graphs: maps of several depths, a linear map of them, and a second look.
 
-The first stage predicts points in the photo. A similarity transform aligns them with the mean shape; the
-aligned crop goes through the same network, and the second stage predicts the points again. Apart from
-the sampling everything between is linear: the similarity that fits points p best (Umeyama 1991) is p
-times a constant, and so is each stage. Weights of the network are stored once, though it runs twice.
+The first stage places points in the photo. A similarity brings them to where a typical face (or hand,
+or leaf) has them; the square that it cuts out goes through the same network, and the second stage
+places the points anew. Everything between is linear, but for the sampling: the similarity that fits
+points p best (Umeyama 1991) is p times a constant, and so is each stage. Weights of the network are
+stored once, though it runs twice.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ __all__ = ["keypoint_model", "maps_of", "sampler"]
 
 
 class StageArrays(Protocol):
-    """A stage: points = mean + clip(sum over levels of map @ weights + bias, low, high) @ basis."""
+    """A stage: points = mean + clip(sum over depths of map @ weights + bias, low, high) @ basis."""
 
     @property
     def levels(self) -> Sequence[str]: ...
@@ -43,7 +44,7 @@ class StageArrays(Protocol):
 
 
 class TrustArrays(Protocol):
-    """The uncertainty of points, see `keypoints.uncertainty.UncertaintyModel`."""
+    """How far points can be trusted, as `keypoints.trust.UncertaintyModel` says."""
 
     @property
     def centre(self) -> NDArray[np.float32]: ...
@@ -65,14 +66,14 @@ class _Pass(NamedTuple):
 
 
 def maps_of(trunk: Any, levels: Sequence[str]) -> Any:
-    """`image` uint8 (N, S, S, 3) to the maps of feature levels; what comes after them is left out."""
+    """`image` uint8 (N, S, S, 3) to the taps' maps; what comes behind them is left out."""
     return onnx.utils.Extractor(trunk).extract_model(["image"], list(levels))
 
 
 def sampler(side: int) -> Any:
-    """`image` uint8 (N, S, S, 3) and `view` float32 (N, 2, 3) to `seen`, the crop of that view.
+    """`image` uint8 (N, S, S, 3) and `view` float32 (N, 2, 3) to `seen`, what that view of the photo shows.
 
-    A view maps points of the crop to points of the photo, both in units of the side.
+    A view maps points of the square that is seen to points of the photo, both in units of the side.
     """
     image = image_input(side)
     view = spox.argument(spox.Tensor(np.float32, ("N", 2, 3)))
@@ -95,7 +96,7 @@ def keypoint_model(
         Of each stage; `image` is prepared as the first one takes it.
     stages : one or two StageArrays
     aligner : float32 (2K, 6)
-        Points in a row times this, and `offset` (6,) added, are the view that aligns them, (2, 3) in a row.
+        Points in a row times this, and `offset` (6,) added, are the view that looks at them, (2, 3) in a row.
     trust : TrustArrays
     """
     side = _side(trunks[0])
@@ -107,12 +108,12 @@ def keypoint_model(
     points = op.reshape(first.points, op.const(np.array([0, -1, 2])))
     apart: Var | None = None
     if len(stages) == 2:
-        second_view = _sampled(image, view, _side(trunks[1]))
-        last = _run(maps_of(trunks[1], stages[1].levels), second_view, stages[1])
-        second = op.reshape(last.points, op.const(np.array([0, -1, 2])))
+        seen_again = _sampled(image, view, _side(trunks[1]))
+        last = _run(maps_of(trunks[1], stages[1].levels), seen_again, stages[1])
+        seen = op.reshape(last.points, op.const(np.array([0, -1, 2])))
         shift = op.slice(view, op.const([2]), op.const([3]), op.const([2]))
         moved = op.add(
-            op.matmul(second, op.transpose(turn, perm=[0, 2, 1])), op.transpose(shift, perm=[0, 2, 1])
+            op.matmul(seen, op.transpose(turn, perm=[0, 2, 1])), op.transpose(shift, perm=[0, 2, 1])
         )
         apart = op.sub(moved, points)
         points = moved
@@ -126,7 +127,7 @@ def _side(trunk: Any) -> int:
 
 
 def _sampled(image: Var, view: Var, side: int) -> Var:
-    """The crop of `view` (N, 2, 3), uint8 (N, S, S, 3); edge pixels are repeated beyond the photo."""
+    """The square that `view` (N, 2, 3) looks at, uint8 (N, S, S, 3); beyond the photo its edge goes on."""
     centres = (np.arange(side, dtype=np.float32) + 0.5) / side
     square = np.stack([*np.meshgrid(centres, centres), np.ones((side, side), np.float32)], axis=-1)
     # GridSample counts from -1 to 1 over the photo
@@ -152,7 +153,7 @@ def _run(trunk: Any, image: Var, stage: StageArrays) -> _Pass:
 
 
 def _trusted(pooled: Var, turn: Var, apart: Var | None, trust: TrustArrays) -> dict[str, Var]:
-    """Covariance of each point, confidence of the photo, and its outlier score."""
+    """Spread of each point, confidence in the whole, and how unlike the training photos the photo is."""
 
     def square(v: Var) -> Var:
         return op.reduce_sum(op.mul(v, v), op.const([1]), keepdims=0)
@@ -186,7 +187,7 @@ def _trusted(pooled: Var, turn: Var, apart: Var | None, trust: TrustArrays) -> d
 
 
 def _shared(model: Any) -> Any:
-    """The model with equal constants, initializers or nodes, stored once."""
+    """The same model with equal constants stored once, whether initializers or nodes."""
     kept: dict[bytes, str] = {}
     alias: dict[str, str] = {}
     tensors, nodes = [], []

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ...core.atomic import write_text
 from ...core.text import count
 from ...errors import ReheadError
-from ...evaluation.charts import det_chart
+from ...evaluation.charts import error_trade_chart
 from ...evaluation.intervals import Interval
 from ...evaluation.report import render
 from ...images import thumbnail
@@ -70,7 +70,7 @@ def write_pairs_report(
     """
     impostors = result.pairs - result.genuine
     marks = [(p.false_matches.value, p.false_non_matches.value) for p in result.operating if p.supported]
-    chart = det_chart(result.curve.tolist(), 1 / impostors, marks, result.accuracy.value)
+    chart = error_trade_chart(result.curve.tolist(), 1 / impostors, marks, result.accuracy.value)
     operating = [
         _Rates(p.target, p.supported, p.false_matches, p.false_non_matches) for p in result.operating
     ]
