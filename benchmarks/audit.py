@@ -11,12 +11,12 @@ side, shrunk to 24 pixels, cut to a strip, of one colour with a little noise; tr
 three overlapping parts a second apart by their EXIF, and unrelated photos a second apart that are none;
 photos of another folder in some class.
 
-Recall is the share of planted faults that a finding of their kind names, together with their original
-where they have one. Precision is the share of findings of the kind that name a planted photo of the
-kind; findings that do not are printed, to be looked at: photos have faults of their own.
+Recall is the share of planted faults that an issue of their kind names, together with their original
+where they have one. Precision is the share of issues of the kind that name a planted photo of the
+kind; issues that do not are printed, to be checked: photos have faults of their own.
 
 Then 5 % of the labels are changed at random, three times, and the list is ranked by label quality. With
---cleanlab, the interpreter of an environment with cleanlab, its findings and its ranking from the same
+--cleanlab, the interpreter of an environment with cleanlab, its issues and its ranking from the same
 probabilities stand beside. At last, limits are measured on the folder as it is: the extremes of light,
 contrast and blur, and the cosines of neighbours by name.
 
@@ -194,9 +194,9 @@ def plant(garden: Garden, classes: Sequence[str], strangers: Dataset) -> None:
 def audit_copies(dataset: Dataset) -> list[Issue]:
     """Copies that are in the folder before anything is planted; printed, to be looked at."""
     own = audit_photos(dataset.root)
-    found = [finding for kind in SAME for finding in own.of(kind)]
-    for finding in found:
-        print(f"there before: {', '.join(finding.photos)}: {finding.detail}")
+    found = [issue for kind in SAME for issue in own.of(kind)]
+    for issue in found:
+        print(f"there before: {', '.join(issue.photos)}: {issue.detail}")
     return found
 
 
@@ -220,8 +220,8 @@ def report_planted(dataset: Dataset, strangers: Dataset, each: int) -> None:
             others = [f for f in others if f not in known]
             before = f", {len(known)} there before" if known else ""
             print(f"{kind:20} {number:4d} {1 - len(others) / number:9.1%}{before}")
-            for finding in others[:12]:
-                print(f"    not planted: {', '.join(finding.photos[:3])}: {finding.detail}")
+            for issue in others[:12]:
+                print(f"    not planted: {', '.join(issue.photos[:3])}: {issue.detail}")
 
 
 # labels

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import datetime
 import json
 import os
 import re
@@ -16,6 +15,7 @@ from typing import Any
 from .. import evaluation
 from ..core.atomic import write_text
 from ..core.parallel import map_in_order
+from ..core.run_dir import now
 from ..core.text import count
 from ..errors import ReheadError
 from ..images import thumbnail
@@ -70,7 +70,7 @@ def write_audit(audit: Audit, folder: str | os.PathLike[str], *, command: Sequen
         Where they cannot be written.
     """
     made = {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "date": now(),
         "command": list(command),
     }
     places = [Path(folder) / "audit.json", Path(folder) / "audit.html"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import json
 import os
@@ -16,6 +15,7 @@ import numpy as np
 from ..core import atomic
 from ..core.model_file import trained_on
 from ..core.progress import Progress
+from ..core.run_dir import now
 from ..data import Dataset, check_labels, read_dataset
 from ..errors import DatasetError, ImageError
 from ..evaluation import Evaluation, confident_mistakes, evaluate, write_report
@@ -146,7 +146,7 @@ def _write(
         title=dataset.root.resolve().name,
         evaluation=result.evaluation,
         run={
-            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "date": now(),
             "command": list(command),
             "model": {k: v for k, v in model.manifest.items() if k not in ("seen", "metrics")},
         },

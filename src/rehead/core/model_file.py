@@ -8,7 +8,6 @@ the file's top level is a list of fields, and those after the graph are the meta
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import json
 import os
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 from ..errors import AlteredModelFileError, DataError, ModelFileError, NewerProtocolError, NotAModelFileError
 from . import atomic
+from .run_dir import now
 
 __all__ = ["PROTOCOL", "ModelFile", "read_model_file", "trained_on", "write_model_file"]
 
@@ -65,7 +65,7 @@ def write_model_file(path: str | os.PathLike[str], graph: bytes, manifest: Mappi
     """
     added = {
         "rehead": version("rehead"),
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "created": now(),
     }
     text = json.dumps(
         {**added, **manifest, "protocol": _SINCE.get(str(manifest.get("kind")), PROTOCOL)},

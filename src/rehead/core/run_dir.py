@@ -25,6 +25,7 @@ __all__ = [
     "check_place",
     "check_work",
     "holds_training",
+    "now",
     "prepare_output",
     "run_record",
     "versions",
@@ -105,10 +106,14 @@ class NewRun:
             write_json(beside / "run.json", {**record, "seconds": self.timer.seconds})
 
 
+def now() -> str:
+    """The time as records have it: ISO 8601, UTC, seconds."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
 def run_record(command: Sequence[str], about: Mapping[str, Any]) -> dict[str, Any]:
     """A run as run.json and reports have it: date and command, `about`, versions."""
-    date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return {"date": date, "command": list(command), **about, "versions": versions()}
+    return {"date": now(), "command": list(command), **about, "versions": versions()}
 
 
 def check_place(folder: Path, overwrite: bool) -> None:

@@ -11,13 +11,12 @@ share a factorisation. `ridge` is the primal, for weighted rows whose targets ar
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.runtime import cpu_count
+from ..core.parallel import map_in_order
 
 __all__ = ["fit_kernel_ridge", "kernel_ridge_path"]
 
@@ -98,6 +97,6 @@ def kernel_ridge_path(
         held_out[k, test] = kernel[np.ix_(test, train)] @ alpha + mean
 
     # BLAS on one thread: the products of several folds at once would wait for each other (ADR 3)
-    with threadpoolctl.threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(cpu_count()) as pool:
-        list(pool.map(run, product(range(int(fold.max()) + 1), range(len(l2_grid)))))
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+        list(map_in_order(run, product(range(int(fold.max()) + 1), range(len(l2_grid)))))
     return held_out

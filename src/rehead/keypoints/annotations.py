@@ -6,14 +6,13 @@ import hashlib
 import os
 import re
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.runtime import cpu_count
+from ..core.parallel import map_in_order
 from ..errors import DatasetError, ImageError
 from ..images import image_size, read_bytes, read_image
 from .formats import Table, read_table
@@ -135,8 +134,7 @@ def read_annotations(
         raise DatasetError(f"{folder}: no such folder of photos; give it as --images")
     paths = [folder / name for name in table.photos]
     _check_photos(file, folder, table.photos, paths)
-    with ThreadPoolExecutor(cpu_count()) as pool:
-        sizes = list(pool.map(_size, paths))
+    sizes = list(map_in_order(_size, paths))
     errors = [(n, s) for n, s in enumerate(sizes) if isinstance(s, ImageError)]
     if errors and (strict or len(errors) == len(paths)):
         raise errors[0][1]

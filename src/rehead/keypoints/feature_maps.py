@@ -9,7 +9,6 @@ held in memory as float16: after standardisation the rounding error is a thousan
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backbones.backbone import Backbone
+from ..core.parallel import map_in_order
 from ..core.progress import Progress
-from ..core.runtime import cpu_count, open_session, trim_memory
+from ..core.runtime import open_session, trim_memory
 from ..errors import DataError, WeightsError
 from ..images import load_image
 
@@ -165,13 +165,11 @@ def extract_maps(
             for array, maps in zip(values, trunk.run(names, {"image": pixels}), strict=True):
                 array[v, n] = maps[0].clip(-_FLOAT16_MAX, _FLOAT16_MAX)
 
-    pool = ThreadPoolExecutor(threads or cpu_count())
     try:
-        for done, _ in enumerate(pool.map(run, range(len(paths))), 1):
+        for done, _ in enumerate(map_in_order(run, range(len(paths)), threads=threads), 1):
             if progress:
                 progress(done, len(paths))
     finally:
-        pool.shutdown(cancel_futures=True)
         trim_memory()
     if not all(np.isfinite(array).all() for array in values):
         raise DataError(f"{backbone.name}: the network's maps hold values that are no numbers for some photo")

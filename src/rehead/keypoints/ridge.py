@@ -8,13 +8,12 @@ held-out error of an l2 is that on folds that keep the photos of a person togeth
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.runtime import cpu_count
+from ..core.parallel import map_in_order
 from ..heads.kernel_ridge import fit_kernel_ridge, kernel_ridge_path
 from .feature_maps import ExtractedMaps, FeatureMap
 
@@ -126,8 +125,8 @@ def _standardise(
         return x @ x.T
 
     # BLAS on one thread: several products at once would wait for each other (ADR 3)
-    with threadpoolctl.threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(cpu_count()) as pool:
-        for part_of_gram in pool.map(product, parts):
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+        for part_of_gram in map_in_order(product, parts):
             gram += part_of_gram
     return mean, scale, gram / np.float32(d)
 

@@ -10,7 +10,6 @@ What is finished there is not done again, so that a comparison that was killed c
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
 import platform
@@ -27,7 +26,7 @@ from ..classification.estimator import ImageClassifier
 from ..core import atomic
 from ..core.options import options_of
 from ..core.progress import Progress
-from ..core.run_dir import holds_training, versions, work_folder, write_json
+from ..core.run_dir import holds_training, now, versions, work_folder, write_json
 from ..core.runtime import cpu_count
 from ..data import read_dataset
 from ..data.options import SplitOptions
@@ -323,7 +322,7 @@ def _train(
 
 def _write(folder: Path, comparison: Comparison, split: Split, command: Sequence[str]) -> None:
     record = {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "date": now(),
         "command": " ".join(command),
         "photos": str(split.dataset.root),
         "split": split.fingerprint,

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core import atomic
+from ..core.model_file import trained_on
 from ..core.options import options_record
 from ..core.progress import Progress
 from ..core.run_dir import NewRun, StepTimer, run_record, write_json
@@ -364,8 +365,7 @@ def _whole_photos(model: KeypointPredictor, detector: FaceFinder | None) -> list
 
 def _trained_on(model: KeypointPredictor, rows: Annotations) -> list[str]:
     """A note where photos were trained on: their results mean nothing."""
-    known = set(model.manifest.get("seen", "").split())
-    count = sum(digest in known for digest in rows.digests())
+    count = int(trained_on(model.manifest, rows.digests()).sum())
     if not count:
         return []
     return [

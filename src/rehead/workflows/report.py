@@ -8,7 +8,6 @@ content, so renaming them or moving them to another class changes nothing.
 from __future__ import annotations
 
 import csv
-import datetime
 import json
 import os
 from collections import Counter
@@ -24,8 +23,9 @@ from numpy.typing import NDArray
 from ..backbones.backbone import Backbone, load_backbone
 from ..backbones.features import Features, extract, photo_groups
 from ..classification.predictor import Prediction, Predictor, load_model
+from ..core.model_file import trained_on
 from ..core.progress import Progress
-from ..core.run_dir import versions, write_json
+from ..core.run_dir import now, versions, write_json
 from ..data import Dataset, check_labels, merge_groups, read_dataset, split_fingerprint
 from ..errors import DataError, DatasetError
 from ..evaluation import Evaluation, Mistake, confident_mistakes, evaluate
@@ -33,12 +33,11 @@ from .run_report import NEAR_TEST, run_report, with_maps, with_neighbours
 
 __all__ = ["ReportResult", "report"]
 
-_MARK = 12  # letters of a photo's sha256 by which the model file knows it
 _NEAR_TRAINED = (
     "Not tested on, because they are near-duplicates of training photos, or of one burst or group with one"
 )
 
-TrainingFeatures = Callable[[Sequence[Path]], Features]
+Extract = Callable[[Sequence[Path]], Features]
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ def report(
     record, metrics = _read_json(folder, "run.json"), _read_json(folder, "metrics.json")
     model = load_model(folder / "model.onnx", threads=threads)
     network = load_backbone(folder / "model.onnx")
-    look = partial(
+    extract_features = partial(
         extract,
         backbone=network,
         cache=cache is not False,
@@ -111,11 +110,10 @@ def report(
         threads=threads,
         progress=progress,
     )
-    seen = set(model.manifest.get("seen", "").split())
     if photos is None:
-        found = _as_divided(folder, record, look, seen)
+        found = _run_split(folder, record, extract_features, model.manifest)
     else:
-        found = _not_seen(read_dataset(photos), network, look, seen)
+        found = _unseen_photos(read_dataset(photos), network, extract_features, model.manifest)
     found.notes.extend(_relabelled(found, model.manifest))
     if not found.tested.any():
         raise DatasetError(
@@ -171,8 +169,8 @@ class EvaluatedSplit:
         return np.asarray(self.assignment == "test")
 
 
-def _as_divided(
-    folder: Path, record: Mapping[str, Any], look: TrainingFeatures, seen: set[str]
+def _run_split(
+    folder: Path, record: Mapping[str, Any], extract_features: Extract, manifest: Mapping[str, Any]
 ) -> EvaluatedSplit:
     """The run's own photos, on the sides and with the labels that splits.csv says now."""
     dataset, assignment = _read_splits(folder / "splits.csv", Path(record["photos"]["folder"]))
@@ -182,7 +180,7 @@ def _as_divided(
             "splits.csv was changed after the model was trained; the test goes by what it says now, the "
             "model still rests on what it said then."
         )
-    features = look(dataset.paths)
+    features = extract_features(dataset.paths)
     readable = features.readable
     if not readable.any():
         raise DatasetError(
@@ -190,7 +188,7 @@ def _as_divided(
             f"({features.errors[0][1].reason}); where have they gone? Say it with --photos"
         )
     assignment[~readable] = "unreadable"
-    known = _trained_on(features, seen)
+    known = trained_on(manifest, features.digests)
     if (wrong := known & (assignment == "test")).any():
         notes.append(
             f"{int(wrong.sum())} photos that were trained on are not tested on, whatever splits.csv says."
@@ -199,12 +197,14 @@ def _as_divided(
     return EvaluatedSplit(dataset, features, assignment, merge_groups(dataset.groups), NEAR_TEST, notes)
 
 
-def _not_seen(dataset: Dataset, network: Backbone, look: TrainingFeatures, seen: set[str]) -> EvaluatedSplit:
+def _unseen_photos(
+    dataset: Dataset, network: Backbone, extract_features: Extract, manifest: Mapping[str, Any]
+) -> EvaluatedSplit:
     """All photos of a dataset that were not trained on, or of these its test photos where it has such."""
     notes = []
-    features = look(dataset.paths)
+    features = extract_features(dataset.paths)
     group = merge_groups(*photo_groups(dataset, features, network), dataset.groups)
-    known = _trained_on(features, seen)
+    known = trained_on(manifest, features.digests)
     assignment = np.full(len(dataset), "test", dtype="<U10")
     if "test" in dataset.splits:
         notes.append("Only the photos of the test split were used.")
@@ -217,10 +217,6 @@ def _not_seen(dataset: Dataset, network: Backbone, look: TrainingFeatures, seen:
         f"{len(dataset)} were."
     )
     return EvaluatedSplit(dataset, features, assignment, group, _NEAR_TRAINED, notes)
-
-
-def _trained_on(features: Features, seen: set[str]) -> NDArray[np.bool_]:
-    return np.array([mark[:_MARK] in seen for mark in features.digests], dtype=bool)
 
 
 def _relabelled(found: EvaluatedSplit, manifest: Mapping[str, Any]) -> list[str]:
@@ -322,7 +318,7 @@ def _record_now(
     names, counts = np.unique(found.assignment, return_counts=True)
     return {
         **record,
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "date": now(),
         "command": list(command),
         "trained": {"date": record["date"], "command": record["command"], "versions": record["versions"]},
         "photos": {"folder": str(dataset.root), **dict(zip(names.tolist(), counts.tolist(), strict=True))},

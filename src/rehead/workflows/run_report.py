@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from ..backbones.neighbours import nearest
 from ..classification.drawing import overlay_map
 from ..classification.saliency import Explainer
-from ..core.runtime import cpu_count
+from ..core.parallel import map_in_order
 from ..errors import ReheadError
 from ..evaluation import AuditSummary, Evaluation, Exclusion, Mistake, NearPhoto, write_report
 from ..images import read_image
@@ -94,8 +93,7 @@ def with_maps(
             return replace(mistake, heat=jpeg(pixels, quality=_QUALITY))
         return mistake
 
-    with ThreadPoolExecutor(threads or cpu_count()) as pool:
-        return list(pool.map(mapped, mistakes))
+    return list(map_in_order(mapped, mistakes, threads=threads))
 
 
 def run_report(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.progress import Progress
-from ...core.run_dir import versions, write_json
+from ...core.run_dir import run_record, write_json
 from ...core.text import count, percent, percent_range
 from ...errors import DatasetError
 from ..embedding.spec import spec_fingerprint
@@ -267,9 +266,4 @@ def _calibration(
 
 
 def _record(pipeline: FacePipeline, command: Sequence[str]) -> dict[str, Any]:
-    return {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": list(command),
-        "embedder": dict(pipeline.embedder.embedding_spec),
-        "versions": versions(),
-    }
+    return run_record(command, {"embedder": dict(pipeline.embedder.embedding_spec)})

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.run_dir import now
 from ...errors import DamagedGalleryError, GalleryError, OtherEmbedderError, UnknownNameError
 from ..embedding.spec import describe_difference, spec_fingerprint
 from .keyring import Keyring, PersonKey
@@ -356,4 +357,4 @@ class GalleryStore:
 
 
 def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return now()
