@@ -48,12 +48,11 @@ def audit(
 ) -> None:
     """Look for what is wrong with photos before training: copies, leaks, wrong labels, spoilt files.
 
-    No photo is changed. Kinds of findings: unreadable, contradiction (one picture under two classes), leak
+    No photo is changed. Kinds of issues: unreadable, contradiction (one picture under two classes), leak
     (the same on both sides of the split), label (in doubt), copy, burst, outlier, balance (small classes),
     blank, dark, blurred, tiny and shape (very long or tall).
     """
-    from ..audit import audit_photos as look
-    from ..audit import write_audit
+    from ..audit import audit_photos, write_audit
     from ..audit import write_csv as write_list
     from ..core.atomic import replacing_folder
 
@@ -62,7 +61,7 @@ def audit(
         with replacing_folder(place / "audit" if place.is_dir() else place, keep=False):
             pass  # what cannot be written is refused before the work is done, and not after
     with photo_progress("Looking at photos") as progress:
-        result = look(
+        result = audit_photos(
             photos,
             backbone=use.backbone,
             weights=use.weights,
@@ -117,8 +116,8 @@ def _show(audit: Audit, wrote: list[Path]) -> None:
     console.print(table if audit.issues else f"Nothing was found in {counted}.", highlight=False)
     for kind, number in audit.counts.items():
         console.print(f"{ISSUE_TYPES[kind].title}, gravest first:", style="bold", highlight=False)
-        for finding in audit.of(kind)[:_EXAMPLES]:
-            line = _line(finding.photos or finding.labels, finding.detail)
+        for issue in audit.of(kind)[:_EXAMPLES]:
+            line = _line(issue.photos or issue.labels, issue.detail)
             console.print(f"    {line}", highlight=False, markup=False, soft_wrap=True)
         if number > _EXAMPLES:
             console.print(f"    and {number - _EXAMPLES} more", highlight=False)

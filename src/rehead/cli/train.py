@@ -65,7 +65,7 @@ def _with_recipe(recipe: str, config: TrainConfig, given: set[str]) -> TrainConf
     """The recipe's configuration, with the options that were given besides."""
     from ..workflows import recipes
 
-    settings = recipes.get(recipe).config
+    settings = recipes.get(recipe, type(config)).config
     return replace(
         settings,
         classifier=overridden(settings.classifier, config.classifier, given),

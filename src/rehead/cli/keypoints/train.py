@@ -89,9 +89,9 @@ def _with_recipe(
     recipe: str, config: KeypointTrainConfig, finetune: KeypointFineTuneConfig, given: set[str]
 ) -> KeypointTrainConfig:
     """The recipe's configuration, with the options that were given besides."""
-    from ...workflows.recipes import get_keypoints
+    from ...workflows.recipes import get
 
-    settings = get_keypoints(recipe).config
+    settings = get(recipe, type(config)).config
     network = settings.finetune and overridden(settings.finetune, finetune, given - {"head"})
     if "head" in given:
         network = config.finetune and overridden(network or finetune, config.finetune, given)
