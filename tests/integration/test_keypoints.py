@@ -21,7 +21,7 @@ from rehead.errors import DatasetError, ImageError, NotAModelFileError
 from rehead.faces import Face, Photo, Quality
 from rehead.images import image_size
 from rehead.keypoints import predict_on_faces, read_annotations
-from rehead.workflows.keypoints import assess_keypoints
+from rehead.workflows.keypoint_evaluation import evaluate_keypoint_model
 
 
 class DrawnFaces(Protocol):
@@ -128,7 +128,7 @@ def test_another_kind_of_model_is_refused(run: Path) -> None:
 
 
 def test_photos_that_were_trained_on_are_told(run: Path, source: Path, tmp_path: Path) -> None:
-    result = assess_keypoints(load_keypoints(run / "model.onnx"), source, out=tmp_path / "out")
+    result = evaluate_keypoint_model(load_keypoints(run / "model.onnx"), source, out=tmp_path / "out")
     assert any("had been trained on" in note for note in result.notes)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "metrics.json",

@@ -17,7 +17,8 @@ from rehead.faces import Face, Photo, Quality
 from rehead.images import read_image
 from rehead.keypoints import predict_on_faces, read_annotations
 from rehead.keypoints.face_crops import NO_FACE, OTHER_FACE, FaceFrame, crop_to_faces, match_face
-from rehead.workflows.keypoints import assess_keypoints, train_keypoints
+from rehead.workflows.keypoint_evaluation import evaluate_keypoint_model
+from rehead.workflows.keypoints import train_keypoints
 
 
 class DrawnFaces(Protocol):
@@ -88,12 +89,14 @@ def test_a_model_is_trained_and_tested_on_face_crops(
     frame = FaceFrame(**model.manifest["faces"])
     assert frame.detector == "boxes"
     fresh, others = scattered(drawn_faces(tmp_path / "b", 6, seed=1), seed=1)
-    tested = assess_keypoints(model, fresh, detector=others, out=tmp_path / "tested")
+    tested = evaluate_keypoint_model(model, fresh, detector=others, out=tmp_path / "tested")
     assert tested.evaluation.photos == 12
-    found, whole = (r.evaluation.scores[1].interval.value for r in (tested, assess_keypoints(model, fresh)))
+    found, whole = (
+        r.evaluation.scores[1].interval.value for r in (tested, evaluate_keypoint_model(model, fresh))
+    )
     assert found < 5 < whole  # pixels; a whole photo is much larger than a crop
-    assert any("give --detect" in note for note in assess_keypoints(model, fresh).notes)
-    same = assess_keypoints(model, source, detector=boxes)
+    assert any("give --detect" in note for note in evaluate_keypoint_model(model, fresh).notes)
+    same = evaluate_keypoint_model(model, source, detector=boxes)
     assert any("39 of 39 photos tested on had been trained on" in note for note in same.notes)
     assert json.loads((tmp_path / "tested/metrics.json").read_text("utf-8"))["test"]["photos"] == 12
 
@@ -137,4 +140,4 @@ def test_no_photo_with_a_face_is_an_error(
     run_on = KeypointRegressor(tiny_onnx, cascade=False).fit(source)
     run_on.save(tmp_path / "model.onnx")
     with pytest.raises(DatasetError, match=OTHER_FACE):
-        assess_keypoints(load_keypoints(tmp_path / "model.onnx"), source, detector=only_others)
+        evaluate_keypoint_model(load_keypoints(tmp_path / "model.onnx"), source, detector=only_others)

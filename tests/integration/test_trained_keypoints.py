@@ -32,7 +32,8 @@ from rehead.finetune.keypoint_module import KeypointTask, predict_all  # noqa: E
 from rehead.finetune.keypoints import FineTunedKeypoints  # noqa: E402
 from rehead.keypoints import read_annotations  # noqa: E402
 from rehead.keypoints.alignment import JitterStd  # noqa: E402
-from rehead.workflows.keypoints import assess_keypoints, train_keypoints  # noqa: E402
+from rehead.workflows.keypoint_evaluation import evaluate_keypoint_model  # noqa: E402
+from rehead.workflows.keypoints import train_keypoints  # noqa: E402
 
 WHOLE = np.broadcast_to(np.array([[1.0, 0, 0], [0, 1, 0]]), (80, 2, 3)).copy()
 QUICK = KeypointFineTuneConfig(head="conv", epochs=2, batch_size=8, side=32, keep="always")
@@ -236,7 +237,7 @@ def test_from_photos_to_a_model_file(
         assert (np.linalg.eigvalsh(answer.covariance) > 0).all()
         if not cascade:  # with two stages, the folds' first stage is not the model's
             np.testing.assert_allclose(answer.points, regressor.held_out_[n], atol=1.5)
-    assert assess_keypoints(model, fresh).evaluation.photos == 12
+    assert evaluate_keypoint_model(model, fresh).evaluation.photos == 12
 
 
 def test_the_closed_form_stays_where_it_is_better(

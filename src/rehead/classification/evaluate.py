@@ -22,11 +22,11 @@ from ..evaluation import Evaluation, confident_mistakes, evaluate, write_report
 from ..images import read_bytes
 from .predictor import Prediction, Predictor
 
-__all__ = ["Assessment", "assess"]
+__all__ = ["ModelEvaluation", "evaluate_model"]
 
 
 @dataclass(frozen=True)
-class Assessment:
+class ModelEvaluation:
     """How good a model file is on some photos.
 
     Parameters
@@ -48,7 +48,7 @@ class Assessment:
         return {"test": self.evaluation.to_dict(), "warnings": self.warnings, "unreadable": unreadable}
 
 
-def assess(
+def evaluate_model(
     model: Predictor,
     photos: str | os.PathLike[str],
     *,
@@ -56,7 +56,7 @@ def assess(
     strict: bool = False,
     progress: Progress | None = None,
     command: Sequence[str] = (),
-) -> Assessment:
+) -> ModelEvaluation:
     """Test a model on photos.
 
     Parameters
@@ -71,7 +71,7 @@ def assess(
 
     Returns
     -------
-    Assessment
+    ModelEvaluation
 
     Raises
     ------
@@ -110,7 +110,7 @@ def assess(
         np.where(dataset.groups == "", np.array(dataset.ids), dataset.groups), return_inverse=True
     )[1]
     evaluation = evaluate(truth, probabilities, list(model.labels), groups=groups, accepted=accepted)
-    result = Assessment(evaluation, notes + evaluation.warnings, unreadable)
+    result = ModelEvaluation(evaluation, notes + evaluation.warnings, unreadable)
     if out is not None:
         _write(Path(out), model, dataset, result, truth, probabilities, accepted, notes, command)
     return result
@@ -132,7 +132,7 @@ def _write(
     folder: Path,
     model: Predictor,
     dataset: Dataset,
-    result: Assessment,
+    result: ModelEvaluation,
     truth: Any,
     probabilities: Any,
     accepted: Any,

@@ -26,11 +26,11 @@ def evaluate(
     as_json: options.Json,
 ) -> None:
     """Test a model file on photos whose classes are known."""
-    from ..classification.evaluate import assess
+    from ..classification.evaluate import evaluate_model
     from ..workflows.loading import open_model
 
     with photo_progress("Looking at photos") as progress:
-        result = assess(
+        result = evaluate_model(
             open_model(model, threads=use.threads),
             photos,
             out=out,

@@ -33,11 +33,11 @@ def evaluate(
 ) -> None:
     """Test a model file on photos whose points are known."""
     from ...keypoints import load_keypoints
-    from ...workflows.keypoints import assess_keypoints
+    from ...workflows.keypoint_evaluation import evaluate_keypoint_model
 
     loaded = load_keypoints(model, threads=use.threads)
     with photo_progress("Looking at photos") as progress:
-        run = assess_keypoints(
+        run = evaluate_keypoint_model(
             loaded,
             points,
             images=images,
