@@ -56,12 +56,7 @@ class Identification:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able record; null for NaN."""
-        numbers = {
-            "score": self.score,
-            "margin": self.margin,
-            "probability": self.probability,
-            "threshold": self.threshold,
-        }
+        numbers = {name: getattr(self, name) for name in ("score", "margin", "probability", "threshold")}
         return {
             "name": self.name,
             "nearest": self.nearest,

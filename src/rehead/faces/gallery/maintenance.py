@@ -67,12 +67,10 @@ def rebuild(
         located = [record for record in records if record.row in places]
         files = [places[record.row] for record in located]
         templates = []
-        for record, result in zip(
-            located, pipeline.analyze_each(files, selection, progress=progress), strict=True
-        ):
-            if isinstance(result, ImageError) or not result.faces:
-                reason = result.reason if isinstance(result, ImageError) else "no face was found"
-                lost.append((record.path, reason))
+        results = pipeline.analyze_each(files, selection, need_face=True, progress=progress)
+        for record, result in zip(located, results, strict=True):
+            if isinstance(result, ImageError):
+                lost.append((record.path, result.reason))
             else:
                 templates.append((record.row, result.vectors[0], result.faces[0].to_dict()))
         if lost and not drop_missing:
@@ -97,8 +95,7 @@ def _locate(
     moved: dict[str, Path] = {}
     for folder in folders:
         for file in list_photos(folder):
-            digest = _digest(file)
-            if digest:
+            if digest := _digest(file):
                 moved.setdefault(digest, file)
     places, lost = {}, []
     for record in records:
