@@ -243,7 +243,10 @@ class GalleryStore:
             "WHERE ?1 IS NULL OR people.name = ?1 ORDER BY people.name, photos.id",
             name,
         )
-        return [PhotoRecord(*about, json.loads(face)) for *about, face in rows]
+        return [
+            PhotoRecord(number, person, sha256, path, added, json.loads(face))
+            for number, person, sha256, path, added, face in rows
+        ]
 
     def owners(self, sha256: str) -> list[str]:
         """Names of the people who have a photo of these bytes."""
