@@ -34,24 +34,13 @@ __all__ = [
     "spec_fingerprint",
 ]
 
-__getattr__, __dir__ = attach(
-    __name__,
-    {
-        "DETECTORS": "options",
-        "EMBEDDERS": "embedding.embedder",
-        "Detector": "types",
-        "Embedder": "types",
-        "EmbedderSpec": "embedding.spec",
-        "Face": "types",
-        "FaceDetector": "detection.detector",
-        "FaceEmbedder": "embedding.embedder",
-        "FaceEncoder": "encoder",
-        "FaceOptions": "options",
-        "FaceSelection": "types",
-        "Photo": "types",
-        "Quality": "types",
-        "QualityLimits": "detection.quality",
-        "select_faces": "types",
-        "spec_fingerprint": "embedding.spec",
-    },
-)
+_HOMES = {
+    "detection.detector": ("FaceDetector",),
+    "detection.quality": ("QualityLimits",),
+    "embedding.embedder": ("EMBEDDERS", "FaceEmbedder"),
+    "embedding.spec": ("EmbedderSpec", "spec_fingerprint"),
+    "encoder": ("FaceEncoder",),
+    "options": ("DETECTORS", "FaceOptions"),
+    "types": ("Detector", "Embedder", "Face", "FaceSelection", "Photo", "Quality", "select_faces"),
+}
+__getattr__, __dir__ = attach(__name__, {name: home for home, names in _HOMES.items() for name in names})

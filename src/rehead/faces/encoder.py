@@ -197,9 +197,8 @@ class FaceEncoder(FaceOptions, BaseEstimator):  # type: ignore[misc]
     def _embedded(self, crops: NDArray[np.uint8], threads: int | None) -> NDArray[np.float32]:
         session = open_session(self.backbone.trunk, threads=1)
 
-        def embed(crop: NDArray[np.uint8]) -> NDArray[np.float32]:
-            vector: NDArray[np.float32] = session.run(None, {"image": np.ascontiguousarray(crop[None])})[0]
-            return vector
+        def embed(crop: NDArray[np.uint8]) -> Any:
+            return session.run(None, {"image": np.ascontiguousarray(crop[None])})[0]
 
         return np.concatenate(list(map_in_order(embed, crops, threads=threads)))
 

@@ -1,15 +1,11 @@
 """Decoding of photos, from paths or bytes.
 
-Every reader, report and model in rehead gets its pixels from `load_image` or `read_image`, so that a
-photo looks the same to all of them: upright, 8 bits, RGB, over white.
-
 All functions may run in several threads at once; Pillow releases the interpreter lock while it
 decodes and resizes. Whatever is wrong with a photo is an `ImageError` that names it.
 """
 
 from __future__ import annotations
 
-import io
 import math
 import os
 
@@ -21,6 +17,7 @@ from ..core.preprocess import PreprocessSpec
 from ..errors import DataError
 from .exif import orientation_of, upright_size
 from .formats import MAX_PIXELS, open_image, reading
+from .writing import jpeg
 
 __all__ = ["load_image", "luma", "read_image", "thumbnail"]
 
@@ -144,11 +141,7 @@ def thumbnail(
         scale = min(1.0, side / max(width, height))
         small = max(1, round(width * scale)), max(1, round(height * scale))
         upright = _upright(image, data, small)
-    picture = upright.resize(small, Image.Resampling.BICUBIC)
-    picture.info = {}  # a comment would be written into the new file
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=quality)
-    return buffer.getvalue()
+    return jpeg(np.asarray(upright.resize(small, Image.Resampling.BICUBIC)), quality=quality)
 
 
 def _upright(image: ImageFile.ImageFile, data: bytes, at_least: tuple[int, int] | None) -> Image.Image:
@@ -186,8 +179,6 @@ def _eight_bits(image: Image.Image) -> NDArray[np.uint8]:
 def _value_range(values: NDArray[np.float32], full_scales: tuple[float, ...]) -> tuple[float, float]:
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    if low >= 0:
-        for full_scale in full_scales:
-            if high <= full_scale:
-                return 0.0, full_scale
+    if low >= 0 and high <= full_scales[-1]:
+        return 0.0, next(full_scale for full_scale in full_scales if high <= full_scale)
     return low, high if high > low else low + 1.0

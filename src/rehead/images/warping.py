@@ -124,7 +124,5 @@ def _reach(back: Matrix, size: int, shape: tuple[int, ...], margin: int) -> tupl
         raise DataError("a warp reaches beyond all pixels; expected a matrix of finite, moderate numbers")
     low = np.floor(corners.min(axis=0)) - margin
     high = np.ceil(corners.max(axis=0)) + margin
-    limit = [shape[1], shape[0]]
-    left, top = np.clip(low, 0, limit).astype(int).tolist()
-    right, bottom = np.clip(high, 0, limit).astype(int).tolist()
+    left, top, right, bottom = np.clip([low, high], 0, [shape[1], shape[0]]).astype(int).ravel().tolist()
     return left, top, right, bottom

@@ -117,17 +117,12 @@ class PeopleEvaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able record."""
-        issues = None
-        if self.issues is not None:
-            issues = [{**vars(issue), "photo": photo, "said": issue.sentence} for issue, photo in self.issues]
-            for issue in issues:
-                issue.pop("row")
         return {
             "sentence": self.sentence,
             "people": self.people,
             "photos": self.photos,
             "identification": self.openset and self.openset.to_dict(),
-            "audit": issues,
+            "audit": self.issues and [issue.to_dict(photo) for issue, photo in self.issues],
             "audit_by_chance": round(self.by_chance, 2),
             "without_a_face": [{"photo": name, "reason": reason} for name, reason in self.failed],
         }

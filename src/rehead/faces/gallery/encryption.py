@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...errors import MissingExtraError, OutputError, WrongKeyError
+from ...errors import OutputError, WrongKeyError
+from ..extras import required
 
 __all__ = ["KEY_BYTES", "KEY_VARIABLE", "decrypt", "encrypt", "find_key", "read_key_file", "write_key_file"]
 
@@ -95,11 +96,7 @@ def decrypt(key: bytes, encrypted: bytes, place: str) -> bytes | None:
 
 
 def _aes_gcm() -> Any:
-    try:
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-    except ImportError as error:
-        raise MissingExtraError(
-            "encrypting a gallery needs cryptography: pip install 'rehead[faces]'; "
-            "--no-encryption does without"
-        ) from error
-    return AESGCM
+    return required(
+        "cryptography.hazmat.primitives.ciphers.aead",
+        "encrypting a gallery needs cryptography: pip install 'rehead[faces]'; --no-encryption does without",
+    ).AESGCM

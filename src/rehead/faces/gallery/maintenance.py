@@ -63,12 +63,11 @@ def rebuild(
     """
     with GalleryStore(path, key=key) as store:
         records = store.photos()
-        places, lost = _locate(records, photos)
-        located = [record for record in records if record.row in places]
-        files = [places[record.row] for record in located]
+        located, lost = _locate(records, photos)
+        files = [file for _, file in located]
         templates = []
         results = pipeline.analyze_each(files, selection, need_face=True, progress=progress)
-        for record, result in zip(located, results, strict=True):
+        for (record, _), result in zip(located, results, strict=True):
             if isinstance(result, ImageError):
                 lost.append((record.path, result.reason))
             else:
@@ -90,23 +89,20 @@ def rebuild(
 
 def _locate(
     records: list[PhotoRecord], folders: Sequence[str | os.PathLike[str]]
-) -> tuple[dict[int, Path], list[tuple[str, str]]]:
-    """Where each photo is now, by the record's row, and those that are nowhere."""
+) -> tuple[list[tuple[PhotoRecord, Path]], list[tuple[str, str]]]:
+    """Photos with where they are now, and those that are nowhere."""
     moved: dict[str, Path] = {}
     for folder in folders:
         for file in list_photos(folder):
-            if digest := _digest(file):
-                moved.setdefault(digest, file)
-    places, lost = {}, []
+            moved.setdefault(_digest(file), file)
+    located, lost = [], []
     for record in records:
-        file = Path(record.path)
-        if _digest(file) == record.sha256:
-            places[record.row] = file
-        elif record.sha256 in moved:
-            places[record.row] = moved[record.sha256]
+        unmoved = _digest(Path(record.path)) == record.sha256
+        if place := Path(record.path) if unmoved else moved.get(record.sha256):
+            located.append((record, place))
         else:
             lost.append((record.path, "the photo is not there, or was changed"))
-    return places, lost
+    return located, lost
 
 
 def _digest(file: Path) -> str:

@@ -110,11 +110,10 @@ class GalleryStore:
             self._set_embedding_spec(embedding_spec)
 
     def _set_embedding_spec(self, embedding_spec: Mapping[str, Any]) -> int:
-        record = json.dumps(embedding_spec, sort_keys=True)
         row = self._connection.execute(
             "INSERT INTO contracts (space, record) VALUES (?, ?) "
             "ON CONFLICT (space) DO UPDATE SET space = space RETURNING id",
-            (spec_fingerprint(embedding_spec), record),
+            (spec_fingerprint(embedding_spec), json.dumps(embedding_spec, sort_keys=True)),
         ).fetchone()
         self._connection.execute(
             "INSERT OR REPLACE INTO about VALUES ('contract', ?)", (str(row[0]).encode(),)
@@ -210,11 +209,11 @@ class GalleryStore:
         if row:
             return row[0], self._keyring.person(row[1], row[2])
         uid = secrets.token_hex(16)
-        key, wrapped = self._keyring.new_person(uid)
+        wrapped = self._keyring.new_person(uid)
         inserted = self._connection.execute(
             "INSERT INTO people (uid, name, key, added) VALUES (?, ?, ?, ?)", (uid, name, wrapped, time)
         )
-        return int(inserted.lastrowid or 0), key
+        return int(inserted.lastrowid or 0), self._keyring.person(uid, wrapped)
 
     def people(self) -> list[Person]:
         """Everybody, by name."""
