@@ -215,15 +215,8 @@ def save_crops(
                 write_jpeg(beside / name, crop)
             records.append(result.to_dict(own))
             kept.append(replace(result, crops=()))
-        record = {
-            "detector": detector,
-            "crops": {
-                "size": plan.size,
-                "margin": plan.margin,
-                "template": with_margin("arcface", plan.size, plan.margin).round(3).tolist(),
-            },
-            "photos": records,
-        }
+        template = with_margin("arcface", plan.size, plan.margin).round(3).tolist()
+        record = {"detector": detector, "crops": {**vars(plan), "template": template}, "photos": records}
         write_text(beside / "faces.json", json.dumps(record, indent=1, ensure_ascii=False))
     return kept
 

@@ -71,8 +71,7 @@ def viridis(values: NDArray[Any], low: float, high: float) -> Pixels:
     stops = np.arange(len(_VIRIDIS))
     colours = np.stack([np.interp(at, stops, _VIRIDIS[:, c]) for c in range(3)], axis=-1)
     colours[~np.isfinite(values)] = 255
-    rounded: Pixels = np.rint(colours).astype(np.uint8)
-    return rounded
+    return np.asarray(np.rint(colours), np.uint8)
 
 
 def fitted(pixels: Pixels, side: int, *, aspect: float | None = None, smooth: bool = True) -> Pixels:

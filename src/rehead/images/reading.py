@@ -118,8 +118,7 @@ def load_image(
 
 def luma(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Grey levels, float32 (H, W), 0..255, of RGB pixels, uint8 (H, W, 3)."""
-    grey: NDArray[np.float32] = pixels.astype(np.float32) @ _LUMA
-    return grey
+    return np.asarray(pixels.astype(np.float32) @ _LUMA)
 
 
 def thumbnail(
@@ -172,8 +171,7 @@ def _eight_bits(image: Image.Image) -> NDArray[np.uint8]:
     if not image.mode.startswith("I;16"):
         low, high = _value_range(values, (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,))
     scaled = (values - low) * (255.0 / (high - low))
-    grey: NDArray[np.uint8] = np.rint(np.nan_to_num(scaled).clip(0, 255)).astype(np.uint8)
-    return grey
+    return np.asarray(np.rint(np.nan_to_num(scaled).clip(0, 255)), np.uint8)
 
 
 def _value_range(values: NDArray[np.float32], full_scales: tuple[float, ...]) -> tuple[float, float]:

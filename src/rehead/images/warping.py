@@ -41,8 +41,7 @@ def area_weights(size: int, length: int) -> NDArray[np.float64]:
     edges = np.linspace(0, length, size + 1)
     pixel = np.arange(length)
     overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
-    weights: NDArray[np.float64] = np.maximum(overlap, 0) * size / length
-    return weights
+    return np.asarray(np.maximum(overlap, 0) * size / length)
 
 
 def patches(pixels: NDArray[np.uint8], boxes: Boxes, side: int) -> NDArray[np.uint8]:

@@ -111,10 +111,7 @@ def evaluate_people(
 
 
 def _embedded(
-    photos: Sequence[Path],
-    folder: str | os.PathLike[str],
-    pipeline: FacePipeline,
-    progress: Progress | None,
+    photos: Sequence[Path], folder: str | os.PathLike[str], pipeline: FacePipeline, progress: Progress | None
 ) -> tuple[NDArray[np.float32], list[tuple[str, str]]]:
     """Vectors, and the photos without a face; DatasetError where that is all of them."""
     vectors, failed = pipeline.embed_one(photos, _SELECTION, progress=progress)

@@ -79,14 +79,9 @@ class OpenSetResult:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able record."""
-        return {
-            "enrolled": list(self.enrolled),
-            "probes": self.probes,
-            "strangers": self.strangers,
-            "failures": self.failures,
-            "rank_one": self.rank_one.to_dict(),
-            "points": [point.to_dict() for point in self.points],
-        }
+        points = [point.to_dict() for point in self.points]
+        rank_one = self.rank_one.to_dict()
+        return {**vars(self), "enrolled": list(self.enrolled), "rank_one": rank_one, "points": points}
 
 
 @dataclass(frozen=True)
