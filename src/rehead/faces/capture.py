@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 
 from ..core.atomic import output_errors
 from ..data import list_photos
-from ..errors import DataError, ImageError
+from ..errors import DataError, ImageError, MissingExtraError
 from ..images import is_image_name, read_image, write_jpeg
 from .crops import CropPlan
 from .detection.detector import FaceDetector
 from .detection.quality import QualityLimits
-from .extras import required
 from .types import Face, select_faces
 
 __all__ = ["Capture", "CapturedFrame", "capture", "frames"]
@@ -168,7 +167,12 @@ def frames(
 
 
 def _video(source: int | str, name: str) -> Generator[NDArray[np.uint8], None, None]:
-    cv2 = required("cv2", "cameras and videos need another package: pip install 'rehead[haar]'")
+    try:
+        import cv2
+    except ImportError as error:
+        raise MissingExtraError(
+            "cameras and videos need another package: pip install 'rehead[haar]'"
+        ) from error
     with _quiet(cv2):
         stream = cv2.VideoCapture(source)
         try:

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...backbones.weights import faces, locate
+from ...errors import MissingExtraError
 from ...images import pyramid
-from ..extras import required
 from .mtcnn import Detections, Mtcnn
 
 __all__ = ["DlibDetector", "cnn_detector", "hog_detector"]
@@ -91,6 +91,10 @@ def cnn_detector(*, threads: int) -> DlibDetector:
 
 
 def _dlib() -> Any:
-    return required(
-        "dlib", "the detectors dlib and dlib-cnn need another package: pip install 'rehead[faces]'"
-    )
+    try:
+        import dlib
+    except ImportError as error:
+        raise MissingExtraError(
+            "the detectors dlib and dlib-cnn need another package: pip install 'rehead[faces]'"
+        ) from error
+    return dlib

@@ -6,12 +6,12 @@ Points and score are those of MTCNN's output network: a cascade has neither.
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import MissingExtraError
-from ..extras import required
 from .mtcnn import Detections, Mtcnn
 
 __all__ = ["HaarDetector"]
@@ -23,12 +23,18 @@ class HaarDetector:
     """The frontal cascade that OpenCV brings, with the parameters of OpenCV's tutorial."""
 
     def __init__(self, *, threads: int) -> None:
-        cv2 = required("cv2", "the detector haar needs another package: pip install 'rehead[haar]'")
+        try:
+            import cv2
+        except ImportError as error:
+            raise MissingExtraError(
+                "the detector haar needs another package: pip install 'rehead[haar]'"
+            ) from error
         if not hasattr(cv2, "CascadeClassifier"):
             raise MissingExtraError(
                 f"OpenCV {cv2.__version__} has no Haar cascades: pip install 'opencv-python-headless<5'"
             )
-        self._cascade = cv2.CascadeClassifier(cv2.data.haarcascades + _CASCADE)
+        folder: Any = cv2.data  # type: ignore[attr-defined]
+        self._cascade = cv2.CascadeClassifier(folder.haarcascades + _CASCADE)
         self._lock = threading.Lock()  # a cascade keeps its photo in itself
         self._mtcnn = Mtcnn(threads=threads)
 

@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...errors import OutputError, WrongKeyError
-from ..extras import required
+from ...errors import MissingExtraError, OutputError, WrongKeyError
 
 __all__ = ["KEY_BYTES", "KEY_VARIABLE", "decrypt", "encrypt", "find_key", "read_key_file", "write_key_file"]
 
@@ -95,7 +94,11 @@ def decrypt(key: bytes, encrypted: bytes, place: str) -> bytes | None:
 
 
 def _aes_gcm() -> Any:
-    return required(
-        "cryptography.hazmat.primitives.ciphers.aead",
-        "encrypting a gallery needs cryptography: pip install 'rehead[faces]'; --no-encryption does without",
-    ).AESGCM
+    try:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    except ImportError as error:
+        raise MissingExtraError(
+            "encrypting a gallery needs cryptography: pip install 'rehead[faces]'; "
+            "--no-encryption does without"
+        ) from error
+    return AESGCM
