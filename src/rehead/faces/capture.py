@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.atomic import output_errors
+from ..data import list_photos
 from ..errors import DataError, ImageError, MissingExtraError
 from ..images import is_image_name, read_image, write_jpeg
 from .crops import CropPlan
@@ -153,8 +155,6 @@ def frames(
     if webcam := _WEBCAM.fullmatch(name):
         yield from _video(int(webcam[1] or 0), name)
     elif Path(name).is_dir() or (Path(name).is_file() and is_image_name(name)):
-        from ..data import list_photos
-
         for path in list_photos(name):
             try:
                 yield read_image(path)
@@ -183,12 +183,9 @@ def _video(source: int | str, name: str) -> Generator[NDArray[np.uint8], None, N
                     else f"{name}: not a video that OpenCV can open; expected such as .mp4, .avi or .mkv"
                 )
             any_frame = False
-            while True:
-                ok, frame = stream.read()
-                if not ok:
-                    break
+            while (read := stream.read())[0]:
                 any_frame = True
-                yield np.ascontiguousarray(frame[..., ::-1])  # OpenCV has blue first
+                yield np.ascontiguousarray(read[1][..., ::-1])  # OpenCV has blue first
             if not any_frame:
                 why = "is it taken?" if isinstance(source, int) else "the video is damaged or empty"
                 raise DataError(f"{name}: no frame can be read; {why}")
@@ -240,8 +237,6 @@ def _move_to_validation(result: Capture, folder: Path, val: float) -> None:
     count = round(val * len(result.train))
     if not count:
         return
-    from ..core.atomic import output_errors
-
     with output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for path in result.train[-count:]:

@@ -133,5 +133,4 @@ def cluster_faces(
     _, first, label, size = np.unique(labels, return_index=True, return_inverse=True, return_counts=True)
     rank = np.empty(len(size), dtype=np.intp)
     rank[np.lexsort((first, -size))] = np.arange(len(size))
-    ranked: NDArray[np.intp] = rank[label]
-    return ranked
+    return np.asarray(rank[label])

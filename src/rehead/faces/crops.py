@@ -209,27 +209,16 @@ def save_crops(
     names, kept, records = CropNames(), list[PhotoFaces](), list[dict[str, Any]]()
     with replacing_folder(out) as beside:
         for result, root in zip(results, roots, strict=True):
-            own = names.of(_relative(result.path, root), len(result.crops))
+            below = PurePath(root.name) if result.path == root else result.path.relative_to(root)
+            own = names.of(below, len(result.crops))
             for name, crop in zip(own, result.crops, strict=True):
                 write_jpeg(beside / name, crop)
             records.append(result.to_dict(own))
             kept.append(replace(result, crops=()))
-        record = {
-            "detector": detector,
-            "crops": {
-                "size": plan.size,
-                "margin": plan.margin,
-                "template": with_margin("arcface", plan.size, plan.margin).round(3).tolist(),
-            },
-            "photos": records,
-        }
+        template = with_margin("arcface", plan.size, plan.margin).round(3).tolist()
+        record = {"detector": detector, "crops": {**vars(plan), "template": template}, "photos": records}
         write_text(beside / "faces.json", json.dumps(record, indent=1, ensure_ascii=False))
     return kept
-
-
-def _relative(photo: Path, root: Path) -> PurePath:
-    """The path of a photo below the folder it was found in."""
-    return PurePath(photo.name) if photo == root else photo.relative_to(root)
 
 
 def check_new(out: str | os.PathLike[str]) -> None:

@@ -150,16 +150,16 @@ class FaceEncoder(FaceOptions, BaseEstimator):  # type: ignore[misc]
     ) -> Features:
         """Embeddings of the faces of photos; a photo without a face is among the errors."""
         rows = self._faces_of(paths, threads, progress)
-        plain = np.full((len(rows), self.backbone.levels[0].width), np.nan, np.float32)
-        views = [plain] + ([plain.copy()] if mirror else [])
+        plain, mirrored = np.full((2, len(rows), self.backbone.levels[0].width), np.nan, np.float32)
         there = [n for n, row in enumerate(rows) if row.crop is not None]
         if there:
             crops = np.stack([crop for row in rows if (crop := row.crop) is not None])
-            for view, pictures in zip(views, (crops, crops[:, :, ::-1]), strict=False):
-                view[there] = self._embedded(pictures, threads)
+            plain[there] = self._embedded(crops, threads)
+            if mirror:
+                mirrored[there] = self._embedded(crops[:, :, ::-1], threads)
         return Features(
-            views[0],
-            views[1] if mirror else None,
+            plain,
+            mirrored if mirror else None,
             tuple(row.digest for row in rows),
             np.array([row.hash for row in rows], np.uint64),
             tuple((n, row.error) for n, row in enumerate(rows) if row.error is not None),
@@ -197,9 +197,8 @@ class FaceEncoder(FaceOptions, BaseEstimator):  # type: ignore[misc]
     def _embedded(self, crops: NDArray[np.uint8], threads: int | None) -> NDArray[np.float32]:
         session = open_session(self.backbone.trunk, threads=1)
 
-        def embed(crop: NDArray[np.uint8]) -> NDArray[np.float32]:
-            vector: NDArray[np.float32] = session.run(None, {"image": np.ascontiguousarray(crop[None])})[0]
-            return vector
+        def embed(crop: NDArray[np.uint8]) -> Any:
+            return session.run(None, {"image": np.ascontiguousarray(crop[None])})[0]
 
         return np.concatenate(list(map_in_order(embed, crops, threads=threads)))
 

@@ -96,15 +96,22 @@ class FacePipeline:
         photos: Sequence[Source],
         selection: FaceSelection,
         *,
+        need_face: bool = False,
         progress: Progress | None = None,
     ) -> Iterator[FaceObservation | ImageError]:
-        """As `analyze`, of many photos, in their order; an ImageError for an unreadable one."""
+        """As `analyze`, of many photos, in their order; an ImageError for an unreadable one.
+
+        With `need_face`, one for a photo without a face as well.
+        """
 
         def attempt(photo: Source) -> FaceObservation | ImageError:
             try:
-                return self.analyze(photo, selection)
+                observation = self.analyze(photo, selection)
             except ImageError as error:
                 return error
+            if need_face and not observation.faces:
+                return ImageError(observation.path or None, "no face was found")
+            return observation
 
         for done, result in enumerate(map_in_order(attempt, photos, threads=self.threads), 1):
             if progress:
@@ -129,11 +136,10 @@ class FacePipeline:
         """
         vectors = np.full((len(photos), int(self.embedder.embedding_spec["dimensions"])), np.nan, np.float32)
         failed = []
-        for row, result in enumerate(self.analyze_each(photos, selection, progress=progress)):
+        results = self.analyze_each(photos, selection, need_face=True, progress=progress)
+        for row, result in enumerate(results):
             if isinstance(result, ImageError):
                 failed.append((row, result.reason))
-            elif not result.faces:
-                failed.append((row, "no face was found"))
             else:
                 vectors[row] = result.vectors[0]
         return vectors, failed

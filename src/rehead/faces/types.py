@@ -16,15 +16,7 @@ from numpy.typing import NDArray
 from ..core.geometry import Boxes, Points, area, centre
 from ..errors import DataError, UnknownNameError
 
-__all__ = [
-    "Detector",
-    "Embedder",
-    "Face",
-    "FaceSelection",
-    "Photo",
-    "Quality",
-    "select_faces",
-]
+__all__ = ["Detector", "Embedder", "Face", "FaceSelection", "Photo", "Quality", "select_faces"]
 
 Photo: TypeAlias = str | os.PathLike[str] | bytes | NDArray[np.uint8]
 """A file, its bytes, or pixels as `images.read_image` gives them: uint8 (H, W, 3) RGB, upright."""

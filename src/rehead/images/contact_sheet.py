@@ -71,8 +71,7 @@ def viridis(values: NDArray[Any], low: float, high: float) -> Pixels:
     stops = np.arange(len(_VIRIDIS))
     colours = np.stack([np.interp(at, stops, _VIRIDIS[:, c]) for c in range(3)], axis=-1)
     colours[~np.isfinite(values)] = 255
-    rounded: Pixels = np.rint(colours).astype(np.uint8)
-    return rounded
+    return np.asarray(np.rint(colours), np.uint8)
 
 
 def fitted(pixels: Pixels, side: int, *, aspect: float | None = None, smooth: bool = True) -> Pixels:
@@ -224,13 +223,7 @@ def _draw_tile(
         y += _line_height(_WORDS)
 
 
-def _draw_bar(
-    page: Image.Image,
-    pen: ImageDraw.ImageDraw,
-    bar: Bar,
-    at: tuple[int, int],
-    tall: int,
-) -> None:
+def _draw_bar(page: Image.Image, pen: ImageDraw.ImageDraw, bar: Bar, at: tuple[int, int], tall: int) -> None:
     """The bar beneath its name, the ticks to its right."""
     x, y = at
     _write(pen, (x, y), bar.name, _WORDS, _INK)
@@ -253,8 +246,7 @@ def _ticks(bar: Bar) -> list[tuple[float, str]]:
     power = 10.0 ** math.floor(math.log10(rough))
     step = min((m * power for m in (1, 2, 2.5, 5, 10)), key=lambda s: abs(s - rough))
     steps = range(math.ceil(bar.low / step - 1e-9), math.floor(bar.high / step + 1e-9) + 1)
-    values = [(n * step, f"{n * step:.6g}".replace("-", "\N{EN DASH}")) for n in steps]
-    return [((value - bar.low) / extent, text) for value, text in values]
+    return [((n * step - bar.low) / extent, f"{n * step:.6g}".replace("-", "\N{EN DASH}")) for n in steps]
 
 
 # words
@@ -276,8 +268,7 @@ def _has(letter: str, name: str) -> bool:
     font = _font(_WORDS, name)
     if font is None:
         return False
-    missing = font.getmask("\uffff")
-    mask = font.getmask(letter)
+    mask, missing = font.getmask(letter), font.getmask("\uffff")
     return bool(letter.isspace() or mask.size != missing.size or bytes(mask) != bytes(missing))
 
 
@@ -314,12 +305,9 @@ def _clipped(text: str, size: int, width: int) -> str:
     """The text, its middle left out where it is too wide."""
     if _width(text, size) <= width:
         return text
-    for kept in range(len(text) - 1, 0, -1):
-        head = (kept + 1) // 2
-        short = text[:head] + "..." + text[len(text) - (kept - head) :]
-        if _width(short, size) <= width:
-            return short
-    return ""
+    kept = range(len(text) - 1, 0, -1)
+    shorter = (f"{text[: (n + 1) // 2]}...{text[len(text) - n // 2 :]}" for n in kept)
+    return next((short for short in shorter if _width(short, size) <= width), "")
 
 
 def _wrapped(text: str, size: int, width: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import os
@@ -48,13 +49,11 @@ def read_header(source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX
     with reading(source) as data:
         image = open_image(data, max_pixels)
         width, height = upright_size(image, data)
-        if b"Exif" not in data and b"eXIf" not in data and image.format != "TIFF":
-            return Header(width, height, None, "")  # Pillow would decode a whole PNG for it
-        try:
-            exif = image.getexif()
-            taken, camera = _taken(exif), _camera(exif)
-        except Exception:  # damaged metadata of a sound picture
-            return Header(width, height, None, "")
+        taken, camera = None, ""
+        if b"Exif" in data or b"eXIf" in data or image.format == "TIFF":  # else a whole PNG would be decoded
+            with contextlib.suppress(Exception):  # damaged metadata of a sound picture
+                exif = image.getexif()
+                taken, camera = _taken(exif), _camera(exif)
     return Header(width, height, taken, camera)
 
 

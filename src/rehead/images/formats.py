@@ -47,9 +47,7 @@ beyond, Pillow's own limit has to be raised too.
 
 # ISO/IEC 23008-12 and AV1-ISOBMFF: the brands in a file's first box.
 _AVIF_BRANDS = frozenset((b"avif", b"avis"))
-_HEIF_BRANDS = frozenset(
-    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
-)
+_HEIF_BRANDS = frozenset(b"heic heix heim heis hevc hevx hevm hevs mif1 msf1".split())
 
 
 def is_image_name(name: str | os.PathLike[str]) -> bool:

@@ -1,15 +1,11 @@
 """Decoding of photos, from paths or bytes.
 
-Every reader, report and model in rehead gets its pixels from `load_image` or `read_image`, so that a
-photo looks the same to all of them: upright, 8 bits, RGB, over white.
-
 All functions may run in several threads at once; Pillow releases the interpreter lock while it
 decodes and resizes. Whatever is wrong with a photo is an `ImageError` that names it.
 """
 
 from __future__ import annotations
 
-import io
 import math
 import os
 
@@ -21,6 +17,7 @@ from ..core.preprocess import PreprocessSpec
 from ..errors import DataError
 from .exif import orientation_of, upright_size
 from .formats import MAX_PIXELS, open_image, reading
+from .writing import jpeg
 
 __all__ = ["load_image", "luma", "read_image", "thumbnail"]
 
@@ -121,8 +118,7 @@ def load_image(
 
 def luma(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Grey levels, float32 (H, W), 0..255, of RGB pixels, uint8 (H, W, 3)."""
-    grey: NDArray[np.float32] = pixels.astype(np.float32) @ _LUMA
-    return grey
+    return np.asarray(pixels.astype(np.float32) @ _LUMA)
 
 
 def thumbnail(
@@ -144,11 +140,7 @@ def thumbnail(
         scale = min(1.0, side / max(width, height))
         small = max(1, round(width * scale)), max(1, round(height * scale))
         upright = _upright(image, data, small)
-    picture = upright.resize(small, Image.Resampling.BICUBIC)
-    picture.info = {}  # a comment would be written into the new file
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=quality)
-    return buffer.getvalue()
+    return jpeg(np.asarray(upright.resize(small, Image.Resampling.BICUBIC)), quality=quality)
 
 
 def _upright(image: ImageFile.ImageFile, data: bytes, at_least: tuple[int, int] | None) -> Image.Image:
@@ -179,15 +171,12 @@ def _eight_bits(image: Image.Image) -> NDArray[np.uint8]:
     if not image.mode.startswith("I;16"):
         low, high = _value_range(values, (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,))
     scaled = (values - low) * (255.0 / (high - low))
-    grey: NDArray[np.uint8] = np.rint(np.nan_to_num(scaled).clip(0, 255)).astype(np.uint8)
-    return grey
+    return np.asarray(np.rint(np.nan_to_num(scaled).clip(0, 255)), np.uint8)
 
 
 def _value_range(values: NDArray[np.float32], full_scales: tuple[float, ...]) -> tuple[float, float]:
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    if low >= 0:
-        for full_scale in full_scales:
-            if high <= full_scale:
-                return 0.0, full_scale
+    if low >= 0 and high <= full_scales[-1]:
+        return 0.0, next(full_scale for full_scale in full_scales if high <= full_scale)
     return low, high if high > low else low + 1.0

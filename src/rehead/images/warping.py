@@ -41,8 +41,7 @@ def area_weights(size: int, length: int) -> NDArray[np.float64]:
     edges = np.linspace(0, length, size + 1)
     pixel = np.arange(length)
     overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
-    weights: NDArray[np.float64] = np.maximum(overlap, 0) * size / length
-    return weights
+    return np.asarray(np.maximum(overlap, 0) * size / length)
 
 
 def patches(pixels: NDArray[np.uint8], boxes: Boxes, side: int) -> NDArray[np.uint8]:
@@ -124,7 +123,5 @@ def _reach(back: Matrix, size: int, shape: tuple[int, ...], margin: int) -> tupl
         raise DataError("a warp reaches beyond all pixels; expected a matrix of finite, moderate numbers")
     low = np.floor(corners.min(axis=0)) - margin
     high = np.ceil(corners.max(axis=0)) + margin
-    limit = [shape[1], shape[0]]
-    left, top = np.clip(low, 0, limit).astype(int).tolist()
-    right, bottom = np.clip(high, 0, limit).astype(int).tolist()
+    left, top, right, bottom = np.clip([low, high], 0, [shape[1], shape[0]]).astype(int).ravel().tolist()
     return left, top, right, bottom

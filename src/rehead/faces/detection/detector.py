@@ -14,6 +14,8 @@ from ...errors import DataError, UnknownNameError
 from ...images import pyramid, read_image
 from ..options import DETECTORS
 from ..types import Face, Photo
+from .dlib import cnn_detector, hog_detector
+from .haar import HaarDetector
 from .mtcnn import Detections, Mtcnn
 from .quality import measure_quality
 
@@ -24,33 +26,11 @@ class _BoxDetector(Protocol):
     def detect_boxes(self, pixels: NDArray[np.uint8], *, smallest: float) -> Detections: ...
 
 
-def _mtcnn(threads: int) -> _BoxDetector:
-    return Mtcnn(threads=threads)
-
-
-def _dlib(threads: int) -> _BoxDetector:
-    from .dlib import hog_detector
-
-    return hog_detector(threads=threads)
-
-
-def _dlib_cnn(threads: int) -> _BoxDetector:
-    from .dlib import cnn_detector
-
-    return cnn_detector(threads=threads)
-
-
-def _haar(threads: int) -> _BoxDetector:
-    from .haar import HaarDetector
-
-    return HaarDetector(threads=threads)
-
-
-_BOX_DETECTORS: Mapping[str, Callable[[int], _BoxDetector]] = {
-    "mtcnn": _mtcnn,
-    "dlib": _dlib,
-    "dlib-cnn": _dlib_cnn,
-    "haar": _haar,
+_BOX_DETECTORS: Mapping[str, Callable[..., _BoxDetector]] = {
+    "mtcnn": Mtcnn,
+    "dlib": hog_detector,
+    "dlib-cnn": cnn_detector,
+    "haar": HaarDetector,
 }
 
 
@@ -99,7 +79,7 @@ class FaceDetector:
                 f"not {smallest} and {longest}"
             )
         self.name, self.smallest, self.longest, self.retry = name, smallest, longest, retry
-        self._box_detector = _BOX_DETECTORS[name](threads or cpu_count())
+        self._box_detector = _BOX_DETECTORS[name](threads=threads or cpu_count())
 
     def detect(self, photo: Photo) -> list[Face]:
         """Faces of a photo, the largest first.
@@ -134,10 +114,7 @@ class FaceDetector:
         """Faces of the photo resized by `scale`, in pixels of the photo."""
         height, width = pixels.shape[:2]
         size = max(1, round(width * scale)), max(1, round(height * scale))
-        if size != (width, height):
-            (resized,) = pyramid(pixels, [size])
-        else:
-            resized = pixels
+        resized = pixels if size == (width, height) else next(pyramid(pixels, [size]))
         boxes, points, scores = self._box_detector.detect_boxes(resized, smallest=self.smallest)
         unscale = np.array([width / size[0], height / size[1]])
         return Detections(boxes * np.tile(unscale, 2), points * unscale, scores)

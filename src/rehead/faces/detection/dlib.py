@@ -63,8 +63,7 @@ class DlibDetector:
         corners = [[r.left(), r.top(), r.right() + 1, r.bottom() + 1] for r in rectangles]
         boxes = np.array(corners, np.float64).reshape(-1, 4)
         boxes *= np.array([width / size[0], height / size[1]] * 2)
-        points = self._mtcnn.refine(pixels, boxes).points
-        return Detections(boxes, points, np.array(scores, np.float64))
+        return self._mtcnn.refine(pixels, boxes)._replace(scores=np.array(scores, np.float64))
 
 
 def hog_detector(*, threads: int) -> DlibDetector:

@@ -126,11 +126,7 @@ def _session(letter: str, threads: int) -> Any:
         from ...backbones.graphs import mtcnn
         from ...backbones.weights.joblib_lz4 import read_arrays
 
-        networks = {
-            "p": mtcnn.proposal_network,
-            "r": mtcnn.refinement_network,
-            "o": mtcnn.output_network,
-        }
+        networks = {"p": mtcnn.proposal_network, "r": mtcnn.refinement_network, "o": mtcnn.output_network}
         return bytes(networks[letter](read_arrays(path)).SerializeToString(deterministic=True))
 
     graph = cached_graph({"graph": _GRAPH_VERSION, "weights": file.sha256}, build)

@@ -103,9 +103,8 @@ class QualityLimits:
         if quality.side < self.side:
             failed.append(("too small", f"{quality.side:.0f} pixels wide, less than {self.side:.0f}"))
         if quality.sharpness < self.sharpness:
-            failed.append(
-                ("blurred", f"blurred: sharpness {quality.sharpness:.1f}, less than {self.sharpness:g}")
-            )
+            phrase = f"blurred: sharpness {quality.sharpness:.1f}, less than {self.sharpness:g}"
+            failed.append(("blurred", phrase))
         turns = (("aside", quality.yaw, self.yaw), ("up or down", quality.pitch, self.pitch))
         for way, angle, most in turns:
             if abs(angle) > most:

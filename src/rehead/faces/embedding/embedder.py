@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,18 +51,17 @@ _DLIB = EmbedderSpec(
     alignment_template=DLIB,
     # LFW, 600 pairs: 99.2 % instead of 98.7 %, for twice the time (benchmarks/faces.py)
     mirrored=True,
-    licences={},
 )
 
 
 @dataclass(frozen=True, eq=False)
 class _Network:
-    """The network of an embedder, and what is known of it."""
+    """The network of an embedder, what is known of it, and what errors call it."""
 
     name: str
     sha256: str
     spec: EmbedderSpec
-    licences: Mapping[str, str]
+    where: str
     build: Callable[[], Any]
 
 
@@ -116,24 +115,20 @@ class FaceEmbedder:
         elif name == "facenet":
             raise WeightsError(facenet.WANTED)
         else:
-            kinds = [f"a file ending in {', '.join((*facenet.SUFFIXES, '.onnx'))}"]
-            raise UnknownNameError("face embedder", os.fspath(name), [*EMBEDDERS, *kinds])
+            files = f"a file ending in {', '.join((*facenet.SUFFIXES, '.onnx'))}"
+            raise UnknownNameError("face embedder", os.fspath(name), [*EMBEDDERS, files])
         if commercial_safe:
             _check_licences(network)
         self._spec = network.spec
-        graph_key = {
-            "graph": _GRAPH_VERSION,
-            "sha256": network.sha256,
-            "record": network.spec.to_dict(),
-        }
-        self.graph = cached_graph(graph_key, network.build)
+        key = {"graph": _GRAPH_VERSION, "sha256": network.sha256, "record": network.spec.to_dict()}
+        self.graph = cached_graph(key, lambda: _unit_vectors(network))
         self._session = open_session(self.graph, threads=threads or cpu_count())
         self.embedding_spec: dict[str, Any] = {
             "name": network.name,
             "sha256": network.sha256,
             "dimensions": int(self._session.get_outputs()[0].shape[1]),
             **network.spec.to_dict(),
-            "licences": dict(network.licences),
+            "licences": dict(network.spec.licences),
         }
 
     def aligned(self, photo: Photo, faces: Sequence[Face]) -> NDArray[np.uint8]:
@@ -169,29 +164,32 @@ class FaceEmbedder:
 
     def embed_aligned(self, squares: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embeddings (n, D) of aligned faces, uint8 (n, S, S, 3) RGB."""
-        dimensions = int(self._session.get_outputs()[0].shape[1])
-        vectors = np.empty((len(squares), dimensions), np.float32)
-        for n in range(
-            len(squares)
-        ):  # one at a time, as `features` does: its activations stay in the processor's cache
+        vectors = np.empty((len(squares), self.embedding_spec["dimensions"]), np.float32)
+        # one at a time, as `features` does: its activations stay in the processor's cache
+        for n in range(len(squares)):
             vectors[n] = self._session.run(None, {"image": squares[n : n + 1]})[0][0]
         return vectors
+
+
+def _unit_vectors(network: _Network) -> bytes:
+    from ...backbones.graphs import face_embedder
+
+    model = face_embedder.unit_vectors(network.build(), mirrored=network.spec.mirrored, name=network.where)
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 def _dlib(weights: str | os.PathLike[str] | None) -> _Network:
     file = face_files.get("dlib_resnet")
     path = locate.locate(file, file=weights)
 
-    def build() -> bytes:
-        from ...backbones.graphs import dlib_resnet, face_embedder
+    def build() -> Any:
+        from ...backbones.graphs import dlib_resnet
         from ...backbones.weights.dlib_dat import read_layers
 
-        network = dlib_resnet.embedder(read_layers(path))
-        model = face_embedder.unit_vectors(network, mirrored=_DLIB.mirrored, name=file.name)
-        return bytes(model.SerializeToString(deterministic=True))
+        return dlib_resnet.embedder(read_layers(path))
 
     licences = {"code": file.code_licence, "weights": file.weights_licence, "data": file.data_licence}
-    return _Network("dlib", file.sha256, _DLIB, licences, build)
+    return _Network("dlib", file.sha256, replace(_DLIB, licences=licences), file.name, build)
 
 
 def _onnx(path: Path, spec: EmbedderSpec | str | os.PathLike[str] | None) -> _Network:
@@ -200,55 +198,50 @@ def _onnx(path: Path, spec: EmbedderSpec | str | os.PathLike[str] | None) -> _Ne
         data = path.read_bytes()
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error
-    if not isinstance(spec, EmbedderSpec):
-        spec = read_spec(path.with_suffix(".json") if spec is None else spec, of=path)
-    known = spec
+    known = _spec_beside(path, spec)
 
-    def build() -> bytes:
+    def build() -> Any:
         import onnx
 
         from ...backbones import graphs
-        from ...backbones.graphs import face_embedder
 
         try:
             model = onnx.load_from_string(data)
             onnx.checker.check_model(model)
         except Exception as error:  # protobuf and the checker raise anything
             raise WeightsError(f"{path}: not a valid ONNX file ({str(error).splitlines()[0]})") from error
-        network = graphs.wrap(model, known.preprocess, str(path), prewhitened=known.prewhitened)
-        whole = face_embedder.unit_vectors(network, mirrored=known.mirrored, name=str(path))
-        return bytes(whole.SerializeToString(deterministic=True))
+        return graphs.wrap(model, known.preprocess, str(path), prewhitened=known.prewhitened)
 
-    sha256 = hashlib.sha256(data).hexdigest()
-    return _Network(path.name, sha256, known, known.licences, build)
+    return _Network(path.name, hashlib.sha256(data).hexdigest(), known, str(path), build)
 
 
 def _facenet(path: Path, spec: EmbedderSpec | str | os.PathLike[str] | None) -> _Network:
     """FaceNet's network with the weights of a file."""
     weights = facenet.read(path)
-    beside = path.with_suffix(".json")
-    if spec is None and not beside.is_file():
+    if spec is None and not path.with_suffix(".json").is_file():
         spec = facenet.spec_of(weights, str(path))
-    elif not isinstance(spec, EmbedderSpec):
-        spec = read_spec(beside if spec is None else spec, of=path)
-    known = facenet.check_spec(spec, path)
+    known = facenet.check_spec(_spec_beside(path, spec), path)
 
-    def build() -> bytes:
-        from ...backbones.graphs import face_embedder, inception_resnet_v1
+    def build() -> Any:
+        from ...backbones.graphs import inception_resnet_v1
 
-        network = inception_resnet_v1.embedder(
+        return inception_resnet_v1.embedder(
             weights, known.preprocess, prewhitened=known.prewhitened, name=str(path)
         )
-        model = face_embedder.unit_vectors(network, mirrored=known.mirrored, name=str(path))
-        return bytes(model.SerializeToString(deterministic=True))
 
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return _Network(path.name, sha256, known, known.licences, build)
+    return _Network(path.name, hashlib.sha256(path.read_bytes()).hexdigest(), known, str(path), build)
+
+
+def _spec_beside(path: Path, spec: EmbedderSpec | str | os.PathLike[str] | None) -> EmbedderSpec:
+    """The spec given, else that of its file, which is by default the one beside the network's."""
+    if isinstance(spec, EmbedderSpec):
+        return spec
+    return read_spec(path.with_suffix(".json") if spec is None else spec, of=path)
 
 
 def _check_licences(network: _Network) -> None:
     for part in ("code", "weights"):
-        licence = network.licences.get(part, "not stated")
+        licence = network.spec.licences.get(part, "not stated")
         if licence not in PERMISSIVE:
             raise DataError(
                 f"face embedder {network.name}: the licence of its {part} is {licence!r}, and only "

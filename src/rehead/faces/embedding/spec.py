@@ -139,13 +139,12 @@ def describe_difference(expected: Mapping[str, Any], given: Mapping[str, Any]) -
     return names[0], names[1]
 
 
-def _inverse(scale: Any) -> float | tuple[float, ...]:
+def _inverse(scale: Any) -> tuple[float, ...]:
     """Divisors that are equivalent to multiplying by `scale`."""
-    values = list(scale) if isinstance(scale, list | tuple) else [scale]
+    values = scale if isinstance(scale, list | tuple) else [scale] * 3
     if not all(isinstance(v, int | float) and not isinstance(v, bool) and v > 0 for v in values):
         raise DataError(f"embedder spec: scale must be a positive number, or three, not {scale!r}")
-    inverse = tuple(1 / v for v in values)
-    return inverse if isinstance(scale, list | tuple) else inverse[0]
+    return tuple(1 / v for v in values)
 
 
 def _bool(given: Mapping[str, Any], name: str) -> bool:

@@ -79,14 +79,9 @@ class OpenSetResult:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able record."""
-        return {
-            "enrolled": list(self.enrolled),
-            "probes": self.probes,
-            "strangers": self.strangers,
-            "failures": self.failures,
-            "rank_one": self.rank_one.to_dict(),
-            "points": [point.to_dict() for point in self.points],
-        }
+        points = [point.to_dict() for point in self.points]
+        rank_one = self.rank_one.to_dict()
+        return {**vars(self), "enrolled": list(self.enrolled), "rank_one": rank_one, "points": points}
 
 
 @dataclass(frozen=True)
@@ -129,7 +124,7 @@ def evaluate_open_set(
         )
     single = [person for person in photos if person not in set(enrollable)]
     order = [*rng.permutation(enrollable), *rng.permutation(single)]
-    halves = [_half(vectors, photos, found, order[n::2], set(enrollable)) for n in (0, 1)]
+    halves = [_half(vectors, people, photos, found, order[n::2], set(enrollable)) for n in (0, 1)]
     n_strangers = min(len(np.unique(half.stranger_person)) for half in halves)
     rank_one = np.concatenate([half.rank_one for half in halves])
     owners = np.concatenate([half.probe_person for half in halves])
@@ -145,6 +140,7 @@ def evaluate_open_set(
 
 def _half(
     vectors: NDArray[np.float32],
+    people: NDArray[np.intp],
     photos: dict[np.intp, NDArray[np.intp]],
     found: NDArray[np.bool_],
     members: list[np.intp],
@@ -152,48 +148,32 @@ def _half(
 ) -> _Half:
     able = [person for person in members if person in enrollable]
     enrolled = able[: (len(able) + 1) // 2]
-    templates, owner, probes, probe_owner = [], [], [], []
+    templates, probes = list[int](), list[int]()
     for person in enrolled:
         rows = photos[person]
         usable = rows[found[rows]]
         own = usable[: len(usable) // 2]
-        rest = rows[~np.isin(rows, own)]
         templates += own.tolist()
-        owner += [person] * len(own)
-        probes += rest.tolist()
-        probe_owner += [person] * len(rest)
+        probes += rows[~np.isin(rows, own)].tolist()
     outside = [row for person in members if person not in set(enrolled) for row in photos[person].tolist()]
-    stranger_person = [
-        person for person in members if person not in set(enrolled) for _ in photos[person].tolist()
-    ]
-    gallery, owners = vectors[templates], np.array(owner)
+    gallery = vectors[templates]
     scores = np.nan_to_num(vectors[probes] @ gallery.T, nan=-np.inf)
-    rank_one = owners[scores.argmax(axis=1)] == np.array(probe_owner)
+    rank_one = people[templates][scores.argmax(axis=1)] == people[probes]
     rank_one &= found[probes]
     best = np.where(rank_one, scores.max(axis=1), -np.inf)
     strangers = np.nan_to_num(vectors[outside] @ gallery.T, nan=-np.inf).max(axis=1)
-    return _Half(
-        len(enrolled),
-        best,
-        np.array(probe_owner, dtype=np.intp),
-        rank_one,
-        strangers,
-        np.array(stranger_person, dtype=np.intp),
-    )
+    return _Half(len(enrolled), best, people[probes], rank_one, strangers, people[outside])
 
 
 def _point(target_fpir: float, halves: list[_Half], n_strangers: int) -> OpenSetPoint:
-    positives, negatives, strangers, owners = [], [], [], []
+    positives, negatives = [], []
     for setting, testing in (halves, halves[::-1]):
         scores = setting.stranger_score
         threshold = threshold_at(scores, max(target_fpir, 1 / (len(scores) + 1)))
-        positives.append(testing.stranger_score >= threshold)
-        negatives.append(testing.probe_score < threshold)
-        strangers.append(testing.stranger_person)
-        owners.append(testing.probe_person)
+        positives.append((testing.stranger_score >= threshold, testing.stranger_person))
+        negatives.append((testing.probe_score < threshold, testing.probe_person))
     return OpenSetPoint(
         target_fpir,
         rule_of_three(n_strangers) <= target_fpir * (1 + 1e-9),
-        proportion(np.concatenate(positives), np.concatenate(strangers)),
-        proportion(np.concatenate(negatives), np.concatenate(owners)),
+        *(proportion(*map(np.concatenate, zip(*tests, strict=True))) for tests in (positives, negatives)),
     )

@@ -113,10 +113,9 @@ def _header(path: Path, lines: Sequence[Sequence[str]]) -> tuple[int, int]:
 
 
 def _photos_of(path: Path, line: int, words: Sequence[str]) -> tuple[tuple[str, int], tuple[str, int]]:
-    if len(words) == 3 and words[1].isdecimal() and words[2].isdecimal():
-        return (words[0], int(words[1])), (words[0], int(words[2]))
-    if len(words) == 4 and words[1].isdecimal() and words[3].isdecimal():
-        return (words[0], int(words[1])), (words[2], int(words[3]))
+    if len(words) in (3, 4) and words[1].isdecimal() and words[-1].isdecimal():
+        other = words[0] if len(words) == 3 else words[2]
+        return (words[0], int(words[1])), (other, int(words[-1]))
     raise DatasetError(f"{path}, line {line}: {' '.join(words)!r}; expected 'NAME 1 4' or 'NAME 1 OTHER 2'")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,6 +91,11 @@ class EnrolmentIssue:
                 f"({100 * self.share:.0f} % of their photos match)"
             )
         return f"'{self.person}' and '{self.other}' look alike (highest score {self.score:.2f})"
+
+    def to_dict(self, photo: str) -> dict[str, Any]:
+        """JSON-able record, with the path of the photo."""
+        record = {name: value for name, value in vars(self).items() if name != "row"}
+        return {**record, "photo": photo, "said": self.sentence}
 
 
 def audit(

@@ -51,9 +51,8 @@ def write_key_file(path: str | os.PathLike[str]) -> bytes:
     key = secrets.token_bytes(KEY_BYTES)
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(
-            os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii"
-        ) as f:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as f:
             f.write(key.hex() + "\n")
             f.flush()
             os.fsync(f.fileno())

@@ -54,7 +54,7 @@ def screen(
     name : str
     photos : sequence of path
     observations : iterable of FaceObservation or ImageError
-        Of each photo.
+        Of each photo, an ImageError where it shows no face.
     selection : str
         By which faces were selected, for the notes.
     owners : callable
@@ -70,15 +70,11 @@ def screen(
         if isinstance(result, ImageError):
             enrolment.skipped.append((path, result.reason))
             continue
-        if not result.faces:
-            enrolment.skipped.append((path, "no face was found"))
-            continue
-        face = result.faces[0]
-        complaints = limits.complaints(face.quality)
         if others := [owner for owner in owners(result.sha256) if owner != name]:
             enrolment.skipped.append((path, f"the same photo is enrolled as '{others[0]}'"))
             continue
-        if complaints:
+        face = result.faces[0]
+        if complaints := limits.complaints(face.quality):
             remark = path, f"of low quality: {'; '.join(complaints)}"
             if refuse_poor:
                 enrolment.skipped.append(remark)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from types import TracebackType
 
 from ...core.progress import Progress
 from ...errors import DataError, ImageError
@@ -84,9 +83,7 @@ class FaceGallery:
     def __enter__(self) -> FaceGallery:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     # enrolment
@@ -119,7 +116,7 @@ class FaceGallery:
         enrolment, templates = screen(
             name,
             photos,
-            self.pipeline.analyze_each(photos, selection, progress=progress),
+            self.pipeline.analyze_each(photos, selection, need_face=True, progress=progress),
             selection=selection,
             owners=self.store.owners,
             limits=self.limits,

@@ -56,12 +56,7 @@ class Identification:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able record; null for NaN."""
-        numbers = {
-            "score": self.score,
-            "margin": self.margin,
-            "probability": self.probability,
-            "threshold": self.threshold,
-        }
+        numbers = {name: getattr(self, name) for name in ("score", "margin", "probability", "threshold")}
         return {
             "name": self.name,
             "nearest": self.nearest,
@@ -95,15 +90,13 @@ def identify(
 
     def decide(face: Face, scores: NDArray[np.float32]) -> Identification:
         needed, complaints = threshold.comparison.value, limits.complaints(face.quality)
-        if not len(scores):
-            reason = "the gallery is empty"
-            return Identification(face, UNKNOWN, "", math.nan, math.nan, math.nan, needed, reason, complaints)
         order = np.argsort(-scores, kind="stable")
-        score = float(scores[order[0]])
-        margin = score - float(scores[order[1]]) if len(scores) > 1 else math.nan
-        nearest = templates.names[order[0]]
+        score, second = [*scores[order[:2]].tolist(), math.nan, math.nan][:2]
+        nearest = templates.names[order[0]] if len(order) else ""
         reason = ""
-        if score < needed:
+        if not len(order):
+            reason = "the gallery is empty"
+        elif score < needed:
             reason = f"nobody is like it enough (score {score:.3f}, needs {needed:.3f})"
         elif complaints and refuse_poor:
             reason = f"of low quality: {'; '.join(complaints)}"
@@ -112,7 +105,7 @@ def identify(
             UNKNOWN if reason else nearest,
             nearest,
             score,
-            margin,
+            score - second,
             threshold.calibration.probability(score),
             needed,
             reason,

@@ -91,13 +91,10 @@ class Keyring:
         """Whether templates are encrypted."""
         return self._key is not None
 
-    def new_person(self, uid: str) -> tuple[PersonKey, bytes | None]:
-        """A new data key for the person of an id, and the key wrapped for the file."""
-        place = f"{self._uid}/{uid}"
-        if self._key is None:
-            return PersonKey(None, place), None
+    def new_person(self, uid: str) -> bytes | None:
+        """A new data key for the person of an id, wrapped for the file; None in the clear."""
         key = secrets.token_bytes(KEY_BYTES)
-        return PersonKey(key, place), encrypt(self._key, key, place)
+        return None if self._key is None else encrypt(self._key, key, f"{self._uid}/{uid}")
 
     def person(self, uid: str, wrapped: bytes | None) -> PersonKey:
         """The data key of a person, unwrapped; DamagedGalleryError where it was altered."""

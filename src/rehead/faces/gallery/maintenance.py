@@ -63,16 +63,13 @@ def rebuild(
     """
     with GalleryStore(path, key=key) as store:
         records = store.photos()
-        places, lost = _locate(records, photos)
-        located = [record for record in records if record.row in places]
-        files = [places[record.row] for record in located]
+        located, lost = _locate(records, photos)
+        files = [file for _, file in located]
         templates = []
-        for record, result in zip(
-            located, pipeline.analyze_each(files, selection, progress=progress), strict=True
-        ):
-            if isinstance(result, ImageError) or not result.faces:
-                reason = result.reason if isinstance(result, ImageError) else "no face was found"
-                lost.append((record.path, reason))
+        results = pipeline.analyze_each(files, selection, need_face=True, progress=progress)
+        for (record, _), result in zip(located, results, strict=True):
+            if isinstance(result, ImageError):
+                lost.append((record.path, result.reason))
             else:
                 templates.append((record.row, result.vectors[0], result.faces[0].to_dict()))
         if lost and not drop_missing:
@@ -92,24 +89,20 @@ def rebuild(
 
 def _locate(
     records: list[PhotoRecord], folders: Sequence[str | os.PathLike[str]]
-) -> tuple[dict[int, Path], list[tuple[str, str]]]:
-    """Where each photo is now, by the record's row, and those that are nowhere."""
+) -> tuple[list[tuple[PhotoRecord, Path]], list[tuple[str, str]]]:
+    """Photos with where they are now, and those that are nowhere."""
     moved: dict[str, Path] = {}
     for folder in folders:
         for file in list_photos(folder):
-            digest = _digest(file)
-            if digest:
-                moved.setdefault(digest, file)
-    places, lost = {}, []
+            moved.setdefault(_digest(file), file)
+    located, lost = [], []
     for record in records:
-        file = Path(record.path)
-        if _digest(file) == record.sha256:
-            places[record.row] = file
-        elif record.sha256 in moved:
-            places[record.row] = moved[record.sha256]
+        unmoved = _digest(Path(record.path)) == record.sha256
+        if place := Path(record.path) if unmoved else moved.get(record.sha256):
+            located.append((record, place))
         else:
             lost.append((record.path, "the photo is not there, or was changed"))
-    return places, lost
+    return located, lost
 
 
 def _digest(file: Path) -> str:

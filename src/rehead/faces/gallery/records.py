@@ -168,5 +168,4 @@ class Templates:
         if not len(self.vectors):
             return np.zeros((len(probes), 0), np.float32)
         scores = self.vectors @ np.ascontiguousarray(probes, dtype=np.float32).T
-        best: NDArray[np.float32] = np.maximum.reduceat(scores, self.starts, axis=0).T
-        return best
+        return np.asarray(np.maximum.reduceat(scores, self.starts, axis=0).T)

@@ -7,13 +7,13 @@ bound to the embedding spec that it came from.
 from __future__ import annotations
 
 import datetime
+import itertools
 import json
 import os
 import secrets
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -88,9 +88,7 @@ class GalleryStore:
     def __enter__(self) -> GalleryStore:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property
@@ -112,34 +110,38 @@ class GalleryStore:
             self._set_embedding_spec(embedding_spec)
 
     def _set_embedding_spec(self, embedding_spec: Mapping[str, Any]) -> int:
-        record = json.dumps(embedding_spec, sort_keys=True)
         row = self._connection.execute(
             "INSERT INTO contracts (space, record) VALUES (?, ?) "
             "ON CONFLICT (space) DO UPDATE SET space = space RETURNING id",
-            (spec_fingerprint(embedding_spec), record),
+            (spec_fingerprint(embedding_spec), json.dumps(embedding_spec, sort_keys=True)),
         ).fetchone()
         self._connection.execute(
             "INSERT OR REPLACE INTO about VALUES ('contract', ?)", (str(row[0]).encode(),)
         )
         return int(row[0])
 
+    def _read(self, query: str, *values: str | int | None) -> list[Any]:
+        """All rows of a query."""
+        with gallery_errors(self.path):
+            return self._connection.execute(query, values).fetchall()
+
     def _about(self, name: str) -> bytes | None:
-        row = self._connection.execute("SELECT value FROM about WHERE name = ?", (name,)).fetchone()
-        return bytes(row[0]) if row else None
+        rows = self._read("SELECT value FROM about WHERE name = ?", name)
+        return bytes(rows[0][0]) if rows else None
 
     def _unlock(self, key: bytes | None) -> Keyring:
         if (uid := self._about("id")) is None:
             raise DamagedGalleryError(f"{self.path}: the gallery was never finished; enrol anew")
         return Keyring(self.path, uid.decode(), self._about("key_check"), key)
 
+    def _contract(self) -> int:
+        return int(self._about("contract") or b"0")
+
     @property
     def embedding_spec(self) -> dict[str, Any]:
         """Of the embedder that made the templates."""
-        with gallery_errors(self.path):
-            row = self._connection.execute(
-                "SELECT record FROM contracts WHERE id = ?", (int(self._about("contract") or b"0"),)
-            ).fetchone()
-        record: dict[str, Any] = json.loads(row[0]) if row else {}
+        rows = self._read("SELECT record FROM contracts WHERE id = ?", self._contract())
+        record: dict[str, Any] = json.loads(rows[0][0]) if rows else {}
         return record
 
     def check_embedder(self, embedding_spec: Mapping[str, Any]) -> None:
@@ -175,77 +177,71 @@ class GalleryStore:
         """
         name = checked_name(name)
         check_day(expires)
-        now = _now()
-        added = 0
+        added, time = 0, now()
         with gallery_errors(self.path), transaction(self._connection):
-            person, key = self._person_for(name, now)
-            contract = int(self._about("contract") or b"0")
+            person, key = self._person_for(name, time)
+            contract = self._contract()
             fingerprint = spec_fingerprint(self.embedding_spec)
             for new in templates:
                 inserted = self._connection.execute(
                     "INSERT OR IGNORE INTO photos (person, sha256, path, added) VALUES (?, ?, ?, ?)",
-                    (person, new.sha256, new.path, now),
+                    (person, new.sha256, new.path, time),
                 )
                 if not inserted.rowcount:
                     continue
                 added += 1
-                self._connection.execute(
-                    "INSERT INTO templates (photo, contract, vector, face) VALUES (?, ?, ?, ?)",
-                    (
-                        inserted.lastrowid,
-                        contract,
-                        key.encrypt(new.vector, new.sha256, fingerprint),
-                        json.dumps(new.face),
-                    ),
-                )
+                stored = key.encrypt(new.vector, new.sha256, fingerprint)
+                self._insert(inserted.lastrowid, contract, stored, new.face)
             for column, value in (("consent", consent), ("expires", expires)):
                 if value is not None:
                     self._connection.execute(f"UPDATE people SET {column} = ? WHERE id = ?", (value, person))
         self._changes += 1
         return Enrolled(name, added, len(templates) - added)
 
-    def _person_for(self, name: str, now: str) -> tuple[int, PersonKey]:
+    def _insert(self, photo: int | None, contract: int, stored: bytes, face: Mapping[str, Any]) -> None:
+        self._connection.execute(
+            "INSERT INTO templates (photo, contract, vector, face) VALUES (?, ?, ?, ?)",
+            (photo, contract, stored, json.dumps(face)),
+        )
+
+    def _person_for(self, name: str, time: str) -> tuple[int, PersonKey]:
         row = self._connection.execute("SELECT id, uid, key FROM people WHERE name = ?", (name,)).fetchone()
         if row:
             return row[0], self._keyring.person(row[1], row[2])
         uid = secrets.token_hex(16)
-        key, wrapped = self._keyring.new_person(uid)
+        wrapped = self._keyring.new_person(uid)
         inserted = self._connection.execute(
-            "INSERT INTO people (uid, name, key, added) VALUES (?, ?, ?, ?)", (uid, name, wrapped, now)
+            "INSERT INTO people (uid, name, key, added) VALUES (?, ?, ?, ?)", (uid, name, wrapped, time)
         )
-        return int(inserted.lastrowid or 0), key
+        return int(inserted.lastrowid or 0), self._keyring.person(uid, wrapped)
 
     def people(self) -> list[Person]:
         """Everybody, by name."""
-        with gallery_errors(self.path):
-            rows = self._connection.execute(
-                "SELECT name, (SELECT count(*) FROM photos WHERE person = people.id), "
-                "added, consent, expires FROM people ORDER BY name"
-            ).fetchall()
+        rows = self._read(
+            "SELECT name, (SELECT count(*) FROM photos WHERE person = people.id), "
+            "added, consent, expires FROM people ORDER BY name"
+        )
         return [Person(*row) for row in rows]
 
     def person(self, name: str) -> Person:
         """One of them; UnknownNameError where there is none of that name."""
         known = {person.name: person for person in self.people()}
+        if not known:
+            raise GalleryError(f"{self.path}: nobody is in this gallery")
         if (found := known.get(unicodedata.normalize("NFC", name))) is None:
-            raise (
-                UnknownNameError("person", name, known)
-                if known
-                else GalleryError(f"{self.path}: nobody is in this gallery")
-            )
+            raise UnknownNameError("person", name, known)
         return found
 
     def photos(self, name: str | None = None) -> list[PhotoRecord]:
         """Enrolled photos, of one person or of all."""
         if name is not None:
             name = self.person(name).name
-        with gallery_errors(self.path):
-            rows = self._connection.execute(
-                "SELECT photos.id, people.name, sha256, path, photos.added, face FROM photos "
-                "JOIN people ON people.id = person JOIN templates ON photo = photos.id "
-                "WHERE ?1 IS NULL OR people.name = ?1 ORDER BY people.name, photos.id",
-                (name,),
-            ).fetchall()
+        rows = self._read(
+            "SELECT photos.id, people.name, sha256, path, photos.added, face FROM photos "
+            "JOIN people ON people.id = person JOIN templates ON photo = photos.id "
+            "WHERE ?1 IS NULL OR people.name = ?1 ORDER BY people.name, photos.id",
+            name,
+        )
         return [
             PhotoRecord(number, person, sha256, path, added, json.loads(face))
             for number, person, sha256, path, added, face in rows
@@ -253,11 +249,8 @@ class GalleryStore:
 
     def owners(self, sha256: str) -> list[str]:
         """Names of the people who have a photo of these bytes."""
-        with gallery_errors(self.path):
-            rows = self._connection.execute(
-                "SELECT people.name FROM photos JOIN people ON people.id = person WHERE sha256 = ?", (sha256,)
-            ).fetchall()
-        return [row[0] for row in rows]
+        query = "SELECT people.name FROM photos JOIN people ON people.id = person WHERE sha256 = ?"
+        return [name for (name,) in self._read(query, sha256)]
 
     def remove(self, name: str) -> Removal:
         """Remove a person, their photos' records and templates, and destroy their key."""
@@ -287,25 +280,23 @@ class GalleryStore:
 
     def _load(self) -> Templates:
         width = int(self.embedding_spec.get("dimensions", 0))
-        keys: dict[str, PersonKey] = {}
-        names: list[str] = []
-        starts: list[int] = []
-        vectors: list[bytes] = []
-        for name, uid, wrapped, sha256, fingerprint, stored in self._connection.execute(
+        rows = self._connection.execute(
             "SELECT name, uid, key, sha256, space, vector FROM templates "
             "JOIN photos ON photos.id = photo JOIN people ON people.id = person "
             "JOIN contracts ON contracts.id = contract "
             "WHERE expires IS NULL OR expires >= ? ORDER BY name, photos.id",
             (datetime.date.today().isoformat(),),
-        ):
-            if uid not in keys:
-                keys[uid] = self._keyring.person(uid, wrapped)
-                names.append(name)
-                starts.append(len(vectors))
-            data = keys[uid].decrypt(stored, sha256, fingerprint)
-            if data is None or len(data) != 4 * width:
-                raise self._keyring.altered(f"a template of {name!r}")
-            vectors.append(data)
+        )
+        names, starts, vectors = list[str](), list[int](), list[bytes]()
+        for (name, uid, wrapped), own in itertools.groupby(rows, key=lambda row: row[:3]):
+            names.append(name)
+            starts.append(len(vectors))
+            key = self._keyring.person(uid, wrapped)
+            for *_, sha256, fingerprint, stored in own:
+                data = key.decrypt(stored, sha256, fingerprint)
+                if data is None or len(data) != 4 * width:
+                    raise self._keyring.altered(f"a template of {name!r}")
+                vectors.append(data)
         matrix = np.frombuffer(b"".join(vectors), "<f4").reshape(len(vectors), width).astype(np.float32)
         if not np.isfinite(matrix).all():
             raise self._keyring.altered("a template")
@@ -334,27 +325,17 @@ class GalleryStore:
             number = self._set_embedding_spec(embedding_spec)
             fingerprint = spec_fingerprint(embedding_spec)
             self._connection.execute("DELETE FROM templates")
-            keys: dict[str, PersonKey] = {}
             for row, vector, face in templates:
                 uid, wrapped, sha256 = self._connection.execute(
                     "SELECT uid, key, sha256 FROM photos JOIN people ON people.id = person "
                     "WHERE photos.id = ?",
                     (row,),
                 ).fetchone()
-                if uid not in keys:
-                    keys[uid] = self._keyring.person(uid, wrapped)
-                stored = keys[uid].encrypt(vector, sha256, fingerprint)
-                self._connection.execute(
-                    "INSERT INTO templates (photo, contract, vector, face) VALUES (?, ?, ?, ?)",
-                    (row, number, stored, json.dumps(face)),
-                )
+                stored = self._keyring.person(uid, wrapped).encrypt(vector, sha256, fingerprint)
+                self._insert(row, number, stored, face)
             removed = self._connection.execute(
                 "DELETE FROM photos WHERE id NOT IN (SELECT photo FROM templates)"
             ).rowcount
             self._connection.execute("DELETE FROM contracts WHERE id <> ?", (number,))
         self._changes += 1
         return int(removed)
-
-
-def _now() -> str:
-    return now()

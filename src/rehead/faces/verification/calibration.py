@@ -12,6 +12,7 @@ measured on the second half, so no person is on both sides.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -30,7 +31,7 @@ from ...errors import DataError
 from ...evaluation.intervals import Interval, proportion
 from ..embedding.spec import spec_fingerprint
 from .error_rates import ImpostorPairs, rule_of_three
-from .pairs import Pairs, all_pairs
+from .pairs import all_pairs
 
 __all__ = ["Calibration", "Threshold", "calibrate", "fit_probability", "read_calibration", "shipped"]
 
@@ -211,7 +212,7 @@ class Calibration:
     def from_dict(cls, record: Mapping[str, Any]) -> Calibration:
         """The calibration of a record of `to_dict`."""
         rest = {name: value for name, value in record.items() if name not in ("contract", "points")}
-        thresholds = tuple(Threshold.from_dict(each) for each in record["points"])
+        thresholds = tuple(map(Threshold.from_dict, record["points"]))
         return cls(fingerprint=record["contract"], thresholds=thresholds, **rest)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -220,8 +221,7 @@ class Calibration:
 
 
 def _interval(record: Mapping[str, float | None]) -> Interval:
-    value, low, high = (math.nan if (x := record[name]) is None else x for name in ("value", "low", "high"))
-    return Interval(value, low, high)
+    return Interval(*(math.nan if (x := record[name]) is None else x for name in ("value", "low", "high")))
 
 
 def read_calibration(path: str | os.PathLike[str]) -> Calibration:
@@ -269,7 +269,7 @@ def calibrate(
     in_half = np.isin(people, half)
     fitting = all_pairs(embeddings[in_half], people[in_half], seed=seed)
     testing = all_pairs(embeddings[~in_half], people[~in_half], seed=seed)
-    impostors = len(half) * (len(half) - 1) // 2
+    impostors = math.comb(len(half), 2)
     min_fmr = rule_of_three(impostors)
     if min_fmr > _MAX_FMR:
         raise DataError(
@@ -281,26 +281,20 @@ def calibrate(
     targets = [_MAX_FMR * 10 ** (-n / _PER_DECADE) for n in range(count)] + [min_fmr]
     impostor_pairs, impostor_tests = ImpostorPairs.of(fitting), ImpostorPairs.of(testing)
     genuine_tests = testing.take(testing.same)
-    thresholds = tuple(
-        _measure(target, impostor_pairs.threshold(target), impostor_tests, genuine_tests)
-        for target in targets
-    )
+
+    def measured(target: float) -> Threshold:
+        value = impostor_pairs.threshold(target)
+        fnmr = proportion(genuine_tests.score < value, genuine_tests.first)
+        return Threshold(target, value, impostor_tests.fmr(value), fnmr)
+
+    thresholds = tuple(map(measured, targets))
     genuine = int(fitting.same.sum())
     return Calibration(fingerprint, source, len(codes), genuine, impostors, slope, intercept, thresholds)
 
 
 def _min_people() -> int:
     """People whose half makes enough pairs for the highest target."""
-    n = 2
-    while rule_of_three(((n + 1) // 2) * ((n + 1) // 2 - 1) // 2) > _MAX_FMR:
-        n += 1
-    return n
-
-
-def _measure(target_fmr: float, threshold: float, impostors: ImpostorPairs, genuine: Pairs) -> Threshold:
-    """A threshold with its error rates on pairs of people who had no part in it."""
-    fnmr = proportion(genuine.score < threshold, genuine.first)
-    return Threshold(target_fmr, threshold, impostors.fmr(threshold), fnmr)
+    return next(n for n in itertools.count(2) if rule_of_three(math.comb((n + 1) // 2, 2)) <= _MAX_FMR)
 
 
 def shipped(embedding_spec: Mapping[str, Any]) -> Calibration | None:

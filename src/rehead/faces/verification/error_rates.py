@@ -12,6 +12,7 @@ is taken at the number of independent pairs that has the same variance.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,11 +115,9 @@ class ImpostorPairs:
                 f"{target_fmr:g}; add people, or ask for {rule_of_three(self.different):.2g} or more"
             )
         above = np.nextafter(np.unique(self.score), math.inf)  # just above each score, ascending
-        low, high = 0, len(above) - 1  # the highest lets none match, which the rule of three supports
-        while low < high:
-            middle = (low + high) // 2
-            if self.fmr(float(above[middle])).high <= target_fmr:
-                high = middle
-            else:
-                low = middle + 1
-        return float(above[low])
+
+        def supported(threshold: float) -> bool:
+            return self.fmr(threshold).high <= target_fmr
+
+        # the highest lets none match, which the rule of three supports
+        return float(above[bisect_left(above, True, hi=len(above) - 1, key=supported)])

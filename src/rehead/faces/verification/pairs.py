@@ -47,8 +47,7 @@ class Pairs:
     @property
     def same(self) -> NDArray[np.bool_]:
         """Which pairs are of one person, bool (m,)."""
-        genuine: NDArray[np.bool_] = self.first == self.second
-        return genuine
+        return np.asarray(self.first == self.second)
 
     def take(self, rows: NDArray[np.bool_]) -> Pairs:
         """The pairs of some rows, bool (m,)."""
