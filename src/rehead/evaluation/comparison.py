@@ -353,8 +353,6 @@ def write_comparison(
             "s",
             comparison.baseline,
         ),
-        date=run.get("date"),
         run=run,
-        version=run.get("rehead"),
     )
     write_text(path, html)
