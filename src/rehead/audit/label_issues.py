@@ -11,7 +11,6 @@ wrong labels rank as high as with the head that `train` searches for minutes (be
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
 import numpy as np
@@ -20,7 +19,6 @@ from numpy.typing import NDArray
 from ..data import Dataset
 from ..data.duplicates import l2_normalize
 from ..heads.mahalanobis import held_out_scores
-from ..heads.pca import Block
 from ..heads.ridge import ridge_path
 from ..heads.temperature import fit_temperature, softmax
 from .issues import Issue
@@ -34,7 +32,6 @@ __all__ = [
     "held_out_probabilities",
     "label_issues",
     "label_quality",
-    "last_levels",
     "outlier_issues",
 ]
 
@@ -62,15 +59,6 @@ class LabelIssue:
     row: int
     suggested: int
     score: float
-
-
-def last_levels(
-    X: NDArray[np.float32], blocks: Sequence[Block], n_levels: int = N_LEVELS
-) -> tuple[NDArray[np.float32], list[Block]]:
-    """The columns of the last feature levels, a view, and the block of each in it."""
-    chosen = blocks[-n_levels:]
-    start = chosen[0].start
-    return X[:, start:], [slice(block.start - start, block.stop - start) for block in chosen]
 
 
 def held_out_probabilities(
