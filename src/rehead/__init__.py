@@ -14,125 +14,84 @@ from typing import TYPE_CHECKING, Any
 from .core.lazy import attach
 
 if TYPE_CHECKING:
-    from . import errors
-    from .audit.issues import Audit, Issue
-    from .audit.run import audit_photos
-    from .backbones.activations import layer_maps
-    from .backbones.neighbours import similar
-    from .classification.estimator import ImageClassifier
-    from .classification.options import ClassifierOptions
-    from .classification.predictor import Prediction, Predictor, load_model
-    from .classification.saliency import Explainer, explain
-    from .core.preprocess import PreprocessSpec
-    from .core.rejection import UNKNOWN
-    from .data.options import SplitOptions
-    from .errors import ReheadError
-    from .faces.detection.detector import FaceDetector
-    from .faces.embedding.embedder import FaceEmbedder
-    from .faces.encoder import FaceEncoder
-    from .faces.gallery.gallery import FaceGallery
-    from .faces.options import FaceOptions
-    from .faces.predictor import load_face_model
-    from .finetune.classifier import FineTunedClassifier
-    from .finetune.config import FineTuneConfig, KeypointFineTuneConfig
-    from .finetune.keypoints import FineTunedKeypoints
-    from .keypoints.estimator import KeypointRegressor
-    from .keypoints.options import KeypointOptions
-    from .keypoints.predictor import KeypointPredictor, load_keypoints
-    from .workflows.compare import compare_models
-    from .workflows.config import KeypointTrainConfig, TrainConfig, run_keypoint_training, run_training
-    from .workflows.keypoints import train_keypoints
-    from .workflows.report import report
-    from .workflows.train import train
+    from . import errors as errors
+    from .audit.issues import Audit as Audit
+    from .audit.issues import Issue as Issue
+    from .audit.run import audit_photos as audit_photos
+    from .backbones.activations import layer_maps as layer_maps
+    from .backbones.neighbours import similar as similar
+    from .classification.estimator import ImageClassifier as ImageClassifier
+    from .classification.options import ClassifierOptions as ClassifierOptions
+    from .classification.predictor import Prediction as Prediction
+    from .classification.predictor import Predictor as Predictor
+    from .classification.predictor import load_model as load_model
+    from .classification.saliency import Explainer as Explainer
+    from .classification.saliency import explain as explain
+    from .core.preprocess import PreprocessSpec as PreprocessSpec
+    from .core.rejection import UNKNOWN as UNKNOWN
+    from .data.options import SplitOptions as SplitOptions
+    from .errors import ReheadError as ReheadError
+    from .faces.detection.detector import FaceDetector as FaceDetector
+    from .faces.embedding.embedder import FaceEmbedder as FaceEmbedder
+    from .faces.encoder import FaceEncoder as FaceEncoder
+    from .faces.gallery.gallery import FaceGallery as FaceGallery
+    from .faces.options import FaceOptions as FaceOptions
+    from .faces.predictor import load_face_model as load_face_model
+    from .finetune.classifier import FineTunedClassifier as FineTunedClassifier
+    from .finetune.config import FineTuneConfig as FineTuneConfig
+    from .finetune.config import KeypointFineTuneConfig as KeypointFineTuneConfig
+    from .finetune.keypoints import FineTunedKeypoints as FineTunedKeypoints
+    from .keypoints.estimator import KeypointRegressor as KeypointRegressor
+    from .keypoints.options import KeypointOptions as KeypointOptions
+    from .keypoints.predictor import KeypointPredictor as KeypointPredictor
+    from .keypoints.predictor import load_keypoints as load_keypoints
+    from .workflows.compare import compare_models as compare_models
+    from .workflows.config import KeypointTrainConfig as KeypointTrainConfig
+    from .workflows.config import TrainConfig as TrainConfig
+    from .workflows.config import run_keypoint_training as run_keypoint_training
+    from .workflows.config import run_training as run_training
+    from .workflows.keypoints import train_keypoints as train_keypoints
+    from .workflows.report import report as report
+    from .workflows.train import train as train
 
     __version__: str
 
-__all__ = [
-    "UNKNOWN",
-    "Audit",
-    "ClassifierOptions",
-    "Explainer",
-    "FaceDetector",
-    "FaceEmbedder",
-    "FaceEncoder",
-    "FaceGallery",
-    "FaceOptions",
-    "FineTuneConfig",
-    "FineTunedClassifier",
-    "FineTunedKeypoints",
-    "ImageClassifier",
-    "Issue",
-    "KeypointFineTuneConfig",
-    "KeypointOptions",
-    "KeypointPredictor",
-    "KeypointRegressor",
-    "KeypointTrainConfig",
-    "Prediction",
-    "Predictor",
-    "PreprocessSpec",
-    "ReheadError",
-    "SplitOptions",
-    "TrainConfig",
-    "__version__",
-    "audit_photos",
-    "compare_models",
-    "errors",
-    "explain",
-    "layer_maps",
-    "load_face_model",
-    "load_keypoints",
-    "load_model",
-    "report",
-    "run_keypoint_training",
-    "run_training",
-    "similar",
-    "train",
-    "train_keypoints",
-]
-
-_resolve, _ = attach(
+_resolve, _, _names = attach(
     __name__,
     {
-        "Audit": "audit.issues",
-        "ClassifierOptions": "classification.options",
-        "Explainer": "classification.saliency",
-        "FaceDetector": "faces.detection.detector",
-        "FaceEmbedder": "faces.embedding.embedder",
-        "FaceEncoder": "faces.encoder",
-        "FaceGallery": "faces.gallery.gallery",
-        "FaceOptions": "faces.options",
-        "FineTuneConfig": "finetune.config",
-        "FineTunedClassifier": "finetune.classifier",
-        "FineTunedKeypoints": "finetune.keypoints",
-        "ImageClassifier": "classification.estimator",
-        "Issue": "audit.issues",
-        "KeypointFineTuneConfig": "finetune.config",
-        "KeypointOptions": "keypoints.options",
-        "KeypointPredictor": "keypoints.predictor",
-        "KeypointRegressor": "keypoints.estimator",
-        "KeypointTrainConfig": "workflows.config",
-        "Prediction": "classification.predictor",
-        "Predictor": "classification.predictor",
-        "PreprocessSpec": "core.preprocess",
-        "ReheadError": "errors",
-        "SplitOptions": "data.options",
-        "TrainConfig": "workflows.config",
-        "UNKNOWN": "core.rejection",
-        "audit_photos": "audit.run",
-        "compare_models": "workflows.compare",
-        "explain": "classification.saliency",
-        "layer_maps": "backbones.activations",
-        "load_face_model": "faces.predictor",
-        "load_keypoints": "keypoints.predictor",
-        "load_model": "classification.predictor",
-        "report": "workflows.report",
-        "run_keypoint_training": "workflows.config",
-        "run_training": "workflows.config",
-        "similar": "backbones.neighbours",
-        "train": "workflows.train",
-        "train_keypoints": "workflows.keypoints",
+        "audit.issues": ["Audit", "Issue"],
+        "audit.run": ["audit_photos"],
+        "backbones.activations": ["layer_maps"],
+        "backbones.neighbours": ["similar"],
+        "classification.estimator": ["ImageClassifier"],
+        "classification.options": ["ClassifierOptions"],
+        "classification.predictor": ["Prediction", "Predictor", "load_model"],
+        "classification.saliency": ["Explainer", "explain"],
+        "core.preprocess": ["PreprocessSpec"],
+        "core.rejection": ["UNKNOWN"],
+        "data.options": ["SplitOptions"],
+        "errors": ["ReheadError"],
+        "faces.detection.detector": ["FaceDetector"],
+        "faces.embedding.embedder": ["FaceEmbedder"],
+        "faces.encoder": ["FaceEncoder"],
+        "faces.gallery.gallery": ["FaceGallery"],
+        "faces.options": ["FaceOptions"],
+        "faces.predictor": ["load_face_model"],
+        "finetune.classifier": ["FineTunedClassifier"],
+        "finetune.config": ["FineTuneConfig", "KeypointFineTuneConfig"],
+        "finetune.keypoints": ["FineTunedKeypoints"],
+        "keypoints.estimator": ["KeypointRegressor"],
+        "keypoints.options": ["KeypointOptions"],
+        "keypoints.predictor": ["KeypointPredictor", "load_keypoints"],
+        "workflows.compare": ["compare_models"],
+        "workflows.config": ["KeypointTrainConfig", "TrainConfig", "run_keypoint_training", "run_training"],
+        "workflows.keypoints": ["train_keypoints"],
+        "workflows.report": ["report"],
+        "workflows.train": ["train"],
     },
 )
+
+__all__ = sorted([*_names, "__version__", "errors"])
 
 
 def __getattr__(name: str) -> Any:

@@ -35,9 +35,7 @@ def cli(
     for verb in ("enroll", "identify", "verify", "cluster", "evaluate", "gallery"):
         monkeypatch.setattr(
             f"rehead.cli.faces.{verb}.load_pipeline",
-            lambda detector, embedder, threads, *, commercial_safe: (
-                other_face_pipeline if embedder == "other" else face_pipeline
-            ),
+            lambda faces, threads: other_face_pipeline if faces.embedder == "other" else face_pipeline,
         )
     monkeypatch.setattr(calibration, "_all", lambda: {face_calibration.fingerprint: face_calibration})
     monkeypatch.delenv("REHEAD_GALLERY_KEY", raising=False)

@@ -12,6 +12,7 @@ from ..classification.options import ClassifierOptions
 from ..core.options import Opt
 from . import options
 from .command import Only, command
+from .console import photo_progress, plain_table, print_json
 
 if TYPE_CHECKING:
     from ..audit import Audit
@@ -47,22 +48,20 @@ def audit(
 ) -> None:
     """Look for what is wrong with photos before training: copies, leaks, wrong labels, spoilt files.
 
-    No photo is changed. Kinds of findings: unreadable, contradiction (one picture under two classes), leak
+    No photo is changed. Kinds of issues: unreadable, contradiction (one picture under two classes), leak
     (the same on both sides of the split), label (in doubt), copy, burst, outlier, balance (small classes),
     blank, dark, blurred, tiny and shape (very long or tall).
     """
-    from ..audit import audit_photos as look
-    from ..audit import write_audit
+    from ..audit import audit_photos, write_audit
     from ..audit import write_csv as write_list
     from ..core.atomic import replacing_folder
-    from .console import photo_progress
 
     kinds = _kinds(fail_on)
     for place in filter(None, (out, write_csv and write_csv.parent)):
         with replacing_folder(place / "audit" if place.is_dir() else place, keep=False):
             pass  # what cannot be written is refused before the work is done, and not after
     with photo_progress("Looking at photos") as progress:
-        result = look(
+        result = audit_photos(
             photos,
             backbone=use.backbone,
             weights=use.weights,
@@ -78,9 +77,7 @@ def audit(
         write_list(result, write_csv)
         wrote.append(write_csv)
     if as_json:
-        import json
-
-        typer.echo(json.dumps(result.to_dict(), indent=2, ensure_ascii=False))
+        print_json(result.to_dict())
     else:
         _show(result, wrote)
     if failed := [kind for kind in result.counts if kind in kinds]:
@@ -102,9 +99,7 @@ def _kinds(text: str | None) -> frozenset[str]:
 
 
 def _show(audit: Audit, wrote: list[Path]) -> None:
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     from ..audit import ISSUE_TYPES
@@ -114,17 +109,15 @@ def _show(audit: Audit, wrote: list[Path]) -> None:
     counted = (
         f"{count(len(audit.dataset), 'photo')} of {count(len(audit.dataset.classes), 'class', 'classes')}"
     )
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("kind", no_wrap=True)
-    table.add_column("found", justify="right", no_wrap=True)
-    table.add_column(f"in {counted}", overflow="fold")
+    table = plain_table("kind", "found", f"in {counted}", right=["found"])
+    table.columns[0].no_wrap = table.columns[1].no_wrap = True
     for (kind, number), sentence in zip(audit.counts.items(), audit.summary(), strict=True):
         table.add_row(kind, str(number), Text(sentence))
     console.print(table if audit.issues else f"Nothing was found in {counted}.", highlight=False)
     for kind, number in audit.counts.items():
         console.print(f"{ISSUE_TYPES[kind].title}, gravest first:", style="bold", highlight=False)
-        for finding in audit.of(kind)[:_EXAMPLES]:
-            line = _line(finding.photos or finding.labels, finding.detail)
+        for issue in audit.of(kind)[:_EXAMPLES]:
+            line = _line(issue.photos or issue.labels, issue.detail)
             console.print(f"    {line}", highlight=False, markup=False, soft_wrap=True)
         if number > _EXAMPLES:
             console.print(f"    and {number - _EXAMPLES} more", highlight=False)

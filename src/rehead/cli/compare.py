@@ -14,6 +14,7 @@ from ..data.options import SplitOptions
 from ..finetune.config import FineTuneConfig
 from . import options
 from .command import Without, command, given_in
+from .console import photo_progress, plain_table
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -64,7 +65,6 @@ def compare(
     """Train several networks on the same photos, test them on the same others, and say which is better."""
     from ..workflows.compare import candidates, compare_models
     from ..workflows.config import TrainConfig
-    from .console import photo_progress
 
     config = TrainConfig(classifier=classifier, finetune=finetune, split=split)
     networks, trained = _list(with_, "--with"), _list(ways, "--train")
@@ -93,17 +93,15 @@ def _list(text: str, option: str) -> list[str]:
 
 
 def _show(result: Comparison, out: Path) -> None:
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     console = Console()
     names, rows = result.table()
     shown = [n for n, name in enumerate(names) if console.width >= _WIDE or name not in _ONLY_WIDE]
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for n in shown:
-        table.add_column(names[n], justify="right" if n else "left", no_wrap=n > 0)
+    table = plain_table(*(names[n] for n in shown), right=names[1:])
+    for column in table.columns[1:]:
+        column.no_wrap = True
     for row in rows:
         table.add_row(*(_cell(*row[n]) for n in shown))
     console.print(table)

@@ -3,33 +3,91 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..core.progress import Progress
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ..errors import ImageError
     from ..evaluation import Evaluation
 
-__all__ = ["check_suffix", "photo_progress", "read_lines", "scores_table"]
+__all__ = [
+    "answer_record",
+    "check_answered",
+    "check_suffix",
+    "photo_progress",
+    "plain_table",
+    "print_json",
+    "print_jsonl",
+    "read_lines",
+    "scores_table",
+]
 
 
-def scores_table(evaluation: Evaluation) -> Table:
-    """Each score with its 95 % interval."""
+def plain_table(*columns: str, right: Collection[str] = ()) -> Table:
+    """An empty table, ruled under its head only; long cells fold. `right` are the columns of numbers."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column(f"{evaluation.photos} test photos")
-    table.add_column("value", justify="right")
-    table.add_column("95 % interval", justify="right")
+    for column in columns:
+        table.add_column(column, overflow="fold", justify="right" if column in right else "left")
+    return table
+
+
+_SCORE = ("value", "95 % interval")
+
+
+def scores_table(evaluation: Evaluation) -> Table:
+    """Each score with its 95 % interval."""
+    table = plain_table(f"{evaluation.photos} test photos", *_SCORE, right=_SCORE)
     for row in evaluation.table():
         table.add_row(*row)
     return table
+
+
+class Answer(Protocol):
+    """A prediction."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its JSON-able record."""
+
+
+def answer_record(file: Path, answer: Answer | ImageError) -> dict[str, Any]:
+    """The record of an answer, or `photo` and `error`."""
+    from ..errors import ImageError
+
+    if isinstance(answer, ImageError):
+        return {"photo": str(file), "error": answer.reason}
+    return answer.to_dict()
+
+
+def print_json(value: Any) -> None:
+    """A value as JSON."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_jsonl(records: Iterable[dict[str, Any]]) -> None:
+    """A line of JSON for each record, as it comes."""
+    for record in records:
+        print(json.dumps(record, ensure_ascii=False), flush=True)
+
+
+def check_answered(
+    files: Sequence[Path], failed: Sequence[ImageError], *, expected: str = "can be read"
+) -> None:
+    """Raise where no photo has an answer: the error of the only one, or DataError."""
+    from ..errors import DataError
+
+    if len(failed) == len(files):
+        several = DataError(f"none of the {len(files)} photos {expected}; {failed[0]}")
+        raise failed[0] if len(failed) == 1 else several
 
 
 def check_suffix(out: Path, *suffixes: str) -> str:

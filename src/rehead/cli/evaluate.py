@@ -6,12 +6,11 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from ..classification.options import ClassifierOptions
 from ..core.options import Opt
 from . import options
 from .command import Only, command
+from .console import photo_progress, print_json, scores_table
 
 __all__ = ["evaluate"]
 
@@ -29,7 +28,6 @@ def evaluate(
     """Test a model file on photos whose classes are known."""
     from ..classification.evaluate import assess
     from ..workflows.loading import open_model
-    from .console import photo_progress
 
     with photo_progress("Looking at photos") as progress:
         result = assess(
@@ -41,14 +39,10 @@ def evaluate(
             command=["rehead", *sys.argv[1:]],
         )
     if as_json:
-        import json
-
-        typer.echo(json.dumps(result.to_dict(), indent=2, ensure_ascii=False))
+        print_json(result.to_dict())
         return
     from rich.console import Console
     from rich.text import Text
-
-    from .console import scores_table
 
     console = Console()
     console.print(scores_table(result.evaluation))

@@ -11,6 +11,7 @@ from ..classification.options import ClassifierOptions
 from ..core.options import Opt
 from . import options
 from .command import Only, command
+from .console import check_suffix, plain_table, read_lines
 
 if TYPE_CHECKING:
     from ..classification.saliency import Explanation
@@ -51,7 +52,6 @@ def explain(
     from ..classification.drawing import draw_explanation
     from ..classification.saliency import Explainer
     from ..images import write_png
-    from .console import check_suffix, read_lines
 
     check_suffix(out, ".png")
     names = read_lines(labels) if labels else None
@@ -63,16 +63,12 @@ def explain(
 
 
 def _print(explanation: Explanation) -> None:
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     cam = explanation.method == "cam"
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("class")
-    table.add_column("probability", justify="right")
-    table.add_column("logit" if cam else "largest drop", justify="right")
+    measured = ("probability", "logit" if cam else "largest drop")
+    table = plain_table("class", *measured, right=measured)
     for one in explanation.maps:
         number = one.values.mean() + one.bias if cam else one.values.max()
         table.add_row(Text(one.label), f"{one.probability:.3f}", f"{number:.3f}")

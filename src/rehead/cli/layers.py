@@ -11,6 +11,7 @@ import typer
 from ..classification.options import ClassifierOptions
 from ..core.options import Opt
 from .command import Only, command
+from .console import check_suffix, plain_table
 
 __all__ = ["layers"]
 
@@ -42,7 +43,6 @@ def layers(
     from ..data import list_photos
     from ..errors import DataError
     from ..images import write_png
-    from .console import check_suffix
 
     if show:
         _list(use)
@@ -77,18 +77,13 @@ def layers(
 
 
 def _list(use: ClassifierOptions) -> None:
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     from ..backbones.activations import list_layers
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("layer", overflow="fold")
-    table.add_column("kind")
-    for name in ("channels", "width", "height"):
-        table.add_column(name, justify="right")
+    sides = ("channels", "width", "height")
+    table = plain_table("layer", "kind", *sides, right=sides)
     for layer in list_layers(use.backbone, preprocess=use.preprocess, weights=use.weights):
         sizes = (str(n or "?") for n in (layer.shape[0], layer.shape[2], layer.shape[1]))
         table.add_row(Text(layer.name), layer.kind, *sizes)

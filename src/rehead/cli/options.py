@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -31,6 +31,10 @@ NewRunFolder = Annotated[Path | None, Opt(help="Run directory to write.", flag="
 Picture = Annotated[Path, Opt(help="PNG file to write.", flag="--out -o")]
 Overwrite = Annotated[bool, Opt(help="Replace an earlier run at --out.", flag="--overwrite", default=False)]
 Quiet = Annotated[bool, Opt(help="Print nothing but errors.", flag="--quiet -q", default=False)]
+AnswerFormat = Annotated[
+    Literal["table", "json", "jsonl", "csv"],
+    Opt(help="How to print the answers.", flag="--format -f", default="table"),
+]
 Json = Annotated[bool, Opt(help="Print JSON.", flag="--json", default=False)]
 Recipe = Annotated[
     str | None,

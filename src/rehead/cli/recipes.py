@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from .console import plain_table
+
 __all__ = ["recipes"]
 
 
@@ -27,14 +29,10 @@ def recipes(
             typer.echo(f"differs from the tutorial: {recipe.differs}")
         typer.echo(f"\n{recipe.command} {shlex.join(recipe.config.arguments())}")
         return
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("recipe", no_wrap=True)
-    table.add_column("what")
-    table.add_column("reported", max_width=10)
+    table = plain_table("recipe", "what", "reported")
+    table.columns[0].no_wrap, table.columns[2].max_width = True, 10
     for recipe in EVERY:
         table.add_row(recipe.name, recipe.summary, recipe.reported or "–")
     console = Console()

@@ -11,6 +11,7 @@ import typer
 from ..classification.options import ClassifierOptions
 from ..core.options import Opt
 from .command import Only, command
+from .console import photo_progress, scores_table
 
 __all__ = ["report"]
 
@@ -46,7 +47,6 @@ def report(
 
     from ..core.text import percent
     from ..workflows.report import report as write_again
-    from .console import photo_progress, scores_table
 
     with photo_progress("Looking at photos") as progress:
         found = write_again(

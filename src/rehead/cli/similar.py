@@ -11,6 +11,7 @@ import typer
 from ..classification.options import ClassifierOptions
 from ..core.options import Opt
 from .command import Only, command
+from .console import check_suffix, photo_progress, plain_table
 
 __all__ = ["similar"]
 
@@ -26,15 +27,12 @@ def similar(
     use: Annotated[ClassifierOptions, Only("backbone", "preprocess", "cache", "threads")],
 ) -> None:
     """Show the photos of a folder that look most like one photo, with their distances."""
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     from ..backbones.neighbours import draw_neighbours
     from ..backbones.neighbours import similar as find
     from ..images import write_png
-    from .console import check_suffix, photo_progress
 
     if out is not None:
         check_suffix(out, ".png")
@@ -49,10 +47,7 @@ def similar(
             threads=use.threads,
             progress=progress,
         )
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column(f"nearest of {found.compared:,} photos", overflow="fold")
-    table.add_column("distance", justify="right")
-    table.add_column("note")
+    table = plain_table(f"nearest of {found.compared:,} photos", "distance", "note", right=["distance"])
     for one in found.nearest:
         table.add_row(Text(str(one.photo)), f"{one.distance:.3f}", "the same file" if one.same_file else "")
     Console().print(table)

@@ -14,6 +14,7 @@ from ..data.options import SplitOptions
 from ..finetune.config import FineTuneConfig
 from . import options
 from .command import command, given_in
+from .console import photo_progress, scores_table
 
 if TYPE_CHECKING:
     from ..workflows.config import TrainConfig
@@ -37,7 +38,6 @@ def train(
 ) -> None:
     """Train a classifier on photos, test it, and write model file, metrics and report."""
     from ..workflows.config import TrainConfig, run_training
-    from .console import photo_progress
 
     given = given_in(context)
     folder = options.folder_of(out, resume)
@@ -65,7 +65,7 @@ def _with_recipe(recipe: str, config: TrainConfig, given: set[str]) -> TrainConf
     """The recipe's configuration, with the options that were given besides."""
     from ..workflows import recipes
 
-    settings = recipes.get(recipe).config
+    settings = recipes.get(recipe, type(config)).config
     return replace(
         settings,
         classifier=overridden(settings.classifier, config.classifier, given),
@@ -84,8 +84,6 @@ def show_run(result: Run) -> None:
     """Print how good the trained model is, what was left out, and what was written."""
     from rich.console import Console
     from rich.text import Text
-
-    from .console import scores_table
 
     console = Console()
     if result.evaluation:

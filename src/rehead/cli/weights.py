@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,6 +9,7 @@ import typer
 from ..core.options import Opt
 from . import options
 from .command import command
+from .console import print_json
 
 if TYPE_CHECKING:
     from ..backbones.weights.spec import WeightFile, WeightSpec
@@ -44,7 +44,7 @@ def list_(
     else:
         records = [_record(registry.get(name)) for name in registry.every_name()]
     if as_json:
-        typer.echo(json.dumps(records, indent=2))
+        print_json(records)
     elif faces:
         _print_faces(records)
     else:

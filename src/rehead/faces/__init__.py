@@ -7,51 +7,32 @@ from typing import TYPE_CHECKING
 from ..core.lazy import attach
 
 if TYPE_CHECKING:
-    from .detection.detector import FaceDetector
-    from .detection.quality import QualityLimits
-    from .embedding.embedder import EMBEDDERS, FaceEmbedder
-    from .embedding.spec import EmbedderSpec, spec_fingerprint
-    from .encoder import FaceEncoder
-    from .options import DETECTORS, FaceOptions
-    from .types import Detector, Embedder, Face, FaceSelection, Photo, Quality, select_faces
+    from .detection.detector import FaceDetector as FaceDetector
+    from .detection.quality import QualityLimits as QualityLimits
+    from .embedding.embedder import EMBEDDERS as EMBEDDERS
+    from .embedding.embedder import FaceEmbedder as FaceEmbedder
+    from .embedding.spec import EmbedderSpec as EmbedderSpec
+    from .embedding.spec import spec_fingerprint as spec_fingerprint
+    from .encoder import FaceEncoder as FaceEncoder
+    from .options import DETECTORS as DETECTORS
+    from .options import FaceOptions as FaceOptions
+    from .types import Detector as Detector
+    from .types import Embedder as Embedder
+    from .types import Face as Face
+    from .types import FaceSelection as FaceSelection
+    from .types import Photo as Photo
+    from .types import Quality as Quality
+    from .types import select_faces as select_faces
 
-__all__ = [
-    "DETECTORS",
-    "EMBEDDERS",
-    "Detector",
-    "Embedder",
-    "EmbedderSpec",
-    "Face",
-    "FaceDetector",
-    "FaceEmbedder",
-    "FaceEncoder",
-    "FaceOptions",
-    "FaceSelection",
-    "Photo",
-    "Quality",
-    "QualityLimits",
-    "select_faces",
-    "spec_fingerprint",
-]
-
-__getattr__, __dir__ = attach(
+__getattr__, __dir__, __all__ = attach(
     __name__,
     {
-        "DETECTORS": "options",
-        "EMBEDDERS": "embedding.embedder",
-        "Detector": "types",
-        "Embedder": "types",
-        "EmbedderSpec": "embedding.spec",
-        "Face": "types",
-        "FaceDetector": "detection.detector",
-        "FaceEmbedder": "embedding.embedder",
-        "FaceEncoder": "encoder",
-        "FaceOptions": "options",
-        "FaceSelection": "types",
-        "Photo": "types",
-        "Quality": "types",
-        "QualityLimits": "detection.quality",
-        "select_faces": "types",
-        "spec_fingerprint": "embedding.spec",
+        "detection.detector": ["FaceDetector"],
+        "detection.quality": ["QualityLimits"],
+        "embedding.embedder": ["EMBEDDERS", "FaceEmbedder"],
+        "embedding.spec": ["EmbedderSpec", "spec_fingerprint"],
+        "encoder": ["FaceEncoder"],
+        "options": ["DETECTORS", "FaceOptions"],
+        "types": ["Detector", "Embedder", "Face", "FaceSelection", "Photo", "Quality", "select_faces"],
     },
 )

@@ -7,40 +7,26 @@ from typing import TYPE_CHECKING
 from ..core.lazy import attach
 
 if TYPE_CHECKING:
-    from .annotations import Annotations, read_annotations
-    from .estimator import KeypointRegressor
-    from .evaluation import KeypointEvaluation, evaluate_keypoints
-    from .face_crops import FaceFinder, predict_on_faces
-    from .options import KeypointOptions
-    from .predictor import KeypointPrediction, KeypointPredictor, load_keypoints
+    from .annotations import Annotations as Annotations
+    from .annotations import read_annotations as read_annotations
+    from .estimator import KeypointRegressor as KeypointRegressor
+    from .evaluation import KeypointEvaluation as KeypointEvaluation
+    from .evaluation import evaluate_keypoints as evaluate_keypoints
+    from .face_crops import FaceFinder as FaceFinder
+    from .face_crops import predict_on_faces as predict_on_faces
+    from .options import KeypointOptions as KeypointOptions
+    from .predictor import KeypointPrediction as KeypointPrediction
+    from .predictor import KeypointPredictor as KeypointPredictor
+    from .predictor import load_keypoints as load_keypoints
 
-__all__ = [
-    "Annotations",
-    "FaceFinder",
-    "KeypointEvaluation",
-    "KeypointOptions",
-    "KeypointPrediction",
-    "KeypointPredictor",
-    "KeypointRegressor",
-    "evaluate_keypoints",
-    "load_keypoints",
-    "predict_on_faces",
-    "read_annotations",
-]
-
-__getattr__, __dir__ = attach(
+__getattr__, __dir__, __all__ = attach(
     __name__,
     {
-        "Annotations": "annotations",
-        "FaceFinder": "face_crops",
-        "KeypointEvaluation": "evaluation",
-        "KeypointOptions": "options",
-        "KeypointPrediction": "predictor",
-        "KeypointPredictor": "predictor",
-        "KeypointRegressor": "estimator",
-        "evaluate_keypoints": "evaluation",
-        "load_keypoints": "predictor",
-        "predict_on_faces": "face_crops",
-        "read_annotations": "annotations",
+        "annotations": ["Annotations", "read_annotations"],
+        "estimator": ["KeypointRegressor"],
+        "evaluation": ["KeypointEvaluation", "evaluate_keypoints"],
+        "face_crops": ["FaceFinder", "predict_on_faces"],
+        "options": ["KeypointOptions"],
+        "predictor": ["KeypointPrediction", "KeypointPredictor", "load_keypoints"],
     },
 )

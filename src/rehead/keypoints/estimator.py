@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..backbones.backbone import Backbone, load_backbone
 from ..backbones.weights import registry
+from ..core.model_file import ModelFile, write_model_file
 from ..core.options import check_options
 from ..core.progress import Progress
 from ..data.inputs import Photos, as_paths
@@ -22,7 +23,7 @@ from ..errors import DataError, DatasetError
 from ..images import PreprocessSpec
 from .annotations import Annotations, read_annotations
 from .cascade import Cascade, CascadeConfig, fit_cascade
-from .export import model_graph, write_keypoints
+from .export import model_graph
 from .face_crops import points_frame
 from .formats import CENTRE
 from .options import KeypointOptions
@@ -168,7 +169,10 @@ class KeypointRegressor(KeypointOptions, RegressorMixin, BaseEstimator):  # type
         self.n_folds_ = int(data.fold.max()) + 1
         self.weights_record_ = {"name": network.name, **network.weights}
         self._train_digests = sorted(set(rows.digests()))
-        self._predictor = KeypointPredictor.from_graph(self._graph, self._manifest(), threads=self.threads)
+        self._predictor = KeypointPredictor(
+            ModelFile(Path("the model"), self._manifest(), self._graph),
+            threads=self.threads,
+        )
         return self
 
     def _fit(
@@ -232,13 +236,14 @@ class KeypointRegressor(KeypointOptions, RegressorMixin, BaseEstimator):  # type
     def save(self, path: str | os.PathLike[str], *, extra: Mapping[str, Any] | None = None) -> None:
         """Write the model file, whole or not at all; `extra` are further entries of its manifest."""
         check_is_fitted(self)
-        write_keypoints(path, self._graph, {**self._manifest(), **(extra or {})})
+        write_model_file(path, self._graph, {**self._manifest(), **(extra or {})})
 
     def write_logs(self, folder: Path) -> None:
         """Write the logs of a training into a run's folder; the closed form has none."""
 
     def _manifest(self) -> dict[str, Any]:
         return {
+            "kind": KeypointPredictor.kind,
             "preprocess": self._preprocess.to_dict(),
             "backbone": self.weights_record_,
             "points": {

@@ -1,20 +1,15 @@
-"""The model file of keypoints: the container of a classifier's, of another kind."""
+"""The graph of a model file of keypoints."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from ..backbones.graphs.keypoints import keypoint_model
-from ..core.model_file import write_model_file
 from .cascade import Cascade
 
-__all__ = ["KIND", "model_graph", "write_keypoints"]
-
-KIND = "keypoints"
+__all__ = ["model_graph"]
 
 
 def model_graph(trunks: Sequence[bytes], cascade: Cascade) -> bytes:
@@ -35,8 +30,3 @@ def model_graph(trunks: Sequence[bytes], cascade: Cascade) -> bytes:
     model.producer_name = "rehead"
     graph: bytes = model.SerializeToString(deterministic=True)
     return graph
-
-
-def write_keypoints(path: str | os.PathLike[str], graph: bytes, manifest: Mapping[str, Any]) -> None:
-    """Write the model file, whole or not at all (OutputError)."""
-    write_model_file(path, graph, {"kind": KIND, **manifest})

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
-from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.model_file import read_model_file
-from ..core.parallel import map_in_order
-from ..core.runtime import cpu_count, open_session
-from ..errors import ImageError, NotAModelFileError
-from ..images import PreprocessSpec, image_size, load_image, read_bytes
+from ..core.model_file import ModelFile, read_model_file
+from ..core.predictor import BasePredictor, Photo
+from ..errors import ImageError
+from ..images import image_size, load_image, read_bytes
 from .formats import CENTRE
 
 __all__ = ["KeypointPrediction", "KeypointPredictor", "load_keypoints"]
 
-Photo = str | os.PathLike[str] | bytes
-
 _OUTPUTS = ("keypoints", "spread", "confidence", "outlier_score")
-_SPIN = 20  # microseconds, as predict (benchmarks/startup.py)
 
 
 @dataclass(frozen=True)
@@ -88,81 +82,37 @@ class KeypointPrediction:
         }
 
 
-class KeypointPredictor:
-    """A model of keypoints, ready to predict; `load_keypoints` opens a file.
+class KeypointPredictor(BasePredictor[KeypointPrediction]):
+    """A model of keypoints, ready to predict.
 
     Parameters
     ----------
-    graph : bytes
-        A serialised ONNX model.
-    manifest : mapping
-        Of the file.
-    name : str
-        For errors.
+    file : ModelFile
+        What `read_model_file` gives; `load_keypoints` does both.
     threads : int, optional
         Processors to use, all by default.
 
     Attributes
     ----------
     manifest : mapping
+        All that the file says of itself: metrics, licences, digests.
     n_points : int
     names : tuple of str
         Of the points; empty where they have none.
     """
 
-    def __init__(
-        self,
-        graph: bytes,
-        manifest: Mapping[str, Any],
-        name: str = "the model",
-        *,
-        threads: int | None = None,
-    ) -> None:
-        if (kind := manifest["kind"]) != "keypoints":
-            hint = "; use rehead.load_model or `rehead predict`" if kind == "classifier" else ""
-            raise NotAModelFileError(f"{name}: a {kind} model; expected one of keypoints{hint}")
-        self.manifest = manifest
-        self.n_points = int(manifest["points"]["count"])
-        self.names = tuple(manifest["points"].get("names", ()))
-        self.preprocess = PreprocessSpec.from_dict(manifest["preprocess"])
-        self._limit = float(manifest["operating_point"]["outlier_score"])
-        self._graph, self._name = graph, name
-        self._threads = threads or cpu_count()
-        side = self.preprocess.size
-        outputs = {o.name: o.shape for o in self._session.get_outputs()}
-        shape = self._session.get_inputs()[0].shape
-        if shape[1:] != [side, side, 3] or any(output not in outputs for output in _OUTPUTS):
-            raise NotAModelFileError(
-                f"{name}: its graph takes {shape} and gives {sorted(outputs)}; expected ['N', {side}, "
-                f"{side}, 3] and {', '.join(_OUTPUTS)}"
-            )
+    kind = "keypoints"
 
-    @classmethod
-    def from_graph(
-        cls, graph: bytes, manifest: Mapping[str, Any], *, threads: int | None = None
-    ) -> KeypointPredictor:
-        """From a graph that is not in a file."""
-        return cls(graph, {"kind": "keypoints", **manifest}, threads=threads)
+    def __init__(self, file: ModelFile, *, threads: int | None = None) -> None:
+        super().__init__(file, threads=threads)
+        self.n_points = int(file.manifest["points"]["count"])
+        self.names = tuple(file.manifest["points"].get("names", ()))
+        self._limit = float(file.manifest["operating_point"]["outlier_score"])
 
-    @cached_property
-    def _session(self) -> Any:
-        """For one photo at a time, on all processors: lowest latency."""
-        return self._open(self._threads, _SPIN)
+    def _outputs(self) -> Mapping[str, int | None]:
+        return dict.fromkeys(_OUTPUTS)
 
-    @cached_property
-    def _worker(self) -> Any:
-        """For many photos, each on one processor: highest throughput."""
-        return self._open(1, 0)
-
-    def _open(self, threads: int, spin: int) -> Any:
-        try:
-            return open_session(self._graph, threads=threads, spin=spin)
-        except Exception as error:  # onnxruntime's own classes, which have no common base
-            raise NotAModelFileError(
-                f"{self._name}: ONNX Runtime cannot run its graph ({str(error).splitlines()[0]})"
-            ) from error
-
-    def _predict_photo(self, photo: Photo, session: Any) -> KeypointPrediction | ImageError:
+    def _answer(self, photo: Photo, session: Any) -> KeypointPrediction | ImageError:
         name = "" if isinstance(photo, bytes) else os.fspath(photo)
         try:
             data = photo if isinstance(photo, bytes) else read_bytes(photo)
@@ -211,26 +161,6 @@ class KeypointPredictor:
             names=self.names,
         )
 
-    def predict_each(self, photos: Iterable[Photo]) -> Iterator[KeypointPrediction | ImageError]:
-        """Predictions in the order of the photos, as they come; an ImageError for an unreadable one."""
-        pending = iter(photos)
-        first = list(islice(pending, 2))
-        if len(first) < 2:
-            yield from (self._predict_photo(photo, self._session) for photo in first)
-            return
-        answer = partial(self._predict_photo, session=self._worker)
-        yield from map_in_order(answer, chain(first, pending), threads=self._threads)
-
-    def predict(self, photos: Photo | Sequence[Photo]) -> list[KeypointPrediction]:
-        """Points of each photo; ImageError where one is unreadable."""
-        listed = [photos] if isinstance(photos, str | bytes | os.PathLike) else photos
-        predictions = []
-        for prediction in self.predict_each(listed):
-            if isinstance(prediction, ImageError):
-                raise prediction
-            predictions.append(prediction)
-        return predictions
-
 
 def load_keypoints(path: str | os.PathLike[str], *, threads: int | None = None) -> KeypointPredictor:
     """Open a model file of keypoints.
@@ -251,5 +181,4 @@ def load_keypoints(path: str | os.PathLike[str], *, threads: int | None = None) 
     ModelFileError
         The file is missing, of another kind, newer, or altered.
     """
-    file = read_model_file(Path(path))
-    return KeypointPredictor(file.graph, file.manifest, str(file.path), threads=threads)
+    return KeypointPredictor(read_model_file(Path(path)), threads=threads)

@@ -35,7 +35,7 @@ from ..errors import DataError, DatasetError, OutputError, TrainingError
 from ..evaluation import Comparison, write_comparison
 from .config import TrainConfig, from_scratch_only, is_of_faces, run_training
 from .measure import measure_models
-from .train import classifier_record
+from .train_record import classifier_record
 
 __all__ = ["Candidate", "candidates", "compare_models"]
 

@@ -7,9 +7,10 @@ wherever they come from.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -232,20 +233,15 @@ def run_training(
     """
     from .train import train
 
-    work = work_folder(out)
-    if config.trains_network:
-        prepare_output(out, resume=resume, overwrite=overwrite)
-    run = train(
-        photos,
-        out,
-        classifier=config.estimator(work=work, resume=resume, progress=progress),
-        split=config.split,
-        overwrite=overwrite,
-        command=command,
-    )
-    if config.trains_network:
-        shutil.rmtree(work, ignore_errors=True)
-    return run
+    with _work_folder(config, out, resume=resume, overwrite=overwrite) as work:
+        return train(
+            photos,
+            out,
+            classifier=config.estimator(work=work, resume=resume, progress=progress),
+            split=config.split,
+            overwrite=overwrite,
+            command=command,
+        )
 
 
 def run_keypoint_training(
@@ -283,21 +279,28 @@ def run_keypoint_training(
     """
     from .keypoints import train_keypoints
 
+    with _work_folder(config, out, resume=resume, overwrite=overwrite) as work:
+        return train_keypoints(
+            points,
+            out,
+            images=images,
+            regressor=config.estimator(work=work, resume=resume, progress=progress),
+            group=group,
+            strict=strict,
+            detector=detector,
+            overwrite=overwrite,
+            command=command,
+        )
+
+
+@contextlib.contextmanager
+def _work_folder(
+    config: TrainConfig | KeypointTrainConfig, out: Path, *, resume: bool, overwrite: bool
+) -> Iterator[Path]:
+    """Where a network's training keeps its state beside `out`; removed when the run stands."""
     work = work_folder(out)
-    regressor = config.estimator(work=work, resume=resume, progress=progress)
     if config.trains_network:
         prepare_output(out, resume=resume, overwrite=overwrite)
-    run = train_keypoints(
-        points,
-        out,
-        images=images,
-        regressor=regressor,
-        group=group,
-        strict=strict,
-        detector=detector,
-        overwrite=overwrite,
-        command=command,
-    )
+    yield work
     if config.trains_network:
         shutil.rmtree(work, ignore_errors=True)
-    return run

@@ -14,7 +14,7 @@ from ..finetune.config import FineTuneConfig, KeypointFineTuneConfig
 from ..keypoints.options import KeypointOptions
 from .config import KeypointTrainConfig, TrainConfig
 
-__all__ = ["EVERY", "KEYPOINT_RECIPES", "RECIPES", "Recipe", "find", "get", "get_keypoints"]
+__all__ = ["EVERY", "KEYPOINT_RECIPES", "RECIPES", "Recipe", "find", "get"]
 
 AnyConfig = TypeVar("AnyConfig", TrainConfig, KeypointTrainConfig)
 
@@ -50,7 +50,7 @@ class Recipe(Generic[AnyConfig]):
     reported : str
         The accuracy, or error, that the tutorial reports on its own validation photos; "" where it is not
         known here.
-    plan : Plan or KeypointTrainConfig
+    config : TrainConfig or KeypointTrainConfig
         The settings.
     differs : str
         What rehead does otherwise than the tutorial; "" where it is nothing but the framework.
@@ -207,34 +207,15 @@ def find(name: str) -> Recipe[TrainConfig] | Recipe[KeypointTrainConfig]:
     raise UnknownNameError("recipe", name, (recipe.name for recipe in EVERY))
 
 
-def get(name: str) -> Recipe[TrainConfig]:
-    """The recipe of that name for `rehead train`.
+def get(name: str, config: type[AnyConfig]) -> Recipe[AnyConfig]:
+    """The recipe of that name for `rehead train` (TrainConfig) or `rehead keypoints train`.
 
     Raises
     ------
     UnknownNameError, DataError
-        There is none; it is one of keypoints.
+        There is none; it is one for the other command.
     """
-    for recipe in RECIPES:
-        if recipe.name == name:
-            return recipe
-    raise _elsewhere(name)
-
-
-def get_keypoints(name: str) -> Recipe[KeypointTrainConfig]:
-    """The recipe of that name for `rehead keypoints train`.
-
-    Raises
-    ------
-    UnknownNameError, DataError
-        There is none; it is one of classifiers.
-    """
-    for recipe in KEYPOINT_RECIPES:
-        if recipe.name == name:
-            return recipe
-    raise _elsewhere(name)
-
-
-def _elsewhere(name: str) -> DataError:
-    """Why the recipe cannot be had here; UnknownNameError where there is none at all."""
-    return DataError(f"the recipe {name} is for another command: {find(name).command} --recipe {name}")
+    recipe = find(name)
+    if not isinstance(recipe.config, config):
+        raise DataError(f"the recipe {name} is for another command: {recipe.command} --recipe {name}")
+    return recipe

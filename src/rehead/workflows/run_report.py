@@ -51,7 +51,7 @@ def with_neighbours(
     trained : float32 ndarray (n, D)
         Features of the training photos; rows of NaN are passed over.
     blocks : sequence of slice
-        Columns of each depth.
+        Columns of each level.
     paths, labels : sequence of Path, of str
         (n,) The training photos.
     """

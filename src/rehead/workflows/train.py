@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,19 +29,16 @@ from ..backbones.encoder import Encoder
 from ..backbones.features import photo_groups
 from ..classification.estimator import ImageClassifier
 from ..classification.training_data import mirrors
-from ..core.options import options_record
 from ..core.run_dir import NewRun, write_json
 from ..data import read_dataset
 from ..data.options import SplitOptions
 from ..data.split import Split, check_classes, make_split, write_splits
 from ..evaluation import Evaluation, Mistake, confident_mistakes, evaluate, uniform_wrong
-from ..faces.options import FaceOptions
 from ..finetune.classifier import FineTunedClassifier
 from .run_report import NEAR_TEST, run_report, with_maps, with_neighbours
+from .train_record import Classifier, head_record, metrics_summary, run_facts, run_options, training_record
 
-__all__ = ["Classifier", "Run", "classifier_record", "train"]
-
-Classifier: TypeAlias = ImageClassifier | FineTunedClassifier
+__all__ = ["Run", "train"]
 
 
 @dataclass(frozen=True)
@@ -153,7 +150,7 @@ def train(
     warnings = notes + seen + (evaluation.warnings if evaluation else [])
     record = run.record(
         {
-            **_about(model, _options_record(asked, split), sides, unreadable, warnings),
+            **run_facts(model, run_options(asked, split), sides, unreadable, warnings),
             "audit": {
                 "counts": found.counts,
                 "summary": found.summary(),
@@ -164,13 +161,18 @@ def train(
     with run.writing(record) as beside:
         write_splits(beside / "splits.csv", dataset, assignment, group)
         metrics = evaluation.to_dict() if evaluation else None
-        written = {"test": metrics, "head": _head(model), **_training(model), "warnings": warnings}
+        written = {
+            "test": metrics,
+            "head": head_record(model),
+            **training_record(model),
+            "warnings": warnings,
+        }
         write_json(beside / "metrics.json", written)
         model.save(
             beside / "model.onnx",
             extra={
                 "split": sides.fingerprint,
-                "metrics": _summary(metrics),
+                "metrics": metrics_summary(metrics),
                 "unreadable": [name for name, _ in unreadable],
             },
         )
@@ -235,97 +237,6 @@ def _test(
     return _Test(rows, truth, probabilities, accepted, evaluation)
 
 
-# what is written
-
-
-def _head(model: Classifier) -> dict[str, Any]:
-    levels = len(model.fitted_.backbone.levels)
-    path = [
-        {
-            "candidate": _candidate(point.n_levels, point.mirrored, point.loss, levels),
-            "l2": point.l2,
-            "log_loss": round(point.log_loss, 6),
-            "chosen": point == model.head_.chosen,
-        }
-        for point in model.head_.path
-    ]
-    return {
-        "path": path,
-        "temperature": round(model.temperature_, 6),
-        "folds": model.fitted_.trained_on.folds,
-    }
-
-
-def _training(model: Classifier) -> dict[str, Any]:
-    return {"training": model.training_} if model.training_ else {}
-
-
-def _candidate(n_levels: int, mirrored: bool, loss: str, levels: int) -> str:
-    where = (
-        "all depths"
-        if n_levels == levels and levels > 1
-        else "last layer"
-        if n_levels == 1
-        else f"last {n_levels} layers"
-    )
-    return f"{where}, {loss}" + (", with mirrored photos" if mirrored else "")
-
-
-def _summary(metrics: dict[str, Any] | None) -> dict[str, Any] | None:
-    if metrics is None:
-        return None
-    names = (
-        "photos",
-        "sentence",
-        "accuracy",
-        "balanced_accuracy",
-        "log_loss",
-        "expected_calibration_error",
-        "coverage",
-    )
-    return {name: metrics[name] for name in names}
-
-
-def _about(
-    model: Classifier,
-    options: dict[str, Any],
-    sides: Split,
-    unreadable: list[tuple[str, str]],
-    warnings: list[str],
-) -> dict[str, Any]:
-    dataset = sides.dataset
-    parts, counts = np.unique(sides.assignment, return_counts=True)
-    return {
-        "photos": {"folder": str(dataset.root), **dict(zip(parts.tolist(), counts.tolist(), strict=True))},
-        "groups_kept_together": int((np.unique(sides.group, return_counts=True)[1] > 1).sum()),
-        "keeps_bursts": sides.keeps_bursts,
-        "test_photos": "given" if (dataset.splits != "").any() else "drawn",
-        "split": sides.fingerprint,
-        "seed": model.options.random_state,
-        "folds": model.fitted_.trained_on.folds,
-        "backbone": model.fitted_.weights_record,
-        "options": options,
-        "parameters": model.fitted_.parameters,
-        **_training(model),
-        "unreadable": [{"photo": name, "reason": reason} for name, reason in unreadable],
-        "skipped": list(dataset.skipped),
-        "left_out": list(dataset.left_out),
-        "warnings": warnings,
-    }
-
-
-def _options_record(model: Classifier, split: SplitOptions | None) -> dict[str, Any]:
-    """All options of a run, as run.json has them."""
-    return {**classifier_record(model), **options_record(split or SplitOptions())}
-
-
-def classifier_record(model: Classifier) -> dict[str, Any]:
-    """The options of a classifier, as run.json has them."""
-    base, config = (model.base, model.config) if isinstance(model, FineTunedClassifier) else (model, None)
-    encoder: dict[str, Any] = options_record(base.encoder) if isinstance(base.encoder, FaceOptions) else {}
-    return {**options_record(base), **encoder, **(config.to_dict() if config else {})}
-
-
 def _mistakes(
     model: Classifier, sides: Split, test: _Test, encoder: Encoder, tested: NDArray[np.float32]
 ) -> list[Mistake]:
@@ -359,7 +270,7 @@ def _report(
         record=record,
         evaluation=test.evaluation,
         mistakes=with_maps(mistakes, folder / "model.onnx", threads=model.options.threads),
-        head=_head(model),
+        head=head_record(model),
         operating_point=model.operating_point_.to_dict(),
         facts={
             "Photos": len(dataset),

@@ -91,7 +91,7 @@ def test_options_beside_a_recipe_override_it(parsed: Callable[..., Any]) -> None
     given = parsed(
         "train", "photos", "--out", "run", "--recipe", "gender-vgg16", "--epochs", "3", "--folds", "4"
     )
-    recipe = recipes.get("gender-vgg16").config
+    recipe = recipes.get("gender-vgg16", TrainConfig).config
     wanted = replace(
         recipe,
         classifier=replace(recipe.classifier, cv=4),
@@ -100,7 +100,7 @@ def test_options_beside_a_recipe_override_it(parsed: Callable[..., Any]) -> None
     assert same(given, wanted)
     words = ("--recipe", "keypoints-vgg16", "--epochs", "3", "--jitter", "2")
     points = parsed("keypoints", "train", "points.csv", "--out", "run", *words)
-    known = recipes.get_keypoints("keypoints-vgg16").config
+    known = recipes.get("keypoints-vgg16", KeypointTrainConfig).config
     assert known.finetune is not None
     assert option_values(points.finetune) == {**option_values(known.finetune), "epochs": 3}
     assert option_values(points.regressor) == {**option_values(known.regressor), "n_jitter": 2}
@@ -194,16 +194,16 @@ def test_the_words_of_a_keypoint_configuration_say_it_to_the_command_line(
 
 def test_a_recipe_of_keypoints() -> None:
     pytest.importorskip("torch")
-    regressor: Any = recipes.get_keypoints("keypoints-vgg16").config.estimator()
+    regressor: Any = recipes.get("keypoints-vgg16", KeypointTrainConfig).config.estimator()
     config = regressor.config
     assert (regressor.backbone, config.loss, regressor.cascade) == ("vgg16", "l1", False)
     assert (config.train, config.head, config.keep) == ("frozen", "conv", "always")
     with pytest.raises(DataError, match="rehead keypoints train POINTS --out RUN --recipe keypoints-vgg16"):
-        recipes.get("keypoints-vgg16")
+        recipes.get("keypoints-vgg16", TrainConfig)
     with pytest.raises(DataError, match="rehead train PHOTOS --out RUN --recipe gender-vgg16"):
-        recipes.get_keypoints("gender-vgg16")
+        recipes.get("gender-vgg16", KeypointTrainConfig)
     with pytest.raises(UnknownNameError, match="did you mean 'keypoints-vgg16'"):
-        recipes.get_keypoints("keypoint-vgg16")
+        recipes.get("keypoint-vgg16", KeypointTrainConfig)
 
 
 def test_the_recipes_are_those_that_were_promised() -> None:
@@ -214,7 +214,7 @@ def test_the_recipes_are_those_that_were_promised() -> None:
         names
     )
     with pytest.raises(UnknownNameError, match="did you mean 'gender-vgg16'"):
-        recipes.get("gender-vg16")
+        recipes.get("gender-vg16", TrainConfig)
 
 
 @pytest.mark.parametrize("recipe", recipes.RECIPES, ids=lambda recipe: recipe.name)

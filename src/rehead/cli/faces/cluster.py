@@ -11,6 +11,7 @@ from ...core.options import EstimatorOptions, Opt
 from ...faces.options import FaceOptions
 from .. import options
 from ..command import Only, Without, command
+from ..console import photo_progress
 from .options import CalibrationFile, TargetFmr, load_pipeline, read_calibration_file
 
 __all__ = ["cluster"]
@@ -34,7 +35,6 @@ def cluster(
     from ...core.text import count
     from ...data import list_photos
     from ...faces.clustering import cluster_photos
-    from ..console import photo_progress
 
     files = [file for photo in photos for file in list_photos(photo)]
     pipeline = load_pipeline(faces, machine.threads)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
-
-import typer
 
 from ...core.options import EstimatorOptions, Opt
 from ...faces.options import FaceOptions
 from .. import options
 from ..command import Only, command
+from ..console import photo_progress, plain_table, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +49,6 @@ def detect(
     from ...data import list_photos
     from ...faces import FaceDetector
     from ...faces.crops import CropPlan, check_new, detect_faces, save_crops
-    from ..console import photo_progress
 
     plan = CropPlan(size, margin)
     if out is not None:
@@ -73,26 +70,19 @@ def detect(
         else:
             results = save_crops(detected, out, roots=roots, plan=plan, detector=str(faces.detector))
     if as_json:
-        typer.echo(json.dumps([result.to_dict() for result in results], indent=1, ensure_ascii=False))
+        print_json([result.to_dict() for result in results])
     else:
         _print_table(results, out)
     _check_readable(results)
 
 
 def _print_table(results: Sequence[PhotoFaces], out: Path | None) -> None:
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     from ...faces import QualityLimits
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("photo", overflow="fold")
-    table.add_column("face", justify="right")
-    table.add_column("box")
-    table.add_column("score", justify="right")
-    table.add_column("note")
+    table = plain_table("photo", "face", "box", "score", "note", right=["face", "score"])
     limits = QualityLimits()
     for result in results:
         photo = Text(str(result.path))

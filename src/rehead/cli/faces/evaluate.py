@@ -12,6 +12,7 @@ from ...core.options import EstimatorOptions, Opt
 from ...faces.options import FaceOptions
 from .. import options
 from ..command import Only, Without, command
+from ..console import photo_progress, plain_table, print_json
 from .options import CalibrationFile, load_pipeline, read_calibration_file
 
 if TYPE_CHECKING:
@@ -50,7 +51,6 @@ def evaluate(
 ) -> None:
     """Test recognition: pairs in folds as LFW has them, or people among strangers and wrong enrolments."""
     from ...faces.evaluation.evaluate import evaluate_pair_list, evaluate_people
-    from ..console import photo_progress
 
     pipeline = load_pipeline(faces, machine.threads)
     command = ["rehead", *sys.argv[1:]]
@@ -81,9 +81,7 @@ def evaluate(
                 command=command,
             )
     if as_json:
-        import json
-
-        typer.echo(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
+        print_json(found.to_dict())
         return
     _print(found)
     if out is not None:
@@ -128,18 +126,15 @@ def _more(count: int) -> None:
 def _print_rates(
     left: str, right: str, points: tuple[VerificationPoint, ...] | tuple[OpenSetPoint, ...]
 ) -> None:
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
-    from rich.table import Table
 
     from ...core.text import percent, percent_range
     from ...faces.evaluation.lfw import VerificationPoint
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("aimed at", justify="right")
-    for heading in (left, "95 % interval", right, "95 % interval"):
-        table.add_column(heading, justify="right", no_wrap="%" in heading)
-    table.add_column("")
+    rates = ("aimed at", left, "95 % interval", right, "95 % interval")
+    table = plain_table(*rates, "", right=rates)
+    for column in table.columns:
+        column.no_wrap = "%" in str(column.header)
     for point in points:
         if isinstance(point, VerificationPoint):
             target, false, missed = point.target_fmr, point.fmr, point.fnmr

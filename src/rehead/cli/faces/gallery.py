@@ -12,6 +12,7 @@ from ...core.options import EstimatorOptions, Opt
 from ...faces.options import FaceOptions
 from .. import options
 from ..command import Only, Without, command
+from ..console import photo_progress, print_json
 from .options import KeyFile, load_pipeline
 
 __all__ = ["app"]
@@ -36,7 +37,7 @@ def list_(gallery: File, key_file: KeyFile, as_json: options.Json) -> None:
             "encrypted": encrypted,
             "people": [{**vars(person), "expired": person.expired} for person in people],
         }
-        typer.echo(json.dumps(record, indent=2, ensure_ascii=False))
+        print_json(record)
         return
     from rich.console import Console
     from rich.table import Table
@@ -73,7 +74,7 @@ def show(
         person, photos = store.person(name), store.photos(name)
     if as_json:
         record = {**vars(person), "photos": [_photo(vars(photo)) for photo in photos]}
-        typer.echo(json.dumps(record, indent=2, ensure_ascii=False))
+        print_json(record)
         return
     typer.echo(f"{person.name}: {person.photos} photos, added {person.added}")
     typer.echo(f"  consent: {person.consent or 'not noted'}")
@@ -113,7 +114,7 @@ def remove(
         wanted += [person.name for person in store.people() if expired and person.expired]
         removals = [store.remove(name) for name in dict.fromkeys(wanted)]
     if as_json:
-        typer.echo(json.dumps([vars(removal) for removal in removals], indent=2, ensure_ascii=False))
+        print_json([vars(removal) for removal in removals])
         return
     for removal in removals:
         key = "their key destroyed" if removal.key_destroyed else "they were not encrypted"
@@ -169,7 +170,6 @@ def rebuild(
     """Embed all photos anew, for another embedder; names, consent and days are kept."""
     from ...faces.gallery.encryption import find_key
     from ...faces.gallery.maintenance import rebuild as run
-    from ..console import photo_progress
 
     pipeline = load_pipeline(faces, machine.threads)
     with photo_progress("Looking at photos") as progress:

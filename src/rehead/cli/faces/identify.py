@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import csv
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +14,7 @@ from ...core.options import EstimatorOptions, Opt
 from ...faces.options import FaceOptions
 from .. import options
 from ..command import Only, Without, command
+from ..console import check_answered, plain_table, print_json, print_jsonl
 from .options import CalibrationFile, GalleryFile, KeyFile, RefusePoor, load_pipeline, read_calibration_file
 
 if TYPE_CHECKING:
@@ -40,17 +40,14 @@ def identify(
         ),
     ],
     refuse_poor: RefusePoor,
-    form: Annotated[
-        Literal["table", "json", "jsonl", "csv"],
-        Opt(help="How to print the answers.", flag="--format -f", default="table"),
-    ],
+    form: options.AnswerFormat,
     calibration: CalibrationFile,
     faces: Annotated[FaceOptions, Without("selection")],
     machine: Annotated[EstimatorOptions, Only("threads")],
 ) -> None:
     """Say who is in photos, or "unknown" and why."""
     from ...data import list_photos
-    from ...errors import DataError, ImageError
+    from ...errors import ImageError
     from ...faces.gallery.encryption import find_key
     from ...faces.gallery.gallery import FaceGallery
 
@@ -72,15 +69,17 @@ def identify(
                     failed.append(result)
                 yield _record(file, result)
 
-        _print(answers(), form)
+        if form == "json":
+            print_json(list(answers()))
+        elif form == "jsonl":
+            print_jsonl(answers())
+        elif form == "csv":
+            _print_csv(answers())
+        else:
+            _print_table(answers())
     if form == "table":
         typer.echo(f"Threshold {threshold.comparison.value:.3f}: {threshold.sentence}.")
-    if len(failed) == len(files):
-        raise (
-            failed[0]
-            if len(failed) == 1
-            else DataError(f"none of the {len(files)} photos can be read; {failed[0]}")
-        )
+    check_answered(files, failed)
     if failed:
         typer.echo(f"rehead: {len(failed)} of {len(files)} photos could not be read", err=True)
 
@@ -91,18 +90,6 @@ def _record(file: Path, result: list[Identification] | ImageError) -> dict[str, 
     if isinstance(result, ImageError):
         return {"photo": str(file), "error": result.reason, "faces": []}
     return {"photo": str(file), "faces": [each.to_dict() for each in result]}
-
-
-def _print(answers: Iterator[dict[str, Any]], form: str) -> None:
-    if form == "json":
-        typer.echo(json.dumps(list(answers), indent=2, ensure_ascii=False))
-    elif form == "jsonl":
-        for record in answers:
-            print(json.dumps(record, ensure_ascii=False), flush=True)
-    elif form == "csv":
-        _print_csv(answers)
-    else:
-        _print_table(answers)
 
 
 def _rows(record: dict[str, Any]) -> list[dict[str, Any]]:
@@ -126,17 +113,11 @@ def _print_csv(answers: Iterator[dict[str, Any]]) -> None:
 
 
 def _print_table(answers: Iterator[dict[str, Any]]) -> None:
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("photo", overflow="fold")
-    table.add_column("who")
-    for heading in ("left, top", "score", "margin"):
-        table.add_column(heading, justify="right")
-    table.add_column("note")
+    measured = ("left, top", "score", "margin")
+    table = plain_table("photo", "who", *measured, "note", right=measured)
     for record in answers:
         for place, row in enumerate(_rows(record)):
             photo = Text("" if place else row["photo"])

@@ -13,6 +13,7 @@ from ...data.options import SplitOptions
 from ...faces.options import FaceOptions
 from .. import options
 from ..command import Without, command
+from ..console import photo_progress
 
 if TYPE_CHECKING:
     from ...workflows.train import Run
@@ -41,7 +42,6 @@ def train(
 ) -> None:
     """Train a classifier of a closed circle of people on their faces, test it, and write a run directory."""
     from ...workflows.config import TrainConfig, run_training
-    from ..console import photo_progress
     from ..train import show_run
 
     config = TrainConfig(classifier=classifier, split=split, faces=faces)

@@ -10,6 +10,7 @@ import typer
 from ...core.options import EstimatorOptions
 from .. import options
 from ..command import Only, command
+from ..console import print_json
 from .options import CalibrationFile, TargetFmr, TwoFaces, load_pipeline, read_calibration_file
 
 if TYPE_CHECKING:
@@ -40,9 +41,7 @@ def verify(
         selection=faces.selection,
     )
     if as_json:
-        import json
-
-        typer.echo(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
+        print_json(found.to_dict())
     else:
         for line in _lines(found, (first, second)):
             typer.echo(line)

@@ -6,12 +6,11 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from ...classification.options import ClassifierOptions
 from ...core.options import Opt
 from .. import options
 from ..command import Only, command
+from ..console import photo_progress, print_json
 from .runs import Detect, DetectorAsTrained, Group, Images, Points, finder, finder_name, say, show_run
 
 __all__ = ["evaluate"]
@@ -35,7 +34,6 @@ def evaluate(
     """Test a model file on photos whose points are known."""
     from ...keypoints import load_keypoints
     from ...workflows.keypoints import assess_keypoints
-    from ..console import photo_progress
 
     loaded = load_keypoints(model, threads=use.threads)
     with photo_progress("Looking at photos") as progress:
@@ -51,9 +49,7 @@ def evaluate(
             command=["rehead", *sys.argv[1:]],
         )
     if as_json:
-        import json
-
-        typer.echo(json.dumps(run.to_dict(), indent=2, ensure_ascii=False))
+        print_json(run.to_dict())
         return
     show_run(run)
     if out is not None:

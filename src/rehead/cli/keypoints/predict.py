@@ -6,11 +6,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from ...core.options import EstimatorOptions, Opt
 from .. import options
 from ..command import Only, command
+from ..console import answer_record, check_answered, plain_table, print_json, print_jsonl
 from .runs import Detect, DetectorAsTrained, finder, finder_name
 
 if TYPE_CHECKING:
@@ -32,17 +33,14 @@ def predict(
             default=None,
         ),
     ],
-    form: Annotated[
-        Literal["table", "json", "jsonl", "csv"],
-        Opt(help="How to print the points.", flag="--format -f", default="table"),
-    ],
+    form: options.AnswerFormat,
     detect: Detect,
     detector: DetectorAsTrained,
     use: Annotated[EstimatorOptions, Only("threads")],
 ) -> None:
     """Place points on photos: pixels, the centre of the upper left one being (0, 0)."""
     from ...data import list_photos
-    from ...errors import DataError, ImageError
+    from ...errors import ImageError
     from ...keypoints import load_keypoints
 
     loaded = load_keypoints(model, threads=use.threads)
@@ -53,19 +51,21 @@ def predict(
         answers = list(zip(files, loaded.predict_each(files), strict=True))
     if out is not None:
         _draw(out, [answer for _, answer in answers if not isinstance(answer, ImageError)])
-    {"table": _table, "json": _json, "jsonl": _jsonl, "csv": _csv}[form](answers, loaded)
+    records = [answer_record(*pair) for pair in answers]
+    if form == "json":
+        print_json(records)
+    elif form == "jsonl":
+        print_jsonl(records)
+    elif form == "csv":
+        _print_csv(records, loaded)
+    else:
+        _print_table(records, loaded.n_points)
     if not detect and "faces" in loaded.manifest and form == "table":
         print("rehead: the model learnt in squares around faces; --detect finds them first", file=sys.stderr)
     failed = [answer for _, answer in answers if isinstance(answer, ImageError)]
-    if len(failed) == len(files):
-        what = "can be read or shows a face" if detect else "can be read"
-        several = DataError(f"none of the {len(files)} photos {what}; {failed[0]}")
-        raise failed[0] if len(failed) == 1 else several
+    check_answered(files, failed, expected="can be read or shows a face" if detect else "can be read")
     if failed and form == "table":
         print(f"rehead: no points for {len(failed)} of {len(files)} photos", file=sys.stderr)
-
-
-Answers = Sequence[tuple[Path, Any]]
 
 
 def _on_faces(
@@ -98,52 +98,24 @@ def _draw(out: Path, answers: Sequence[KeypointPrediction]) -> None:
         write_png(place, pixels)
 
 
-def _record(file: Path, answer: Any) -> dict[str, Any]:
-    from ...errors import ImageError
-
-    if isinstance(answer, ImageError):
-        return {"photo": str(file), "error": answer.reason}
-    record: dict[str, Any] = answer.to_dict()
-    return record
-
-
-def _table(answers: Answers, model: KeypointPredictor) -> None:
-    from rich.box import SIMPLE_HEAD
+def _print_table(records: Sequence[dict[str, Any]], n_points: int) -> None:
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("photo", overflow="fold")
-    table.add_column("points", overflow="fold")
-    table.add_column("confidence", justify="right")
-    table.add_column("note")
-    for file, answer in answers:
-        record = _record(file, answer)
+    table = plain_table("photo", "points", "confidence", "note", right=["confidence"])
+    more = f" and {n_points - 5} more" if n_points > 5 else ""
+    for record in records:
+        photo = Text(record["photo"])
         if "error" in record:
-            table.add_row(Text(str(file)), Text("none", "red"), "", Text(record["error"]))
+            table.add_row(photo, Text("none", "red"), "", Text(record["error"]))
             continue
         shown = " ".join(f"{p['x']:.1f},{p['y']:.1f}" for p in record["points"][:5])
-        more = f" and {model.n_points - 5} more" if model.n_points > 5 else ""
         confidence = f"{record['confidence']:.2f}"
-        table.add_row(Text(str(file)), Text(shown + more), confidence, Text(record["reason"], "yellow"))
+        table.add_row(photo, Text(shown + more), confidence, Text(record["reason"], "yellow"))
     Console().print(table)
 
 
-def _json(answers: Answers, model: KeypointPredictor) -> None:  # noqa: ARG001
-    import json
-
-    print(json.dumps([_record(*pair) for pair in answers], indent=2, ensure_ascii=False))
-
-
-def _jsonl(answers: Answers, model: KeypointPredictor) -> None:  # noqa: ARG001
-    import json
-
-    for pair in answers:
-        print(json.dumps(_record(*pair), ensure_ascii=False), flush=True)
-
-
-def _csv(answers: Answers, model: KeypointPredictor) -> None:
+def _print_csv(records: Sequence[dict[str, Any]], model: KeypointPredictor) -> None:
     """The columns that training takes, and what should be known of each photo behind them."""
     import csv
 
@@ -155,11 +127,10 @@ def _csv(answers: Answers, model: KeypointPredictor) -> None:
     )
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["name", *columns, "confidence", "outlier_score", "reason"])
-    for file, answer in answers:
-        record = _record(file, answer)
+    for record in records:
         if "error" in record:
-            writer.writerow([str(file), *[""] * len(columns), "", "", record["error"]])
+            writer.writerow([record["photo"], *[""] * len(columns), "", "", record["error"]])
             continue
         places = [p[axis] for p in record["points"] for axis in "xy"]
         about = [record[name] for name in ("confidence", "outlier_score", "reason")]
-        writer.writerow([str(file), *places, *about])
+        writer.writerow([record["photo"], *places, *about])

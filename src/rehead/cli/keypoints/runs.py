@@ -9,6 +9,7 @@ import typer
 
 from ...core.options import Opt
 from ...faces.options import DETECTORS
+from ..console import plain_table
 
 if TYPE_CHECKING:
     from ...faces import FaceDetector
@@ -75,16 +76,12 @@ def finder_name(given: str | None, model: KeypointPredictor) -> str:
 
 def show_run(run: KeypointRun) -> None:
     """Print scores, the sentence, and what to know."""
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     console = Console()
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column(f"{run.evaluation.photos} photos")
-    table.add_column("value", justify="right")
-    table.add_column("95 % interval", justify="right")
+    scores = ("value", "95 % interval")
+    table = plain_table(f"{run.evaluation.photos} photos", *scores, right=scores)
     for score in run.evaluation.scores:
         factor, unit = (100, " %") if score.fraction else (1, " px")
         i = score.interval

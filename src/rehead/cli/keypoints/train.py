@@ -15,6 +15,7 @@ from ...finetune.config import KeypointFineTuneConfig
 from ...keypoints.options import KeypointOptions
 from .. import options
 from ..command import Only, Without, command, given_in
+from ..console import photo_progress
 from ..train import overridden
 from .runs import Detect, Group, Images, Points, finder, say, show_run
 
@@ -56,7 +57,6 @@ def train(
     trained on, beside the closed form.
     """
     from ...workflows.config import KeypointTrainConfig, run_keypoint_training
-    from ..console import photo_progress
 
     given = given_in(context)
     folder = options.folder_of(out, resume)
@@ -89,9 +89,9 @@ def _with_recipe(
     recipe: str, config: KeypointTrainConfig, finetune: KeypointFineTuneConfig, given: set[str]
 ) -> KeypointTrainConfig:
     """The recipe's configuration, with the options that were given besides."""
-    from ...workflows.recipes import get_keypoints
+    from ...workflows.recipes import get
 
-    settings = get_keypoints(recipe).config
+    settings = get(recipe, type(config)).config
     network = settings.finetune and overridden(settings.finetune, finetune, given - {"head"})
     if "head" in given:
         network = config.finetune and overridden(network or finetune, config.finetune, given)

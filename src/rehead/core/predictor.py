@@ -1,0 +1,128 @@
+"""What the predictors of all kinds of model files share: sessions, the order of answers, and errors."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
+from itertools import chain, islice
+from typing import Any, ClassVar, Generic, TypeVar
+
+from ..errors import ImageError, NotAModelFileError
+from .model_file import ModelFile
+from .parallel import map_in_order
+from .preprocess import PreprocessSpec
+from .runtime import cpu_count, open_session
+
+__all__ = ["BasePredictor", "Photo"]
+
+Photo = str | os.PathLike[str] | bytes
+"""A file, or its bytes."""
+
+Answer = TypeVar("Answer")
+
+_SPIN = (
+    20  # microseconds: a fifth faster on an idle machine, hardly slower on a busy one (benchmarks/startup.py)
+)
+_OPENED_BY = {
+    "classifier": "; `rehead predict` and rehead.load_model take it",
+    "face-classifier": "; `rehead predict`, `rehead evaluate` and rehead.load_face_model take it",
+    "keypoints": "; use `rehead keypoints predict`, or rehead.load_keypoints",
+}
+
+
+class BasePredictor(ABC, Generic[Answer]):
+    """A model file of one kind, ready to answer.
+
+    Parameters
+    ----------
+    file : ModelFile
+        What `read_model_file` gives.
+    threads : int, optional
+        Processors to use, all by default.
+
+    Raises
+    ------
+    NotAModelFileError
+        The file is of another kind, or its graph does not do what the kind asks for.
+    """
+
+    kind: ClassVar[str]
+    """What the model files are that it takes."""
+
+    def __init__(self, file: ModelFile, *, threads: int | None = None) -> None:
+        if (kind := file.manifest["kind"]) != self.kind:
+            hint = _OPENED_BY.get(kind, "")
+            raise NotAModelFileError(f"{file.path}: a {kind} model; expected a {self.kind} model{hint}")
+        self.manifest = file.manifest
+        self.preprocess = PreprocessSpec.from_dict(file.manifest["preprocess"])
+        self._file = file
+        self._threads = threads or cpu_count()
+        outputs = {output.name: output.shape for output in self._session.get_outputs()}
+        shape, side, expected = self._session.get_inputs()[0].shape, self.preprocess.size, self._outputs()
+        if shape[1:] != [side, side, 3] or any(
+            name not in outputs or (width and outputs[name][1] != width) for name, width in expected.items()
+        ):
+            wanted = ", ".join(f"{width} {name}" if width else name for name, width in expected.items())
+            raise NotAModelFileError(
+                f"{file.path}: its graph takes {shape} and gives {outputs}; expected "
+                f"['N', {side}, {side}, 3] and {wanted}"
+            )
+
+    @abstractmethod
+    def _outputs(self) -> Mapping[str, int | None]:
+        """Outputs that the graph must have, and their widths; None: any."""
+
+    @abstractmethod
+    def _answer(self, photo: Photo, session: Any) -> Answer | ImageError:
+        """The answer for one photo, or why there is none."""
+
+    @cached_property
+    def _session(self) -> Any:
+        """For one photo at a time, on all processors: lowest latency."""
+        return self._open(self._threads, spin=_SPIN)
+
+    @cached_property
+    def _worker(self) -> Any:
+        """For many photos, each on one processor: highest throughput."""
+        return self._open(1)
+
+    def _open(self, threads: int, spin: int = 0) -> Any:
+        try:
+            return open_session(self._file.graph, threads=threads, spin=spin)
+        except Exception as error:  # onnxruntime's own classes, which have no common base
+            raise NotAModelFileError(
+                f"{self._file.path}: ONNX Runtime cannot run its graph ({str(error).splitlines()[0]})"
+            ) from error
+
+    def predict_each(self, photos: Iterable[Photo]) -> Iterator[Answer | ImageError]:
+        """Answers in the order of the photos, as they come; an ImageError for an unreadable one."""
+        pending = iter(photos)
+        first = list(islice(pending, 2))
+        if len(first) < 2:
+            yield from (self._answer(photo, self._session) for photo in first)
+            return
+        answer = partial(self._answer, session=self._worker)
+        yield from map_in_order(answer, chain(first, pending), threads=self._threads)
+
+    def predict(self, photos: Photo | Sequence[Photo]) -> list[Answer]:
+        """Answer for each photo, in their order.
+
+        Parameters
+        ----------
+        photos : path, bytes, or sequence of them
+
+        Raises
+        ------
+        ImageError
+            A photo is unreadable.
+        """
+        answers = []
+        for answer in self.predict_each(
+            [photos] if isinstance(photos, str | bytes | os.PathLike) else photos
+        ):
+            if isinstance(answer, ImageError):
+                raise answer
+            answers.append(answer)
+        return answers
