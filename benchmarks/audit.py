@@ -49,12 +49,12 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from rehead import ImageClassifier, train
 from rehead.audit import Issue, audit_photos, image_stats
-from rehead.audit.label_issues import find_label_issues, held_out_probabilities, label_quality, last_levels
+from rehead.audit.label_issues import find_label_issues, held_out_probabilities, label_quality
 from rehead.backbones.backbone import load_backbone
 from rehead.backbones.features import extract
 from rehead.data import Dataset, cv_folds, near_duplicates, read_dataset, split
 from rehead.data.bursts import _by_name, _follows, _Likeness, burst_groups
-from rehead.heads.pca import fit_pca
+from rehead.heads.pca import fit_pca, last_levels
 from rehead.workflows import train as run
 
 Change = Callable[[Image.Image], Image.Image]

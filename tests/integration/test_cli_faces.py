@@ -307,7 +307,10 @@ def test_evaluate_people(cli: Cli, face_photo: FacePhoto, tmp_path: Path) -> Non
     metrics = json.loads((tmp_path / "out/metrics.json").read_text())
     assert metrics["people"] == 40
     assert metrics["audit"][0]["kind"] == "mislabelled"
-    assert "Open-set identification" in (tmp_path / "out/report.html").read_text()
+    html = (tmp_path / "out/report.html").read_text()
+    assert "Open-set identification" in html
+    assert "Photos and labels to check" in html
+    assert "enrolled as ‘P_7’, but looks like ‘P_8’" in html, "the page lists what the audit found"
     code, out, _ = cli("evaluate", write_lfw(tmp_path / "few", face_photo, 6))
     assert "Identification was not tried: 6 people" in out
     assert cli("evaluate", folder, "--images", folder)[0] == 2

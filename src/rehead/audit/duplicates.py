@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,14 @@ from ..data import Dataset
 from ..data.duplicates import iter_groups, l2_normalize
 from .issues import Issue
 
-__all__ = ["burst_issues", "duplicate_issues", "effective_splits", "leak_issues", "min_cosine"]
+__all__ = [
+    "burst_issues",
+    "duplicate_issues",
+    "effective_splits",
+    "issue_of_rows",
+    "leak_issues",
+    "min_cosine",
+]
 
 
 def effective_splits(dataset: Dataset) -> NDArray[np.str_]:
@@ -21,6 +27,12 @@ def effective_splits(dataset: Dataset) -> NDArray[np.str_]:
     if not np.any(dataset.splits != ""):
         return dataset.splits
     return np.where(dataset.splits == "", "train", dataset.splits)
+
+
+def issue_of_rows(dataset: Dataset, rows: NDArray[np.intp], kind: str, detail: str, score: float) -> Issue:
+    """An issue of some photos of a dataset, with their classes."""
+    labels = tuple(np.unique(dataset.labels[rows]).tolist())
+    return Issue(kind, tuple(dataset.ids[row] for row in rows), detail, score, labels)
 
 
 def duplicate_issues(
@@ -44,24 +56,18 @@ def duplicate_issues(
     splits = effective_splits(dataset)
     found = []
     for rows in iter_groups(group):
-        labels = tuple(sorted(set(dataset.labels[rows].tolist())))
+        labels = sorted(set(dataset.labels[rows].tolist()))
         parts = sorted(set(splits[rows].tolist()))
         same = len({digests[row] for row in rows}) == 1
         score = 1.0 if same else min_cosine(features[rows])
         how = "the same bytes" if same else f"the same picture, likeness {score:.2f}"
-
-        def add(
-            kind: str, detail: str, rows: NDArray[Any] = rows, labels: Any = labels, score: Any = score
-        ) -> None:
-            photos = tuple(dataset.ids[row] for row in rows)
-            found.append(Issue(kind, photos, detail, score, labels))
-
+        kinds = {}
         if len(labels) > 1:
-            add("contradiction", f"{how}, filed under {listed(labels)}")
+            kinds["contradiction"] = f"{how}, filed under {listed(labels)}"
         if len(parts) > 1:
-            add("leak", f"{how}, in {listed(parts)}")
-        if len(labels) == len(parts) == 1:
-            add("copy", how)
+            kinds["leak"] = f"{how}, in {listed(parts)}"
+        for kind, detail in (kinds or {"copy": how}).items():
+            found.append(issue_of_rows(dataset, rows, kind, detail, score))
     return found
 
 
@@ -72,9 +78,7 @@ def leak_issues(dataset: Dataset, group: NDArray[np.intp], known: NDArray[np.int
     for rows in iter_groups(group):
         parts = sorted(set(splits[rows].tolist()))
         if len(parts) > 1 and len(set(known[rows].tolist())) > 1:
-            photos = tuple(dataset.ids[row] for row in rows)
-            labels = tuple(sorted(set(dataset.labels[rows].tolist())))
-            found.append(Issue("leak", photos, f"{how}, in {listed(parts)}", 0.0, labels))
+            found.append(issue_of_rows(dataset, rows, "leak", f"{how}, in {listed(parts)}", 0.0))
     return found
 
 
@@ -88,10 +92,8 @@ def min_cosine(features: NDArray[np.float32]) -> float:
 
 def burst_issues(dataset: Dataset, bursts: NDArray[np.intp], known: NDArray[np.intp]) -> list[Issue]:
     """Bursts (n,), except those whose photos all belong to one group of duplicates (`known`, (n,))."""
-    found = []
-    for rows in iter_groups(bursts):
-        if len(set(known[rows].tolist())) > 1:
-            labels = tuple(sorted(set(dataset.labels[rows].tolist())))
-            photos = tuple(dataset.ids[row] for row in rows)
-            found.append(Issue("burst", photos, f"{len(rows)} photos", float(len(rows)), labels))
-    return found
+    return [
+        issue_of_rows(dataset, rows, "burst", f"{len(rows)} photos", float(len(rows)))
+        for rows in iter_groups(bursts)
+        if len(set(known[rows].tolist())) > 1
+    ]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data import Dataset
-from .issues import Issue
+from .issues import ISSUE_TYPES, Issue
 
 __all__ = ["image_issues"]
 
@@ -41,18 +41,16 @@ def image_issues(dataset: Dataset, stats: NDArray[Any]) -> list[Issue]:
     dark = readable & ~blank & (stats["light"] < _DARK)
     blurred = readable & ~blank & ~tiny & (stats["blur"] > _limit(stats["blur"][readable]))
     shape = readable & (ratio < _NARROW)
-    sizes = [
-        f"{width} x {height} pixels" for width, height in zip(stats["width"], stats["height"], strict=True)
-    ]
+    sizes = [f"{width} x {height} pixels" for width, height in stats[["width", "height"]]]
     contrast = [f"contrast {value:.0f} of 255" for value in stats["contrast"]]
     light = [f"brightest {value:.0f} of 255" for value in stats["light"]]
     blur = [f"blur {value:.2f} of 1" for value in stats["blur"]]
     return [
-        *_issues_of("blank", "blank", dataset, blank, 1 - stats["contrast"] / 255, contrast),
-        *_issues_of("dark", "very dark", dataset, dark, 1 - stats["light"] / 255, light),
-        *_issues_of("blurred", "blurred", dataset, blurred, stats["blur"], blur),
-        *_issues_of("tiny", "tiny", dataset, tiny, 1 - short / _TINY, sizes),
-        *_issues_of("shape", "very long or very tall", dataset, shape, 1 - ratio, sizes),
+        *_issues_of("blank", dataset, blank, 1 - stats["contrast"] / 255, contrast),
+        *_issues_of("dark", dataset, dark, 1 - stats["light"] / 255, light),
+        *_issues_of("blurred", dataset, blurred, stats["blur"], blur),
+        *_issues_of("tiny", dataset, tiny, 1 - short / _TINY, sizes),
+        *_issues_of("shape", dataset, shape, 1 - ratio, sizes),
     ]
 
 
@@ -63,16 +61,12 @@ def _limit(blur: NDArray[np.float32]) -> float:
 
 
 def _issues_of(
-    kind: str,
-    what: str,
-    dataset: Dataset,
-    found: NDArray[np.bool_],
-    score: NDArray[Any],
-    detail: list[str],
+    kind: str, dataset: Dataset, found: NDArray[np.bool_], score: NDArray[Any], detail: list[str]
 ) -> list[Issue]:
     rows = np.flatnonzero(found)
     if len(rows) > len(dataset) / 2 and len(rows) > 1:
-        return [Issue(kind, (), f"{len(rows)} of {len(dataset)} photos are {what}", 1.0)]
+        phrase = ISSUE_TYPES[kind].phrase
+        return [Issue(kind, (), f"{len(rows)} of {len(dataset)} photos are {phrase}", 1.0)]
     order = rows[np.argsort(-score[rows], kind="stable")]
     labels = dataset.labels.tolist()
     return [Issue(kind, (dataset.ids[n],), detail[n], float(score[n]), (labels[n],)) for n in order]

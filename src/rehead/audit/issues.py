@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,10 +26,13 @@ class IssueType:
         Heading of its list.
     meaning : str
         What it is and what to do about it, in plain sentences.
+    phrase : str
+        What the photo is, where the issue is a property of single photos, such as "very dark".
     """
 
     title: str
     meaning: str
+    phrase: str = ""
 
 
 ISSUE_TYPES: Mapping[str, IssueType] = {
@@ -64,19 +67,26 @@ ISSUE_TYPES: Mapping[str, IssueType] = {
         "Unlike all others",
         "Photos that resemble no class: strays, drawings, screenshots, or rare and precious ones. Two or so "
         "are named even where nothing is amiss.",
+        "unlike all others",
     ),
     "balance": IssueType(
         "Classes that are small",
         "Few photos to learn from, or few beside the other classes, and fewer still to test with.",
     ),
-    "blank": IssueType("Blank photos", "Of one colour, or nearly: nothing can be learned from them."),
-    "dark": IssueType("Dark photos", "Hardly anything in them is brighter than a dark grey."),
-    "blurred": IssueType(
-        "Blurred photos", "Much less sharp than the others, even at the small size that a network sees."
+    "blank": IssueType(
+        "Blank photos", "Of one colour, or nearly: nothing can be learned from them.", "blank"
     ),
-    "tiny": IssueType("Tiny photos", "They are enlarged many times before a network sees them."),
+    "dark": IssueType("Dark photos", "Hardly anything in them is brighter than a dark grey.", "very dark"),
+    "blurred": IssueType(
+        "Blurred photos",
+        "Much less sharp than the others, even at the small size that a network sees.",
+        "blurred",
+    ),
+    "tiny": IssueType("Tiny photos", "They are enlarged many times before a network sees them.", "tiny"),
     "shape": IssueType(
-        "Very long or very tall photos", "A network sees squares: these are squashed out of recognition."
+        "Very long or very tall photos",
+        "A network sees squares: these are squashed out of recognition.",
+        "very long or very tall",
     ),
 }
 """Every type by its name, most severe first."""
@@ -114,15 +124,14 @@ class Issue:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able record, without what is empty."""
-        record: dict[str, Any] = {"kind": self.kind, "photos": list(self.photos), "detail": self.detail}
-        record["score"] = round(self.score, 6)
-        if self.labels:
-            record["labels"] = list(self.labels)
-        if self.suggested:
-            record["suggested"] = self.suggested
-        if self.beside:
-            record["beside"] = list(self.beside)
-        return record
+        optional = {"labels": list(self.labels), "suggested": self.suggested, "beside": list(self.beside)}
+        return {
+            "kind": self.kind,
+            "photos": list(self.photos),
+            "detail": self.detail,
+            "score": round(self.score, 6),
+            **{name: value for name, value in optional.items() if value},
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +167,7 @@ class Audit:
 
     def summary(self) -> list[str]:
         """One plain sentence for each type that has issues."""
-        return [_SENTENCES[kind](self.of(kind)) for kind in self.counts]
+        return [_sentence(kind, self.of(kind)) for kind in self.counts]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able record."""
@@ -185,74 +194,34 @@ def check_issue_types(names: Iterable[str]) -> None:
             raise UnknownNameError("type of issue", name, ISSUE_TYPES)
 
 
-# sentences
-
-
-def _photos(found: list[Issue]) -> int:
-    return len({photo for issue in found for photo in issue.photos})
-
-
-def _of_all(found: list[Issue], what: str) -> str:
-    """Say how many photos have a property; an issue without photos says itself that most have it."""
-    if whole := [issue for issue in found if not issue.photos]:
+def _sentence(kind: str, found: list[Issue]) -> str:
+    n, are = len(found), "is" if len(found) == 1 else "are"
+    pictures, photos = (
+        count(n, "picture"),
+        count(len({name for issue in found for name in issue.photos}), "photo"),
+    )
+    match kind:
+        case "unreadable":
+            return f"{count(n, 'file')} cannot be read, first {listed([found[0].photos[0]])}."
+        case "contradiction":
+            return f"{pictures} {are} filed under more than one class, as {photos}."
+        case "leak":
+            where = "pictures, bursts or groups stand" if n > 1 else "picture, burst or group stands"
+            return f"{n} {where} on both sides of the split, as {photos}; a test on them measures memory."
+        case "label" if n == 1:
+            return "1 photo looks like another class than its own; its label may be wrong."
+        case "label":
+            return f"{count(n, 'photo')} look like another class than their own; some labels may be wrong."
+        case "copy":
+            return f"{pictures} {are} there more than once, as {photos}."
+        case "burst":
+            return (
+                f"{photos} {'comes' if n == 1 else 'come'} from {count(n, 'burst')}, scenes taken right "
+                "after each other; each belongs on one side of a split."
+            )
+        case "balance":
+            names = listed([issue.labels[0] for issue in found], 5)
+            return f"{'A small class' if n == 1 else 'Small classes'}: {names}; {found[0].detail}."
+    if whole := [issue for issue in found if not issue.photos]:  # it says itself that most photos are so
         return f"{whole[0].detail[0].upper()}{whole[0].detail[1:]}."
-    return f"{count(len(found), 'photo')} {'is' if len(found) == 1 else 'are'} {what}."
-
-
-def _unreadable(found: list[Issue]) -> str:
-    return f"{count(len(found), 'file')} cannot be read, first {listed([found[0].photos[0]])}."
-
-
-def _contradiction(found: list[Issue]) -> str:
-    pictures = count(len(found), "picture")
-    verb = "is" if len(found) == 1 else "are"
-    return f"{pictures} {verb} filed under more than one class, as {count(_photos(found), 'photo')}."
-
-
-def _leak(found: list[Issue]) -> str:
-    where = "pictures, bursts or groups stand" if len(found) > 1 else "picture, burst or group stands"
-    return (
-        f"{len(found)} {where} on both sides of the split, as {count(_photos(found), 'photo')}; "
-        "a test on them measures memory."
-    )
-
-
-def _label(found: list[Issue]) -> str:
-    if len(found) == 1:
-        return "1 photo looks like another class than its own; its label may be wrong."
-    return f"{count(len(found), 'photo')} look like another class than their own; some labels may be wrong."
-
-
-def _copy(found: list[Issue]) -> str:
-    verb = "is" if len(found) == 1 else "are"
-    return f"{count(len(found), 'picture')} {verb} there more than once, as {count(_photos(found), 'photo')}."
-
-
-def _burst(found: list[Issue]) -> str:
-    come = "comes" if len(found) == 1 else "come"
-    return (
-        f"{count(_photos(found), 'photo')} {come} from {count(len(found), 'burst')}, scenes taken right "
-        "after each other; each belongs on one side of a split."
-    )
-
-
-def _balance(found: list[Issue]) -> str:
-    names = listed([issue.labels[0] for issue in found], 5)
-    return f"{'A small class' if len(found) == 1 else 'Small classes'}: {names}; {found[0].detail}."
-
-
-_SENTENCES: Mapping[str, Callable[[list[Issue]], str]] = {
-    "unreadable": _unreadable,
-    "contradiction": _contradiction,
-    "leak": _leak,
-    "label": _label,
-    "copy": _copy,
-    "burst": _burst,
-    "outlier": lambda found: _of_all(found, "unlike all others"),
-    "balance": _balance,
-    "blank": lambda found: _of_all(found, "blank"),
-    "dark": lambda found: _of_all(found, "very dark"),
-    "blurred": lambda found: _of_all(found, "blurred"),
-    "tiny": lambda found: _of_all(found, "tiny"),
-    "shape": lambda found: _of_all(found, "very long or very tall"),
-}
+    return f"{count(n, 'photo')} {are} {ISSUE_TYPES[kind].phrase}."

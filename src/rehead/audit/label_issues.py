@@ -11,8 +11,7 @@ wrong labels rank as high as with the head that `train` searches for minutes (be
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,6 @@ from numpy.typing import NDArray
 from ..data import Dataset
 from ..data.duplicates import l2_normalize
 from ..heads.mahalanobis import held_out_scores
-from ..heads.pca import Block
 from ..heads.ridge import ridge_path
 from ..heads.temperature import fit_temperature, softmax
 from .issues import Issue
@@ -34,7 +32,6 @@ __all__ = [
     "held_out_probabilities",
     "label_issues",
     "label_quality",
-    "last_levels",
     "outlier_issues",
 ]
 
@@ -62,15 +59,6 @@ class LabelIssue:
     row: int
     suggested: int
     score: float
-
-
-def last_levels(
-    X: NDArray[np.float32], blocks: Sequence[Block], n_levels: int = N_LEVELS
-) -> tuple[NDArray[np.float32], list[Block]]:
-    """The columns of the last feature levels, a view, and the block of each in it."""
-    chosen = blocks[-n_levels:]
-    start = chosen[0].start
-    return X[:, start:], [slice(block.start - start, block.stop - start) for block in chosen]
 
 
 def held_out_probabilities(
@@ -149,14 +137,12 @@ _RATIO = 9.0  # a larger class has more than that many times as many: "highly im
 # 2008, Fuzzy Sets and Systems 159, where it is the border between the two groups of data sets
 _TAIL = 0.1  # share of the scores, the highest, whose excess falls off exponentially (Pickands 1975, at its
 # simplest); the fences of a box plot take a skewed tail for outliers, 45 of 1,000 faces
-_BY_CHANCE = (
-    2.0  # photos beyond the limit if nothing is unusual: of 15 outliers among those faces 11 are found
-)
-# with 1 photo besides; at 0.5, 7 and 0, at 8, 15 and 4 (benchmarks/audit.py)
+_BY_CHANCE = 2.0  # photos beyond the limit if nothing is unusual: of 15 outliers among those faces 11 are
+# found with 1 photo besides; at 0.5, 7 and 0, at 8, 15 and 4 (benchmarks/audit.py)
 _FEWEST = 20  # photos below which there is no tail to tell outliers by
 _COORDINATES = 512  # main coordinates: outliers rank as high as with all, in a third of the
 # time (benchmarks/audit.py)
-_NEAR = 256  # the same, to find the nearest photo
+_NEAR = 256  # the same, to find the nearest photo by their cosine
 
 
 def label_issues(
@@ -181,49 +167,18 @@ def label_issues(
     target : intp ndarray (n,)
         0..K-1, in the order of the dataset's classes.
     """
-    near = _Nearest(z, groups)
-    classes = dataset.classes
-    rows = [np.flatnonzero(target == k) for k in range(len(classes))]
-    return [
-        _label_issue(dataset.ids, classes, issue, target[issue.row], rows, near)
-        for issue in find_label_issues(probabilities, target)
-    ]
-
-
-def _label_issue(
-    ids: Sequence[str],
-    classes: Sequence[str],
-    issue: LabelIssue,
-    label: int,
-    rows: Sequence[NDArray[np.intp]],
-    near: _Nearest,
-) -> Issue:
-    own, suggested = classes[label], classes[issue.suggested]
-    compared = (near.to(issue.row, rows[k]) for k in (issue.suggested, label))
-    return Issue(
-        "label",
-        (ids[issue.row],),
-        f"filed under '{own}', looks like '{suggested}', score {issue.score:.2f}",
-        issue.score,
-        (own,),
-        suggested,
-        tuple(ids[row] for row in compared if row is not None),
-    )
-
-
-class _Nearest:
-    """Finds the photo nearest to another, by the cosine of their main coordinates."""
-
-    def __init__(self, z: NDArray[np.float32], groups: NDArray[np.intp]) -> None:
-        self._rows = l2_normalize(z[:, :_NEAR])
-        self._groups = groups
-
-    def to(self, row: int, among: NDArray[np.intp]) -> int | None:
-        """The nearest of the rows `among` that is of another group; None where there is none."""
-        others = among[self._groups[among] != self._groups[row]]
-        if not len(others):
-            return None
-        return int(others[(self._rows[others] @ self._rows[row]).argmax()])
+    unit, classes = l2_normalize(z[:, :_NEAR]), dataset.classes
+    found = []
+    for row, suggested, score in map(astuple, find_label_issues(probabilities, target)):
+        own, other = classes[target[row]], classes[suggested]
+        detail = f"filed under '{own}', looks like '{other}', score {score:.2f}"
+        beside = []
+        for label in (suggested, target[row]):
+            among = np.flatnonzero((target == label) & (groups != groups[row]))
+            if len(among):
+                beside.append(dataset.ids[among[(unit[among] @ unit[row]).argmax()]])
+        found.append(Issue("label", (dataset.ids[row],), detail, score, (own,), other, tuple(beside)))
+    return found
 
 
 def outlier_issues(
@@ -235,9 +190,8 @@ def outlier_issues(
     main = np.ascontiguousarray(z[:, :_COORDINATES])
     scores = held_out_scores(main, target, [slice(0, main.shape[1])], fold)
     limit = _outlier_limit(scores[~np.isnan(scores)])
-    rows = np.flatnonzero(np.nan_to_num(scores, nan=-np.inf) > limit)
     found = []
-    for row in rows:
+    for row in np.flatnonzero(scores > limit):
         score = float(scores[row])
         detail = f"outlier score {score:.2f}, where {limit:.2f} is far out"
         found.append(Issue("outlier", (dataset.ids[row],), detail, score, (str(dataset.labels[row]),)))
@@ -250,9 +204,8 @@ def _outlier_limit(scores: NDArray[np.floating]) -> float:
         return np.inf
     start = float(np.quantile(scores, 1 - _TAIL))
     excess = scores[scores > start] - start
-    scale = (
-        float(np.median(excess)) / np.log(2) if len(excess) else 0.0
-    )  # the median: outliers do not move it
+    # the median: outliers do not move it
+    scale = float(np.median(excess)) / np.log(2) if len(excess) else 0.0
     return start + scale * max(0.0, float(np.log(_TAIL * len(scores) / _BY_CHANCE)))
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ..data import Dataset, merge_groups
 from ..data.duplicates import iter_groups
-from .duplicates import burst_issues
+from .duplicates import burst_issues, issue_of_rows
 from .issues import Audit, Issue, in_order
 from .label_issues import calibrated, find_label_issues
 from .pixel_match import pixel_duplicates
@@ -59,13 +59,11 @@ def _contradictions(dataset: Dataset, copies: NDArray[np.intp]) -> list[Issue]:
     for rows in iter_groups(copies):
         if len(set(dataset.labels[rows].tolist())) == 1:
             asked[rows] = -1
-    found = []
-    for rows in iter_groups(pixel_duplicates(dataset.paths, asked)):
-        labels = tuple(sorted(set(dataset.labels[rows].tolist())))
-        if len(labels) > 1:
-            photos = tuple(dataset.ids[row] for row in rows)
-            found.append(Issue("contradiction", photos, "the same picture", 1.0, labels))
-    return found
+    return [
+        issue_of_rows(dataset, rows, "contradiction", "the same picture", 1.0)
+        for rows in iter_groups(pixel_duplicates(dataset.paths, asked))
+        if len(set(dataset.labels[rows].tolist())) > 1
+    ]
 
 
 def _label_issues(trained: Dataset, held_out: NDArray[np.float64]) -> list[Issue]:

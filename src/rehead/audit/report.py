@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from .. import evaluation
 from ..core.atomic import write_text
 from ..core.parallel import map_in_order
 from ..core.run_dir import now
-from ..core.text import count
-from ..errors import ReheadError
-from ..images import thumbnail
-from .issues import ISSUE_TYPES, Audit, Issue, IssueType
+from ..evaluation import base64_thumbnail, render
+from .issues import ISSUE_TYPES, Audit, Issue
 
 __all__ = ["write_audit", "write_page"]
 
@@ -31,36 +25,6 @@ _PLAIN = frozenset(("unreadable", "balance"))  # types without pictures
 _ALONE = frozenset(("outlier", "blank", "dark", "blurred", "tiny", "shape"))  # one photo each
 
 
-@dataclass(frozen=True)
-class _Picture:
-    """A photo of the page: its caption, id, class and thumbnail in base64."""
-
-    caption: str
-    name: str
-    label: str
-    data: str | None
-
-
-@dataclass(frozen=True)
-class _Case:
-    """An issue on the page, with the number of its pictures that are not shown."""
-
-    issue: Issue
-    pictures: tuple[_Picture, ...]
-    more: int
-
-
-@dataclass(frozen=True)
-class _Section:
-    """A type of issue on the page, with the number of issues that are not shown."""
-
-    name: str
-    kind: IssueType
-    cases: tuple[_Case, ...]
-    more: int
-    alone: bool
-
-
 def write_audit(audit: Audit, folder: str | os.PathLike[str], *, command: Sequence[str] = ()) -> list[Path]:
     """Write audit.json and audit.html into a folder, each whole or not at all; return their paths.
 
@@ -69,10 +33,7 @@ def write_audit(audit: Audit, folder: str | os.PathLike[str], *, command: Sequen
     OutputError
         Where they cannot be written.
     """
-    made = {
-        "date": now(),
-        "command": list(command),
-    }
+    made = {"date": now(), "command": list(command)}
     places = [Path(folder) / "audit.json", Path(folder) / "audit.html"]
     text = json.dumps({**made, **audit.to_dict()}, indent=2, ensure_ascii=False, allow_nan=False)
     write_text(places[0], text + "\n")
@@ -100,16 +61,10 @@ def write_page(
     OutputError
         Where the file cannot be written.
     """
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
-    )
-    environment.filters.update(count=count, quoted=_curly)
-    here = files(__package__)
-    html = environment.from_string(here.joinpath("audit.html.j2").read_text("utf-8")).render(
-        css=files(evaluation).joinpath("report.css").read_text("utf-8")
-        + here.joinpath("audit.css").read_text("utf-8"),
+    html = render(
+        "audit.html.j2",
+        package=__package__,
+        own_css=files(__package__).joinpath("audit.css").read_text("utf-8"),
         title=title or audit.dataset.root.resolve().name or "photos",
         audit=audit,
         summary=audit.summary(),
@@ -120,24 +75,18 @@ def write_page(
     write_text(path, html)
 
 
-def _curly(text: str) -> str:
-    """Set names in curly quotes: the sentences are plain text for terminals."""
-    return re.sub(r"(?<!\w)'(.+?)'(?!\w)", "‘\\1’", text)
-
-
 def _facts(audit: Audit) -> dict[str, int]:
-    dataset = audit.dataset
-    affected = {photo for issue in audit.issues for photo in issue.photos}
     return {
-        "Photos": len(dataset),
-        "Classes": len(dataset.classes),
+        "Photos": len(audit.dataset),
+        "Classes": len(audit.dataset.classes),
         "Issues": len(audit.issues),
-        "Photos affected": len(affected),
+        "Photos affected": len({photo for issue in audit.issues for photo in issue.photos}),
         "Better left out": len(audit.left_out),
     }
 
 
-def _sections(audit: Audit) -> list[_Section]:
+def _sections(audit: Audit) -> list[dict[str, Any]]:
+    """Each type of issue, its issues ("cases") with their pictures, and how many of both are not shown."""
     shown = {kind: _shown(kind, audit.of(kind)) for kind in audit.counts}
     names = {
         name
@@ -146,33 +95,30 @@ def _sections(audit: Audit) -> list[_Section]:
         for issue in issues
         for name in (*issue.photos[:_MOST_ABREAST], *issue.beside)
     }
-    pictures = _thumbnails(audit, sorted(names))
-    row = {name: n for n, name in enumerate(audit.dataset.ids)}
-    labels = audit.dataset.labels.tolist()
+    dataset = audit.dataset
+    path = dict(zip(dataset.ids, dataset.paths, strict=True))
+    label = dict(zip(dataset.ids, dataset.labels.tolist(), strict=True))
+    made = map_in_order(lambda name: base64_thumbnail(path[name], _SIDE, _QUALITY), sorted(names))
+    data = dict(zip(sorted(names), made, strict=True))
 
-    def picture(name: str, caption: str = "") -> _Picture:
-        return _Picture(caption, name, labels[row[name]], pictures.get(name))
+    def picture(name: str, caption: str = "") -> dict[str, str | None]:
+        return {"caption": caption, "name": name, "label": label[name], "data": data[name]}
 
-    def case(issue: Issue) -> _Case:
+    def case(issue: Issue) -> dict[str, Any]:
         if issue.kind in _PLAIN:
-            return _Case(issue, (), 0)
-        asked = issue.photos[:_MOST_ABREAST]
-        beside = zip((f"nearest ‘{issue.suggested}’", "nearest of its own"), issue.beside, strict=False)
-        own = [picture(name) for name in asked]
-        return _Case(
-            issue,
-            (*own, *(picture(name, caption) for caption, name in beside)),
-            len(issue.photos) - len(asked),
-        )
+            return {"issue": issue, "pictures": (), "more": 0}
+        beside = zip(issue.beside, (f"nearest ‘{issue.suggested}’", "nearest of its own"), strict=False)
+        pictures = [*map(picture, issue.photos[:_MOST_ABREAST]), *(picture(*one) for one in beside)]
+        return {"issue": issue, "pictures": pictures, "more": len(issue.photos[_MOST_ABREAST:])}
 
     return [
-        _Section(
-            kind,
-            ISSUE_TYPES[kind],
-            tuple(case(issue) for issue in issues),
-            audit.counts[kind] - len(issues),
-            kind in _ALONE,
-        )
+        {
+            "name": kind,
+            "kind": ISSUE_TYPES[kind],
+            "cases": [case(issue) for issue in issues],
+            "more": audit.counts[kind] - len(issues),
+            "alone": kind in _ALONE,
+        }
         for kind, issues in shown.items()
     ]
 
@@ -188,16 +134,3 @@ def _shown(kind: str, issues: Sequence[Issue]) -> list[Issue]:
             break
         taken.append(issue)
     return taken
-
-
-def _thumbnails(audit: Audit, names: Sequence[str]) -> dict[str, str | None]:
-    """Thumbnails in base64 by id; None for photos that can no longer be read."""
-    path = dict(zip(audit.dataset.ids, audit.dataset.paths, strict=True))
-
-    def made(name: str) -> str | None:
-        try:
-            return base64.b64encode(thumbnail(path[name], _SIDE, quality=_QUALITY)).decode("ascii")
-        except (ReheadError, OSError):
-            return None
-
-    return dict(zip(names, map_in_order(made, names), strict=True))

@@ -15,19 +15,13 @@ from ..backbones.features import Features, extract
 from ..core.progress import Progress
 from ..data import Dataset, cv_folds, merge_groups, near_duplicates, read_dataset
 from ..data.bursts import burst_groups
-from ..heads.pca import Block, fit_pca
+from ..heads.pca import Block, fit_pca, last_levels
 from .clean_csv import left_out
 from .duplicates import burst_issues, duplicate_issues, leak_issues
 from .image_issues import image_issues
 from .image_stats import compute_image_stats
 from .issues import Audit, Issue, in_order
-from .label_issues import (
-    balance_issues,
-    held_out_probabilities,
-    label_issues,
-    last_levels,
-    outlier_issues,
-)
+from .label_issues import N_LEVELS, balance_issues, held_out_probabilities, label_issues, outlier_issues
 from .pixel_match import pixel_duplicates
 
 __all__ = ["audit_photos", "run_checks"]
@@ -114,7 +108,7 @@ def run_checks(
         *image_issues(dataset, stats),
     ]
     if readable.any():
-        shown, columns = last_levels(features.plain, blocks)
+        shown, columns = last_levels(features.plain, blocks, N_LEVELS)
         found += _class_issues(
             dataset.take(readable),
             groups[readable],

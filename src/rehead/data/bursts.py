@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -145,9 +144,7 @@ def _by_name(ids: Sequence[str], readable: NDArray[np.bool_]) -> list[_Series]:
     return [
         _Series(
             np.array([row for _, row in series], dtype=np.intp),
-            np.array(
-                [after - before <= _NUMBERS for (before, _), (after, _) in pairwise(series)], dtype=bool
-            ),
+            np.diff([number for number, _ in series]) <= _NUMBERS,
         )
         for series in map(sorted, numbered.values())
         if len(series) > 1

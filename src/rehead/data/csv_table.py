@@ -20,13 +20,9 @@ from ..errors import DatasetError
 __all__ = ["SPLIT_NAMES", "Row", "path_mode", "read_rows"]
 
 SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
 }
 """What a folder or a cell may call a split, in lower case, and what rehead calls it."""
 
@@ -83,7 +79,8 @@ def read_rows(source: Path) -> tuple[list[Row], list[str]]:
     if not lines:
         raise DatasetError(f"{source}: the file is empty; {_EXPECTED}")
     columns = _columns(source, lines[0][1])
-    rows, left_out = [], []
+    rows: list[Row] = []
+    dropped: list[Row] = []
     for line, cells in lines[1:]:
         if any(cell.strip() for cell in cells[len(lines[0][1]) :]):
             raise DatasetError(
@@ -91,15 +88,12 @@ def read_rows(source: Path) -> tuple[list[Row], list[str]]:
                 "put a cell that holds the separator in double quotes"
             )
         row, keep = _row(source, line, {name: cells[i] for name, i in columns.items() if i < len(cells)})
-        if keep:
-            rows.append(row)
-        else:
-            left_out.append(row.id)
+        (rows if keep else dropped).append(row)
     if not rows:
         raise DatasetError(f"{source}: no photo is listed in it; expected a line for each below the first")
     _check_files(source, rows)
     _check_twice(source, rows)
-    return rows, left_out
+    return rows, [row.id for row in dropped]
 
 
 def _read_lines(source: Path) -> list[tuple[int, list[str]]]:
@@ -187,8 +181,7 @@ def _id(root: Path, path: Path) -> str:
 def _check_files(source: Path, rows: list[Row]) -> None:
     """DatasetError for rows whose file does not exist."""
     modes = [(row, path_mode(row.path)) for row in rows]
-    missing = [f"line {row.line}: {row.id!r}" for row, mode in modes if not mode]
-    if missing:
+    if missing := [f"line {row.line}: {row.id!r}" for row, mode in modes if not mode]:
         named = ", ".join(missing[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
         raise DatasetError(
             f"{source}: {len(missing)} of {len(rows)} photos do not exist ({named}); "
@@ -206,9 +199,8 @@ def _check_twice(source: Path, rows: list[Row]) -> None:
     rows_by_id: dict[str, Row] = {}
     for row in rows:
         first = rows_by_id.setdefault(row.id, row)
-        if first is row:
-            continue
         where = f"{source}: {row.id!r} is listed twice, lines {first.line} and {row.line}"
         if first.label != row.label:
             raise DatasetError(f"{where}, as {first.label!r} and as {row.label!r}; keep the true one")
-        raise DatasetError(f"{where}; remove one")
+        if first is not row:
+            raise DatasetError(f"{where}; remove one")

@@ -125,16 +125,19 @@ def near_duplicates(
     if max_bits is None:
         max_bits = MAX_BITS_ALONE if features is None else MAX_BITS
     hashed = np.flatnonzero(code)
-    centre = None if features is None or not len(hashed) else _mean(features)
+    if features is not None and len(hashed):
+        centre = features.mean(axis=0, dtype=np.float64).astype(np.float32)
     tiles = [hashed[start : start + _TILE] for start in range(0, len(hashed), _TILE)]
     for one, two in combinations_with_replacement(tiles, 2):
         bits = _distance(code[one], code[two])
         close = (bits <= max_bits) & (group[one][:, None] != group[two])
         a, b = np.flatnonzero(close.any(axis=1)), np.flatnonzero(close.any(axis=0))
         close = close[np.ix_(a, b)]
-        if features is not None and centre is not None:
+        if features is not None:
             limit = min_cosine - _RELIEF * (1 - bits[np.ix_(a, b)] / max(max_bits, 1))
-            close &= _cosine(features[one[a]] - centre, features[two[b]] - centre) >= limit
+            close &= (
+                l2_normalize(features[one[a]] - centre) @ l2_normalize(features[two[b]] - centre).T >= limit
+            )
         i, j = np.nonzero(close)
         group = _join(group, one[a[i]], two[b[j]])
     return group
@@ -187,18 +190,6 @@ def _distance(one: NDArray[np.uint64], two: NDArray[np.uint64]) -> NDArray[np.ui
     return bits
 
 
-def _mean(features: NDArray[np.floating]) -> NDArray[np.float32]:
-    """(d,) Mean row, summed in double precision."""
-    mean: NDArray[np.float32] = features.mean(axis=0, dtype=np.float64).astype(np.float32)
-    return mean
-
-
-def _cosine(one: NDArray[np.floating], two: NDArray[np.floating]) -> NDArray[np.floating]:
-    """(len(one), len(two)) Cosines of rows; 0 where a row is 0."""
-    cosine: NDArray[np.floating] = l2_normalize(one) @ l2_normalize(two).T
-    return cosine
-
-
 def _join(group: NDArray[np.intp], i: NDArray[np.intp], j: NDArray[np.intp]) -> NDArray[np.intp]:
     """Renumber groups after joining those of the rows `i` with those of the rows `j`."""
     if not len(i):
@@ -208,8 +199,8 @@ def _join(group: NDArray[np.intp], i: NDArray[np.intp], j: NDArray[np.intp]) -> 
 
     size = int(group.max()) + 1
     links = coo_array((np.ones(len(i), dtype=np.bool_), (group[i], group[j])), shape=(size, size))
-    connected_groups: NDArray[np.intp] = connected_components(links, directed=False)[1][group].astype(np.intp)
-    return connected_groups
+    joined: NDArray[np.intp] = connected_components(links, directed=False)[1][group].astype(np.intp)
+    return joined
 
 
 def l2_normalize(rows: NDArray[np.floating]) -> NDArray[Any]:
@@ -233,11 +224,5 @@ def iter_groups(group: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
 
 def connected_groups(links: ArrayLike, n: int) -> NDArray[np.intp]:
     """Groups of n rows in which linked ones, pairs (k, 2), share a number."""
-    pairs = np.asarray(links, dtype=np.intp)
-    if not len(pairs):
-        return np.arange(n)
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    graph = coo_array((np.ones(len(pairs), dtype=np.bool_), tuple(pairs.T)), shape=(n, n))
-    return merge_groups(connected_components(graph, directed=False)[1])
+    i, j = np.asarray(links, dtype=np.intp).reshape(-1, 2).T
+    return _join(np.arange(n), i, j)

@@ -123,8 +123,7 @@ def _no_classes(root: Path, loose: list[str], names: list[str]) -> DatasetError:
 
 
 def _check_empty(folder: Path, names: Iterable[str]) -> None:
-    empty = sorted(names)
-    if empty:
+    if empty := sorted(names):
         raise DatasetError(f"{folder}: no photo is in {first_of(empty)}; add photos or remove the folder")
 
 

@@ -114,10 +114,8 @@ def holdout_mask(
     """
     if not 0 < fraction < 1:
         raise ValueError(f"fraction is {fraction}; expected more than 0 and less than 1")
-    test: NDArray[np.bool] = (
-        stratified_group_partition(labels, groups, (1 - fraction, fraction), seed, keep=2) == 1
-    )
-    return test
+    part = stratified_group_partition(labels, groups, (1 - fraction, fraction), seed, keep=2)
+    return np.asarray(part == 1)
 
 
 def cv_folds(labels: ArrayLike, groups: ArrayLike, *, count: int = 5, seed: int = 0) -> NDArray[np.intp]:
@@ -159,10 +157,8 @@ def cv_folds(labels: ArrayLike, groups: ArrayLike, *, count: int = 5, seed: int 
     if not free.any():
         return fold
     count = min(count, int(per_class.max()))
-    names = np.asarray(labels)
-    fold[free] = stratified_group_partition(
-        names[free], number[free], np.full(count, 1 / count).tolist(), seed
-    )
+    fractions = [1 / count] * count
+    fold[free] = stratified_group_partition(np.asarray(labels)[free], number[free], fractions, seed)
     _free_bound(fold, group, label, number)
     used = fold >= 0
     fold[used] = np.unique(fold[used], return_inverse=True)[1]

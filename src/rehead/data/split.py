@@ -121,7 +121,8 @@ def make_split(
         )
     assignment[~readable] = "unreadable"
     _leave_out_leaks(dataset, assignment, group, notes)
-    if not options.keep_bursts and (divided := _count_divided(bursts, assignment)):
+    divided = len(np.intersect1d(bursts[assignment == "train"], bursts[assignment == "test"]))
+    if divided and not options.keep_bursts:
         notes.append(
             f"{divided} {'burst stands' if divided == 1 else 'bursts stand'} on both sides of the split, as "
             "was asked for: the test may be too kind."
@@ -147,11 +148,6 @@ def _leave_out_leaks(
             "of test photos or of one burst or group with one, so that the test is not biased."
         )
         _check_parts(dataset, assignment)
-
-
-def _count_divided(group: NDArray[np.intp], assignment: NDArray[np.str_]) -> int:
-    """Number of groups with both training and test photos."""
-    return len(np.intersect1d(group[assignment == "train"], group[assignment == "test"]))
 
 
 def _check_parts(dataset: Dataset, assignment: NDArray[np.str_]) -> None:

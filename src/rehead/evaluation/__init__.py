@@ -8,7 +8,7 @@ from .comparison import Comparison, Cost, ModelResult, compare_answers, write_co
 from .intervals import Interval, mean_interval, proportion
 from .metrics import uniform_wrong
 from .mistakes import Mistake, NearPhoto, confident_mistakes
-from .report import AuditSummary, Exclusion, render, write_report
+from .report import AuditSummary, Exclusion, base64_thumbnail, render, write_report
 
 __all__ = [
     "AuditSummary",
@@ -21,6 +21,7 @@ __all__ = [
     "Mistake",
     "ModelResult",
     "NearPhoto",
+    "base64_thumbnail",
     "compare_answers",
     "confident_mistakes",
     "curves_chart",

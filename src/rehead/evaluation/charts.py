@@ -42,7 +42,7 @@ def reliability_chart(bars: Reliability, classes: int) -> str:
     x, y = _linear(start, 1, _LEFT, _RIGHT), _linear(0, 1, bottom, _TOP)
     parts = [
         *_y_axis(y, [0, 0.25, 0.5, 0.75, 1], _whole_percent, "accuracy"),
-        *_x_axis(x, np.linspace(start, 1, 6), _whole_percent, "confidence", _BOTTOM),
+        *_x_axis(x, np.linspace(start, 1, 6), _whole_percent, "confidence"),
         f'<path class="ideal" d="M{x(start):.1f} {y(start):.1f}L{x(1):.1f} {y(1):.1f}"/>',
     ]
     tallest = int(bars.count.max())
@@ -70,27 +70,21 @@ def coverage_chart(curve: CoverageCurve, coverage: Interval | None, accuracy: In
     """Accuracy against coverage, the operating point marked when given."""
     keep = np.unique(np.linspace(0, len(curve.coverage) - 1, _CURVE_POINTS).round().astype(int))
     xs, ys = curve.coverage[keep].tolist(), curve.accuracy[keep].tolist()
-    marks = []
-    if coverage is not None and accuracy is not None and not math.isnan(accuracy.value):
-        marks.append((coverage.value, accuracy.value))
-    lowest = min([*ys, *(y for _, y in marks)])
-    floor = min(max(math.floor(lowest * 10 - 0.5) / 10, 0.0), 0.9)
+    marked = coverage is not None and accuracy is not None and not math.isnan(accuracy.value)
+    floor = _accuracy_floor(min([*ys, accuracy.value] if accuracy and marked else ys))
     x, y = _linear(0, 1, _LEFT, _RIGHT), _linear(floor, 1, _BOTTOM, _TOP)
-    line = "L".join(f"{x(a):.1f} {y(b):.1f}" for a, b in zip(xs, ys, strict=True))
     parts = [
         *_y_axis(y, _ticks(floor, 1), _whole_percent, "accuracy"),
-        *_x_axis(x, [0, 0.25, 0.5, 0.75, 1], _whole_percent, "coverage", _BOTTOM),
-        f'<path class="line" d="M{line}"/>',
+        *_x_axis(x, [0, 0.25, 0.5, 0.75, 1], _whole_percent, "coverage"),
+        f'<path class="line" d="{_polyline(zip(map(x, xs), map(y, ys), strict=True))}"/>',
     ]
-    for answered, right in marks:
-        cx, cy = x(answered), y(right)
-        tooltip = f"operating point: coverage {percent(answered)}, accuracy {percent(right)}"
+    if coverage and accuracy and marked:
+        cx, cy = x(coverage.value), y(accuracy.value)
+        tooltip = f"operating point: coverage {percent(coverage.value)}, accuracy {percent(accuracy.value)}"
         below = 22 if cy < (_TOP + _BOTTOM) / 2 else -14
         left = max(min(cx + 8, _RIGHT), _LEFT + 100)  # room for the words, which end here
-        parts.append(
-            f'<g><title>{tooltip}</title><circle class="mark" cx="{cx:.1f}" cy="{cy:.1f}" r="6"/>'
-            f'<text class="strong end" x="{left:.1f}" y="{cy + below:.1f}">operating point</text></g>'
-        )
+        words = f'<text class="strong end" x="{left:.1f}" y="{cy + below:.1f}">operating point</text>'
+        parts.append(_mark(tooltip, cx, cy, words))
     return _svg("Accuracy against coverage", parts)
 
 
@@ -114,69 +108,48 @@ def search_chart(
     x, y = _linear(first, last, _LEFT, _RIGHT), _linear(floor, top, _BOTTOM, _TOP)
     parts = [
         *_y_axis(y, _ticks(floor, top), lambda value: f"{value:.3g}", f"{score}, cross-validated"),
-        f'<clipPath id="plot"><path d="M{_LEFT} {_TOP}H{_RIGHT}V{_BOTTOM}H{_LEFT}Z"/></clipPath>',
-        *_x_axis(
-            x,
-            range(first, last + 1, math.ceil((last - first) / 7)),
-            _power,
-            "strength of the penalty",
-            _BOTTOM,
-        ),
+        _clip("plot"),
+        *_x_axis(x, range(first, last + 1, math.ceil((last - first) / 7)), _power, "strength of the penalty"),
     ]
-    for i, name in reversed(list(enumerate(names))):
+    legend = [(f"c{min(i, 4)}", name) for i, name in enumerate(names)]
+    for css, name in reversed(legend):
         points = sorted((x(math.log10(p["l2"])), y(p[key])) for p in path if p["candidate"] == name)
-        line = "L".join(f"{cx:.1f} {cy:.1f}" for cx, cy in points)
-        parts.append(
-            f'<path class="line clipped c{min(i, 4)}" d="M{line}"><title>{escape(name)}</title></path>'
-        )
-        parts += [
-            f'<circle class="point c{min(i, 4)}" cx="{cx:.1f}" cy="{cy:.1f}" r="2.6"/>'
-            for cx, cy in points
-            if cy >= _TOP
-        ]
-    cx, cy = x(math.log10(chosen["l2"])), y(chosen[key])
-    parts.append(
-        f"<g><title>chosen: {escape(names[0])}, {score} {chosen[key]:.3f}</title>"
-        f'<circle class="mark" cx="{cx:.1f}" cy="{cy:.1f}" r="6"/></g>'
-    )
-    return _svg(f"Cross-validated {score} against strength", parts), [
-        (f"c{min(i, 4)}", name) for i, name in enumerate(names)
-    ]
+        line = f'd="{_polyline(points)}"><title>{escape(name)}</title></path>'
+        parts.append(f'<path class="line clipped {css}" {line}')
+        parts += _points(css, [(cx, cy) for cx, cy in points if cy >= _TOP])
+    tooltip = f"chosen: {escape(names[0])}, {score} {chosen[key]:.3f}"
+    parts.append(_mark(tooltip, x(math.log10(chosen["l2"])), y(chosen[key])))
+    return _svg(f"Cross-validated {score} against strength", parts), legend
 
 
 def curves_chart(curves: Sequence[Mapping[str, Any]], quantity: str) -> str:
     """A network's "loss", "error" or "accuracy" by epoch, on the photos trained on and on those held out.
 
     `curves` holds mappings with "epoch" from 1, and "train_" and "val_" before both names; the epoch of
-    the least "val_calibrated" is marked, or "val_loss" where that is not tooltip.
+    the least "val_calibrated" is marked, or "val_loss" where that is not given.
     """
     lines = {side: [float(epoch[f"{side}_{quantity}"]) for epoch in curves] for side in ("val", "train")}
     values = [value for line in lines.values() for value in line]
     if quantity == "accuracy":
-        low, high = min(math.floor(min(values) * 10 - 0.5) / 10, 0.9), 1.0
+        low, high = _accuracy_floor(min(values)), 1.0
         text: Callable[[float], str] = _whole_percent
-        name = "accuracy"
     else:
         low, high = 0.0, max(1.04 * min(max(values), _CLIPPED * values[0]), 1e-6)
-        text, name = (lambda value: f"{value:.3g}"), quantity
+        text = "{:.3g}".format
     x = _linear(1, max(len(curves), 2), _LEFT + 8, _RIGHT - 8)
-    y = _linear(max(low, 0.0), high, _BOTTOM, _TOP)
+    y = _linear(low, high, _BOTTOM, _TOP)
     step = max(1, math.ceil(len(curves) / 10))
     parts = [
-        *_y_axis(y, _ticks(max(low, 0.0), high), text, name),
-        *_x_axis(x, range(1, len(curves) + 1, step), lambda epoch: f"{epoch:.0f}", "epoch", _BOTTOM),
+        *_y_axis(y, _ticks(low, high), text, quantity),
+        *_x_axis(x, range(1, len(curves) + 1, step), "{:.0f}".format, "epoch"),
     ]
     for css, line, what in (("c1", lines["train"], "trained on"), ("c0", lines["val"], "held out")):
         points = [(x(n), y(min(value, high))) for n, value in enumerate(line, 1)]
-        path = "L".join(f"{cx:.1f} {cy:.1f}" for cx, cy in points)
-        parts.append(f'<path class="line {css}" d="M{path}"><title>{what}</title></path>')
-        parts += [f'<circle class="point {css}" cx="{cx:.1f}" cy="{cy:.1f}" r="2.6"/>' for cx, cy in points]
+        parts.append(f'<path class="line {css}" d="{_polyline(points)}"><title>{what}</title></path>')
+        parts += _points(css, points)
     best = min(range(len(curves)), key=lambda n: curves[n].get("val_calibrated", curves[n]["val_loss"]))
-    cx, cy = x(best + 1), y(min(lines["val"][best], high))
-    parts.append(
-        f"<g><title>kept: epoch {best + 1}, {name} {text(lines['val'][best])}</title>"
-        f'<circle class="mark" cx="{cx:.1f}" cy="{cy:.1f}" r="6"/></g>'
-    )
+    value = lines["val"][best]
+    parts.append(_mark(f"kept: epoch {best + 1}, {quantity} {text(value)}", x(best + 1), y(min(value, high))))
     return _svg(f"{quantity.capitalize()} of each epoch", parts)
 
 
@@ -191,13 +164,12 @@ def cost_chart(models: Sequence[tuple[str, Interval, float]], name: str, unit: s
         return f"{cost:.3g}\N{NARROW NO-BREAK SPACE}{unit}"
 
     costs = [cost for _, _, cost in models]
-    least = min(accuracy.low for _, accuracy, _ in models)
-    low = min(max(math.floor(least * 10 - 0.5) / 10, 0.0), 0.9)
+    low = _accuracy_floor(min(accuracy.low for _, accuracy, _ in models))
     y = _linear(low, 1, _BOTTOM, _TOP)
     x, ticks = _cost_scale(min(costs), max(costs))
     parts = [
         *_y_axis(y, _ticks(low, 1), _whole_percent, "accuracy"),
-        *_x_axis(x, ticks, text, name, _BOTTOM),
+        *_x_axis(x, ticks, text, name),
     ]
     if baseline >= low:
         tooltip = f"<title>always the most frequent class: {percent(baseline)}</title>"
@@ -248,14 +220,35 @@ def _y_axis(y: Scale, ticks: Iterable[float], text: Callable[[float], str], name
     return [*lines, f'<text class="name" x="0" y="10">{name}</text>']
 
 
-def _x_axis(x: Scale, ticks: Iterable[float], text: Callable[[float], str], name: str, y: float) -> list[str]:
-    labels = [f'<text class="middle" x="{x(v):.1f}" y="{y + 17:.1f}">{text(v)}</text>' for v in ticks]
-    middle = (_LEFT + _RIGHT) / 2
+def _x_axis(x: Scale, ticks: Iterable[float], text: Callable[[float], str], name: str) -> list[str]:
+    y, middle = _BOTTOM, (_LEFT + _RIGHT) / 2
     return [
         f'<path class="axis" d="M{_LEFT} {y:.1f}H{_RIGHT}"/>',
-        *labels,
+        *(f'<text class="middle" x="{x(v):.1f}" y="{y + 17:.1f}">{text(v)}</text>' for v in ticks),
         f'<text class="middle name" x="{middle:.1f}" y="{y + 36:.1f}">{name}</text>',
     ]
+
+
+def _polyline(points: Iterable[tuple[float, float]]) -> str:
+    return "M" + "L".join(f"{cx:.1f} {cy:.1f}" for cx, cy in points)
+
+
+def _points(css: str, points: Iterable[tuple[float, float]]) -> list[str]:
+    return [f'<circle class="point {css}" cx="{cx:.1f}" cy="{cy:.1f}" r="2.6"/>' for cx, cy in points]
+
+
+def _mark(tooltip: str, cx: float, cy: float, words: str = "") -> str:
+    ring = f'<circle class="mark" cx="{cx:.1f}" cy="{cy:.1f}" r="6"/>'
+    return f"<g><title>{tooltip}</title>{ring}{words}</g>"
+
+
+def _clip(name: str) -> str:
+    return f'<clipPath id="{name}"><path d="M{_LEFT} {_TOP}H{_RIGHT}V{_BOTTOM}H{_LEFT}Z"/></clipPath>'
+
+
+def _accuracy_floor(least: float) -> float:
+    """Where an axis of accuracies begins: a tenth, with room below the least of them."""
+    return min(max(math.floor(least * 10 - 0.5) / 10, 0.0), 0.9)
 
 
 def _ticks(low: float, high: float) -> list[float]:
@@ -299,16 +292,13 @@ def det_chart(
     )
     parts = [
         *_y_axis(y, _ticks(0, top), _percent_tick, "false non-match rate (FNMR)"),
-        f'<clipPath id="trade"><path d="M{_LEFT} {_TOP}H{_RIGHT}V{_BOTTOM}H{_LEFT}Z"/></clipPath>',
-        *_x_axis(x, range(first, 1), _power, "false match rate (FMR)", _BOTTOM),
+        _clip("trade"),
+        *_x_axis(x, range(first, 1), _power, "false match rate (FMR)"),
         f'<path class="line" style="clip-path:url(#trade)" d="{line}"/>',
     ]
     for a, b in marks:
-        tooltip = f"FMR {percent(a)}, FNMR {percent(b)}"
         cx, cy = x(math.log10(max(a, 10.0**first))), y(min(b, top))
-        parts.append(
-            f'<g><title>{tooltip}</title><circle class="mark" cx="{cx:.1f}" cy="{cy:.1f}" r="6"/></g>'
-        )
+        parts.append(_mark(f"FMR {percent(a)}, FNMR {percent(b)}", cx, cy))
     return _svg("False non-match rate against false match rate", parts)
 
 

@@ -193,7 +193,15 @@ class Evaluation:
             "baseline": {"class": self.baseline_class, "accuracy": _rounded(self.baseline)},
             "coverage": self.coverage and self.coverage.to_dict(),
             "accepted_accuracy": self.accepted_accuracy and self.accepted_accuracy.to_dict(),
-            "per_class": [_class_dict(row) for row in self.per_class],
+            "per_class": [
+                {
+                    "class": row.name,
+                    "photos": row.support,
+                    "predicted": row.predicted,
+                    **{score: getattr(row, score).to_dict() for score in ("precision", "recall", "f1")},
+                }
+                for row in self.per_class
+            ],
             "confusion": [
                 {"true": self.classes[i], "predicted": self.classes[j], "photos": int(self.confusion[i, j])}
                 for i, j in np.argwhere(self.confusion)
@@ -207,13 +215,7 @@ class Evaluation:
                     "accuracy": bars.accuracy,
                 }
             ),
-            "coverage_accuracy": _records(
-                {
-                    "coverage": curve.coverage[points],
-                    "accuracy": curve.accuracy[points],
-                    "threshold": curve.threshold[points],
-                }
-            ),
+            "coverage_accuracy": _records({name: column[points] for name, column in vars(curve).items()}),
         }
 
 
@@ -290,17 +292,6 @@ def _class_scores(
         recall=proportion(predicted_class[is_class], codes[is_class]),
         f1=f1_interval(is_class, predicted_class, codes),
     )
-
-
-def _class_dict(row: ClassScores) -> dict[str, Any]:
-    return {
-        "class": row.name,
-        "photos": row.support,
-        "predicted": row.predicted,
-        "precision": row.precision.to_dict(),
-        "recall": row.recall.to_dict(),
-        "f1": row.f1.to_dict(),
-    }
 
 
 def _records(columns: dict[str, NDArray[Any]]) -> list[dict[str, float | int | None]]:

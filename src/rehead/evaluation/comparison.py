@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
@@ -127,7 +127,7 @@ class Comparison:
     groups: int
     baseline_class: str
     baseline: float
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     @property
     def together(self) -> str:
@@ -225,18 +225,9 @@ class Comparison:
             *("| " + " | ".join(_cell(*cell) for cell in row) + " |" for row in rows),
         ]
         notes = [*self.notes, *(f"{c.name}: {c.note}" for c in self.models if c.note)]
-        return (
-            "\n\n".join(
-                [
-                    f"# Models compared: {title}",
-                    self.sentence,
-                    "\n".join(lines),
-                    *(["\n".join(f"- {note}" for note in notes)] if notes else []),
-                    self.method,
-                ]
-            )
-            + "\n"
-        )
+        said = "\n".join(f"- {note}" for note in notes)
+        parts = (f"# Models compared: {title}", self.sentence, "\n".join(lines), said, self.method)
+        return "\n\n".join(part for part in parts if part) + "\n"
 
     @property
     def method(self) -> str:
@@ -362,8 +353,6 @@ def write_comparison(
             "s",
             comparison.baseline,
         ),
-        date=run.get("date"),
         run=run,
-        version=run.get("rehead"),
     )
     write_text(path, html)

@@ -76,8 +76,7 @@ class Interval:
 
     def to_dict(self) -> dict[str, float | None]:
         """Return {"value", "low", "high"}, rounded to 6 digits, None for nan."""
-        parts = {"value": self.value, "low": self.low, "high": self.high}
-        return {name: None if math.isnan(x) else round(x, 6) for name, x in parts.items()}
+        return {name: None if math.isnan(x) else round(x, 6) for name, x in vars(self).items()}
 
 
 @dataclass(frozen=True)

@@ -20,17 +20,12 @@ from .charts import coverage_chart, curves_chart, reliability_chart, search_char
 from .classification import ClassScores, Evaluation
 from .mistakes import MOST_MISTAKES, Mistake
 
-__all__ = ["AuditSummary", "Exclusion", "render", "write_report"]
+__all__ = ["AuditSummary", "Exclusion", "base64_thumbnail", "render", "write_report"]
 
-_THUMBNAIL_SIDE, _NEAR_SIDE, _THUMBNAIL_QUALITY = 200, 96, 75  # px; some 7 and 2 kB a picture
+_THUMBNAIL_SIDE, _NEAR_SIDE = 200, 96  # px; some 7 and 2 kB a picture
 _MOST_NAMES = 100  # files that are listed under one reason; run.json and splits.csv have them all
-_LISTED_APART = (
-    "unreadable",
-    "skipped",
-    "left_out",
-    "warnings",
-    "audit",
-)  # entries of `run` that grow with the photos, or stand in front
+# entries of `run` that grow with the photos, or stand in front
+_LISTED_APART = ("unreadable", "skipped", "left_out", "warnings", "audit")
 _MOST_ROWS = 30
 _MOST_COLUMNS = 25  # of the confusion matrix: as many as a page is wide
 _MOST_PAIRS = 20
@@ -141,16 +136,15 @@ def write_report(
     rows, rest = _class_rows(evaluation)
     search, legend = search_chart(head["path"]) if head and head.get("path") else ("", [])
     classes = len(evaluation.classes)
+    unread = Exclusion("Files that could not be read", unreadable)
     uniform = math.log(classes)
     even = f"minus the logarithm of the true class's probability; uniform probabilities give {uniform:.3f}"
-    versions = run.get("versions")
     html = render(
         "report.html.j2",
         title=title,
         e=evaluation,
         scores=evaluation.scores,
         run={name: value for name, value in run.items() if name not in _LISTED_APART},
-        version=versions.get("rehead") if isinstance(versions, Mapping) else None,
         meanings={**_MEANINGS, "Log loss": even},
         rows=rows,
         rest=rest,
@@ -158,7 +152,6 @@ def write_report(
         pairs=_confused_pairs(evaluation),
         reliability=reliability_chart(evaluation.reliability, classes),
         coverage=coverage_chart(evaluation.curve, evaluation.coverage, evaluation.accepted_accuracy),
-        date=run.get("date"),
         head_sentence=(head or {}).get("sentence"),
         search=search,
         legend=legend,
@@ -166,11 +159,7 @@ def write_report(
         learning_sentence=curves_sentence,
         unknown=_unknown(operating_point) if operating_point else None,
         pictures=[_shown(mistake) for mistake in mistakes[:MOST_MISTAKES]],
-        exclusions=[
-            entry
-            for entry in (Exclusion("Files that could not be read", unreadable), *exclusions)
-            if entry.files
-        ],
+        exclusions=[entry for entry in (unread, *exclusions) if entry.files],
         most_names=_MOST_NAMES,
         audit=audit,
         methods=methods,
@@ -180,17 +169,16 @@ def write_report(
     write_text(path, html)
 
 
-def render(template: str, **values: Any) -> str:
-    """Render a template of this folder, with the report's style sheet."""
+def render(template: str, *, package: str = __package__, **values: Any) -> str:
+    """Render a template of this or another package, with the report's style sheet."""
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-    room = files(__package__)
     environment = Environment(
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
-        loader=FunctionLoader(lambda name: room.joinpath(name).read_text("utf-8")),
+        loader=FunctionLoader(lambda name: files(package).joinpath(name).read_text("utf-8")),
     )
     environment.filters.update(
         percent=percent,
@@ -200,7 +188,7 @@ def render(template: str, **values: Any) -> str:
         count=count,
         quoted=_curly,
     )
-    css = room.joinpath("report.css").read_text("utf-8")
+    css = files(__package__).joinpath("report.css").read_text("utf-8")
     return environment.get_template(template).render(css=css, **values)
 
 
@@ -218,22 +206,16 @@ def _class_rows(evaluation: Evaluation) -> tuple[list[ClassScores], list[ClassSc
 
 
 def _matrix(evaluation: Evaluation) -> list[dict[str, Any]]:
-    table = []
-    for i, (name, counts) in enumerate(zip(evaluation.classes, evaluation.confusion.tolist(), strict=True)):
-        cells = []
-        for j, n in enumerate(counts):
-            share = n / max(sum(counts), 1)
-            kind = "zero" if n == 0 else "right" if i == j else "wrong"
-            cells.append(
-                {
-                    "name": evaluation.classes[j],
-                    "n": n,
-                    "share": share,
-                    "kind": kind + (" full" if share > _DARK else ""),
-                }
-            )
-        table.append({"name": name, "cells": cells})
-    return table
+    def cell(true: str, predicted: str, n: int, of: int) -> dict[str, Any]:
+        share = n / max(of, 1)
+        kind = "zero" if n == 0 else "right" if true == predicted else "wrong"
+        return {"name": predicted, "n": n, "share": share, "kind": kind + " full" * (share > _DARK)}
+
+    classes, rows = evaluation.classes, evaluation.confusion.tolist()
+    return [
+        {"name": true, "cells": [cell(true, *of, sum(row)) for of in zip(classes, row, strict=True)]}
+        for true, row in zip(classes, rows, strict=True)
+    ]
 
 
 def _confused_pairs(evaluation: Evaluation) -> list[dict[str, Any]]:
@@ -271,17 +253,19 @@ def _shown(mistake: Mistake) -> dict[str, Any]:
     """A mistake with its pictures."""
     return {
         "mistake": mistake,
-        "data": _picture(mistake.path, _THUMBNAIL_SIDE),
+        "data": base64_thumbnail(mistake.path, _THUMBNAIL_SIDE),
         "heat": base64.b64encode(mistake.heat).decode("ascii") if mistake.heat else None,
-        "near": [{"photo": near, "data": _picture(near.path, _NEAR_SIDE)} for near in mistake.nearest],
+        "near": [
+            {"photo": near, "data": base64_thumbnail(near.path, _NEAR_SIDE)} for near in mistake.nearest
+        ],
     }
 
 
-def _picture(path: str | os.PathLike[str], side: int) -> str | None:
-    """Return the thumbnail in base64; None where the photo can no longer be read."""
+def base64_thumbnail(path: str | os.PathLike[str], side: int, quality: int = 75) -> str | None:
+    """Return a thumbnail of `side` pixels at most, JPEG in base64; None where the photo cannot be read."""
     from ..images import thumbnail
 
     try:
-        return base64.b64encode(thumbnail(path, side, quality=_THUMBNAIL_QUALITY)).decode("ascii")
+        return base64.b64encode(thumbnail(path, side, quality=quality)).decode("ascii")
     except (ReheadError, OSError):
         return None

@@ -24,9 +24,7 @@ __all__ = ["RelativeMahalanobis", "fit_distance", "held_out_scores", "whitening_
 
 _COMPONENTS = 128  # and
 _SHRINKAGE = 0.5  # both by benchmarks/outliers.py
-_PARALLEL_UP_TO = (
-    2**24
-)  # numbers, 64 MB: each fold copies its rows, so folds of larger arrays are fitted one by one
+_PARALLEL_UP_TO = 2**24  # numbers, 64 MB: each fold copies its rows: those of larger arrays go one by one
 _LEAST = 1e-6  # floor of the variance, which is 1 on average: identical photos have none
 
 

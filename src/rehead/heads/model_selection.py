@@ -23,9 +23,8 @@ from numpy.typing import NDArray
 
 from ..core.parallel import map_in_order
 from .logistic import fit_logistic
-from .pca import Block, PCABasis, fit_pca
+from .pca import Block, PCABasis, fit_pca, last_levels
 from .ridge import HeldOut, fit_ridge, ridge_path
-from .temperature import fit_temperature, log_loss
 
 __all__ = ["FittedHead", "SearchPoint", "balanced_weights", "select_head"]
 
@@ -35,9 +34,7 @@ Loss = Literal["logistic", "ridge", "network"]
 _RIDGE_STEPS = (-9, -7, -5, -3, -1)  # half decades: 3e-5 to 0.3, then the two halves beside the best
 _LOGISTIC_START = -8  # half decades: 1e-4; the best were 1e-3 to 1e-6, so the search goes both ways
 _LOGISTIC_STEPS = (-14, -2)
-_SHORT_LIST = (
-    1.1  # screened losses within 10 % of the best may change places once fitted as logistic regression
-)
+_SHORT_LIST = 1.1  # screened losses within 10 % of the best may change places, fitted as logistic regression
 _HOPELESS = 1.5  # a logistic head this much worse than ridge at the start never beat it later; at 1.1 one did
 
 
@@ -113,14 +110,8 @@ class _Candidate:
         return min(point.loss for point in self.ridge.values())
 
     def _screen(self, steps: Sequence[int]) -> None:
-        path = ridge_path(
-            self.pca.z,
-            self.y,
-            self.fold,
-            self.weight,
-            [_l2(step) for step in steps],
-            photos=self.photos,
-        )
+        grid = [_l2(step) for step in steps]
+        path = ridge_path(self.pca.z, self.y, self.fold, self.weight, grid, photos=self.photos)
         self.ridge.update(zip(steps, path.values(), strict=True))
 
     def _try_logistic(self, step: int) -> None:
@@ -131,21 +122,13 @@ class _Candidate:
         def run(number: int) -> None:
             rows = self.fold != number
             out = np.flatnonzero(~rows[: self.photos])
-            self._starts[number] = theta = fit_logistic(
-                self.pca.z[rows],
-                self.y[rows],
-                self.weight[rows],
-                self.classes,
-                _l2(step),
-                self._starts.get(number),
-            )
+            z, y, weight = self.pca.z[rows], self.y[rows], self.weight[rows]
+            start = self._starts.get(number)
+            self._starts[number] = theta = fit_logistic(z, y, weight, self.classes, _l2(step), start)
             logits[out] = self.pca.z[out] @ theta[:-1] + theta[-1]
 
         list(map_in_order(run, range(int(self.fold.max()) + 1)))
-        scored = self.fold[: self.photos] >= 0
-        y_true, w = self.y[: self.photos][scored], self.weight[: self.photos][scored]
-        calibrated = logits[scored] / fit_temperature(logits[scored], y_true, w)
-        self.logistic[step] = HeldOut(logits, log_loss(calibrated, y_true, w))
+        self.logistic[step] = HeldOut.of(logits, self.y, self.fold, self.weight)
 
     def fit_path(self) -> None:
         """Search the best l2 of the logistic loss, unless ridge is far better from the start."""
@@ -159,13 +142,10 @@ class _Candidate:
                 self._try_logistic(centre - stride)
 
     def points(self) -> list[tuple[SearchPoint, HeldOut]]:
-        paths: tuple[tuple[Loss, dict[int, HeldOut]], ...] = (
-            ("logistic", self.logistic),
-            ("ridge", self.ridge),
-        )
+        paths: dict[Loss, dict[int, HeldOut]] = {"logistic": self.logistic, "ridge": self.ridge}
         return [
             (SearchPoint(self.n_levels, self.mirrored, loss, _l2(step), held_out.loss), held_out)
-            for loss, path in paths
+            for loss, path in paths.items()
             for step, held_out in sorted(path.items())
         ]
 
@@ -236,21 +216,13 @@ def select_head(
     with threadpoolctl.threadpool_limits(1, user_api="blas"):
 
         def candidate(levels: int, copies: int) -> _Candidate:
-            chosen = blocks[-levels:]
-            start = chosen[0].start
-            rows = X[:, start:]
+            rows, columns = last_levels(X, blocks, levels)
             if copies == 2 and mirrored is not None:
-                rows = np.concatenate([rows, mirrored[:, start:]])
-            weight = balanced_weights(y) if balanced else np.ones(len(y))
-            pca = fit_pca(rows, [slice(b.start - start, b.stop - start) for b in chosen])
+                rows = np.concatenate([rows, last_levels(mirrored, blocks, levels)[0]])
+            weight = np.tile(balanced_weights(y) if balanced else np.ones(len(y)), copies)
+            pca = fit_pca(rows, columns)
             return _Candidate(
-                levels,
-                copies == 2,
-                pca,
-                np.tile(y, copies),
-                np.tile(fold, copies),
-                np.tile(weight, copies),
-                len(y),
+                levels, copies == 2, pca, np.tile(y, copies), np.tile(fold, copies), weight, len(y)
             )
 
         ranked: list[_Candidate] = []

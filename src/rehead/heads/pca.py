@@ -21,16 +21,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Block", "PCABasis", "fit_pca", "fit_scaling", "gram_matrix", "row_chunks"]
+__all__ = ["Block", "PCABasis", "fit_pca", "fit_scaling", "gram_matrix", "last_levels", "row_chunks"]
 
 Block = slice
 """Columns of one feature level."""
 
 _ROWS = 1024  # rows centred and scaled at a time, so that no second copy of the features is made
-_MOST = (
-    1536  # components: of 3,088 these explain 99.6 % of the variance, and the log loss rises by 0 to 0.7 %
-)
-# in a third of the time (benchmarks/memory.py --coordinates)
+_MOST = 1536  # components: of 3,088 these explain 99.6 % of the variance, and the log loss rises by 0 to
+# 0.7 % in a third of the time (benchmarks/memory.py --coordinates)
 _CUT = 1e-7  # eigenvalues below this fraction of the largest are rounding errors of float32 products
 
 
@@ -60,6 +58,15 @@ class PCABasis:
         return W.astype(np.float32), (b - self.mean @ W).astype(np.float32)
 
 
+def last_levels(
+    X: NDArray[np.float32], blocks: Sequence[Block], n_levels: int
+) -> tuple[NDArray[np.float32], list[Block]]:
+    """The columns of the last feature levels, a view, and the block of each in it."""
+    chosen = blocks[-n_levels:]
+    start = chosen[0].start
+    return X[:, start:], [slice(block.start - start, block.stop - start) for block in chosen]
+
+
 def row_chunks(X: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     """X (n, d) in views of at most 1,024 rows."""
     return [X[i : i + _ROWS] for i in range(0, len(X), _ROWS)]
@@ -76,10 +83,8 @@ def fit_scaling(
     scale = np.zeros(X.shape[1])
     for block in blocks:
         spread = float(np.sqrt(variance[block].mean()))
-        # a block that is constant is dropped
-        scale[block] = (
-            1 / (spread * np.sqrt((block.stop - block.start) * len(blocks))) if spread > 1e-6 else 0.0
-        )
+        if spread > 1e-6:  # a block that is constant is dropped
+            scale[block] = 1 / (spread * np.sqrt((block.stop - block.start) * len(blocks)))
     return mean.astype(np.float32), scale.astype(np.float32)
 
 

@@ -33,6 +33,19 @@ class HeldOut(NamedTuple):
     logits: NDArray[np.float64]
     loss: float
 
+    @classmethod
+    def of(
+        cls,
+        logits: NDArray[np.float64],
+        y: NDArray[np.intp],
+        fold: NDArray[np.intp],
+        weight: NDArray[np.float64],
+    ) -> HeldOut:
+        """The loss of logits (n, K), by the first n entries of the others; those of fold -1 do not count."""
+        scored = np.flatnonzero(fold[: len(logits)] >= 0)
+        known, y, weight = logits[scored], y[scored], weight[scored]
+        return cls(logits, log_loss(known / fit_temperature(known, y, weight), y, weight))
+
 
 class _Sums(NamedTuple):
     """Weighted sums over rows: z'z (r, r), z'y (r, K), z (r,), y (K,) and 1."""
@@ -116,13 +129,7 @@ def ridge_path(
             logits[l2][photos_out] = z[photos_out] @ A + b
 
     list(map_in_order(run, range(int(fold.max()) + 1)))
-    scored = fold[:photos] >= 0
-    y_true, w = y[:photos][scored], weight[:photos][scored]
-    path = {}
-    for l2, scores in logits.items():
-        calibrated = scores[scored] / fit_temperature(scores[scored], y_true, w)
-        path[l2] = HeldOut(scores, log_loss(calibrated, y_true, w))
-    return path
+    return {l2: HeldOut.of(scores, y, fold, weight) for l2, scores in logits.items()}
 
 
 def fit_ridge(

@@ -144,12 +144,13 @@ def read_annotations(
         raise DatasetError(f"{file}: no photo has a point; expected coordinates in pixels")
     size = np.array([sizes[n] for n in keep], dtype=np.int64)
     groups, note = _groups(file, table, group)
-    notes = [*table.notes, *_check_points(file, table.photos, table.points[keep], size, keep), *note]
+    names = tuple(table.photos[n] for n in keep)
+    notes = [*table.notes, *_check_points(file, names, table.points[keep], size), *note]
     if blank := len(paths) - len(keep) - len(errors):
         notes.append(f"{blank} photos without any point were left out.")
     return Annotations(
         file,
-        tuple(table.photos[n] for n in keep),
+        names,
         tuple(paths[n] for n in keep),
         table.points[keep],
         size,
@@ -171,25 +172,17 @@ def _size(path: Path) -> tuple[int, int] | ImageError:
 
 
 def _check_photos(source: Path, folder: Path, names: Sequence[str], paths: Sequence[Path]) -> None:
-    missing = [name for name, path in zip(names, paths, strict=True) if not path.exists()]
-    if missing:
-        named = ", ".join(repr(name) for name in missing[:_MAX_NAMED]) + (
-            ", ..." if len(missing) > _MAX_NAMED else ""
-        )
+    if missing := [name for name, path in zip(names, paths, strict=True) if not path.exists()]:
         raise DatasetError(
-            f"{source}: {len(missing)} of {len(names)} photos are not in {folder} ({named}); give the "
-            "folder of the photos as --images"
+            f"{source}: {len(missing)} of {len(names)} photos are not in {folder} ({_named(missing)}); give "
+            "the folder of the photos as --images"
         )
     if twice := sorted({name for name in names if names.count(name) > 1})[:_MAX_NAMED]:
         raise DatasetError(f"{source}: listed twice: {', '.join(map(repr, twice))}; keep one line a photo")
 
 
 def _check_points(
-    source: Path,
-    names: Sequence[str],
-    points: NDArray[np.float64],
-    sizes: NDArray[np.int64],
-    rows: Sequence[int],
+    source: Path, names: Sequence[str], points: NDArray[np.float64], sizes: NDArray[np.int64]
 ) -> list[str]:
     """Refuse points in another unit; return notes on those outside of their photo."""
     known = ~np.isnan(points[:, :, 0])
@@ -205,20 +198,21 @@ def _check_points(
         n = int(np.argmax(far.any(axis=1)))
         raise DatasetError(
             f"{source}: {far.sum():,} of {known.sum():,} points lie far outside of their photos, the "
-            f"first in {names[rows[n]]!r} of {sizes[n, 0]} x {sizes[n, 1]} pixels; expected pixels of the "
+            f"first in {names[n]!r} of {sizes[n, 0]} x {sizes[n, 1]} pixels; expected pixels of the "
             "photo as it is"
         )
     outside = known & ((units < 0) | (units > 1)).any(axis=2)
     if not outside.any():
         return []
-    count, photos = int(outside.sum()), np.flatnonzero(outside.any(axis=1))
-    named = ", ".join(repr(names[rows[n]]) for n in photos[:_MAX_NAMED]) + (
-        ", ..." if len(photos) > _MAX_NAMED else ""
-    )
+    photos = [names[n] for n in np.flatnonzero(outside.any(axis=1)).tolist()]
     return [
-        f"{count} points lie outside of their photo, in {len(photos)} photos ({named}); they are used as "
-        "given."
+        f"{outside.sum()} points lie outside of their photo, in {len(photos)} photos ({_named(photos)}); "
+        "they are used as given."
     ]
+
+
+def _named(photos: Sequence[str]) -> str:
+    return ", ".join(map(repr, photos[:_MAX_NAMED])) + ", ..." * (len(photos) > _MAX_NAMED)
 
 
 def _groups(source: Path, table: Table, rule: str) -> tuple[NDArray[np.str_], list[str]]:
@@ -228,8 +222,7 @@ def _groups(source: Path, table: Table, rule: str) -> tuple[NDArray[np.str_], li
         return own, []
     if rule == "auto":
         if any(table.groups):
-            given = np.array([g or name for g, name in zip(table.groups, table.photos, strict=True)])
-            return given, []
+            return np.array([g or name for g, name in zip(table.groups, table.photos, strict=True)]), []
         stems = np.array([re.sub(r"[ _.-]*\d+$", "", os.path.splitext(name)[0]) for name in table.photos])  # noqa: PTH122
         people = len(set(stems.tolist()))
         if not _MIN_GROUPS <= people < len(stems) or "" in stems:

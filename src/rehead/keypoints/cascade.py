@@ -120,28 +120,25 @@ def fit_cascade(
     one = _fit_one(paths, None, _targets([whole], points, config), fold, backbone, config)
     first = _impute(one.held_out, points)
     predicted_crops = alignment.crop_transforms(first)
-    steps = []
-    if alignment.crops and config.cascade is not False and _invertible(predicted_crops):
+    invertible = _invertible(predicted_crops)
+    upright = predicted_crops if invertible else whole
+    stages, path, held_out, moves = [one], one.steps(1), one.held_out, None
+    in_crops = points_in_crops(upright, held_out)
+    if alignment.crops and config.cascade is not False and invertible:
         crops = _training_crops(points, first, alignment, predicted_crops, config)
         targets = _targets(crops, points, config)
         two = _fit_one(paths, np.stack(crops), targets, fold, backbone, config)
         second = points_in_photos(predicted_crops, two.held_out)
-        if config.cascade is True or _error(second, points) < _error(one.held_out, points):
-            moves = two.held_out - points_in_crops(predicted_crops, first)
-            errors = two.held_out - points_in_crops(predicted_crops, points)
-            uncertainty, log_error = fit_uncertainty(
-                errors, moves, two.pooled, fold, coverage=config.coverage
-            )
-            covariance = covariance_in_photos(uncertainty, log_error, predicted_crops)
-            stages, path = (one.stage, two.stage), (*one.steps(1), *two.steps(2))
-            return Cascade(stages, alignment, uncertainty, path, one.held_out, second, covariance)
-        steps = [replace(step, chosen=False) for step in two.steps(2)]
-    upright = predicted_crops if _invertible(predicted_crops) else whole
-    errors = points_in_crops(upright, one.held_out) - points_in_crops(upright, points)
-    uncertainty, log_error = fit_uncertainty(errors, None, one.pooled, fold, coverage=config.coverage)
+        better = config.cascade is True or _error(second, points) < _error(held_out, points)
+        path += [replace(step, chosen=step.chosen and better) for step in two.steps(2)]
+        if better:
+            stages, held_out, in_crops = [one, two], second, two.held_out
+            moves = in_crops - points_in_crops(predicted_crops, first)
+    errors = in_crops - points_in_crops(upright, points)
+    uncertainty, log_error = fit_uncertainty(errors, moves, stages[-1].pooled, fold, coverage=config.coverage)
     covariance = covariance_in_photos(uncertainty, log_error, upright)
-    path = (*one.steps(1), *steps)
-    return Cascade((one.stage,), alignment, uncertainty, path, one.held_out, one.held_out, covariance)
+    fitted = tuple(each.stage for each in stages)
+    return Cascade(fitted, alignment, uncertainty, tuple(path), one.held_out, held_out, covariance)
 
 
 def covariance_in_photos(

@@ -18,6 +18,7 @@ from ..backbones.weights import registry
 from ..core.model_file import ModelFile, write_model_file
 from ..core.options import check_options
 from ..core.progress import Progress
+from ..data.inputs import Photos, as_paths
 from ..errors import DataError, DatasetError
 from ..images import PreprocessSpec
 from .annotations import Annotations, read_annotations
@@ -27,7 +28,7 @@ from .face_crops import points_frame
 from .formats import CENTRE
 from .options import KeypointOptions
 from .predictor import KeypointPredictor
-from .training_data import Photos, TrainingData, annotate, photo_paths, prepare_data
+from .training_data import TrainingData, annotate, prepare_data
 
 __all__ = ["KeypointRegressor"]
 
@@ -190,11 +191,11 @@ class KeypointRegressor(KeypointOptions, RegressorMixin, BaseEstimator):  # type
         """The backbone of the options, ready to run."""
         if not os.fspath(self.backbone).lower().endswith(".onnx"):
             record = registry.get(os.fspath(self.backbone)).sized(self.size or _SIZE)
-            return load_backbone(self.backbone, weights=self.weights, preprocess=record)
-        network = load_backbone(self.backbone, weights=self.weights)
-        if self.size in (None, network.preprocess.size):
-            return network
-        record = replace(network.preprocess, size=self.size)
+        else:
+            network = load_backbone(self.backbone, weights=self.weights)
+            if self.size in (None, network.preprocess.size):
+                return network
+            record = replace(network.preprocess, size=self.size)
         return load_backbone(self.backbone, weights=self.weights, preprocess=record)
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -218,7 +219,7 @@ class KeypointRegressor(KeypointOptions, RegressorMixin, BaseEstimator):  # type
         ImageError
             A photo is unreadable.
         """
-        return np.stack([answer.points for answer in self.predictor().predict(photo_paths(X))])
+        return np.stack([answer.points for answer in self.predictor().predict(as_paths(X))])
 
     def predictor(self) -> KeypointPredictor:
         """The predictor that `load_keypoints` would give for the saved file."""

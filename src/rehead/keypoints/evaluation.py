@@ -144,7 +144,8 @@ def evaluate_keypoints(
         Score(*about, interval(values, most), fraction)
         for about, values, fraction, most in _values(predicted, truth, sizes, errors, box)
     ]
-    scores.append(Score(*_FAILURES, _failures(errors, group), True))
+    known = ~np.isnan(errors)
+    scores.append(Score(*_FAILURES, proportion(errors[known] > metrics.LIMIT, group[known]), True))
     faces = truth.shape[1] == len(MULTI_PIE_68)
     regions = [
         Score(name, "", interval(_row_mean(distances[:, part]), math.inf), True)
@@ -184,11 +185,6 @@ def _values(
         (_PCK, metrics.pck(predicted, truth, box, 0.05), True, 1.0),
     ]
     return found
-
-
-def _failures(errors: NDArray[np.float64], group: NDArray[np.intp]) -> Interval:
-    known = ~np.isnan(errors)
-    return proportion(errors[known] > metrics.LIMIT, group[known])
 
 
 def _row_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:

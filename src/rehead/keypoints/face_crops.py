@@ -81,39 +81,7 @@ def predict_on_faces(
     NotAModelFileError
         The model does not say how large its faces were, or has a single point.
     """
-    if "faces" in model.manifest:
-        yield from _predict_in_frame(model, FaceFrame(**model.manifest["faces"]), detector, photos)
-        return
-    frame = model.manifest["points"].get("frame")
-    low, high = np.array(frame["box"]).reshape(2, 2) if frame else np.zeros((2, 2))
-    if not ((high - low) > 0).all():
-        raise NotAModelFileError("the model does not say how large faces were in its photos; train it again")
-
-    def predict(pixels: NDArray[np.uint8], box: NDArray[np.float64]) -> KeypointPrediction:
-        first = _predict_crop(model, pixels, _crop_box(box, low, high, frame["aspect"]))
-        points = first.points + CENTRE
-        extent = np.concatenate([points.min(axis=0), points.max(axis=0)])
-        return _predict_crop(model, pixels, _crop_box(extent, low, high, frame["aspect"]))
-
-    yield from _predict_each_face(predict, detector, photos)
-
-
-def _predict_in_frame(
-    model: KeypointPredictor, frame: FaceFrame, detector: FaceFinder, photos: Sequence[str | os.PathLike[str]]
-) -> Iterator[list[KeypointPrediction] | ImageError]:
-    """In the crops that the model was trained on."""
-
-    def predict(pixels: NDArray[np.uint8], box: NDArray[np.float64]) -> KeypointPrediction:
-        return _predict_crop(model, pixels, frame.crop_box(box))
-
-    return _predict_each_face(predict, detector, photos)
-
-
-def _predict_each_face(
-    predict: Callable[[NDArray[np.uint8], NDArray[np.float64]], KeypointPrediction],
-    detector: FaceFinder,
-    photos: Sequence[str | os.PathLike[str]],
-) -> Iterator[list[KeypointPrediction] | ImageError]:
+    predict = _face_predictor(model)
     for photo in photos:
         try:
             pixels = read_image(photo)
@@ -125,6 +93,27 @@ def _predict_each_face(
             replace(predict(pixels, face.box), photo=os.fspath(photo), face=tuple(face.box.tolist()))
             for face in faces
         ]
+
+
+def _face_predictor(
+    model: KeypointPredictor,
+) -> Callable[[NDArray[np.uint8], NDArray[np.float64]], KeypointPrediction]:
+    """Keypoints by the pixels of a photo and the box of a face: in the crop that the model was trained on."""
+    if "faces" in model.manifest:
+        trained = FaceFrame(**model.manifest["faces"])
+        return lambda pixels, box: _predict_crop(model, pixels, trained.crop_box(box))
+    frame = model.manifest["points"].get("frame")
+    low, high = np.array(frame["box"]).reshape(2, 2) if frame else np.zeros((2, 2))
+    if not ((high - low) > 0).all():
+        raise NotAModelFileError("the model does not say how large faces were in its photos; train it again")
+
+    def predict(pixels: NDArray[np.uint8], box: NDArray[np.float64]) -> KeypointPrediction:
+        first = _predict_crop(model, pixels, _crop_box(box, low, high, frame["aspect"]))
+        points = first.points + CENTRE
+        extent = np.concatenate([points.min(axis=0), points.max(axis=0)])
+        return _predict_crop(model, pixels, _crop_box(extent, low, high, frame["aspect"]))
+
+    return predict
 
 
 def _crop_box(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -89,13 +90,7 @@ def candidate_feature_maps(backbone: Backbone) -> list[tuple[FeatureMap, ...]]:
             f"{backbone.name}: none of its outputs is a map of {_SIDES[0]} to {_SIDES[1]} pixels a side, "
             "which keypoints need; give an ONNX file with such an output"
         )
-    stages: list[list[FeatureMap]] = []
-    for feature_map in fitting:
-        shape = (feature_map.channels, feature_map.height, feature_map.width)
-        if stages and (stages[-1][0].channels, stages[-1][0].height, stages[-1][0].width) == shape:
-            stages[-1].append(feature_map)
-        else:
-            stages.append([feature_map])
+    stages = [list(of) for _, of in groupby(fitting, key=lambda m: (m.channels, m.height, m.width))]
     main = [stage for stage in stages if len(stage) > 1] or stages
     deep, before = main[-1], main[-2] if len(main) > 1 else []
     first, rest = (deep[0],), tuple(deep[-1:]) if len(deep) > 1 else ()

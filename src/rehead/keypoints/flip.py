@@ -49,12 +49,12 @@ def flip_points(points: NDArray[np.float64], flip_idx: Sequence[int]) -> NDArray
 def check_flip_idx(flip_idx: ArrayLike, points: int) -> tuple[int, ...]:
     """The flip index that was given; DataError unless it is a permutation that is its own inverse."""
     table = np.asarray(flip_idx)
-    fits = (
-        table.shape == (points,)
-        and table.dtype.kind in "iu"
-        and sorted(table.tolist()) == list(range(points))
-    )
-    if not fits or (table[table] != np.arange(points)).any():
+    whole = table.dtype.kind in "iu" and table.ndim == 1
+    if (
+        not whole
+        or sorted(table.tolist()) != list(range(points))
+        or (table[table] != np.arange(points)).any()
+    ):
         raise DataError(
             f"the mirror table must hold each of 0 to {points - 1} once, the partner of each point, so "
             f"that partners name each other; given {table.tolist()}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -13,9 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.atomic import write_text
-from ..errors import ReheadError
-from ..evaluation import curves_chart, render, search_chart
-from ..images import thumbnail
+from ..evaluation import base64_thumbnail, curves_chart, render, search_chart
 from .annotations import Annotations
 from .cascade import SearchStep
 from .evaluation import KeypointEvaluation, Score
@@ -24,7 +21,7 @@ from .uncertainty import CHI2_95
 __all__ = ["write_keypoint_report"]
 
 _WORST, _TYPICAL = 20, 8
-_SIDE, _QUALITY = 220, 75  # px and Pillow's quality of a thumbnail: some 8 kB
+_SIDE = 220  # px of a thumbnail: some 8 kB
 _FACE = 380  # px, side of the drawing of the typical shape
 _THIN = " "
 
@@ -78,12 +75,11 @@ def write_keypoint_report(
         )
         if len(chosen)
     ]
-    versions = run.get("versions")
     html = render(
         "keypoints.html.j2",
         title=title,
         a=evaluation,
-        big=_text(evaluation.scores[0], 2),
+        big=_text(evaluation.scores[0]),
         scores=[_row(s) for s in evaluation.scores],
         regions=[_row(s) for s in evaluation.regions],
         coverage=[(f"{q:.0%}", _percent(held, 1)) for q, held in evaluation.coverage.items()],
@@ -97,8 +93,6 @@ def write_keypoint_report(
         unreadable=rows.unreadable,
         facts=facts,
         run=run,
-        date=run.get("date"),
-        version=versions.get("rehead") if isinstance(versions, Mapping) else None,
     )
     write_text(path, html)
 
@@ -107,9 +101,9 @@ def _percent(fraction: float, digits: int) -> str:
     return "–" if math.isnan(fraction) else f"{100 * fraction:.{digits}f}{_THIN}%"
 
 
-def _text(score: Score, digits: int = 2) -> str:
+def _text(score: Score) -> str:
     value = score.interval.value
-    return _percent(value, digits) if score.fraction else f"{value:.2f}{_THIN}px"
+    return _percent(value, 2) if score.fraction else f"{value:.2f}{_THIN}px"
 
 
 def _row(score: Score) -> dict[str, str]:
@@ -130,10 +124,6 @@ def _overlay(
     """A photo with true and predicted points, as SVG."""
     width, height = rows.sizes[n].tolist()
     scale = min(1.0, _SIDE / max(width, height))
-    try:
-        data = base64.b64encode(thumbnail(rows.paths[n], _SIDE, quality=_QUALITY)).decode("ascii")
-    except (ReheadError, OSError):
-        data = ""
     points, truth = predicted[n] * scale, rows.points[n] * scale
     known = ~np.isnan(truth[:, 0])
     gaps = "".join(
@@ -144,8 +134,8 @@ def _overlay(
         "name": rows.ids[n],
         "width": round(width * scale),
         "height": round(height * scale),
-        "data": data,
-        "placed": _dots(points),
+        "data": base64_thumbnail(rows.paths[n], _SIDE),
+        "predicted": _dots(points),
         "truth": _dots(truth[known]),
         "gaps": gaps,
         "ellipses": [] if covariance is None else _ellipses(points, covariance[n] * scale**2),
@@ -205,18 +195,12 @@ def _learning(training: Mapping[str, Any] | None) -> list[str]:
 
 
 def _paths(steps: Sequence[SearchStep]) -> list[tuple[str, str, list[tuple[str, str]]]]:
-    names = {1: "How the first stage was chosen", 2: "How the second stage was chosen"}
     found = []
-    for stage, title in names.items():
+    for stage, title in ((1, "Model selection, first stage"), (2, "Model selection, second stage")):
+        points = [(step.point, step.chosen) for step in steps if step.stage == stage]
         path = [
-            {
-                "candidate": step.point.name,
-                "l2": step.point.l2,
-                "mean_error": step.point.error,
-                "chosen": step.chosen,
-            }
-            for step in steps
-            if step.stage == stage
+            {"candidate": point.name, "l2": point.l2, "mean_error": point.error, "chosen": chosen}
+            for point, chosen in points
         ]
         if path:
             found.append((title, *search_chart(path, score="mean error")))

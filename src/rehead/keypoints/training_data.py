@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +10,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..data import cv_folds, list_photos
+from ..data import cv_folds
+from ..data.inputs import Photos, as_paths
 from ..errors import DatasetError
 from ..images import image_size
 from .annotations import Annotations
 from .flip import check_flip_idx, find_flip_idx
 from .formats import CENTRE
 
-__all__ = ["Photos", "TrainingData", "annotate", "photo_paths", "prepare_data"]
-
-Photos = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+__all__ = ["TrainingData", "annotate", "prepare_data"]
 
 _MIN_PHOTOS, _FEW_PHOTOS = 4, 50  # below: refused; a warning
 
@@ -84,13 +82,13 @@ def prepare_data(
             "for itself)"
         )
     _check_points(rows, fold)
-    if mirror is False:
-        return TrainingData(rows, fold, None, warnings)
-    if not isinstance(mirror, str):
-        return TrainingData(rows, fold, check_flip_idx(mirror, rows.points.shape[1]), warnings)
-    flip_idx = find_flip_idx(rows.units, rows.names)
-    if flip_idx is None:
-        warnings.append("The points show no left-right symmetry, so mirrored photos were not trained on.")
+    flip_idx = None
+    if isinstance(mirror, str):
+        flip_idx = find_flip_idx(rows.units, rows.names)
+        if flip_idx is None:
+            warnings.append("The points show no left-right symmetry, so mirrored photos were not trained on.")
+    elif mirror is not False:
+        flip_idx = check_flip_idx(mirror, rows.points.shape[1])
     return TrainingData(rows, fold, flip_idx, warnings)
 
 
@@ -105,13 +103,6 @@ def _check_points(rows: Annotations, fold: NDArray[np.intp]) -> None:
                 f"{rows.source}: point {point}{name} is given in {int(known[:, point].sum())} photos, "
                 "all of one person or fold; give it in more, or leave its columns out"
             )
-
-
-def photo_paths(photos: Photos) -> list[Path]:
-    """Paths of photos that are given as a folder, one path or several."""
-    if isinstance(photos, str | os.PathLike):
-        return list(list_photos(photos))
-    return [Path(path) for path in photos]
 
 
 def annotate(photos: Photos, y: ArrayLike | None, groups: ArrayLike | None = None) -> Annotations:
@@ -133,7 +124,7 @@ def annotate(photos: Photos, y: ArrayLike | None, groups: ArrayLike | None = Non
     ImageError
         A photo is unreadable.
     """
-    paths = photo_paths(photos)
+    paths = as_paths(photos)
     points = np.asarray(y, dtype=np.float64)
     if points.ndim == 2 and points.shape[1] % 2 == 0:
         points = points.reshape(len(points), -1, 2)

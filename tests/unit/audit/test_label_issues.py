@@ -12,7 +12,6 @@ from rehead.audit.label_issues import (
     find_label_issues,
     held_out_probabilities,
     label_quality,
-    last_levels,
 )
 from rehead.data import cv_folds
 
@@ -74,11 +73,3 @@ def test_calibration_keeps_what_was_not_judged() -> None:
     p = calibrated(logits, np.array([0, 1, 1, 1]))
     assert np.isnan(p[2]).all()
     assert p[0, 0] < 0.99, "one of three was wrong, so none is certain"
-
-
-def test_last_depths_are_the_last_columns() -> None:
-    X = np.arange(12, dtype=np.float32).reshape(2, 6)
-    view, blocks = last_levels(X, [slice(0, 1), slice(1, 3), slice(3, 6)])
-    np.testing.assert_array_equal(view, X[:, 1:])
-    assert blocks == [slice(0, 2), slice(2, 5)]
-    assert view.base is not None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rehead.heads.pca import Block, fit_pca, fit_scaling, gram_matrix, row_chunks
+from rehead.heads.pca import Block, fit_pca, fit_scaling, gram_matrix, last_levels, row_chunks
 
 
 def rows(n: int, d: int, seed: int = 0) -> NDArray[np.float32]:
@@ -81,3 +81,11 @@ def test_gram_is_that_of_the_centred_rows_in_parts() -> None:
     np.testing.assert_allclose(gram_matrix(X, mean, scale), scaled.T @ scaled, rtol=1e-3, atol=1e-2)
     assert sum(len(part) for part in row_chunks(X)) == 2100
     assert row_chunks(X[:0]) == []
+
+
+def test_last_levels_are_the_last_columns() -> None:
+    X = np.arange(12, dtype=np.float32).reshape(2, 6)
+    view, blocks = last_levels(X, [slice(0, 1), slice(1, 3), slice(3, 6)], 2)
+    np.testing.assert_array_equal(view, X[:, 1:])
+    assert blocks == [slice(0, 2), slice(2, 5)]
+    assert view.base is not None
