@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,11 +13,9 @@ from numpy.typing import NDArray
 
 from ...core.atomic import write_text
 from ...core.text import count, percent, percent_range
-from ...errors import ReheadError
 from ...evaluation.charts import det_chart
 from ...evaluation.intervals import Interval
-from ...evaluation.report import render
-from ...images import thumbnail
+from ...evaluation.report import base64_thumbnail, render
 from ..gallery.audit import EnrolmentIssue
 from .identification import OpenSetResult
 from .lfw import PairList, PairResult
@@ -27,7 +23,7 @@ from .lfw import PairList, PairResult
 __all__ = ["PairListEvaluation", "PeopleEvaluation", "write_pairs_report", "write_people_report"]
 
 _MOST_PAIRS = 24
-_THUMBNAIL_SIDE, _THUMBNAIL_QUALITY = 160, 75  # px; some 5 kB a picture
+_THUMBNAIL_SIDE = 160  # px; some 5 kB a picture
 
 
 @dataclass(frozen=True)
@@ -163,7 +159,7 @@ def write_pairs_report(
         folds=list(zip(result.fold_accuracy, result.fold_threshold, strict=True)),
         worst=_worst(result, listed, found.scores),
         openset=None,
-        doubts=None,
+        issues=None,
         failed=found.failed,
         run=run,
     )
@@ -191,7 +187,7 @@ def write_people_report(
         facts=facts,
         pairs=None,
         openset=table,
-        doubts=found.issues and [(issue.sentence, photo) for issue, photo in found.issues],
+        issues=found.issues and [(issue.sentence, photo) for issue, photo in found.issues],
         by_chance=found.by_chance,
         failed=found.failed,
         run=run,
@@ -219,18 +215,10 @@ def _worst(result: PairResult, listed: PairList, scores: NDArray[np.float64]) ->
             outcome = "one person, missed" if same[row] else "different people, matched"
             threshold = scores[row] - result.margin[row]
             score = f"score {scores[row]:.3f}, threshold {threshold:.3f}"
-        pictures = [_picture(photo) for photo in photos]
+        pictures = [base64_thumbnail(photo, _THUMBNAIL_SIDE) for photo in photos]
         names = [photo.stem for photo in photos]
         worst.append({"said": outcome, "score": score, "names": names, "pictures": pictures})
     return worst
-
-
-def _picture(photo: Path) -> str | None:
-    try:
-        data = thumbnail(photo, _THUMBNAIL_SIDE, quality=_THUMBNAIL_QUALITY)
-    except (ReheadError, OSError):
-        return None
-    return base64.b64encode(data).decode("ascii")
 
 
 def _join(rates: Sequence[float]) -> str:
