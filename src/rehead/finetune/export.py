@@ -30,6 +30,7 @@ __all__ = [
     "export_function",
     "export_trunk",
     "frozen_backbone",
+    "to_tensor",
     "torch_features",
     "trained_backbone",
 ]
@@ -47,6 +48,11 @@ class _AsModule(torch.nn.Module):
 
     def forward(self, photos: torch.Tensor) -> Any:
         return self.function(photos)
+
+
+def to_tensor(pixels: NDArray[np.uint8]) -> torch.Tensor:
+    """Pixels (N, S, S, 3) as torch has them, (N, 3, S, S)."""
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
 
 
 def torch_features(network: Network, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -67,7 +73,7 @@ def torch_features(network: Network, pixels: NDArray[np.uint8]) -> NDArray[np.fl
     device = network.linear.weight.device
     try:
         with torch.inference_mode():
-            photos = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).to(device)
+            photos = to_tensor(pixels).to(device)
             features: NDArray[np.float32] = network.features(network.normalised(photos)).cpu().numpy()
     finally:
         network.train(training)
@@ -152,7 +158,7 @@ def as_onnx_callable(
     """
     size = network.preprocess.size
     pixels = np.random.default_rng(0).integers(0, 256, (3, size, size, 3), dtype=np.uint8)
-    photos = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
+    photos = to_tensor(pixels)
     try:
         session = open_session(_export(network, function, {_OUTPUT: shape}), threads=1)
         (found,) = session.run(None, {"image": pixels})
@@ -241,7 +247,7 @@ def _check_parity(
     size = network.preprocess.size
     pixels = np.random.default_rng(0).integers(0, 256, (3, size, size, 3), dtype=np.uint8)
     with torch.inference_mode():
-        photos = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
+        photos = to_tensor(pixels)
         expected = function(network.normalised(photos)).numpy()
     found = np.concatenate(open_session(graph, threads=1).run(None, {"image": pixels}), axis=1)
     segments = [np.split(numbers, np.cumsum(widths)[:-1], axis=1) for numbers in (found, expected)]

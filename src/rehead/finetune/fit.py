@@ -196,9 +196,7 @@ def train_network(
         else:
             file = write_inputs(network, prefix, task, options, work, seed=seed, device=device)
         start = state_of(network)
-        module = task.make_module(
-            network, options, file, seed=seed, pretrained=pretrained, from_prefix=prefix is not None
-        )
+        module = task.module_type(network, task, options, file, seed, pretrained, prefix is not None)
         module.progress = progress
         module.max_epoch = refit_of.best_epoch if refit_of else options.epochs
         result = replace(_run_epochs(module, prefix, work), head=head)

@@ -13,15 +13,15 @@ from typing import Any, ClassVar
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from timm.utils import ModelEmaV3
 
 from ..core.runtime import cpu_count
 from ..errors import TrainingError
 from .checkpoint import EpochMetrics
 from .config import TrainingConfig
-from .data import step_seed
+from .data import MemmapDataset, batches, step_seed
 from .model import Network
+from .task import TrainingTask
 from .trainable import parameter_groups
 
 __all__ = ["FineTuneModule", "Tensors"]
@@ -38,8 +38,8 @@ class FineTuneModule(pl.LightningModule):
     Parameters
     ----------
     network : Network
-    validation : bool ndarray (n,)
-        The validation photos; there may be none.
+    task : TrainingTask
+        There may be no validation photos.
     options : TrainingConfig
     file : Path
         Pixels, or feature maps where the trunk or a prefix of it is frozen.
@@ -56,7 +56,7 @@ class FineTuneModule(pl.LightningModule):
     def __init__(
         self,
         network: Network,
-        validation: NDArray[np.bool_],
+        task: TrainingTask[Any],
         options: TrainingConfig,
         file: Path,
         seed: int,
@@ -64,8 +64,9 @@ class FineTuneModule(pl.LightningModule):
         from_prefix: bool,
     ) -> None:
         super().__init__()
-        self.network, self.validation, self.options = network, validation, options
+        self.network, self.task, self.options = network, task, options
         self.file, self.seed, self.pretrained = file, seed, pretrained
+        self.validation = task.validation
         self.progress: Callable[[int, int], None] | None = None
         self.max_epoch = options.epochs  # the last one, for progress
         self.curves: list[Any] = []
@@ -73,6 +74,10 @@ class FineTuneModule(pl.LightningModule):
         self.val_outputs: list[torch.Tensor] = []  # of the validation photos, after each epoch
         self.head_only, self.from_prefix = options.train == "frozen", from_prefix
         self.from_maps = self.head_only or from_prefix
+
+    @abstractmethod
+    def dataset(self, *, training: bool) -> MemmapDataset:
+        """What `file` holds, with its targets: in training augmented, else as in prediction."""
 
     @abstractmethod
     def loss_and_metric(self, batch: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
@@ -98,6 +103,22 @@ class FineTuneModule(pl.LightningModule):
     def num_workers(self) -> int:
         """Processes that load and augment; 0: this one."""
         return 0 if self.device.type == "cpu" or self.from_maps else min(_MAX_WORKERS, cpu_count() // 2)
+
+    def train_dataloader(self) -> Any:
+        """Shuffled batches of this process's shard."""
+        return batches(
+            self.dataset(training=True),
+            np.flatnonzero(~self.validation),
+            self.options.batch_size,
+            shuffle=True,
+            shard=self.shard(),
+            workers=self.num_workers(),
+        )
+
+    def val_dataloader(self) -> Any:
+        """All validation photos, in every process."""
+        rows = np.flatnonzero(self.validation)
+        return batches(self.dataset(training=False), rows, self.options.batch_size)
 
     # moving average of the weights
 
