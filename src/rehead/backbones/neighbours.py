@@ -25,7 +25,7 @@ from ..errors import DatasetError, ImageError
 from ..images import PreprocessSpec, read_image
 from ..images.contact_sheet import Tile, draw_sheet, fitted
 from .backbone import Backbone, load_backbone
-from .features import extract
+from .encoder import PhotoEncoder
 
 __all__ = ["Neighbour", "Neighbours", "draw_neighbours", "nearest", "similar"]
 
@@ -161,14 +161,8 @@ def similar(
             f"{os.fspath(photos)}: holds no other photo to compare with; give a folder with more photos"
         )
     network = load_backbone(backbone, preprocess=preprocess, weights=weights)
-    found = extract(
-        [query, *files],
-        network,
-        cache=cache is not False,
-        cache_root=None if isinstance(cache, bool) else Path(cache),
-        threads=threads,
-        progress=progress,
-    )
+    encoder = PhotoEncoder(network, cache if isinstance(cache, bool) else Path(cache))
+    found = encoder.extract([query, *files], threads=threads, progress=progress)
     failed = dict(found.errors)
     if 0 in failed:
         raise failed[0]

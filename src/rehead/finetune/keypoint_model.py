@@ -13,6 +13,7 @@ from torch import nn
 from ..errors import DataError, UnknownNameError
 from .export import export_function
 from .model import Network, build, neck_of
+from .trunk import evaluating
 
 __all__ = ["KEYPOINT_HEADS", "KeypointNetwork", "export_network", "keypoint_network"]
 
@@ -130,10 +131,8 @@ def keypoint_network(
 def _map_shape(network: Network) -> tuple[int, ...]:
     """Shape (C, h, w) of the trunk's maps; DataError where it has none."""
     side = network.preprocess.size
-    network.eval()
-    with torch.no_grad():
+    with evaluating(network):
         maps = network.trunk(torch.zeros(1, 3, side, side))
-    network.train()
     if maps.ndim != 4:
         raise DataError(
             f"{network.name} has no spatial feature maps, which keypoints need; take another network"

@@ -7,6 +7,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,6 +29,13 @@ __all__ = ["FineTuneModule", "Tensors"]
 
 _MAX_WORKERS = 8  # processes that augment for one accelerator
 _MOMENTUM = 0.9  # of SGD, as in nearly all published recipes
+
+_OPTIMIZERS: dict[str, Any] = {
+    "adamw": torch.optim.AdamW,
+    "adam": torch.optim.Adam,
+    "rmsprop": torch.optim.RMSprop,
+    "sgd": partial(torch.optim.SGD, momentum=_MOMENTUM, nesterov=True),
+}
 
 Tensors = tuple[torch.Tensor, torch.Tensor]  # inputs and targets of a batch
 
@@ -96,23 +104,16 @@ class FineTuneModule(pl.LightningModule):
             return network.head(inputs)
         return network(inputs if self.from_prefix else network.normalised(inputs))
 
-    def shard(self) -> tuple[int, int]:
-        """Rank of this process, and the number of processes."""
-        return self.trainer.global_rank, self.trainer.world_size
-
-    def num_workers(self) -> int:
-        """Processes that load and augment; 0: this one."""
-        return 0 if self.device.type == "cpu" or self.from_maps else min(_MAX_WORKERS, cpu_count() // 2)
-
     def train_dataloader(self) -> Any:
         """Shuffled batches of this process's shard."""
+        here = self.device.type == "cpu" or self.from_maps
         return batches(
             self.dataset(training=True),
             np.flatnonzero(~self.validation),
             self.options.batch_size,
             shuffle=True,
-            shard=self.shard(),
-            workers=self.num_workers(),
+            shard=(self.trainer.global_rank, self.trainer.world_size),
+            workers=0 if here else min(_MAX_WORKERS, cpu_count() // 2),
         )
 
     def val_dataloader(self) -> Any:
@@ -212,16 +213,7 @@ class FineTuneModule(pl.LightningModule):
         """Optimizer with a learning rate for each block, and its schedule over all steps."""
         options = self.options
         groups = parameter_groups(self.network, self._lr, options.layer_decay, options.weight_decay)
-        optimizer: torch.optim.Optimizer
-        match options.optimizer:
-            case "sgd":
-                optimizer = torch.optim.SGD(groups, momentum=_MOMENTUM, nesterov=True)
-            case "rmsprop":
-                optimizer = torch.optim.RMSprop(groups)
-            case "adam":
-                optimizer = torch.optim.Adam(groups)
-            case _:
-                optimizer = torch.optim.AdamW(groups)
+        optimizer: torch.optim.Optimizer = _OPTIMIZERS[options.optimizer](groups)
         steps = max(1, int(self.trainer.estimated_stepping_batches))
         warmup = int(options.warmup * steps)
 

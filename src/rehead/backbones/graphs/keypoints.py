@@ -19,7 +19,7 @@ import spox
 import spox.opset.ai.onnx.v17 as op
 from numpy.typing import NDArray
 
-from .ops import Var, image_input
+from .ops import Var, image_input, side_of
 
 __all__ = ["crop_model", "keypoint_model", "maps_model"]
 
@@ -99,7 +99,7 @@ def keypoint_model(
         Points in a row times this, and `offset` (6,) added, are the crop transform, (2, 3) in a row.
     uncertainty : UncertaintyArrays
     """
-    side = _side(trunks[0])
+    side = side_of(trunks[0])
     image = image_input(side)
     last = first = _run(maps_model(trunks[0], stages[0].levels), image, stages[0])
     row = op.add(op.matmul(first.points, op.const(aligner)), op.const(offset))
@@ -108,7 +108,7 @@ def keypoint_model(
     points = op.reshape(first.points, op.const(np.array([0, -1, 2])))
     moves: Var | None = None
     if len(stages) == 2:
-        crop = _crop(image, transform, _side(trunks[1]))
+        crop = _crop(image, transform, side_of(trunks[1]))
         last = _run(maps_model(trunks[1], stages[1].levels), crop, stages[1])
         in_crop = op.reshape(last.points, op.const(np.array([0, -1, 2])))
         shift = op.slice(transform, op.const([2]), op.const([3]), op.const([2]))
@@ -119,11 +119,6 @@ def keypoint_model(
         points = in_photo
     outputs = {"keypoints": points, **_uncertainty(last.pooled, linear, moves, uncertainty)}
     return _shared(spox.build({"image": image}, outputs))
-
-
-def _side(trunk: Any) -> int:
-    side: int = trunk.graph.input[0].type.tensor_type.shape.dim[1].dim_value
-    return side
 
 
 def _crop(image: Var, transform: Var, side: int) -> Var:
@@ -205,9 +200,7 @@ def _shared(model: Any) -> Any:
         if node.op_type == "Constant" and node.attribute[0].name == "value":
             keep(node.output[0], node.attribute[0].t)
         else:
-            copy = onnx.NodeProto()
-            copy.CopyFrom(node)
-            nodes.append(copy)
+            nodes.append(node)
     for node in nodes:
         node.input[:] = [alias.get(name, name) for name in node.input]
     del model.graph.initializer[:], model.graph.node[:]
