@@ -24,7 +24,7 @@ from ..data.duplicates import l2_normalize
 from ..errors import DatasetError, ImageError
 from ..images import PreprocessSpec, read_image
 from ..images.contact_sheet import Tile, draw_sheet, fitted
-from .backbone import Backbone, load_backbone
+from .backbone import load_backbone
 from .encoder import PhotoEncoder
 
 __all__ = ["Neighbour", "Neighbours", "draw_neighbours", "nearest", "similar"]
@@ -177,14 +177,9 @@ def similar(
             for n, d in zip(order[0].tolist(), distance[0].tolist(), strict=True)
         ),
         len(rows),
-        _words(network),
+        f"{network.name}, {' and '.join(level.name for level in network.levels[-_N_LEVELS:])}",
         tuple(failed.values()),
     )
-
-
-def _words(network: Backbone) -> str:
-    names = [level.name for level in network.levels[-_N_LEVELS:]]
-    return f"{network.name}, {' and '.join(names)}"
 
 
 def draw_neighbours(found: Neighbours) -> NDArray[np.uint8]:

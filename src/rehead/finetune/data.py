@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from ..core.parallel import map_in_order
 from ..images import PreprocessSpec, load_image
 from .augment import augmentation
-from .export import as_onnx_callable, to_tensor
+from .export import as_onnx_callable, by_torch, to_tensor
 from .model import Network
 
 __all__ = [
@@ -66,11 +66,9 @@ def write_maps(network: Network, run: Forward, loaders: Sequence[PhotoLoader], c
     A .npy file, float32 (views, count, ...).
     """
     network.eval()
-    device = next(network.parameters()).device
-    first = loaders[0]([0])
-    with torch.inference_mode():
-        shape = tuple(run(network.normalised(first.to(device))).shape[1:])
-    onnx = as_onnx_callable(network, run, shape) if device.type == "cpu" else None
+    shape = by_torch(network, run, loaders[0]([0])).shape[1:]
+    on_cpu = next(network.parameters()).device.type == "cpu"
+    onnx = as_onnx_callable(network, run, shape) if on_cpu else None
     size = (len(loaders), count, *shape)
     out: NDArray[np.float32] = np.lib.format.open_memmap(to, mode="w+", dtype=np.float32, shape=size)
     for view, start in product(range(len(loaders)), range(0, count, _BATCH)):
@@ -81,8 +79,7 @@ def write_maps(network: Network, run: Forward, loaders: Sequence[PhotoLoader], c
             for row, maps in zip(rows, map_in_order(onnx, np.split(pixels, len(rows))), strict=True):
                 out[view, row] = maps[0]
         else:
-            with torch.inference_mode():
-                out[view, rows] = run(network.normalised(photos.to(device))).cpu().numpy()
+            out[view, rows] = by_torch(network, run, photos)
     out.flush()  # type: ignore[attr-defined]
     network.train()
 

@@ -56,12 +56,12 @@ def to_tensor(pixels: NDArray[np.uint8]) -> torch.Tensor:
 
 
 def by_torch(
-    network: Network, function: Callable[[torch.Tensor], torch.Tensor], pixels: NDArray[np.uint8]
+    network: Network, function: Callable[[torch.Tensor], torch.Tensor], photos: torch.Tensor
 ) -> NDArray[np.float32]:
-    """What a function of normalised photos gives for pixels (N, S, S, 3)."""
-    photos = to_tensor(pixels).to(next(network.parameters()).device)
+    """What a function of normalised photos gives for uint8 photos (N, 3, S, S), where the network is."""
+    device = next(network.parameters()).device
     with torch.inference_mode():
-        outputs: NDArray[np.float32] = function(network.normalised(photos)).cpu().numpy()
+        outputs: NDArray[np.float32] = function(network.normalised(photos.to(device))).cpu().numpy()
     return outputs
 
 
@@ -153,7 +153,7 @@ def as_onnx_callable(
         (found,) = session.run(None, {"image": pixels})
     except Exception:  # whatever ONNX Runtime cannot run, torch can
         return None
-    if not _difference(found, by_torch(network, function, pixels)) <= _TOLERANCE:
+    if not _difference(found, by_torch(network, function, to_tensor(pixels))) <= _TOLERANCE:
         return None
 
     def run(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -230,7 +230,7 @@ def _check_parity(
 ) -> None:
     """Compare on random pixels."""
     pixels = _random_pixels(network)
-    expected = by_torch(network, function, pixels)
+    expected = by_torch(network, function, to_tensor(pixels))
     found = np.concatenate(open_session(graph, threads=1).run(None, {"image": pixels}), axis=1)
     segments = [np.split(numbers, np.cumsum(widths)[:-1], axis=1) for numbers in (found, expected)]
     difference = max(_difference(*pair) for pair in zip(*segments, strict=True))

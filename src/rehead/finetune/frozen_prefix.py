@@ -84,7 +84,8 @@ def _find(network: Network, photos: torch.Tensor) -> FrozenPrefix | None:
         for unit in _units(getattr(network.trunk, "model", network.trunk)):
             hooks.enter_context(unit.register_forward_pre_hook(lambda unit, _: calls.append(unit)))
         expected = network.features(photos)
-    first = next((index for index, unit in enumerate(calls) if _is_trained(unit)), 0)
+    trained = (any(p.requires_grad for p in unit.parameters()) for unit in calls)
+    first = next((index for index, is_trained in enumerate(trained) if is_trained), 0)
     if first == 0:
         return None
     maps = _input_of(calls[first], network.trunk, photos)
@@ -111,10 +112,6 @@ def _units(module: nn.Module) -> Iterator[nn.Module]:
             yield from _units(child)
         else:
             yield child
-
-
-def _is_trained(unit: nn.Module) -> bool:
-    return any(parameter.requires_grad for parameter in unit.parameters())
 
 
 def _input_of(layer: nn.Module, trunk: nn.Module, photos: torch.Tensor) -> Any:

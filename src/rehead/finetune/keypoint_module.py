@@ -22,6 +22,7 @@ from ..keypoints.flip import flip_points
 from .checkpoint import EpochMetrics
 from .config import TrainingConfig
 from .data import Batch, CachedMaps, MemmapDataset, PhotoLoader, decode, step_seed, to_tensor
+from .export import by_torch
 from .keypoint_model import KeypointNetwork
 from .model import Network
 from .module import FineTuneModule, Tensors
@@ -202,13 +203,11 @@ def predict_all(network: KeypointNetwork, task: KeypointTask, pixels: Path) -> N
     array = np.load(pixels, mmap_mode="r")
     outputs = []
     network.eval()
-    with torch.inference_mode():
-        for start in range(0, len(array), _BATCH):
-            rows = slice(start, start + _BATCH)
-            crops = torch.from_numpy(task.predicted_crops[rows]).float()
-            cropped = _to_uint8(_crop(to_tensor(array[rows]), crops, network.preprocess.size))
-            points, pooled = network.predict(network.normalised(cropped))
-            outputs.append(torch.cat([points.flatten(1), pooled], dim=1).numpy())
+    for start in range(0, len(array), _BATCH):
+        rows = slice(start, start + _BATCH)
+        crops = torch.from_numpy(task.predicted_crops[rows]).float()
+        cropped = _to_uint8(_crop(to_tensor(array[rows]), crops, network.preprocess.size))
+        outputs.append(by_torch(network, network.predict, cropped))
     return np.concatenate(outputs)
 
 

@@ -26,7 +26,7 @@ RECORD = {"name": "tiny", "sha256": "random", "licences": {}}
 
 def torch_features(network: Network, pixels: Any) -> Any:
     with evaluating(network):
-        return export.by_torch(network, network.features, pixels)
+        return export.by_torch(network, network.features, export.to_tensor(pixels))
 
 
 def tiny(trunk: nn.Module | None = None, neck: nn.Module | None = None, width: int = 8) -> Network:
