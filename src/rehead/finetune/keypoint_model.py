@@ -53,7 +53,8 @@ class KeypointNetwork(Network):
     def predict(self, photos: torch.Tensor) -> torch.Tensor:
         """Normalised photos (N, 3, S, S) to points in units of the side and pooled maps, (N, 2K + C)."""
         maps = self.trunk(photos)
-        return torch.cat([self.head(maps).flatten(1), maps.mean((2, 3))], dim=1)
+        points, pooled = self.head(maps), maps.mean((2, 3))
+        return torch.cat([points.flatten(1), pooled], dim=1)
 
 
 class _HeatMaps(nn.Module):
