@@ -34,8 +34,6 @@ class TrainingConfig:
         linear one is fitted on the frozen network's features, of as many of the trained levels as
         cross-validation chooses, and stays as it is; another one is trained on the frozen network's maps for
         up to as many epochs (LP-FT, Kumar et al. 2022).
-    dropout : float
-        Of a linear head only.
     lr : float or None
         After warm-up, of the head or, where that stays as it was fitted, of the last block. None: 3e-4 for
         pretrained networks and 1e-3 for what starts from random weights, with "sgd" ten times as much.
@@ -59,7 +57,7 @@ class TrainingConfig:
         "auto": bfloat16 on CUDA devices that have it, otherwise 32 bits.
     devices : int
         Several train in processes of their own on this machine.
-    epochs, patience, schedule, warmup, weight_decay, layer_decay, batch_size, grad_clip, accelerator
+    dropout, epochs, patience, schedule, warmup, weight_decay, layer_decay, batch_size, grad_clip, accelerator
         As their help says below, with their ranges.
 
     Raises
