@@ -22,7 +22,7 @@ from ..images import PreprocessSpec
 from . import graphs
 from .graphs import inspect
 from .weights import locate, registry
-from .weights.spec import WeightSpec
+from .weights.spec import NOT_STATED, WeightSpec
 
 __all__ = ["Backbone", "FeatureLevel", "load_backbone"]
 
@@ -82,8 +82,7 @@ class Backbone:
         import onnx
 
         model = graphs.pooled_levels(onnx.load_from_string(self.trunk), [level.name for level in self.levels])
-        serialised: bytes = model.SerializeToString(deterministic=True)
-        return serialised
+        return bytes(model.SerializeToString(deterministic=True))
 
 
 def load_backbone(
@@ -124,8 +123,7 @@ def load_backbone(
         )
     preprocess = preprocess or spec.preprocess
     trunk = _built(spec, preprocess, locate.locate(spec, file=weights))
-    licences = {"code": spec.code_licence, "weights": spec.weights_licence, "data": spec.data_licence}
-    record = {"name": spec.name, "sha256": spec.sha256, "licences": licences}
+    record = {"name": spec.name, "sha256": spec.sha256, "licences": spec.licences}
     return _backbone(spec.name, preprocess, record, trunk)
 
 
@@ -209,12 +207,8 @@ def _from_onnx(path: Path, preprocess: PreprocessSpec | None) -> Backbone:
     except Exception as error:  # protobuf and the checker raise what they like
         raise WeightsError(f"{path}: not a valid ONNX file ({str(error).splitlines()[0]})") from error
     trunk = graphs.wrap(model, preprocess, str(path)).SerializeToString(deterministic=True)
-    record_ = {
-        "name": path.name,
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "licences": {"code": "not stated", "weights": "not stated", "data": "not stated"},
-    }
-    return _backbone(path.stem, preprocess, record_, trunk)
+    weights = {"name": path.name, "sha256": hashlib.sha256(data).hexdigest(), "licences": dict(NOT_STATED)}
+    return _backbone(path.stem, preprocess, weights, trunk)
 
 
 def _from_model_file(file: ModelFile) -> Backbone:

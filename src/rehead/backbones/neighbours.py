@@ -24,8 +24,8 @@ from ..data.duplicates import l2_normalize
 from ..errors import DatasetError, ImageError
 from ..images import PreprocessSpec, read_image
 from ..images.contact_sheet import Tile, draw_sheet, fitted
-from .backbone import Backbone, load_backbone
-from .features import extract
+from .backbone import load_backbone
+from .encoder import PhotoEncoder
 
 __all__ = ["Neighbour", "Neighbours", "draw_neighbours", "nearest", "similar"]
 
@@ -161,14 +161,8 @@ def similar(
             f"{os.fspath(photos)}: holds no other photo to compare with; give a folder with more photos"
         )
     network = load_backbone(backbone, preprocess=preprocess, weights=weights)
-    found = extract(
-        [query, *files],
-        network,
-        cache=cache is not False,
-        cache_root=None if isinstance(cache, bool) else Path(cache),
-        threads=threads,
-        progress=progress,
-    )
+    encoder = PhotoEncoder(network, cache if isinstance(cache, bool) else Path(cache))
+    found = encoder.extract([query, *files], threads=threads, progress=progress)
     failed = dict(found.errors)
     if 0 in failed:
         raise failed[0]
@@ -183,14 +177,9 @@ def similar(
             for n, d in zip(order[0].tolist(), distance[0].tolist(), strict=True)
         ),
         len(rows),
-        _words(network),
+        f"{network.name}, {' and '.join(level.name for level in network.levels[-_N_LEVELS:])}",
         tuple(failed.values()),
     )
-
-
-def _words(network: Backbone) -> str:
-    names = [level.name for level in network.levels[-_N_LEVELS:]]
-    return f"{network.name}, {' and '.join(names)}"
 
 
 def draw_neighbours(found: Neighbours) -> NDArray[np.uint8]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -16,8 +17,7 @@ from ..heads.model_selection import balanced_weights
 from ..heads.temperature import calibrated_loss, log_loss
 from .checkpoint import EpochMetrics
 from .config import FineTuneConfig
-from .data import batches, decode, frozen_maps
-from .frozen_prefix import FrozenPrefix
+from .data import CachedMaps, MemmapDataset, PhotoLoader, Photos, decode
 from .model import Network
 from .module import FineTuneModule, Tensors
 
@@ -39,67 +39,12 @@ class ClassificationMetrics(EpochMetrics):
     monitor: ClassVar[str] = "val_calibrated"
 
 
-@dataclass(frozen=True)
-class ClassificationTask:
-    """Photos with their classes, as `TrainingTask`.
-
-    Parameters
-    ----------
-    paths : sequence of Path
-        n photos.
-    target : int ndarray (n,)
-        Class, 0..K-1.
-    validation : bool ndarray (n,)
-        Which are for validation.
-    balanced : bool
-        Whether every class has the same total weight.
-    """
-
-    paths: Sequence[Path]
-    target: NDArray[np.intp]
-    validation: NDArray[np.bool_]
-    balanced: bool = False
-
-    head_first: ClassVar[bool] = True
-
-    def pixels(self, network: Network, to: Path) -> None:
-        """Write the photos, prepared."""
-        decode(self.paths, network.preprocess, to)
-
-    def maps(
-        self,
-        network: Network,
-        pixels: Path,
-        to: Path,
-        options: FineTuneConfig,
-        *,
-        views: int,
-        seed: int,
-        prefix: FrozenPrefix | None,
-    ) -> None:
-        """Write the feature maps of the frozen trunk, or of a prefix, for the photos and augmented views."""
-        forward = prefix.maps if prefix else None
-        frozen_maps(network, pixels, to, augment=options.augment, views=views, seed=seed, forward=forward)
-
-    def make_module(
-        self,
-        network: Network,
-        options: FineTuneConfig,
-        file: Path,
-        *,
-        seed: int,
-        pretrained: bool,
-        from_prefix: bool = False,
-    ) -> ClassificationModule:
-        """The LightningModule that trains on `file`."""
-        return ClassificationModule(network, self, options, file, seed, pretrained, from_prefix)
-
-
 class ClassificationModule(FineTuneModule):
     """Cross-entropy of classes, with label smoothing and mixup."""
 
     metrics_type, metric = ClassificationMetrics, "accuracy"
 
+    task: ClassificationTask
     options: FineTuneConfig
 
     def __init__(
@@ -112,33 +57,18 @@ class ClassificationModule(FineTuneModule):
         pretrained: bool,
         from_prefix: bool,
     ) -> None:
-        super().__init__(network, task.validation, options, file, seed, pretrained, from_prefix)
-        self.task = task
+        super().__init__(network, task, options, file, seed, pretrained, from_prefix)
         weight = balanced_weights(task.target) if task.balanced else np.ones(len(task.target))
         self.sample_weight: NDArray[np.float64] = weight
         of_class = [weight[task.target == c].mean() for c in range(network.linear.out_features)]
         self.register_buffer("class_weight", torch.tensor(of_class, dtype=torch.float32), persistent=False)
 
-    def train_dataloader(self) -> Any:
-        """Shuffled batches of this process's shard."""
-        return batches(
-            self.file,
-            self.task.target,
-            np.flatnonzero(~self.validation),
-            size=self.options.batch_size,
-            seed=self.seed,
-            augment="none" if self.from_maps else self.options.augment,
-            maps=self.from_maps,
-            shuffle=True,
-            shard=self.shard(),
-            workers=self.num_workers(),
-        )
-
-    def val_dataloader(self) -> Any:
-        """All validation photos, in every process."""
-        rows = np.flatnonzero(self.validation)
-        size = self.options.batch_size
-        return batches(self.file, self.task.target, rows, size=size, seed=self.seed, maps=self.from_maps)
+    def dataset(self, *, training: bool) -> MemmapDataset:
+        """Photos or feature maps, with their classes."""
+        target = self.task.target
+        if self.from_maps:
+            return CachedMaps(self.file, target, self.seed, training)
+        return Photos(self.file, target, self.options.augment if training else "none", self.seed)
 
     def loss_and_metric(self, batch: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
         """Cross-entropy and accuracy."""
@@ -169,3 +99,46 @@ class ClassificationModule(FineTuneModule):
             "val_accuracy": float((logits.argmax(1) == truth).mean()),
             "val_calibrated": calibrated_loss(logits, truth, weight),
         }
+
+
+@dataclass(frozen=True)
+class ClassificationTask:
+    """Photos with their classes, as `TrainingTask`.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        n photos.
+    target : int ndarray (n,)
+        Class, 0..K-1.
+    validation : bool ndarray (n,)
+        Which are for validation.
+    balanced : bool
+        Whether every class has the same total weight.
+    """
+
+    paths: Sequence[Path]
+    target: NDArray[np.intp]
+    validation: NDArray[np.bool_]
+    balanced: bool = False
+
+    head_first: ClassVar[bool] = True
+    module_type: ClassVar[type[FineTuneModule]] = ClassificationModule
+
+    def pixels(self, network: Network, to: Path) -> None:
+        """Write the photos, prepared."""
+        decode(self.paths, network.preprocess, to)
+
+    def loaders(
+        self,
+        network: Network,  # noqa: ARG002
+        pixels: Path,
+        options: FineTuneConfig,
+        *,
+        views: int,
+        seed: int,
+    ) -> list[PhotoLoader]:
+        """What gives the photos, and augmented views of them."""
+        augments = ["none"] + [options.augment] * views
+        data = [Photos(pixels, self.target, augment, seed) for augment in augments]
+        return [partial(photos.load, view) for view, photos in enumerate(data)]

@@ -114,13 +114,10 @@ class FineTunedClassifier(FittedMixin, BaseEstimator):
         asked = self.config.train if self.config else "auto"
         return asked != "scratch" and self.base.backbone not in SMALL_CNNS
 
-    def _resolved(self) -> FineTuneConfig:
-        return (self.config or FineTuneConfig()).resolve_auto(pretrained=self.pretrained)
-
     def _check_options(self) -> FineTuneConfig:
         require_torch()
         check_options(self.base)
-        config = self._resolved()
+        config = (self.config or FineTuneConfig()).resolve_auto(pretrained=self.pretrained)
         name = os.fspath(self.base.backbone)
         if self.base.encoder is not None:
             raise DataError("a base with an encoder of its own is used frozen; fit it as it is")

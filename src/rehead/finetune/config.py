@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any, Literal, Self
 
 from ..core.options import NETWORK, Opt, check_options, options_record
@@ -15,6 +16,8 @@ __all__ = ["FineTuneConfig", "KeypointFineTuneConfig", "TrainingConfig"]
 _PRETRAINED, _RANDOM = 3e-4, 1e-3
 _SGD = 10  # times as much
 
+_option = partial(Opt, panel=NETWORK)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
@@ -23,58 +26,39 @@ class TrainingConfig:
     Parameters
     ----------
     train : str
-        "frozen" trains the head only, "top:N" the last N blocks too, "from:LAYER" all from that block on,
-        "all" everything, "scratch" everything from random weights. "auto": frozen, or scratch where there
-        are no pretrained weights.
+        As its help says; "auto": frozen, or scratch where there are no pretrained weights.
     keep : {"better", "always"}
         "always" keeps the trained network even where what it is compared with is as good.
     head : str
-        "linear", "mlp:WIDTH" or "conv", see `model.build`. Where blocks of a pretrained network are trained
-        too, the head comes first: a linear one is fitted on the frozen network's features, of as many of the
-        trained levels as cross-validation chooses, and stays as it is; another one is trained on the frozen
-        network's maps for up to as many epochs (LP-FT, Kumar et al. 2022).
-    dropout : float
-        Before the last layer of a linear head, in [0, 1).
-    epochs : int
-        At most so many, 1 or more.
-    patience : int
-        Stop when the validation loss has not fallen for so many epochs; 0 never stops early.
+        See `model.build`. Where blocks of a pretrained network are trained too, the head comes first: a
+        linear one is fitted on the frozen network's features, of as many of the trained levels as
+        cross-validation chooses, and stays as it is; another one is trained on the frozen network's maps for
+        up to as many epochs (LP-FT, Kumar et al. 2022).
     lr : float or None
-        Learning rate after warm-up, of the head or, where that stays as it was fitted, of the last block.
-        None: 3e-4 for pretrained networks and 1e-3 for what starts from random weights, with "sgd" ten times
-        as much.
+        After warm-up, of the head or, where that stays as it was fitted, of the last block. None: 3e-4 for
+        pretrained networks and 1e-3 for what starts from random weights, with "sgd" ten times as much.
     optimizer : {"adamw", "adam", "rmsprop", "sgd"}
         "sgd" has Nesterov's momentum, 0.9.
-    schedule : {"cosine", "constant"}
-        What the rate does after warm-up.
-    warmup : float
-        Share of all steps in which the rate grows from 0, in [0, 1).
-    weight_decay : float
-    layer_decay : float
-        Each block learns at so many times the rate of the block after it, in (0, 1].
-    batch_size : int
-        2 or more, for each device.
     augment : str
-        Preset of `augment.augmentation`: "none", "flip-rotate", "light", "default" or "strong". "auto":
-        strong where blocks of a pretrained network are trained (benchmarks/RESULTS.md), default elsewhere.
+        Preset of `augment.augmentation`. "auto": strong where blocks of a pretrained network are trained
+        (benchmarks/RESULTS.md), default elsewhere.
     cached_views : int
-        Augmented views of each photo whose features are cached where the trunk or its first blocks are
-        frozen; an epoch sees a random one of them, or the photo itself. 0: with a frozen trunk the photos as
-        they are, otherwise fresh views in every epoch, for which the frozen blocks are run again.
-    grad_clip : float
-        Largest norm of the gradient; 0: no limit.
+        Where the trunk or its first blocks are frozen, an epoch sees a random one of these views of each
+        photo, or the photo itself. 0: with a frozen trunk the photos as they are, otherwise fresh views in
+        every epoch, for which the frozen blocks are run again.
     ema : float
-        In [0, 1). The weights that are validated and kept are an exponential moving average, to which each
-        step contributes 1 - ema of what is new (Polyak and Juditsky 1992); 0: those of the last step.
+        The weights that are validated and kept are an exponential moving average, to which each step
+        contributes 1 - ema of what is new (Polyak and Juditsky 1992); 0: those of the last step.
     bn_stats : {"auto", "frozen", "batch"}
-        Statistics of batch norm in trained blocks: "frozen", as they were, or those of each "batch".
-        "auto": frozen where the network is pretrained, so that training begins with the very features that
-        the head was fitted on; see benchmarks/batch_norm.py.
+        "frozen": as they were; "batch": those of each batch. "auto": frozen where the network is pretrained,
+        so that training begins with the very features that the head was fitted on; see
+        benchmarks/batch_norm.py.
     precision : {"auto", "32", "bf16-mixed", "16-mixed"}
         "auto": bfloat16 on CUDA devices that have it, otherwise 32 bits.
-    accelerator : {"auto", "cpu", "cuda", "mps"}
     devices : int
         Several train in processes of their own on this machine.
+    dropout, epochs, patience, schedule, warmup, weight_decay, layer_decay, batch_size, grad_clip, accelerator
+        As their help says below, with their ranges.
 
     Raises
     ------
@@ -84,100 +68,78 @@ class TrainingConfig:
 
     train: Annotated[
         str,
-        Opt(
+        _option(
             help="What is trained besides the head: frozen (nothing), top:N (last blocks), from:LAYER, all, "
             "or scratch (all, from random weights).",
-            panel=NETWORK,
             shown="frozen; scratch without pretrained weights",
         ),
     ] = "auto"
     keep: Annotated[
         Literal["better", "always"],
-        Opt(
-            help="Keep the trained network where validation photos show it to be better, or always.",
-            panel=NETWORK,
-        ),
+        _option(help="Keep the trained network where validation photos show it to be better, or always."),
     ] = "better"
-    head: Annotated[
-        str,
-        Opt(help="linear, mlp:WIDTH or conv.", panel=NETWORK),
-    ] = "linear"
-    dropout: Annotated[float, Opt(help="Before the last layer.", ge=0, lt=1, panel=NETWORK)] = 0.0
-    epochs: Annotated[int, Opt(help="At most.", ge=1, panel=NETWORK)] = 20
+    head: Annotated[str, _option(help="linear, mlp:WIDTH or conv.")] = "linear"
+    dropout: Annotated[float, _option(help="Before the last layer.", ge=0, lt=1)] = 0.0
+    epochs: Annotated[int, _option(help="At most.", ge=1)] = 20
     patience: Annotated[
-        int,
-        Opt(help="Stop after so many epochs without a lower validation loss; 0: never.", ge=0, panel=NETWORK),
+        int, _option(help="Stop after so many epochs without a lower validation loss; 0: never.", ge=0)
     ] = 5
     lr: Annotated[
         float | None,
-        Opt(
+        _option(
             help="Learning rate of what is trained last; deeper blocks learn more slowly.",
             gt=0,
-            panel=NETWORK,
             shown="3e-4, 1e-3 from random weights; tenfold with sgd",
         ),
     ] = None
     optimizer: Annotated[
-        Literal["adamw", "adam", "rmsprop", "sgd"], Opt(help="Of the training steps.", panel=NETWORK)
+        Literal["adamw", "adam", "rmsprop", "sgd"], _option(help="Of the training steps.")
     ] = "adamw"
-    schedule: Annotated[
-        Literal["cosine", "constant"], Opt(help="What the rate does after warm-up.", panel=NETWORK)
-    ] = "cosine"
-    warmup: Annotated[
-        float, Opt(help="Share of all steps in which the rate grows.", ge=0, lt=1, panel=NETWORK)
-    ] = 0.1
-    weight_decay: Annotated[float, Opt(help="How strongly weights are drawn to 0.", ge=0, panel=NETWORK)] = (
-        0.01
+    schedule: Annotated[Literal["cosine", "constant"], _option(help="What the rate does after warm-up.")] = (
+        "cosine"
     )
+    warmup: Annotated[float, _option(help="Share of all steps in which the rate grows.", ge=0, lt=1)] = 0.1
+    weight_decay: Annotated[float, _option(help="How strongly weights are drawn to 0.", ge=0)] = 0.01
     layer_decay: Annotated[
         float,
-        Opt(
-            help="Each block learns at so many times the rate of the one after it.", gt=0, le=1, panel=NETWORK
-        ),
+        _option(help="Each block learns at so many times the rate of the one after it.", gt=0, le=1),
     ] = 0.8
-    batch_size: Annotated[int, Opt(help="Photos of one step, on each device.", ge=2, panel=NETWORK)] = 32
+    batch_size: Annotated[int, _option(help="Photos of one step, on each device.", ge=2)] = 32
     augment: Annotated[
         Literal["auto", "none", "flip-rotate", "light", "default", "strong"],
-        Opt(
+        _option(
             help="Random changes of the photos; auto is strong where blocks of a pretrained network are "
-            "trained.",
-            panel=NETWORK,
+            "trained."
         ),
     ] = "auto"
     cached_views: Annotated[
         int,
-        Opt(
-            help="Augmented views of each photo whose features are cached where the network is frozen.",
-            ge=0,
-            panel=NETWORK,
+        _option(
+            help="Augmented views of each photo whose features are cached where the network is frozen.", ge=0
         ),
     ] = 4
-    grad_clip: Annotated[
-        float, Opt(help="Largest norm of the gradient; 0: no limit.", ge=0, panel=NETWORK)
-    ] = 1.0
+    grad_clip: Annotated[float, _option(help="Largest norm of the gradient; 0: no limit.", ge=0)] = 1.0
     ema: Annotated[
         float,
-        Opt(
+        _option(
             help="Decay of the moving average of the weights, which is what is kept; 0: the last ones.",
             ge=0,
             lt=1,
-            panel=NETWORK,
         ),
     ] = 0.98
     bn_stats: Annotated[
         Literal["auto", "frozen", "batch"],
-        Opt(
-            help="Statistics of batch norm in trained blocks; auto freezes those of a pretrained network.",
-            panel=NETWORK,
+        _option(
+            help="Statistics of batch norm in trained blocks; auto freezes those of a pretrained network."
         ),
     ] = "auto"
     precision: Annotated[
-        Literal["auto", "32", "bf16-mixed", "16-mixed"], Opt(help="Of the arithmetic.", panel=NETWORK)
+        Literal["auto", "32", "bf16-mixed", "16-mixed"], _option(help="Of the arithmetic.")
     ] = "auto"
     accelerator: Annotated[
-        Literal["auto", "cpu", "cuda", "mps"], Opt(help="Where the network is trained.", panel=NETWORK)
+        Literal["auto", "cpu", "cuda", "mps"], _option(help="Where the network is trained.")
     ] = "auto"
-    devices: Annotated[int, Opt(help="Accelerators to train on.", ge=1, panel=NETWORK)] = 1
+    devices: Annotated[int, _option(help="Accelerators to train on.", ge=1)] = 1
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -211,41 +173,33 @@ class FineTuneConfig(TrainingConfig):
 
     Parameters
     ----------
-    label_smoothing : float
-        In [0, 1).
     mixup : float
-        Both parameters of the beta distribution of Zhang et al. 2018; 0: no mixup.
+        Both parameters of the beta distribution of Zhang et al. 2018.
     interpolate : bool
-        Try weights on the way from a fitted start to the best epoch too (WiSE-FT, Wortsman et al. 2022), and
-        take the best ones by the validation photos.
+        The best weights by the validation photos are taken (WiSE-FT, Wortsman et al. 2022).
     refit : bool
-        Train a network that is kept once more on all photos, those for validation too, for as many epochs as
-        were best without them. Temperature and limits are those that were set before.
+        For as many epochs as were best before. Temperature and limits are those that were set before.
     validation_share : float
-        Share of the training photos that is held out to choose the epoch, the temperature and the limits for
-        "unknown", where no validation photos are given.
-
-    All others as in `TrainingConfig`.
+        Held out to choose the epoch, the temperature and the limits for "unknown", where no validation photos
+        are given.
+    label_smoothing
+        As its help says; all others as in `TrainingConfig`.
     """
 
     label_smoothing: Annotated[
-        float, Opt(help="Share of the label that is spread over all classes.", ge=0, lt=1, panel=NETWORK)
+        float, _option(help="Share of the label that is spread over all classes.", ge=0, lt=1)
     ] = 0.0
     mixup: Annotated[
-        float,
-        Opt(help="Blend photos: parameter of the beta distribution; 0: not.", ge=0, panel=NETWORK),
+        float, _option(help="Blend photos: parameter of the beta distribution; 0: not.", ge=0)
     ] = 0.0
     interpolate: Annotated[
-        bool,
-        Opt(help="Try weights between the fitted start and the best epoch too (WiSE-FT).", panel=NETWORK),
+        bool, _option(help="Try weights between the fitted start and the best epoch too (WiSE-FT).")
     ] = True
     refit: Annotated[
-        bool,
-        Opt(help="Train a network that is kept once more, on the validation photos too.", panel=NETWORK),
+        bool, _option(help="Train a network that is kept once more, on the validation photos too.")
     ] = True
     validation_share: Annotated[
-        float,
-        Opt(help="Share of training photos held out for validation.", gt=0, lt=1, panel=NETWORK),
+        float, _option(help="Share of training photos held out for validation.", gt=0, lt=1)
     ] = 0.2
 
 
@@ -253,36 +207,24 @@ class FineTuneConfig(TrainingConfig):
 class KeypointFineTuneConfig(TrainingConfig):
     """How a network is trained to place points; what is not said here is as in `TrainingConfig`.
 
-    Parameters
-    ----------
-    head : {"heatmap", "conv"}
-        See `keypoint_model`.
-    loss : {"l1", "l2"}
-        Absolute or squared error of coordinates.
-    side : int
-        Of the squares that the network sees, pixels.
+    The heads are those of `keypoint_model`.
     """
 
     head: Annotated[
         Literal["conv", "heatmap"],
-        Opt(help="conv: convolution and two dense layers; heatmap: a map for each point.", panel=NETWORK),
+        _option(help="conv: convolution and two dense layers; heatmap: a map for each point."),
     ] = "heatmap"
-    loss: Annotated[
-        Literal["l1", "l2"], Opt(help="Absolute or squared error of coordinates.", panel=NETWORK)
-    ] = "l1"
-    side: Annotated[int, Opt(help="Of the squares that the network sees, pixels.", ge=32, panel=NETWORK)] = (
-        128
-    )
+    loss: Annotated[Literal["l1", "l2"], _option(help="Absolute or squared error of coordinates.")] = "l1"
+    side: Annotated[int, _option(help="Of the squares that the network sees, pixels.", ge=32)] = 128
     train: str = "all"
     lr: float | None = 1e-3
     layer_decay: float = 1.0
     batch_size: int = 16
     augment: Annotated[
         Literal["auto", "none", "light", "default", "strong"],
-        Opt(
+        _option(
             help="Random crops: light jitters and mirrors, default also changes the brightness, strong "
-            "jitters by half as much again and changes brightness and contrast.",
-            panel=NETWORK,
+            "jitters by half as much again and changes brightness and contrast."
         ),
     ] = "default"
 

@@ -7,7 +7,7 @@ feature maps; an epoch reads rows of these.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,20 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from ..core.parallel import map_in_order
 from ..images import PreprocessSpec, load_image
 from .augment import augmentation
-from .export import as_onnx_callable
+from .export import as_onnx_callable, by_torch, to_tensor
 from .model import Network
 
-__all__ = ["EpochSampler", "MemmapDataset", "batches", "decode", "frozen_maps", "step_seed", "write_maps"]
+__all__ = [
+    "CachedMaps",
+    "EpochSampler",
+    "MemmapDataset",
+    "Photos",
+    "batches",
+    "decode",
+    "step_seed",
+    "to_tensor",
+    "write_maps",
+]
 
 _BATCH = 16  # photos that frozen layers are run on together, so that activations stay small
 
@@ -50,54 +60,15 @@ def decode(paths: Sequence[Path], preprocess: PreprocessSpec, to: Path) -> None:
     pixels.flush()
 
 
-def frozen_maps(
-    network: Network,
-    pixels: Path,
-    to: Path,
-    *,
-    augment: str,
-    views: int,
-    seed: int,
-    forward: Forward | None = None,
-) -> None:
-    """Write the trunk's feature maps of the photos and of augmented views: float32 (1 + views, n, ...).
+def write_maps(network: Network, run: Forward, loaders: Sequence[PhotoLoader], count: int, to: Path) -> None:
+    """Write what frozen layers `run` give for views of `count` photos, each view by its loader.
 
-    See `write_maps`.
+    A .npy file, float32 (views, count, ...).
     """
-    views = 0 if augment == "none" else views
-    data = [_Photos(pixels, None, augment if view else "none", seed) for view in range(views + 1)]
-    loaders = [partial(_load_view, photos, view) for view, photos in enumerate(data)]
-    write_maps(network, loaders, len(data[0]), to, forward=forward)
-
-
-def _load_view(photos: _Photos, view: int, rows: list[int]) -> torch.Tensor:
-    return photos[view, rows][0]
-
-
-def write_maps(
-    network: Network,
-    loaders: Sequence[PhotoLoader],
-    count: int,
-    to: Path,
-    *,
-    forward: Forward | None = None,
-) -> None:
-    """Write the trunk's feature maps of views of `count` photos: a .npy file, float32 (views, count, ...).
-
-    Parameters
-    ----------
-    loaders : sequence of callable
-        One for each view: rows to uint8 (N, 3, S, S).
-    forward : callable, optional
-        Run instead of the trunk: normalised photos (N, 3, S, S) to a tensor (N, ...).
-    """
-    run = forward or network.trunk
     network.eval()
-    device = next(network.parameters()).device
-    first = loaders[0]([0])
-    with torch.inference_mode():
-        shape = tuple(run(network.normalised(first.to(device))).shape[1:])
-    onnx = as_onnx_callable(network, run, shape) if device.type == "cpu" else None
+    shape = by_torch(network, run, loaders[0]([0])).shape[1:]
+    on_cpu = next(network.parameters()).device.type == "cpu"
+    onnx = as_onnx_callable(network, run, shape) if on_cpu else None
     size = (len(loaders), count, *shape)
     out: NDArray[np.float32] = np.lib.format.open_memmap(to, mode="w+", dtype=np.float32, shape=size)
     for view, start in product(range(len(loaders)), range(0, count, _BATCH)):
@@ -108,32 +79,22 @@ def write_maps(
             for row, maps in zip(rows, map_in_order(onnx, np.split(pixels, len(rows))), strict=True):
                 out[view, row] = maps[0]
         else:
-            with torch.inference_mode():
-                out[view, rows] = run(network.normalised(photos.to(device))).cpu().numpy()
+            out[view, rows] = by_torch(network, run, photos)
     out.flush()  # type: ignore[attr-defined]
     network.train()
 
 
 def batches(
-    file: Path,
-    target: NDArray[np.intp],
+    data: MemmapDataset,
     rows: NDArray[np.intp],
-    *,
     size: int,
-    seed: int,
-    augment: str = "none",
-    maps: bool = False,
+    *,
     shuffle: bool = False,
     shard: tuple[int, int] = (0, 1),
     workers: int = 0,
 ) -> DataLoader[tuple[torch.Tensor, torch.Tensor]]:
-    """Batches of photos or feature maps and their classes, for process `shard[0]` of `shard[1]`.
-
-    Yields uint8 (N, 3, S, S) RGB from a file that `decode` wrote or, with `maps`, float32 (N, ...) from one
-    of `frozen_maps`, where shuffled a random view of each; and int64 (N,).
-    """
-    data: Dataset[Any] = _Maps(file, target, seed, shuffle) if maps else _Photos(file, target, augment, seed)
-    order = EpochSampler(rows, size, seed, shuffle, shard)
+    """Batches of these rows of the data, for process `shard[0]` of `shard[1]`."""
+    order = EpochSampler(rows, size, data.seed, shuffle, shard)
     return DataLoader(data, batch_size=None, sampler=order, num_workers=workers)
 
 
@@ -173,9 +134,8 @@ class EpochSampler(Sampler[Batch]):
 class MemmapDataset(Dataset[Any]):
     """Rows of a .npy file, `array`, which each worker maps for itself."""
 
-    def __init__(self, file: Path, target: NDArray[np.intp] | None, seed: int) -> None:
+    def __init__(self, file: Path, seed: int) -> None:
         self.file, self.seed = file, seed
-        self.target = None if target is None else torch.from_numpy(target)
 
     @cached_property
     def array(self) -> NDArray[Any]:
@@ -183,38 +143,46 @@ class MemmapDataset(Dataset[Any]):
         array: NDArray[Any] = np.load(self.file, mmap_mode="r")
         return array
 
-    def targets(self, rows: list[int]) -> torch.Tensor | None:
-        """Classes of these rows, if known."""
-        return None if self.target is None else self.target[rows]
 
+class Photos(MemmapDataset):
+    """Photos of a file that `decode` wrote, augmented, uint8 (N, 3, S, S) RGB, and their classes (N,)."""
 
-class _Photos(MemmapDataset):
-    def __init__(self, file: Path, target: NDArray[np.intp] | None, augment: str, seed: int) -> None:
-        super().__init__(file, target, seed)
+    def __init__(self, file: Path, target: NDArray[np.intp], augment: str, seed: int) -> None:
+        super().__init__(file, seed)
+        self.target = torch.from_numpy(target)
         self.augment = None if augment == "none" else augmentation(augment)
 
-    def __len__(self) -> int:
-        return len(self.array)
-
-    def __getitem__(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
-        epoch, rows = batch
-        photos = torch.from_numpy(np.ascontiguousarray(self.array[rows].transpose(0, 3, 1, 2)))
+    def load(self, epoch: int, rows: list[int]) -> torch.Tensor:
+        """The photos of these rows as this epoch has them."""
+        photos = to_tensor(self.array[rows])
         if self.augment:
             with torch.random.fork_rng(devices=[]):
                 for photo, row in zip(photos, rows, strict=True):
                     torch.default_generator.manual_seed(step_seed(self.seed, epoch, row))
                     photo.copy_(self.augment(photo))
-        return photos, self.targets(rows)
+        return photos
+
+    def __getitem__(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.load(*batch), self.target[batch[1]]
 
 
-class _Maps(MemmapDataset):
-    def __init__(self, file: Path, target: NDArray[np.intp], seed: int, shuffle: bool) -> None:
-        super().__init__(file, target, seed)
-        self.shuffle = shuffle
+class CachedMaps(MemmapDataset):
+    """Feature maps that `write_maps` wrote, float32 (N, ...), and their targets.
 
-    def __getitem__(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
+    In training of a random view of each photo, else of the first one.
+    """
+
+    def __init__(self, file: Path, target: NDArray[Any], seed: int, training: bool) -> None:
+        super().__init__(file, seed)
+        self.target, self.training = torch.from_numpy(target), training
+
+    def targets(self, views: NDArray[np.intp], rows: list[int]) -> torch.Tensor:  # noqa: ARG002
+        """Targets of these views of photos: here the photos' classes."""
+        return self.target[rows]
+
+    def __getitem__(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         epoch, rows = batch
         views = np.zeros(len(rows), dtype=np.intp)
-        if self.shuffle:
+        if self.training:
             views = np.array([step_seed(self.seed, epoch, row) % len(self.array) for row in rows])
-        return torch.from_numpy(np.ascontiguousarray(self.array[views, rows])), self.targets(rows)
+        return torch.from_numpy(np.ascontiguousarray(self.array[views, rows])), self.targets(views, rows)

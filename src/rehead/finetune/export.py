@@ -27,10 +27,11 @@ from .model import Network
 
 __all__ = [
     "as_onnx_callable",
+    "by_torch",
     "export_function",
     "export_trunk",
     "frozen_backbone",
-    "torch_features",
+    "to_tensor",
     "trained_backbone",
 ]
 
@@ -49,29 +50,25 @@ class _AsModule(torch.nn.Module):
         return self.function(photos)
 
 
-def torch_features(network: Network, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Input of the last layer for preprocessed photos, by torch.
+def to_tensor(pixels: NDArray[np.uint8]) -> torch.Tensor:
+    """Pixels (N, S, S, 3) as torch has them, (N, 3, S, S)."""
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
 
-    Parameters
-    ----------
-    network : Network
-        Its training mode is left as it is.
-    pixels : uint8 ndarray (N, S, S, 3), RGB
 
-    Returns
-    -------
-    float32 ndarray (N, D)
-    """
-    training = network.training
-    network.eval()
-    device = network.linear.weight.device
-    try:
-        with torch.inference_mode():
-            photos = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).to(device)
-            features: NDArray[np.float32] = network.features(network.normalised(photos)).cpu().numpy()
-    finally:
-        network.train(training)
-    return features
+def by_torch(
+    network: Network, function: Callable[[torch.Tensor], torch.Tensor], photos: torch.Tensor
+) -> NDArray[np.float32]:
+    """What a function of normalised photos gives for uint8 photos (N, 3, S, S), where the network is."""
+    device = next(network.parameters()).device
+    with torch.inference_mode():
+        outputs: NDArray[np.float32] = function(network.normalised(photos.to(device))).cpu().numpy()
+    return outputs
+
+
+def _random_pixels(network: Network) -> NDArray[np.uint8]:
+    """Three photos to compare on: the trace has two, so that a fixed batch shows."""
+    size = network.preprocess.size
+    return np.random.default_rng(0).integers(0, 256, (3, size, size, 3), dtype=np.uint8)
 
 
 def export_trunk(network: Network) -> bytes:
@@ -150,17 +147,13 @@ def as_onnx_callable(
         Pixels uint8 (N, S, S, 3), RGB, to float32 (N, *shape), from any number of threads at once; None where
         torch cannot export it or the two differ.
     """
-    size = network.preprocess.size
-    pixels = np.random.default_rng(0).integers(0, 256, (3, size, size, 3), dtype=np.uint8)
-    photos = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
+    pixels = _random_pixels(network)
     try:
         session = open_session(_export(network, function, {_OUTPUT: shape}), threads=1)
         (found,) = session.run(None, {"image": pixels})
     except Exception:  # whatever ONNX Runtime cannot run, torch can
         return None
-    with torch.no_grad():
-        expected = function(network.normalised(photos)).numpy()
-    if not _difference(found, expected) <= _TOLERANCE:
+    if not _difference(found, by_torch(network, function, to_tensor(pixels))) <= _TOLERANCE:
         return None
 
     def run(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -222,9 +215,7 @@ def _export(
         dims.add().dim_param = "N"
         for length in shape:
             dims.add().dim_value = length
-    model = graphs.wrap(raw, network.preprocess, network.name)
-    graph: bytes = model.SerializeToString(deterministic=True)
-    return graph
+    return bytes(graphs.wrap(raw, network.preprocess, network.name).SerializeToString(deterministic=True))
 
 
 def _difference(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
@@ -237,12 +228,9 @@ def _check_parity(
     function: Callable[[torch.Tensor], torch.Tensor],
     widths: Sequence[int],
 ) -> None:
-    """Compare on random pixels; of three photos, where the trace had two, so that a fixed batch shows."""
-    size = network.preprocess.size
-    pixels = np.random.default_rng(0).integers(0, 256, (3, size, size, 3), dtype=np.uint8)
-    with torch.inference_mode():
-        photos = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
-        expected = function(network.normalised(photos)).numpy()
+    """Compare on random pixels."""
+    pixels = _random_pixels(network)
+    expected = by_torch(network, function, to_tensor(pixels))
     found = np.concatenate(open_session(graph, threads=1).run(None, {"image": pixels}), axis=1)
     segments = [np.split(numbers, np.cumsum(widths)[:-1], axis=1) for numbers in (found, expected)]
     difference = max(_difference(*pair) for pair in zip(*segments, strict=True))

@@ -173,7 +173,9 @@ def train_network(
         discard_other(work, record)
     open_work(work, record, resume)
     head: TrainingResult | None = None
-    if _starts_from_head(task, options, pretrained) and options.head != "linear":
+    # whether blocks are fine-tuned from a head that fits the frozen network
+    from_head = task.head_first and pretrained and options.train != "frozen"
+    if from_head and options.head != "linear":
         head = train_network(
             network,
             task,
@@ -184,10 +186,10 @@ def train_network(
             seed=seed,
             resume=True,
             refit_of=refit_of and refit_of.head,
-            progress=_subprogress(progress, 0, 2),
+            progress=_half(progress, 0),
         )
         set_trainable(network, options.train, freeze_bn_stats=freeze_bn)
-        progress = _subprogress(progress, 1, 2)
+        progress = _half(progress, 1)
     with silence_lightning(), torch.random.fork_rng():
         torch.manual_seed(seed)
         prefix = cacheable_prefix(network, len(validation), options)
@@ -196,29 +198,18 @@ def train_network(
         else:
             file = write_inputs(network, prefix, task, options, work, seed=seed, device=device)
         start = state_of(network)
-        module = task.make_module(
-            network, options, file, seed=seed, pretrained=pretrained, from_prefix=prefix is not None
-        )
+        module = task.module_type(network, task, options, file, seed, pretrained, prefix is not None)
         module.progress = progress
         module.max_epoch = refit_of.best_epoch if refit_of else options.epochs
         result = replace(_run_epochs(module, prefix, work), head=head)
-        if (
-            isinstance(options, FineTuneConfig)
-            and options.interpolate
-            and _starts_from_head(task, options, pretrained)
-        ):
+        if from_head and isinstance(options, FineTuneConfig) and options.interpolate:
             return _interpolated(module, start, result, prefix, refit_of)
         return result
 
 
-def _starts_from_head(task: TrainingTask[Any], options: TrainingConfig, pretrained: bool) -> bool:
-    """Whether blocks are fine-tuned from a head that fits the frozen network."""
-    return task.head_first and pretrained and options.train != "frozen"
-
-
-def _subprogress(progress: Callable[[int, int], None] | None, index: int, count: int) -> Any:
-    """Progress of one of `count` stages of equal length."""
-    return progress and (lambda done, total: progress(index * total + done, count * total))
+def _half(progress: Callable[[int, int], None] | None, index: int) -> Any:
+    """Progress of one of two stages of equal length."""
+    return progress and (lambda done, total: progress(index * total + done, 2 * total))
 
 
 def _run_epochs(module: FineTuneModule, prefix: FrozenPrefix | None, work: Path) -> TrainingResult:

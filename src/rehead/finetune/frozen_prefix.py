@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from .model import Network
+from .trunk import evaluating
 
 __all__ = ["FrozenPrefix", "find_frozen_prefix"]
 
@@ -73,25 +74,18 @@ def find_frozen_prefix(network: Network) -> FrozenPrefix | None:
     size = network.preprocess.size
     generator = torch.Generator().manual_seed(0)
     photos = torch.randn(_PHOTOS, 3, size, size, generator=generator)
-    training = network.training
-    network.eval()
-    try:
-        with torch.no_grad():
-            return _find(network, photos)
-    finally:
-        network.train(training)
+    with evaluating(network):
+        return _find(network, photos)
 
 
 def _find(network: Network, photos: torch.Tensor) -> FrozenPrefix | None:
     calls: list[nn.Module] = []
-    units = list(_units(getattr(network.trunk, "model", network.trunk)))
-    hooks = [unit.register_forward_pre_hook(lambda unit, _: calls.append(unit)) for unit in units]
-    try:
+    with contextlib.ExitStack() as hooks:
+        for unit in _units(getattr(network.trunk, "model", network.trunk)):
+            hooks.enter_context(unit.register_forward_pre_hook(lambda unit, _: calls.append(unit)))
         expected = network.features(photos)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    first = next((index for index, unit in enumerate(calls) if _is_trained(unit)), 0)
+    trained = (any(p.requires_grad for p in unit.parameters()) for unit in calls)
+    first = next((index for index, is_trained in enumerate(trained) if is_trained), 0)
     if first == 0:
         return None
     maps = _input_of(calls[first], network.trunk, photos)
@@ -120,19 +114,13 @@ def _units(module: nn.Module) -> Iterator[nn.Module]:
             yield child
 
 
-def _is_trained(unit: nn.Module) -> bool:
-    return any(parameter.requires_grad for parameter in unit.parameters())
-
-
 def _input_of(layer: nn.Module, trunk: nn.Module, photos: torch.Tensor) -> Any:
     def stop(_: nn.Module, inputs: tuple[Any, ...]) -> None:
         raise _StopForwardError(inputs[0] if len(inputs) == 1 else None)
 
-    hook = layer.register_forward_pre_hook(stop)
-    try:
-        trunk(photos)
-    except _StopForwardError as reached:
-        return reached.args[0]
-    finally:
-        hook.remove()
+    with layer.register_forward_pre_hook(stop):
+        try:
+            trunk(photos)
+        except _StopForwardError as reached:
+            return reached.args[0]
     return None

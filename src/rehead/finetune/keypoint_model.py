@@ -13,6 +13,7 @@ from torch import nn
 from ..errors import DataError, UnknownNameError
 from .export import export_function
 from .model import Network, build, neck_of
+from .trunk import evaluating
 
 __all__ = ["KEYPOINT_HEADS", "KeypointNetwork", "export_network", "keypoint_network"]
 
@@ -49,10 +50,11 @@ class KeypointNetwork(Network):
         """Maps of the trunk to points in units of the side (N, K, 2)."""
         return self.finish(super().head(maps)).unflatten(1, (self.points, 2))
 
-    def predict(self, photos: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Normalised photos (N, 3, S, S) to points in units of the side (N, K, 2), and pooled maps (N, C)."""
+    def predict(self, photos: torch.Tensor) -> torch.Tensor:
+        """Normalised photos (N, 3, S, S) to points in units of the side and pooled maps, (N, 2K + C)."""
         maps = self.trunk(photos)
-        return self.head(maps), maps.mean((2, 3))
+        points, pooled = self.head(maps), maps.mean((2, 3))
+        return torch.cat([points.flatten(1), pooled], dim=1)
 
 
 class _HeatMaps(nn.Module):
@@ -130,10 +132,8 @@ def keypoint_network(
 def _map_shape(network: Network) -> tuple[int, ...]:
     """Shape (C, h, w) of the trunk's maps; DataError where it has none."""
     side = network.preprocess.size
-    network.eval()
-    with torch.no_grad():
+    with evaluating(network):
         maps = network.trunk(torch.zeros(1, 3, side, side))
-    network.train()
     if maps.ndim != 4:
         raise DataError(
             f"{network.name} has no spatial feature maps, which keypoints need; take another network"
@@ -150,12 +150,7 @@ def export_network(model: KeypointNetwork) -> bytes:
         torch cannot export it, or ONNX Runtime and torch differ by more than 1e-4.
     """
     frozen = copy.deepcopy(model).cpu().eval().requires_grad_(False)
-
-    def run(photos: torch.Tensor) -> torch.Tensor:
-        points, pooled = frozen.predict(photos)
-        return torch.cat([points.flatten(1), pooled], dim=1)
-
-    side = frozen.preprocess.size
+    side, numbers = frozen.preprocess.size, 2 * frozen.points
     with torch.no_grad():
-        points, pooled = frozen.predict(torch.zeros(1, 3, side, side))
-    return export_function(frozen, run, (points.flatten(1).shape[1], pooled.shape[1]))
+        width = frozen.predict(torch.zeros(1, 3, side, side)).shape[1]
+    return export_function(frozen, frozen.predict, (numbers, width - numbers))

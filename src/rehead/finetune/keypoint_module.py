@@ -10,20 +10,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader
 
 from ..images import PreprocessSpec
 from ..keypoints.alignment import JitterStd, flip_crops, jitter, points_in_crops
 from ..keypoints.flip import flip_points
 from .checkpoint import EpochMetrics
 from .config import TrainingConfig
-from .data import Batch, EpochSampler, MemmapDataset, decode, step_seed, write_maps
-from .frozen_prefix import FrozenPrefix
+from .data import Batch, CachedMaps, MemmapDataset, PhotoLoader, decode, step_seed, to_tensor
+from .export import by_torch
 from .keypoint_model import KeypointNetwork
 from .model import Network
 from .module import FineTuneModule, Tensors
@@ -48,6 +47,69 @@ class KeypointMetrics(EpochMetrics):
 
     train_error: float
     val_error: float
+
+
+class _Crops(MemmapDataset):
+    """Crops of photos: with `augment`, other random ones in every epoch; without, as in prediction."""
+
+    def __init__(self, file: Path, task: KeypointTask, side: int, augment: str | None, seed: int) -> None:
+        super().__init__(file, seed)
+        self.task, self.side, self.augment = task, side, augment
+
+    def __getitem__(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        epoch, rows = batch
+        rng = np.random.default_rng(step_seed(self.seed, epoch, *rows))
+        index = np.asarray(rows)
+        crops, target = (
+            self.task.eval_crops(index)
+            if self.augment is None
+            else self.task.train_crops(index, self.augment, rng)
+        )
+        pixels = _crop(to_tensor(self.array[rows]), torch.from_numpy(crops).float(), self.side)
+        return _to_uint8(_color_jitter(pixels, self.augment, rng)), torch.from_numpy(target).float()
+
+
+class _CropMaps(CachedMaps):
+    """Cached maps: in training of a random crop of each photo, else of the crop as in prediction."""
+
+    def targets(self, views: NDArray[np.intp], rows: list[int]) -> torch.Tensor:
+        return self.target[views, rows].float()
+
+
+class KeypointModule(FineTuneModule):
+    """Mean absolute or squared error of coordinates; missing points do not count."""
+
+    metrics_type, metric = KeypointMetrics, "error"
+
+    task: KeypointTask
+
+    def dataset(self, *, training: bool) -> MemmapDataset:
+        """Crops or their feature maps, with the points in them."""
+        augment = self.options.augment
+        if self.from_maps:
+            count = len(np.load(self.file, mmap_mode="r")) - 1
+            points = np.stack([points for _, points in self.task.cached_crops(count, augment, self.seed)])
+            return _CropMaps(self.file, points, self.seed, training)
+        side = self.network.preprocess.size
+        return _Crops(self.file, self.task, side, augment if training else None, self.seed)
+
+    def loss_and_metric(self, batch: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
+        """The loss, and the mean absolute error."""
+        inputs, target = batch
+        known = ~torch.isnan(target)
+        residual = torch.where(known, self(inputs) - target, 0)
+        error = residual.abs().sum() / known.sum().clamp(min=1)
+        if self.task.loss == "l1":
+            return error, error.detach()
+        return (residual**2).sum() / known.sum().clamp(min=1), error.detach()
+
+    def val_metrics(self, answers: torch.Tensor) -> dict[str, float]:
+        """The loss, and the mean absolute error; NaN where predictions are."""
+        target = self.task.eval_crops(np.flatnonzero(self.validation))[1]
+        residual = (answers.numpy() - target)[~np.isnan(target)]
+        error = float(np.abs(residual).mean())
+        loss = error if self.task.loss == "l1" else float((residual**2).mean())
+        return {"val_loss": loss, "val_error": error}
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +148,7 @@ class KeypointTask:
 
     # on a frozen trunk's last maps the head hardly beats the mean shape (benchmarks/RESULTS.md)
     head_first: ClassVar[bool] = False
+    module_type: ClassVar[type[FineTuneModule]] = KeypointModule
 
     def eval_crops(self, rows: NDArray[np.intp]) -> Crops:
         """Crops of photos as in prediction, and the points in them."""
@@ -116,138 +179,20 @@ class KeypointTask:
         """Write the photos, preprocessed."""
         decode(self.paths, self.preprocess, to)
 
-    def maps(
-        self,
-        network: Network,
-        pixels: Path,
-        to: Path,
-        options: TrainingConfig,
-        *,
-        views: int,
-        seed: int,
-        prefix: FrozenPrefix | None,
-    ) -> None:
-        """Write the maps of the frozen trunk, or of its frozen prefix, for crops of them."""
+    def loaders(
+        self, network: Network, pixels: Path, options: TrainingConfig, *, views: int, seed: int
+    ) -> list[PhotoLoader]:
+        """What gives crops of the photos, as in prediction and random ones."""
         side, augment = network.preprocess.size, options.augment
         array = np.load(pixels, mmap_mode="r")
         rng = np.random.default_rng(seed)
 
         def load(view: int, crops: Crops, rows: list[int]) -> torch.Tensor:
-            pixels = _crop(_tensor(array[rows]), torch.from_numpy(crops[0][rows]).float(), side)
+            pixels = _crop(to_tensor(array[rows]), torch.from_numpy(crops[0][rows]).float(), side)
             return _to_uint8(_color_jitter(pixels, augment, rng) if view else pixels)
 
         cached = self.cached_crops(views, augment, seed)
-        loaders = [partial(load, view, crops) for view, crops in enumerate(cached)]
-        write_maps(network, loaders, len(array), to, forward=prefix.maps if prefix else None)
-
-    def make_module(
-        self,
-        network: Network,
-        options: TrainingConfig,
-        file: Path,
-        *,
-        seed: int,
-        pretrained: bool,
-        from_prefix: bool = False,
-    ) -> KeypointModule:
-        """The module that trains on `file`."""
-        return KeypointModule(network, self, options, file, seed, pretrained, from_prefix)
-
-
-class _Crops(MemmapDataset):
-    """Crops of photos: with `augment`, other random ones in every epoch; without, as in prediction."""
-
-    def __init__(self, file: Path, task: KeypointTask, side: int, augment: str | None, seed: int) -> None:
-        super().__init__(file, None, seed)
-        self.task, self.side, self.augment = task, side, augment
-
-    def __getitem__(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        epoch, rows = batch
-        rng = np.random.default_rng(step_seed(self.seed, epoch, *rows))
-        index = np.asarray(rows)
-        crops, target = (
-            self.task.eval_crops(index)
-            if self.augment is None
-            else self.task.train_crops(index, self.augment, rng)
-        )
-        pixels = _crop(_tensor(self.array[rows]), torch.from_numpy(crops).float(), self.side)
-        return _to_uint8(_color_jitter(pixels, self.augment, rng)), torch.from_numpy(target).float()
-
-
-class _CachedMaps(MemmapDataset):
-    """Cached maps: in training of a random crop of each photo, else of the crop as in prediction."""
-
-    def __init__(self, file: Path, task: KeypointTask, augment: str, seed: int, training: bool) -> None:
-        super().__init__(file, None, seed)
-        cached = task.cached_crops(len(self.array) - 1, augment, seed)
-        self.points = np.stack([points for _, points in cached])
-        self.training = training
-
-    def __getitem__(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        epoch, rows = batch
-        views = np.zeros(len(rows), dtype=np.intp)
-        if self.training:
-            views = np.array([step_seed(self.seed, epoch, row) % len(self.array) for row in rows])
-        maps = torch.from_numpy(np.ascontiguousarray(self.array[views, rows]))
-        return maps, torch.from_numpy(self.points[views, rows]).float()
-
-
-class KeypointModule(FineTuneModule):
-    """Mean absolute or squared error of coordinates; missing points do not count."""
-
-    metrics_type, metric = KeypointMetrics, "error"
-
-    def __init__(
-        self,
-        network: Network,
-        task: KeypointTask,
-        options: TrainingConfig,
-        file: Path,
-        seed: int,
-        pretrained: bool,
-        from_prefix: bool,
-    ) -> None:
-        super().__init__(network, task.validation, options, file, seed, pretrained, from_prefix)
-        self.task = task
-
-    def _data(self, *, training: bool) -> MemmapDataset:
-        augment = self.options.augment
-        if self.from_maps:
-            return _CachedMaps(self.file, self.task, augment, self.seed, training)
-        side = self.network.preprocess.size
-        return _Crops(self.file, self.task, side, augment if training else None, self.seed)
-
-    def train_dataloader(self) -> Any:
-        """Shuffled batches of this process's share."""
-        rows = np.flatnonzero(~self.validation)
-        order = EpochSampler(rows, self.options.batch_size, self.seed, True, self.shard())
-        data = self._data(training=True)
-        return DataLoader(data, batch_size=None, sampler=order, num_workers=self.num_workers())
-
-    def val_dataloader(self) -> Any:
-        """All validation photos, in every process."""
-        order = EpochSampler(
-            np.flatnonzero(self.validation), self.options.batch_size, self.seed, False, (0, 1)
-        )
-        return DataLoader(self._data(training=False), batch_size=None, sampler=order)
-
-    def loss_and_metric(self, batch: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
-        """The loss, and the mean absolute error."""
-        inputs, target = batch
-        known = ~torch.isnan(target)
-        residual = torch.where(known, self(inputs) - target, 0)
-        error = residual.abs().sum() / known.sum().clamp(min=1)
-        if self.task.loss == "l1":
-            return error, error.detach()
-        return (residual**2).sum() / known.sum().clamp(min=1), error.detach()
-
-    def val_metrics(self, answers: torch.Tensor) -> dict[str, float]:
-        """The loss, and the mean absolute error; NaN where predictions are."""
-        target = self.task.eval_crops(np.flatnonzero(self.validation))[1]
-        residual = (answers.numpy() - target)[~np.isnan(target)]
-        error = float(np.abs(residual).mean())
-        loss = error if self.task.loss == "l1" else float((residual**2).mean())
-        return {"val_loss": loss, "val_error": error}
+        return [partial(load, view, crops) for view, crops in enumerate(cached)]
 
 
 def predict_all(network: KeypointNetwork, task: KeypointTask, pixels: Path) -> NDArray[np.float32]:
@@ -258,18 +203,12 @@ def predict_all(network: KeypointNetwork, task: KeypointTask, pixels: Path) -> N
     array = np.load(pixels, mmap_mode="r")
     outputs = []
     network.eval()
-    with torch.inference_mode():
-        for start in range(0, len(array), _BATCH):
-            rows = slice(start, start + _BATCH)
-            crops = torch.from_numpy(task.predicted_crops[rows]).float()
-            cropped = _to_uint8(_crop(_tensor(array[rows]), crops, network.preprocess.size))
-            points, pooled = network.predict(network.normalised(cropped))
-            outputs.append(torch.cat([points.flatten(1), pooled], dim=1).numpy())
+    for start in range(0, len(array), _BATCH):
+        rows = slice(start, start + _BATCH)
+        crops = torch.from_numpy(task.predicted_crops[rows]).float()
+        cropped = _to_uint8(_crop(to_tensor(array[rows]), crops, network.preprocess.size))
+        outputs.append(by_torch(network, network.predict, cropped))
     return np.concatenate(outputs)
-
-
-def _tensor(pixels: NDArray[np.uint8]) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
 
 
 def _crop(photos: torch.Tensor, crop_transforms: torch.Tensor, side: int) -> torch.Tensor:

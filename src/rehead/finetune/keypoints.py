@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,7 +134,7 @@ class FineTunedKeypoints(KeypointRegressor):
         return keypoint_network(
             os.fspath(self.backbone),
             start,
-            size=self._config().side,
+            size=options.side,
             weights="none" if self._random else "pretrained" if self.weights is None else self.weights,
             head=options.head,
             dropout=options.dropout,
@@ -150,6 +149,7 @@ class FineTunedKeypoints(KeypointRegressor):
         from .fit import train_network
         from .keypoint_model import export_network
         from .keypoint_module import KeypointTask, predict_all
+        from .summary import summarize_keypoints
 
         rows = data.rows
         closed_form = fit_cascade(rows.paths, rows.units, data.fold, network, config)
@@ -165,7 +165,7 @@ class FineTunedKeypoints(KeypointRegressor):
             self.flip_idx_,
             data.fold == 0,
             network.preprocess if self._two_stages(closed_form) else model.preprocess,
-            self._config().loss,
+            options.loss,
         )
         with work_or_temporary(self.work) as work:
             trained = train_network(
@@ -182,7 +182,12 @@ class FineTunedKeypoints(KeypointRegressor):
             outputs = predict_all(model, task, work / "photos.npy")
         self._logs = trained.logs
         tuned = self._replace_stage(closed_form, task, trained, outputs, rows.groups)
-        self.training_ = self._summary(model, trained, tuned, closed_form, task, rows.groups)
+        errors, closed = (
+            np.nanmean(np.abs(cascade.held_out - rows.units)[task.validation], axis=(1, 2))
+            for cascade in (tuned, closed_form)
+        )
+        people = rows.groups[task.validation]
+        self.training_ = summarize_keypoints(model, options, trained, errors, closed, people)
         self.training_["seconds"] = round(time.perf_counter() - started, 3)
         if self.training_["kept"] == "closed form":
             graph = model_graph([network.trunk] * len(closed_form.stages), closed_form)
@@ -210,6 +215,7 @@ class FineTunedKeypoints(KeypointRegressor):
     def _identity(
         self, rows: Annotations, model: KeypointNetwork, network: Backbone, closed_form: Cascade
     ) -> dict[str, Any]:
+        digests = [hashlib.sha256(read_bytes(path)).hexdigest() for path in rows.paths]
         return {
             "network": model.name,
             "weights": model.record["sha256"],
@@ -217,9 +223,7 @@ class FineTunedKeypoints(KeypointRegressor):
             "size": network.preprocess.size,
             "loss": self._config().loss,
             "cascade": "yes" if self._two_stages(closed_form) else "no",
-            "split": split_fingerprint(
-                [_sha256(path) for path in rows.paths], rows.points.round(3).tolist(), rows.groups.tolist()
-            ),
+            "split": split_fingerprint(digests, rows.points.round(3).tolist(), rows.groups.tolist()),
             "folds": self.cv,
         }
 
@@ -267,39 +271,14 @@ class FineTunedKeypoints(KeypointRegressor):
 
     # the record of the training
 
-    def _summary(
-        self,
-        model: KeypointNetwork,
-        trained: TrainingResult,
-        tuned: Cascade,
-        closed_form: Cascade,
-        task: KeypointTask,
-        groups: NDArray[np.str_],
-    ) -> dict[str, Any]:
-        from .summary import summarize_keypoints
-
-        rows = task.validation
-        network, baseline = (
-            np.nanmean(np.abs(cascade.held_out[rows] - task.points[rows]), axis=(1, 2))
-            for cascade in (tuned, closed_form)
-        )
-        options = self._config().to_dict()
-        always = self._config().keep == "always"
-        return summarize_keypoints(model, options, trained, network, baseline, groups[rows], always=always)
-
     def _manifest(self) -> dict[str, Any]:
         kept = self.training_["kept"] == "network"
         return {**super()._manifest(), **({"network": self._network_record} if kept else {})}
 
     def write_logs(self, folder: Path) -> None:
         """Write logs/curves.csv and TensorBoard's events into a run's folder."""
-        logs: Mapping[str, bytes] = self._logs
-        for name, data in logs.items():
+        for name, data in self._logs.items():
             atomic.write_bytes(folder / "logs" / name, data)
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(read_bytes(path)).hexdigest()
 
 
 def _identity_stage(count: int, width: int) -> LinearStage:

@@ -16,6 +16,7 @@ from torch import nn
 
 from ..heads import select_head
 from ..heads.temperature import fit_temperature
+from .trunk import evaluating
 
 if TYPE_CHECKING:
     from ..classification.training_data import TrainingFeatures
@@ -45,15 +46,12 @@ def set_levels(network: Network, count: int) -> None:
     """
     network.n_levels = count
     size = network.preprocess.size
-    training = network.training
-    network.eval()
-    with torch.no_grad():
+    with evaluating(network):
         photo = torch.zeros(1, 3, size, size, device=network.linear.weight.device)
         network.widths = tuple(vector.shape[1] for vector in network.vectors(photo))
     network.linear = nn.Linear(sum(network.widths), network.linear.out_features)
     nn.init.zeros_(network.linear.weight)
     nn.init.zeros_(network.linear.bias)
-    network.train(training)
 
 
 def init_from_probe(

@@ -11,14 +11,14 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from ..backbones.weights import locate, registry
-from ..backbones.weights.spec import WeightSpec
+from ..backbones.weights.spec import NOT_STATED
 from ..backbones.weights.torch_checkpoint import read_state_dict
 from ..errors import WeightsError, WeightsNotFoundError
 
@@ -27,7 +27,6 @@ __all__ = ["file_record", "find_pretrained", "load_matching", "random_record", "
 State = Mapping[str, torch.Tensor]
 
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
-_NOT_STATED = {"code": "not stated", "weights": "not stated", "data": "not stated"}
 
 # What a file may have besides the trunk: the classifiers of torchvision and timm, with the hidden layers of
 # VGG's and the auxiliary classifier of Inception, and a counter that batch norm does not need.
@@ -51,12 +50,8 @@ def file_record(name: str, path: Path) -> dict[str, Any]:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     for known in map(registry.get, registry.every_name()):
         if known.sha256 == digest:
-            return {"name": known.name, "sha256": digest, "licences": _licences(known)}
-    return {"name": name, "sha256": digest, "licences": dict(_NOT_STATED)}
-
-
-def _licences(spec: WeightSpec) -> dict[str, str]:
-    return {"code": spec.code_licence, "weights": spec.weights_licence, "data": spec.data_licence}
+            return {"name": known.name, "sha256": digest, "licences": known.licences}
+    return {"name": name, "sha256": digest, "licences": dict(NOT_STATED)}
 
 
 def find_pretrained(name: str, timm_name: str, config: Mapping[str, Any]) -> tuple[Path, dict[str, Any]]:
@@ -79,7 +74,7 @@ def find_pretrained(name: str, timm_name: str, config: Mapping[str, Any]) -> tup
     if name in registry.every_name():
         spec = registry.get(name)
         path = locate.locate(spec)
-        return path, file_record(name, path) | {"licences": _licences(spec)}
+        return path, file_record(name, path) | {"licences": spec.licences}
     folder = os.environ.get("REHEAD_WEIGHTS")
     if folder:
         for stem in dict.fromkeys((name, timm_name)):
@@ -210,52 +205,47 @@ def _rename_keys(module: torch.nn.Module, state: dict[str, torch.Tensor]) -> dic
     convert: Callable[..., Any] | None = getattr(
         sys.modules[type(module).__module__], "checkpoint_filter_fn", None
     )
-    if convert is not None and not _same_names(module, state):
-        state = dict(convert(state, module))
-    return state
+    wanted = module.state_dict().items()
+    fits = all(name in state and state[name].shape == tensor.shape for name, tensor in wanted)
+    return state if convert is None or fits else dict(convert(state, module))
 
 
-def _same_names(module: torch.nn.Module, state: State) -> bool:
-    wanted = module.state_dict()
-    return all(name in state and state[name].shape == tensor.shape for name, tensor in wanted.items())
+class _NamingScheme(NamedTuple):
+    """The names of MobileNetV2 or EfficientNet-Lite in a package, the layers in timm's order."""
+
+    layers: str  # of the inverted bottleneck
+    first: str  # of the first block, which has no expansion
+    ends: str  # stem and head
+    block: str = ""
+    offset: int = 0
+
+    def names(self, blocks: Sequence[str]) -> list[str]:
+        """Every layer of a network of these blocks."""
+        ends = self.ends.format(last=len(blocks) + self.offset).split()
+        inner = [
+            f"{block}.{layer}"
+            for number, block in enumerate(blocks)
+            for layer in (self.layers if number else self.first).split()
+        ]
+        return [*ends[:2], *inner, *ends[2:]]
 
 
-# Layers of the inverted bottleneck, of the block without expansion, and of stem and head, in timm's order.
-_TIMM_BLOCK = ("conv_pw", "bn1", "conv_dw", "bn2", "conv_pwl", "bn3")
-_TIMM_FIRST = ("conv_dw", "bn1", "conv_pw", "bn2")
-_TIMM_ENDS = ("conv_stem", "bn1", "conv_head", "bn2")
-
-
-class _NamingScheme:
-    """The names of MobileNetV2 or EfficientNet-Lite in another package."""
-
-    def __init__(self, block: str, offset: int, layers: str, first: str, ends: str) -> None:
-        self.block, self.offset = block, offset
-        self.layers, self.first, self.ends = layers.split(), first.split(), ends.split()
-
-    def names(self, depth: int) -> Iterable[str]:
-        """Every layer of a network of `depth` blocks, in timm's order."""
-        yield from self.ends[:2]
-        for number in range(depth):
-            for layer in self.layers if number else self.first:
-                yield f"{self.block}{number + self.offset}.{layer}"
-        yield from (end.format(last=depth + self.offset) for end in self.ends[2:])
-
-
+_TIMM = _NamingScheme(
+    "conv_pw bn1 conv_dw bn2 conv_pwl bn3", "conv_dw bn1 conv_pw bn2", "conv_stem bn1 conv_head bn2"
+)
 _SCHEMES = {  # by a key that only such a file has
     "_conv_stem.weight": _NamingScheme(
-        "_blocks.",
-        0,
         "_expand_conv _bn0 _depthwise_conv _bn1 _project_conv _bn2",
         "_depthwise_conv _bn1 _project_conv _bn2",
         "_conv_stem _bn0 _conv_head _bn1",
+        "_blocks.",
     ),
     "features.1.conv.0.0.weight": _NamingScheme(  # torchvision's MobileNetV2
-        "features.",
-        1,
         "conv.0.0 conv.0.1 conv.1.0 conv.1.1 conv.2 conv.3",
         "conv.0.0 conv.0.1 conv.1 conv.2",
         "features.0.0 features.0.1 features.{last}.0 features.{last}.1",
+        "features.",
+        offset=1,
     ),
 }
 
@@ -264,11 +254,8 @@ def _renamed(module: Any, state: dict[str, torch.Tensor], scheme: _NamingScheme)
     blocks = [
         f"blocks.{s}.{r}" for s, stage in enumerate(getattr(module, "blocks", ())) for r in range(len(stage))
     ]
-    own = [*_TIMM_ENDS[:2]]
-    for number, block in enumerate(blocks):
-        own += [f"{block}.{layer}" for layer in (_TIMM_BLOCK if number else _TIMM_FIRST)]
-    own += _TIMM_ENDS[2:]
-    renamed = dict(zip(scheme.names(len(blocks)), own, strict=True))
+    theirs = [f"{scheme.block}{number + scheme.offset}" for number in range(len(blocks))]
+    renamed = dict(zip(scheme.names(theirs), _TIMM.names(blocks), strict=True))
     result = {}
     for name, tensor in state.items():
         layer, _, parameter = name.rpartition(".")

@@ -248,15 +248,16 @@ def _pooled(blocks: Sequence[nn.Module], count: int) -> Iterator[list[torch.Tens
     run from that block on.
     """
     pooled: list[torch.Tensor] = []
-    hooks: list[Any] = []
-    if count > 1:
-        hooks += [
-            block.register_forward_pre_hook(lambda _, inputs: pooled.append(inputs[0].mean((2, 3))))
-            for block in blocks[len(blocks) - (count - 2) :]
-        ]
-        hooks.append(blocks[-1].register_forward_hook(lambda _, __, maps: pooled.append(maps.mean((2, 3)))))
-    try:
+
+    def before(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        pooled.append(inputs[0].mean((2, 3)))
+
+    def after(_: nn.Module, __: Any, maps: torch.Tensor) -> None:
+        pooled.append(maps.mean((2, 3)))
+
+    with contextlib.ExitStack() as hooks:
+        for block in blocks[len(blocks) - (count - 2) :] if count > 1 else ():
+            hooks.enter_context(block.register_forward_pre_hook(before))
+        if count > 1:
+            hooks.enter_context(blocks[-1].register_forward_hook(after))
         yield pooled
-    finally:
-        for hook in hooks:
-            hook.remove()

@@ -7,27 +7,35 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from timm.utils import ModelEmaV3
 
 from ..core.runtime import cpu_count
 from ..errors import TrainingError
 from .checkpoint import EpochMetrics
 from .config import TrainingConfig
-from .data import step_seed
+from .data import MemmapDataset, batches, step_seed
 from .model import Network
+from .task import TrainingTask
 from .trainable import parameter_groups
 
 __all__ = ["FineTuneModule", "Tensors"]
 
 _MAX_WORKERS = 8  # processes that augment for one accelerator
 _MOMENTUM = 0.9  # of SGD, as in nearly all published recipes
+
+_OPTIMIZERS: dict[str, Any] = {
+    "adamw": torch.optim.AdamW,
+    "adam": torch.optim.Adam,
+    "rmsprop": torch.optim.RMSprop,
+    "sgd": partial(torch.optim.SGD, momentum=_MOMENTUM, nesterov=True),
+}
 
 Tensors = tuple[torch.Tensor, torch.Tensor]  # inputs and targets of a batch
 
@@ -38,8 +46,8 @@ class FineTuneModule(pl.LightningModule):
     Parameters
     ----------
     network : Network
-    validation : bool ndarray (n,)
-        The validation photos; there may be none.
+    task : TrainingTask
+        There may be no validation photos.
     options : TrainingConfig
     file : Path
         Pixels, or feature maps where the trunk or a prefix of it is frozen.
@@ -56,7 +64,7 @@ class FineTuneModule(pl.LightningModule):
     def __init__(
         self,
         network: Network,
-        validation: NDArray[np.bool_],
+        task: TrainingTask[Any],
         options: TrainingConfig,
         file: Path,
         seed: int,
@@ -64,8 +72,9 @@ class FineTuneModule(pl.LightningModule):
         from_prefix: bool,
     ) -> None:
         super().__init__()
-        self.network, self.validation, self.options = network, validation, options
+        self.network, self.task, self.options = network, task, options
         self.file, self.seed, self.pretrained = file, seed, pretrained
+        self.validation = task.validation
         self.progress: Callable[[int, int], None] | None = None
         self.max_epoch = options.epochs  # the last one, for progress
         self.curves: list[Any] = []
@@ -73,6 +82,10 @@ class FineTuneModule(pl.LightningModule):
         self.val_outputs: list[torch.Tensor] = []  # of the validation photos, after each epoch
         self.head_only, self.from_prefix = options.train == "frozen", from_prefix
         self.from_maps = self.head_only or from_prefix
+
+    @abstractmethod
+    def dataset(self, *, training: bool) -> MemmapDataset:
+        """What `file` holds, with its targets: in training augmented, else as in prediction."""
 
     @abstractmethod
     def loss_and_metric(self, batch: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
@@ -91,13 +104,22 @@ class FineTuneModule(pl.LightningModule):
             return network.head(inputs)
         return network(inputs if self.from_prefix else network.normalised(inputs))
 
-    def shard(self) -> tuple[int, int]:
-        """Rank of this process, and the number of processes."""
-        return self.trainer.global_rank, self.trainer.world_size
+    def train_dataloader(self) -> Any:
+        """Shuffled batches of this process's shard."""
+        here = self.device.type == "cpu" or self.from_maps
+        return batches(
+            self.dataset(training=True),
+            np.flatnonzero(~self.validation),
+            self.options.batch_size,
+            shuffle=True,
+            shard=(self.trainer.global_rank, self.trainer.world_size),
+            workers=0 if here else min(_MAX_WORKERS, cpu_count() // 2),
+        )
 
-    def num_workers(self) -> int:
-        """Processes that load and augment; 0: this one."""
-        return 0 if self.device.type == "cpu" or self.from_maps else min(_MAX_WORKERS, cpu_count() // 2)
+    def val_dataloader(self) -> Any:
+        """All validation photos, in every process."""
+        rows = np.flatnonzero(self.validation)
+        return batches(self.dataset(training=False), rows, self.options.batch_size)
 
     # moving average of the weights
 
@@ -191,16 +213,7 @@ class FineTuneModule(pl.LightningModule):
         """Optimizer with a learning rate for each block, and its schedule over all steps."""
         options = self.options
         groups = parameter_groups(self.network, self._lr, options.layer_decay, options.weight_decay)
-        optimizer: torch.optim.Optimizer
-        match options.optimizer:
-            case "sgd":
-                optimizer = torch.optim.SGD(groups, momentum=_MOMENTUM, nesterov=True)
-            case "rmsprop":
-                optimizer = torch.optim.RMSprop(groups)
-            case "adam":
-                optimizer = torch.optim.Adam(groups)
-            case _:
-                optimizer = torch.optim.AdamW(groups)
+        optimizer: torch.optim.Optimizer = _OPTIMIZERS[options.optimizer](groups)
         steps = max(1, int(self.trainer.estimated_stepping_batches))
         warmup = int(options.warmup * steps)
 

@@ -56,14 +56,12 @@ class SmallCnn:
 
     def neck(self, side: int) -> tuple[nn.Sequential, int]:
         """The layers between maps of `side` and the last layer, and their output width."""
-        layers: list[nn.Module] = []
         width = self.channels[-1]
+        layers: list[nn.Module] = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
         if self.dense:
             layers = [nn.Flatten(), nn.Linear(width * side * side, self.dense), nn.ReLU()]
-            width = self.dense
-        else:
-            layers = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-        return nn.Sequential(*layers, *([nn.Dropout(self.dropout)] if self.dropout else [])), width
+        dropout = [nn.Dropout(self.dropout)] if self.dropout else []
+        return nn.Sequential(*layers, *dropout), self.dense or width
 
 
 _FOUR = (64, 128, 256, 512)

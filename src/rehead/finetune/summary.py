@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -50,9 +49,12 @@ def summarize(
     seconds : float
         Wall time.
     """
-    sentences = _sentences(score, probe, comparison, kept, result) + _refit_sentence(refit_photos, result)
+    sentences = _sentences(score, probe, comparison, kept, result)
+    if refit_photos:
+        epochs = "1 epoch" if result.best_epoch == 1 else f"{result.best_epoch} epochs"
+        sentences.append(f"Then it was trained once more for {epochs}, on all {refit_photos} photos.")
     return {
-        **_training(network, options.to_dict(), result),
+        **_training(network, options, result),
         "validation": {
             "photos": len(score.correct),
             "network": score.to_dict(),
@@ -66,13 +68,13 @@ def summarize(
     }
 
 
-def _training(network: Network, options: Mapping[str, Any], result: TrainingResult) -> dict[str, Any]:
+def _training(network: Network, options: TrainingConfig, result: TrainingResult) -> dict[str, Any]:
     """What was trained and its curves, whatever the task."""
     total, trained = count_parameters(network)
     fitted = sum(p.numel() for p in network.linear.parameters() if not p.requires_grad)  # in closed form
     return {
         "network": network.name,
-        "options": dict(options),
+        "options": options.to_dict(),
         "size": network.preprocess.size,
         "parameters": {"total": total, "trained": trained + fitted},
         "curves": [asdict(epoch) for epoch in result.curves],
@@ -81,11 +83,6 @@ def _training(network: Network, options: Mapping[str, Any], result: TrainingResu
         "share": result.alpha,
         "epochs_resumed": result.epochs_resumed,
     }
-
-
-def _refit_sentence(photos: int | None, result: TrainingResult) -> list[str]:
-    epochs = "1 epoch" if result.best_epoch == 1 else f"{result.best_epoch} epochs"
-    return [f"Then it was trained once more for {epochs}, on all {photos} photos."] if photos else []
 
 
 def _weights_sentences(result: TrainingResult) -> list[str]:
@@ -112,18 +109,19 @@ def _sentences(
     else:
         choice = "is kept" if kept else "is not kept: the frozen network with a linear head is"
         sentence = (
-            f"On {photos} validation photos the trained network {_verb(comparison)} the frozen one with a "
-            f"linear head: log loss {score.log_loss:.3f} against {probe.log_loss:.3f} "
+            f"On {photos} validation photos the trained network "
+            f"{_verb(comparison.log_loss, comparison.significant)} the frozen one with a linear head: "
+            f"log loss {score.log_loss:.3f} against {probe.log_loss:.3f} "
             f"({_difference(comparison)}), {accuracy} right against {100 * probe.accuracy:.1f} %; "
             f"it {choice}."
         )
     return [sentence, *_weights_sentences(result)]
 
 
-def _verb(comparison: PairedComparison) -> str:
-    if not comparison.better:
-        return "was not clearly better than" if comparison.log_loss.value < 0 else "did not beat"
-    return "beat" if comparison.significant else "did better than"
+def _verb(difference: Interval, significant: bool) -> str:
+    if not better_by_one_se(difference):
+        return "was not clearly better than" if difference.value < 0 else "did not beat"
+    return "beat" if significant else "did better than"
 
 
 def _difference(comparison: PairedComparison) -> str:
@@ -135,13 +133,11 @@ def _difference(comparison: PairedComparison) -> str:
 
 def summarize_keypoints(
     network: Network,
-    options: Mapping[str, Any],
+    options: TrainingConfig,
     result: TrainingResult,
     errors: NDArray[np.float64],
     closed: NDArray[np.float64],
     groups: NDArray[np.str_],
-    *,
-    always: bool,
 ) -> dict[str, Any]:
     """Summarize the training of a keypoint network, compared with the closed form.
 
@@ -152,13 +148,11 @@ def summarize_keypoints(
         and of the closed form.
     groups : ndarray (n,)
         The person in each photo.
-    always : bool
-        Whether the network is kept even where it is not better.
     """
     difference = mean_difference(errors, closed, groups)
-    kept = always or better_by_one_se(difference)
+    kept = options.keep == "always" or better_by_one_se(difference)
     return {
-        **_training(network, dict(options), result),
+        **_training(network, options, result),
         "validation": {
             "photos": len(errors),
             "network": round(float(errors.mean()), 6),
@@ -179,10 +173,6 @@ def _keypoint_sentence(
     result: TrainingResult,
 ) -> str:
     significant = people >= _MIN_PEOPLE and (difference.low > 0 or difference.high < 0)
-    if better_by_one_se(difference):
-        verb = "beat" if significant else "did better than"
-    else:
-        verb = "was not clearly better than" if difference.value < 0 else "did not beat"
     interval = (
         f"95 % interval {100 * difference.low:+.2f} to {100 * difference.high:+.2f}"
         if people >= _MIN_PEOPLE
@@ -191,8 +181,8 @@ def _keypoint_sentence(
     chance = "" if significant else ": it may be chance"
     text = f"a difference of {100 * difference.value:+.2f}, {interval}{chance}".replace("-", "\N{MINUS SIGN}")
     sentence = (
-        f"On {len(errors)} validation photos the trained network {verb} the closed form: coordinates off by "
-        f"{100 * errors.mean():.2f} % of the side against {100 * closed.mean():.2f} % "
-        f"({text}); {'the network' if kept else 'the closed form'} is kept."
+        f"On {len(errors)} validation photos the trained network {_verb(difference, significant)} the closed "
+        f"form: coordinates off by {100 * errors.mean():.2f} % of the side against "
+        f"{100 * closed.mean():.2f} % ({text}); {'the network' if kept else 'the closed form'} is kept."
     )
     return " ".join([sentence, *_weights_sentences(result)])

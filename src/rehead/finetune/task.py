@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .config import TrainingConfig
-from .frozen_prefix import FrozenPrefix
+from .data import PhotoLoader
 from .model import Network
-from .module import FineTuneModule
+
+if TYPE_CHECKING:
+    from .module import FineTuneModule
 
 __all__ = ["TrainingTask"]
 
@@ -24,6 +27,9 @@ class TrainingTask(Protocol[Config]):
     head_first: ClassVar[bool]
     """Whether a head on a pretrained network is fitted or trained on the frozen features first."""
 
+    module_type: ClassVar[type[FineTuneModule]]
+    """The LightningModule that trains it."""
+
     @property
     def validation(self) -> NDArray[np.bool_]:
         """Which photos are for validation, (n,)."""
@@ -31,27 +37,7 @@ class TrainingTask(Protocol[Config]):
     def pixels(self, network: Network, to: Path) -> None:
         """Write the preprocessed photos as one .npy file."""
 
-    def maps(
-        self,
-        network: Network,
-        pixels: Path,
-        to: Path,
-        options: Config,
-        *,
-        views: int,
-        seed: int,
-        prefix: FrozenPrefix | None,
-    ) -> None:
-        """Write the feature maps of the frozen trunk, or of a prefix, for the photos and augmented views."""
-
-    def make_module(
-        self,
-        network: Network,
-        options: Config,
-        file: Path,
-        *,
-        seed: int,
-        pretrained: bool,
-        from_prefix: bool = False,
-    ) -> FineTuneModule:
-        """The LightningModule that trains on `file`, which holds pixels or feature maps."""
+    def loaders(
+        self, network: Network, pixels: Path, options: Config, *, views: int, seed: int
+    ) -> Sequence[PhotoLoader]:
+        """What gives the photos, and `views` augmented views of them, whose feature maps are cached."""

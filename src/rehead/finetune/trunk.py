@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,7 +18,7 @@ from ..errors import DataError, UnknownNameError
 from ..images import PreprocessSpec
 from .small_cnns import SMALL_CNNS
 
-__all__ = ["PLAIN_NAMES", "Block", "TimmTrunk", "blocks", "make_trunk", "timm_name"]
+__all__ = ["PLAIN_NAMES", "Block", "TimmTrunk", "blocks", "evaluating", "make_trunk", "timm_name"]
 
 _TIMM_NAMES = {
     "vgg16": "vgg16",
@@ -63,18 +64,14 @@ class TimmTrunk(nn.Module):
     def detect_maps(self, photo: torch.Tensor) -> None:
         """Set whether the trunk gives maps, by one photo (1, 3, S, S)."""
         maps = self.model.forward_features(photo)
-        self.gives_maps = maps.ndim == 4 and _average_pools(self.model, torch.rand_like(maps))
+        if maps.ndim == 4:  # whether the network only average-pools between maps and classifier
+            maps = torch.rand_like(maps)
+            pooled, mean = self.model.forward_head(maps, pre_logits=True), maps.mean((2, 3))
+            self.gives_maps = pooled.shape == mean.shape and torch.allclose(pooled, mean, atol=1e-5)
 
     def forward(self, photos: torch.Tensor) -> torch.Tensor:
         """Normalised photos (N, 3, S, S) to maps (N, C, h, w) or vectors (N, D)."""
         return self.model.forward_features(photos) if self.gives_maps else self.model(photos)
-
-
-def _average_pools(model: Any, maps: torch.Tensor) -> bool:
-    """Whether the network only average-pools between maps (1, C, h, w) and classifier."""
-    pooled = model.forward_head(maps, pre_logits=True)
-    mean = maps.mean((2, 3))
-    return pooled.shape == mean.shape and torch.allclose(pooled, mean, atol=1e-5)
 
 
 def make_trunk(name: str, size: int | None) -> tuple[nn.Module, PreprocessSpec, tuple[int, ...]]:
@@ -126,11 +123,8 @@ def _timm_trunk(name: str, size: int | None) -> tuple[TimmTrunk, PreprocessSpec]
 
 def _preprocess(config: Any) -> PreprocessSpec:
     mean, std = ([255 * value for value in values] for values in (config.mean, config.std))
-    interpolation: Literal["bilinear", "bicubic"] = (
-        "bilinear" if config.interpolation == "bilinear" else "bicubic"
-    )
-    size = max(config.input_size[1:])
-    return PreprocessSpec(size, tuple(mean), tuple(std), interpolation=interpolation)
+    kind: Literal["bilinear", "bicubic"] = "bilinear" if config.interpolation == "bilinear" else "bicubic"
+    return PreprocessSpec(max(config.input_size[1:]), tuple(mean), tuple(std), interpolation=kind)
 
 
 def _sized(spec: PreprocessSpec, size: int | None) -> PreprocessSpec:
@@ -139,21 +133,29 @@ def _sized(spec: PreprocessSpec, size: int | None) -> PreprocessSpec:
 
 def _output_shape(name: str, trunk: nn.Module, size: int) -> tuple[int, ...]:
     """Shape of the trunk's output for one photo; DataError where it does not support the size."""
-    trunk.eval()
+    photo = torch.zeros(1, 3, size, size)
     try:
-        with torch.no_grad():
-            photo = torch.zeros(1, 3, size, size)
+        with evaluating(trunk):
             if isinstance(trunk, TimmTrunk):
                 trunk.detect_maps(photo)
-            shape = tuple(trunk(photo).shape[1:])
+            return tuple(trunk(photo).shape[1:])
     except (RuntimeError, ValueError, AssertionError) as error:
         raise DataError(
             f"{name} does not take photos of {size} x {size} pixels ({_line(error)}); give a larger --size, "
             "or none for the network's own"
         ) from error
+
+
+@contextlib.contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Within, a network is in eval mode and without gradients; then it is in the mode that it was in."""
+    training = network.training
+    network.eval()
+    try:
+        with torch.no_grad():
+            yield
     finally:
-        trunk.train()
-    return shape
+        network.train(training)
 
 
 def _line(error: Exception) -> str:

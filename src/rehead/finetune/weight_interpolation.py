@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,25 +16,10 @@ from numpy.typing import NDArray
 from .frozen_prefix import FrozenPrefix
 from .module import FineTuneModule
 
-__all__ = ["ALPHAS", "Interpolation", "best_interpolation", "interpolate_", "state_of"]
+__all__ = ["ALPHAS", "best_interpolation", "interpolate_", "state_of"]
 
 ALPHAS = (0.25, 0.5, 0.75)
 """Tried besides 1, the trained weights."""
-
-
-class Interpolation(NamedTuple):
-    """Result of the search for alpha.
-
-    Parameters
-    ----------
-    alpha : float
-        The best one, in (0, 1].
-    val_outputs : float32 ndarray (3, n, ...)
-        Outputs for the validation photos at each of `ALPHAS`.
-    """
-
-    alpha: float
-    val_outputs: NDArray[np.float32]
 
 
 def state_of(network: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -60,7 +44,7 @@ def interpolate_(
 
 def best_interpolation(
     module: FineTuneModule, start: Mapping[str, torch.Tensor], monitored: float, prefix: FrozenPrefix | None
-) -> Interpolation:
+) -> tuple[float, NDArray[np.float32]]:
     """Set the trained network of `module` to the weights of the best alpha, by the validation photos.
 
     Parameters
@@ -72,6 +56,13 @@ def best_interpolation(
         The monitored validation metric of the trained weights; less is better.
     prefix : FrozenPrefix or None
         Whose maps the module is trained on.
+
+    Returns
+    -------
+    alpha : float
+        The best one, in (0, 1].
+    val_outputs : float32 ndarray (3, n, ...)
+        Outputs for the validation photos at each of `ALPHAS`.
     """
     network, end = module.network, state_of(module.network)
     best, outputs = 1.0, []
@@ -83,4 +74,4 @@ def best_interpolation(
             if value < monitored:
                 best, monitored = alpha, value
     interpolate_(network, start, end, best)
-    return Interpolation(best, torch.stack(outputs).numpy())
+    return best, torch.stack(outputs).numpy()

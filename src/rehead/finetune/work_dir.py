@@ -13,6 +13,7 @@ from ..core import atomic
 from ..core.run_dir import TRAINING, check_work, holds_training
 from ..errors import DataError
 from .config import TrainingConfig
+from .data import write_maps
 from .frozen_prefix import FrozenPrefix, find_frozen_prefix
 from .model import Network
 from .task import TrainingTask
@@ -91,8 +92,9 @@ def write_inputs(
             return file
         network.to(device)
         try:
-            views = _cached_views(options)
-            task.maps(network, pixels, file, options, views=views, seed=seed, prefix=prefix)
+            loaders = task.loaders(network, pixels, options, views=_cached_views(options), seed=seed)
+            run = prefix.maps if prefix else network.trunk
+            write_maps(network, run, loaders, len(task.validation), file)
         finally:
             network.cpu()
     return file

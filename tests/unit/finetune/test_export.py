@@ -18,9 +18,15 @@ from rehead.core.runtime import open_session  # noqa: E402
 from rehead.errors import WeightsError  # noqa: E402
 from rehead.finetune import export  # noqa: E402
 from rehead.finetune.model import Network  # noqa: E402
+from rehead.finetune.trunk import evaluating  # noqa: E402
 
 SPEC = PreprocessSpec(size=24, mean=(120, 110, 100), std=(60, 50, 40))
 RECORD = {"name": "tiny", "sha256": "random", "licences": {}}
+
+
+def torch_features(network: Network, pixels: Any) -> Any:
+    with evaluating(network):
+        return export.by_torch(network, network.features, export.to_tensor(pixels))
 
 
 def tiny(trunk: nn.Module | None = None, neck: nn.Module | None = None, width: int = 8) -> Network:
@@ -40,7 +46,7 @@ def test_the_engine_gives_what_torch_gives(count: int) -> None:
     network.train()
     network(network.normalised(torch.from_numpy(pixels(4).transpose(0, 3, 1, 2).copy())))  # moves batch norm
     (found,) = open_session(export.export_trunk(network), threads=1).run(None, {"image": pixels(count)})
-    np.testing.assert_allclose(found, export.torch_features(network, pixels(count)), atol=1e-4)
+    np.testing.assert_allclose(found, torch_features(network, pixels(count)), atol=1e-4)
     assert found.shape == (count, 8)
     assert network.training  # left as it was
 
@@ -89,7 +95,7 @@ def test_a_neck_with_hidden_layers_is_exported_with_the_trunk() -> None:
     backbone = export.trained_backbone(network, RECORD)
     assert [level.width for level in backbone.levels] == [5]
     (features,) = open_session(backbone.features_graph(), threads=1).run(None, {"image": pixels(2)})
-    np.testing.assert_allclose(features, export.torch_features(network, pixels(2)), atol=1e-4)
+    np.testing.assert_allclose(features, torch_features(network, pixels(2)), atol=1e-4)
 
 
 def test_a_network_that_the_trace_cannot_follow_is_refused() -> None:

@@ -30,7 +30,7 @@ from rehead.errors import DataError, OutputError, TrainingError, UnknownNameErro
 from rehead.finetune import checkpoint, fit  # noqa: E402
 from rehead.finetune.classification_module import ClassificationModule, ClassificationTask  # noqa: E402
 from rehead.finetune.config import FineTuneConfig  # noqa: E402
-from rehead.finetune.data import batches, decode  # noqa: E402
+from rehead.finetune.data import Photos, batches, decode  # noqa: E402
 from rehead.finetune.model import Network  # noqa: E402
 
 IDENTITY = {"network": "tiny", "labels": ["a", "b"], "split": "1"}
@@ -194,7 +194,7 @@ def test_balanced_classes_weigh_the_same(photos: ClassificationTask, tmp_path: P
     lopsided = ClassificationTask(
         [photos.paths[n] for n in few.tolist()], photos.target[few], photos.validation[few], True
     )
-    module = lopsided.make_module(tiny(), QUICK, tmp_path / "none", seed=0, pretrained=False)
+    module = ClassificationModule(tiny(), lopsided, QUICK, tmp_path / "none", 0, False, False)
     counts = np.bincount(lopsided.target)
     np.testing.assert_allclose(module.class_weight.numpy() * counts, len(few) / 2)
 
@@ -433,7 +433,7 @@ def test_an_epoch_has_every_photo_once_and_no_batch_of_one(
 ) -> None:
     decode(photos.paths[:13], tiny().preprocess, tmp_path / "photos.npy")
     rows = np.arange(13)
-    loader = batches(tmp_path / "photos.npy", np.arange(13), rows, size=4, seed=0, shuffle=True)
+    loader = batches(Photos(tmp_path / "photos.npy", np.arange(13), "none", 0), rows, 4, shuffle=True)
     seen = [target.tolist() for _, target in loader]
     assert sorted(row for part in seen for row in part) == rows.tolist()
     assert [len(part) for part in seen] == [4, 4, 5]
@@ -443,18 +443,11 @@ def test_an_epoch_has_every_photo_once_and_no_batch_of_one(
 
 def test_two_processes_share_the_photos(photos: ClassificationTask, tmp_path: Path) -> None:
     decode(photos.paths[:12], tiny().preprocess, tmp_path / "photos.npy")
+    data = Photos(tmp_path / "photos.npy", np.arange(12), "none", 0)
     parts = [
         {
             int(n)
-            for _, target in batches(
-                tmp_path / "photos.npy",
-                np.arange(12),
-                np.arange(12),
-                size=4,
-                seed=0,
-                shuffle=True,
-                shard=(rank, 2),
-            )
+            for _, target in batches(data, np.arange(12), 4, shuffle=True, shard=(rank, 2))
             for n in target
         }
         for rank in (0, 1)
@@ -487,9 +480,9 @@ def test_validation_photos_are_never_augmented(photos: ClassificationTask, tmp_p
     file = tmp_path / "photos.npy"
     decode(photos.paths[:6], tiny().preprocess, file)
     target, rows = np.zeros(6, np.intp), np.arange(6)
-    plain, _ = next(iter(batches(file, target, rows, size=6, seed=0)))
+    plain, _ = next(iter(batches(Photos(file, target, "none", 0), rows, 6)))
     np.testing.assert_array_equal(plain.numpy().transpose(0, 2, 3, 1), np.load(file))
-    changed, _ = next(iter(batches(file, target, rows, size=6, seed=0, augment="strong")))
+    changed, _ = next(iter(batches(Photos(file, target, "strong", 0), rows, 6)))
     assert not torch.equal(changed, plain)
 
 

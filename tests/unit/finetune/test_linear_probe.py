@@ -18,11 +18,12 @@ from rehead.backbones.features import extract  # noqa: E402
 from rehead.classification.training_data import TrainingFeatures  # noqa: E402
 from rehead.core.runtime import open_session  # noqa: E402
 from rehead.data import cv_folds, read_dataset  # noqa: E402
-from rehead.finetune.export import export_trunk, torch_features, trained_backbone  # noqa: E402
+from rehead.finetune.export import by_torch, export_trunk, to_tensor, trained_backbone  # noqa: E402
 from rehead.finetune.frozen_prefix import find_frozen_prefix  # noqa: E402
 from rehead.finetune.linear_probe import init_from_probe, max_levels, set_levels  # noqa: E402
 from rehead.finetune.model import Network, build  # noqa: E402
 from rehead.finetune.trainable import set_trainable  # noqa: E402
+from rehead.finetune.trunk import evaluating  # noqa: E402
 from rehead.heads import select_head  # noqa: E402
 from rehead.heads.temperature import fit_temperature  # noqa: E402
 from rehead.images import load_image  # noqa: E402
@@ -34,6 +35,11 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+def torch_features(network: Network, pixels: Any) -> Any:
+    with evaluating(network):
+        return by_torch(network, network.features, to_tensor(pixels))
 
 
 def network(train: str, n_levels: int = 1) -> Network:

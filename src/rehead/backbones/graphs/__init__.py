@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,29 +15,13 @@ from numpy.typing import NDArray
 from ...errors import WeightsError
 from ...images import PreprocessSpec
 
+if TYPE_CHECKING:
+    from ...heads.mahalanobis import RelativeMahalanobis
+
 __all__ = ["build_trunk", "count_parameters", "linear_model", "pooled_levels", "wrap"]
 
 _FAMILIES = {"efficientnet_lite": ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")}
 """Modules that build several architectures; any other architecture has the module of its own name."""
-
-
-class OutlierArrays(Protocol):
-    """What the outlier score is computed from, see `heads.mahalanobis.RelativeMahalanobis`."""
-
-    @property
-    def mean(self) -> NDArray[np.float32]: ...
-    @property
-    def scale(self) -> NDArray[np.float32]: ...
-    @property
-    def basis(self) -> NDArray[np.float32]: ...
-    @property
-    def within(self) -> NDArray[np.float32]: ...
-    @property
-    def total(self) -> NDArray[np.float32]: ...
-    @property
-    def centres(self) -> NDArray[np.float32]: ...
-    @property
-    def outside(self) -> float: ...
 
 
 def build_trunk(architecture: str, arrays: Mapping[str, NDArray[Any]], preprocess: PreprocessSpec) -> Any:
@@ -159,7 +143,7 @@ def linear_model(
     first: int,
     weight: NDArray[np.float32],
     bias: NDArray[np.float32],
-    outlier: OutlierArrays,
+    outlier: RelativeMahalanobis,
 ) -> Any:
     """The whole classifier: `image` to `probabilities`, `features` and `outlier_score`.
 

@@ -37,10 +37,9 @@ def embedder(layers: Sequence[Layer]) -> Any:
     x = op.transpose(op.cast(image, to=np.float32), perm=[0, 3, 1, 2])
     mean = np.array(_MEAN, np.float32).reshape(3, 1, 1)
     x = op.mul(op.sub(x, op.const(mean)), op.const(np.float32(1 / _SCALE)))
-    side, channels = 72, 32
-    x = op.relu(_convolved(x, given, 3, channels, 7, 2))
+    x = op.relu(_convolved(x, given, 3, 32, 7, 2))
     x = op.max_pool(x, kernel_shape=[3, 3], strides=[2, 2])[0]
-    side = 35
+    side, channels = 35, 32
     for number, (filters, blocks) in enumerate(_LEVELS):
         for block in range(blocks):
             stride = 2 if number > 0 and block == 0 else 1

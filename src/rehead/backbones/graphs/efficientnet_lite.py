@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from .ops import State, Var, add, conv_bn, relu6
+from .ops import State, Var, conv_bn, inverted_residual, relu6
 
 __all__ = ["SCALES", "trunk"]
 
@@ -30,6 +30,7 @@ _STAGES = (
     (6, 320, 1, 1, 3),
 )
 _EPS = 1e-3
+_STEPS = (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2"))
 
 
 def _width(channels: int, factor: float) -> int:
@@ -42,35 +43,23 @@ def _width(channels: int, factor: float) -> int:
 def trunk(x: Var, state: State, name: str) -> dict[str, Var]:
     """Maps after every block and after the head convolution, float32 (N, C, h, w), by name."""
     width, depth = SCALES[name]
-    channels = 32
-    x = relu6(conv_bn(x, state, "_conv_stem", "_bn0", outputs=channels, kernel=3, eps=_EPS, stride=2))
+    x = relu6(conv_bn(x, state, "_conv_stem", "_bn0", outputs=32, kernel=3, eps=_EPS, stride=2))
     levels: dict[str, Var] = {}
     for stage, (expand, outputs, repeats, first_stride, kernel) in enumerate(_STAGES):
-        outputs = _width(outputs, width)
         if 0 < stage < len(_STAGES) - 1:
             repeats = math.ceil(repeats * depth)
         for repeat in range(repeats):
-            block, stride = f"_blocks.{len(levels)}.", first_stride if repeat == 0 else 1
-            inner, wide = x, channels * expand
-            if expand > 1:
-                inner = conv_bn(inner, state, block + "_expand_conv", block + "_bn0", outputs=wide, eps=_EPS)
-                inner = relu6(inner)
-            inner = relu6(
-                conv_bn(
-                    inner,
-                    state,
-                    block + "_depthwise_conv",
-                    block + "_bn1",
-                    outputs=wide,
-                    kernel=kernel,
-                    eps=_EPS,
-                    stride=stride,
-                    depthwise=True,
-                )
+            steps = _STEPS if expand > 1 else _STEPS[1:]
+            x = inverted_residual(
+                x,
+                state,
+                [(f"_blocks.{len(levels)}.{conv}", f"_blocks.{len(levels)}.{norm}") for conv, norm in steps],
+                expand=expand,
+                outputs=_width(outputs, width),
+                stride=first_stride if repeat == 0 else 1,
+                kernel=kernel,
+                eps=_EPS,
             )
-            inner = conv_bn(inner, state, block + "_project_conv", block + "_bn2", outputs=outputs, eps=_EPS)
-            x = add(x, inner) if stride == 1 and channels == outputs else inner
-            channels = outputs
             levels[f"blocks.{len(levels)}"] = x
     levels["head"] = relu6(conv_bn(x, state, "_conv_head", "_bn1", outputs=1280, eps=_EPS))
     state.finish(unused=("_fc.weight", "_fc.bias", "num_batches_tracked"))

@@ -10,7 +10,7 @@ import spox
 import spox.opset.ai.onnx.v17 as op
 
 from ...errors import WeightsError
-from .ops import Var, image_input
+from .ops import Var, image_input, side_of
 
 __all__ = ["unit_vectors"]
 
@@ -38,8 +38,7 @@ def unit_vectors(network: Any, *, mirrored: bool, name: str) -> Any:
         raise WeightsError(
             f"{name}: expected an output of float vectors [N, D], as embedders have, found {shapes}"
         )
-    size = network.graph.input[0].type.tensor_type.shape.dim[1].dim_value
-    image = image_input(size)
+    image = image_input(side_of(network))
     inner = onnx.utils.Extractor(network).extract_model(["image"], [chosen])
     x = _vectors(inner, chosen, image)
     if mirrored:

@@ -254,15 +254,10 @@ def embedder(arrays: Arrays, preprocess: PreprocessSpec, *, prewhitened: bool, n
             x = _pooled(x)
     for block in _blocks():
         x = _through(x, block, state)
-    gamma, beta, mean, var = (
-        state.take(f"last_bn.{part}", (dimensions,)).astype(np.float64)
-        for part in ("weight", "bias", "running_mean", "running_var")
-    )
-    factor = gamma / np.sqrt(var + _EPS)
+    factor, summand = state.norm("last_bn", dimensions, _EPS)
     dense = state.take("last_linear.weight", (dimensions, _WIDTH)).T * factor
     x = op.matmul(op.flatten(op.global_average_pool(x)), op.const(dense.astype(np.float32)))
-    embedding = op.add(x, op.const((beta - mean * factor).astype(np.float32)))
-    return build({"image": image}, {"embedding": embedding})
+    return build({"image": image}, {"embedding": op.add(x, op.const(summand))})
 
 
 def _through(x: Var, block: _Block, state: State) -> Var:

@@ -46,8 +46,7 @@ def expose(model: Any, tensors: Mapping[str, str]) -> bytes:
         copy.graph.node.append(onnx.helper.make_node("Identity", [tensor], [f"exposed {name}"]))
         copy.graph.output.append(onnx.helper.make_empty_tensor_value_info(f"exposed {name}"))
         copy.graph.output[-1].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
-    graph: bytes = copy.SerializeToString()
-    return graph
+    return bytes(copy.SerializeToString())
 
 
 def layers(model: Any) -> list[Layer]:

@@ -10,7 +10,7 @@ runs twice.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
@@ -19,7 +19,7 @@ import spox
 import spox.opset.ai.onnx.v17 as op
 from numpy.typing import NDArray
 
-from .ops import Var, image_input
+from .ops import Var, image_input, side_of
 
 __all__ = ["crop_model", "keypoint_model", "maps_model"]
 
@@ -60,11 +60,6 @@ class UncertaintyArrays(Protocol):
     def covariance(self) -> NDArray[np.float32]: ...
 
 
-class _StageOutputs(NamedTuple):
-    points: Var  # (N, 2K)
-    pooled: Var  # (N, C)
-
-
 def maps_model(trunk: Any, levels: Sequence[str]) -> Any:
     """`image` uint8 (N, S, S, 3) to the maps of these levels; what comes behind them is left out."""
     return onnx.utils.Extractor(trunk).extract_model(["image"], list(levels))
@@ -99,31 +94,26 @@ def keypoint_model(
         Points in a row times this, and `offset` (6,) added, are the crop transform, (2, 3) in a row.
     uncertainty : UncertaintyArrays
     """
-    side = _side(trunks[0])
+    side = side_of(trunks[0])
     image = image_input(side)
-    last = first = _run(maps_model(trunks[0], stages[0].levels), image, stages[0])
-    row = op.add(op.matmul(first.points, op.const(aligner)), op.const(offset))
+    first, pooled = _run(maps_model(trunks[0], stages[0].levels), image, stages[0])
+    row = op.add(op.matmul(first, op.const(aligner)), op.const(offset))
     transform = op.reshape(row, op.const(np.array([-1, 2, 3])))
     linear = op.slice(transform, op.const([0]), op.const([2]), op.const([2]))  # (N, 2, 2)
-    points = op.reshape(first.points, op.const(np.array([0, -1, 2])))
+    points = op.reshape(first, op.const(np.array([0, -1, 2])))
     moves: Var | None = None
     if len(stages) == 2:
-        crop = _crop(image, transform, _side(trunks[1]))
-        last = _run(maps_model(trunks[1], stages[1].levels), crop, stages[1])
-        in_crop = op.reshape(last.points, op.const(np.array([0, -1, 2])))
+        crop = _crop(image, transform, side_of(trunks[1]))
+        last, pooled = _run(maps_model(trunks[1], stages[1].levels), crop, stages[1])
+        in_crop = op.reshape(last, op.const(np.array([0, -1, 2])))
         shift = op.slice(transform, op.const([2]), op.const([3]), op.const([2]))
         in_photo = op.add(
             op.matmul(in_crop, op.transpose(linear, perm=[0, 2, 1])), op.transpose(shift, perm=[0, 2, 1])
         )
         moves = op.sub(in_photo, points)
         points = in_photo
-    outputs = {"keypoints": points, **_uncertainty(last.pooled, linear, moves, uncertainty)}
+    outputs = {"keypoints": points, **_uncertainty(pooled, linear, moves, uncertainty)}
     return _shared(spox.build({"image": image}, outputs))
-
-
-def _side(trunk: Any) -> int:
-    side: int = trunk.graph.input[0].type.tensor_type.shape.dim[1].dim_value
-    return side
 
 
 def _crop(image: Var, transform: Var, side: int) -> Var:
@@ -139,7 +129,8 @@ def _crop(image: Var, transform: Var, side: int) -> Var:
     return op.transpose(rounded, perm=[0, 2, 3, 1])
 
 
-def _run(trunk: Any, image: Var, stage: StageArrays) -> _StageOutputs:
+def _run(trunk: Any, image: Var, stage: StageArrays) -> tuple[Var, Var]:
+    """Points (N, 2K) by a stage, and its pooled maps (N, C)."""
     maps: Mapping[str, Var] = spox.inline(trunk)(image=image)
     shape: Var = op.const(stage.bias)
     for level, weight in zip(stage.levels, stage.weights, strict=True):
@@ -149,7 +140,7 @@ def _run(trunk: Any, image: Var, stage: StageArrays) -> _StageOutputs:
     pooled = (
         op.flatten(op.global_average_pool(deepest)) if len(deepest.unwrap_tensor().shape) == 4 else deepest
     )
-    return _StageOutputs(op.add(op.matmul(shape, op.const(stage.basis)), op.const(stage.mean)), pooled)
+    return op.add(op.matmul(shape, op.const(stage.basis)), op.const(stage.mean)), pooled
 
 
 def _uncertainty(pooled: Var, linear: Var, moves: Var | None, model: UncertaintyArrays) -> dict[str, Var]:
@@ -205,9 +196,7 @@ def _shared(model: Any) -> Any:
         if node.op_type == "Constant" and node.attribute[0].name == "value":
             keep(node.output[0], node.attribute[0].t)
         else:
-            copy = onnx.NodeProto()
-            copy.CopyFrom(node)
-            nodes.append(copy)
+            nodes.append(node)
     for node in nodes:
         node.input[:] = [alias.get(name, name) for name in node.input]
     del model.graph.initializer[:], model.graph.node[:]

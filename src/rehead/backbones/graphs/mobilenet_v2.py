@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
+from typing import Any
 
-from .ops import State, Var, add, conv_bn, relu6
+from .ops import State, Var, conv_bn, inverted_residual, relu6
 
 __all__ = ["trunk"]
 
@@ -21,36 +21,26 @@ _STAGES = (
 _EPS = 1e-5
 
 
+# convolution and batch norm of each step of a block, without its expansion and with it
+_PLAIN = (("0.0", "0.1"), ("1", "2"))
+_EXPANDED = (("0.0", "0.1"), ("1.0", "1.1"), ("2", "3"))
+
+
 def trunk(x: Var, state: State, name: str) -> dict[str, Var]:  # noqa: ARG001
     """Maps after every block and after the last convolution, float32 (N, C, h, w), by name."""
-    layer = partial(conv_bn, eps=_EPS, padding="symmetric")
-    channels = 32
-    x = relu6(layer(x, state, "features.0.0", "features.0.1", outputs=channels, kernel=3, stride=2))
+    options: dict[str, Any] = {"eps": _EPS, "padding": "symmetric"}
+    x = conv_bn(x, state, "features.0.0", "features.0.1", outputs=32, kernel=3, stride=2, **options)
+    x = relu6(x)
     levels: dict[str, Var] = {}
     for expand, outputs, repeats, first_stride in _STAGES:
+        steps = _PLAIN if expand == 1 else _EXPANDED
         for repeat in range(repeats):
+            block = f"features.{len(levels) + 1}"
+            layers = [(f"{block}.conv.{conv}", f"{block}.conv.{norm}") for conv, norm in steps]
             stride = first_stride if repeat == 0 else 1
-            block = f"features.{len(levels) + 1}.conv."
-            inner, part, wide = x, 0, channels * expand
-            if expand > 1:
-                inner, part = relu6(layer(inner, state, block + "0.0", block + "0.1", outputs=wide)), 1
-            inner = relu6(
-                layer(
-                    inner,
-                    state,
-                    f"{block}{part}.0",
-                    f"{block}{part}.1",
-                    outputs=wide,
-                    kernel=3,
-                    stride=stride,
-                    depthwise=True,
-                )
-            )
-            inner = layer(inner, state, f"{block}{part + 1}", f"{block}{part + 2}", outputs=outputs)
-            x = add(x, inner) if stride == 1 and channels == outputs else inner
-            channels = outputs
-            levels[f"features.{len(levels) + 1}"] = x
+            x = inverted_residual(x, state, layers, expand=expand, outputs=outputs, stride=stride, **options)
+            levels[block] = x
     last = f"features.{len(levels) + 1}"
-    levels[last] = relu6(layer(x, state, f"{last}.0", f"{last}.1", outputs=1280))
+    levels[last] = relu6(conv_bn(x, state, f"{last}.0", f"{last}.1", outputs=1280, **options))
     state.finish(unused=("classifier.1.weight", "classifier.1.bias", "num_batches_tracked"))
     return levels

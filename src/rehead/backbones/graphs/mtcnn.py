@@ -57,8 +57,8 @@ def proposal_network(arrays: Arrays) -> Any:
     queue = _Queue(arrays, "mtcnn_pnet")
     image = spox.argument(spox.Tensor(np.uint8, ("N", "H", "W", 3)))
     maps = _pooled(_pixels(image), queue, 3, 10, 2, same=True)
-    maps = _Maps(_prelu(_conv(maps, queue, 3, 16), queue, 16), np.arange(16))
-    x = _prelu(_conv(maps, queue, 3, 32), queue, 32)
+    maps = _Maps(_conv(maps, queue, 3, 16), np.arange(16))
+    x = _conv(maps, queue, 3, 32)
     shift_weight, shift_bias = queue.take(1, 1, 32, 4), queue.take(4)
     face_weight, face_bias = queue.take(1, 1, 32, 2), queue.take(2)
     queue.finish()
@@ -74,7 +74,7 @@ def refinement_network(arrays: Arrays) -> Any:
     queue = _Queue(arrays, "mtcnn_rnet")
     image = spox.argument(spox.Tensor(np.uint8, ("N", 24, 24, 3)))
     maps = _pooled(_pooled(_pixels(image), queue, 3, 28, 3, same=True), queue, 3, 48, 3)
-    x = _hidden(_prelu(_conv(maps, queue, 2, 64), queue, 64), queue, 576, 128)
+    x = _hidden(_conv(maps, queue, 2, 64), queue, 576, 128)
     shift = _dense(x, queue, 128, 4)
     face = _face(x, queue, 128)
     queue.finish()
@@ -90,7 +90,7 @@ def output_network(arrays: Arrays) -> Any:
     image = spox.argument(spox.Tensor(np.uint8, ("N", 48, 48, 3)))
     maps = _pooled(_pooled(_pixels(image), queue, 3, 32, 3, same=True), queue, 3, 64, 3)
     maps = _pooled(maps, queue, 3, 64, 2, same=True)
-    x = _hidden(_prelu(_conv(maps, queue, 2, 128), queue, 128), queue, 1152, 256)
+    x = _hidden(_conv(maps, queue, 2, 128), queue, 1152, 256)
     shift = _dense(x, queue, 256, 4)
     points = _dense(x, queue, 256, 10)
     face = _face(x, queue, 256)
@@ -124,8 +124,10 @@ def _taken(maps: _Maps, queue: _Queue, kernel: int, outputs: int) -> tuple[NDArr
 
 
 def _conv(maps: _Maps, queue: _Queue, kernel: int, outputs: int) -> Var:
+    """A convolution with PReLU."""
     weight, bias = _taken(maps, queue, kernel, outputs)
-    return op.conv(maps.x, op.const(weight), op.const(bias))
+    slopes = queue.take(1, 1, outputs).reshape(outputs, 1, 1)
+    return op.prelu(op.conv(maps.x, op.const(weight), op.const(bias)), op.const(slopes))
 
 
 def _pooled(maps: _Maps, queue: _Queue, kernel: int, outputs: int, pool: int, *, same: bool = False) -> _Maps:
@@ -167,10 +169,6 @@ _BLOCK = 16  # channels that ONNX Runtime keeps together; of other numbers it po
 
 def _channels(x: Var, start: int, stop: int) -> Var:
     return op.slice(x, op.const([start]), op.const([stop]), op.const([1]))
-
-
-def _prelu(x: Var, queue: _Queue, channels: int) -> Var:
-    return op.prelu(x, op.const(queue.take(1, 1, channels).reshape(channels, 1, 1)))
 
 
 def _hidden(x: Var, queue: _Queue, inputs: int, outputs: int) -> Var:

@@ -25,13 +25,14 @@ __all__ = [
     "OPSET",
     "State",
     "Var",
-    "add",
     "build",
     "conv_bn",
     "features_of",
     "image_input",
+    "inverted_residual",
     "normalised",
     "relu6",
+    "side_of",
     "whitened",
 ]
 
@@ -74,6 +75,15 @@ class State:
         self._used.add(name)
         return np.asarray(self.arrays[name], dtype=np.float32)
 
+    def norm(self, name: str, channels: int, eps: float) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        """Batch norm of that name as the factor and the summand of each channel."""
+        gamma, beta, mean, var = (
+            self.take(f"{name}.{part}", (channels,)).astype(np.float64)
+            for part in ("weight", "bias", "running_mean", "running_var")
+        )
+        scale = gamma / np.sqrt(var + eps)
+        return scale, (beta - mean * scale).astype(np.float32)
+
     def finish(self, unused: tuple[str, ...]) -> None:
         """Check that every tensor was used, except those whose names end in one of `unused`."""
         left = [n for n in self.arrays if n not in self._used and not n.endswith(unused)]
@@ -96,6 +106,11 @@ def build(inputs: Mapping[str, Var], outputs: Mapping[str, Var]) -> Any:
         if node.op_type == "MaxPool" and not used.intersection(node.output[1:]):
             del node.output[1:]
     return model
+
+
+def side_of(network: Any) -> int:
+    """Side S of the photos that an ONNX model with such an input takes, pixels."""
+    return int(network.graph.input[0].type.tensor_type.shape.dim[1].dim_value)
 
 
 def image_input(size: int) -> Var:
@@ -158,13 +173,9 @@ def conv_bn(
     height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
     inputs = 1 if depthwise else x.unwrap_tensor().shape[1]
     weight = state.take(f"{conv}.weight", (outputs, inputs, height, width)).astype(np.float64)
-    gamma, beta, mean, var = (
-        state.take(f"{norm}.{part}", (outputs,)).astype(np.float64)
-        for part in ("weight", "bias", "running_mean", "running_var")
-    )
-    scale = gamma / np.sqrt(var + eps)
+    scale, shift = state.norm(norm, outputs, eps)
     folded = op.const((weight * scale[:, None, None, None]).astype(np.float32))
-    bias = op.const((beta - mean * scale).astype(np.float32))
+    bias = op.const(shift)
     group = outputs if depthwise else 1
     if padding == "same":
         return op.conv(x, folded, bias, strides=[stride] * 2, group=group, auto_pad="SAME_UPPER")
@@ -177,15 +188,38 @@ def relu6(x: Var) -> Var:
     return op.clip(x, op.const(np.float32(0)), op.const(np.float32(6)))
 
 
-def add(x: Var, y: Var) -> Var:
-    """Sum, the shortcut of a residual block."""
-    return op.add(x, y)
+def inverted_residual(
+    x: Var,
+    state: State,
+    layers: Sequence[tuple[str, str]],
+    *,
+    expand: int,
+    outputs: int,
+    stride: int,
+    kernel: int = 3,
+    **options: Any,
+) -> Var:
+    """A block of MobileNetV2: a depthwise convolution between an expansion, if any, and a projection.
+
+    `layers` are convolution and batch norm of each of these, `options` those of `conv_bn`. With stride 1 and
+    as many outputs as inputs, `x` is added.
+    """
+    channels = x.unwrap_tensor().shape[1]
+    wide = channels * expand
+    *expansion, depthwise, projection = layers
+    inner = x
+    for names in expansion:
+        inner = relu6(conv_bn(inner, state, *names, outputs=wide, **options))
+    inner = conv_bn(
+        inner, state, *depthwise, outputs=wide, kernel=kernel, stride=stride, depthwise=True, **options
+    )
+    inner = conv_bn(relu6(inner), state, *projection, outputs=outputs, **options)
+    return op.add(x, inner) if stride == 1 and channels == outputs else inner
 
 
 def features_of(trunk: Any, levels: Sequence[str]) -> tuple[Var, Var]:
     """Input of a copy of `trunk`, and its levels average-pooled and concatenated, (N, D)."""
-    shape = trunk.graph.input[0].type.tensor_type.shape.dim
-    image = image_input(shape[1].dim_value)
+    image = image_input(side_of(trunk))
     maps = spox.inline(onnx.utils.Extractor(trunk).extract_model(["image"], list(levels)))(image=image)
     flat = [
         m if len(m.unwrap_tensor().shape) == 2 else op.flatten(op.global_average_pool(m))

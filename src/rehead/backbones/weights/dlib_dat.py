@@ -12,13 +12,13 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import WeightsError
+from .safe_pickle import read_file
 
 __all__ = ["Affine", "Convolution", "Dense", "Layer", "read_layers"]
 
@@ -62,19 +62,13 @@ def read_layers(path: str | os.PathLike[str]) -> list[Layer]:
     WeightsError
         The file cannot be read, is damaged, or is no dlib network of the kinds of layers above.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{os.fspath(path)}: cannot be read ({error.strerror or error})") from error
-    try:
-        layers = list(_Reader(data).layers())
-    except (ValueError, IndexError) as error:
-        raise WeightsError(
-            f"{os.fspath(path)}: is damaged or no dlib network ({error}); fetch it again"
-        ) from error
-    if not layers:
-        raise WeightsError(f"{os.fspath(path)}: holds no dlib network that rehead can read")
-    return layers
+    return read_file(path, _parse, "dlib network")
+
+
+def _parse(data: bytes) -> list[Layer]:
+    if layers := _Reader(data).layers():
+        return layers
+    raise WeightsError("holds no dlib network that rehead can read")
 
 
 class _Reader:

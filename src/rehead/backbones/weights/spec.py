@@ -10,7 +10,10 @@ from typing import Literal, TypeAlias
 from ...errors import DataError, WeightsError
 from ...images import PreprocessSpec
 
-__all__ = ["Evidence", "Hub", "Source", "Url", "WeightFile", "WeightSpec", "Wheel"]
+__all__ = ["NOT_STATED", "Evidence", "Hub", "Source", "Url", "WeightFile", "WeightSpec", "Wheel"]
+
+NOT_STATED = {"code": "not stated", "weights": "not stated", "data": "not stated"}
+"""Licences of weights of which nothing is known."""
 
 _LEAST_SIDE = 32  # pixels: one of the last maps of every network here, all of which halve a photo five times
 
@@ -133,6 +136,11 @@ class WeightFile:
                     f"{source.repo}: revision {source.revision!r} may move; give a commit, 40 hexadecimal "
                     "digits"
                 )
+
+    @property
+    def licences(self) -> dict[str, str]:
+        """As records of weights have them: of "code", "weights" and "data"."""
+        return {"code": self.code_licence, "weights": self.weights_licence, "data": self.data_licence}
 
     @property
     def filename(self) -> str:

@@ -19,14 +19,13 @@ import math
 import os
 import zipfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import WeightsError
-from .safe_pickle import BROKEN, Global, PickleMachine, checked, kind_of, pairs
+from .safe_pickle import Global, PickleMachine, checked, kind_of, pairs, read_file
 
 __all__ = ["read_state_dict"]
 
@@ -58,8 +57,6 @@ _ORDERS: Mapping[bytes, _Order] = {b"little": "<", b"big": ">"}
 
 # Where a training checkpoint keeps its state dict, beside the epoch, the optimiser and so on.
 _WRAPPERS = ("state_dict", "model")
-
-_BROKEN = (*BROKEN, zipfile.BadZipFile)
 
 
 class _Storage(NamedTuple):
@@ -96,19 +93,9 @@ def read_state_dict(path: str | os.PathLike[str]) -> dict[str, _Array]:
         The file cannot be read, is damaged, is no torch file or holds anything but tensors.
         Nothing in the file is run, whatever it says.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{os.fspath(path)}: cannot be read ({error.strerror or error})") from error
-    try:
-        return _read_zip(data) if data.startswith(b"PK") else _read_old(data)
-    except WeightsError as error:
-        raise WeightsError(f"{os.fspath(path)}: {error}") from error
-    except _BROKEN as error:
-        reason = str(error) or type(error).__name__
-        raise WeightsError(
-            f"{os.fspath(path)}: is damaged or no torch weight file ({reason}); fetch it again"
-        ) from error
+    return read_file(
+        path, lambda data: (_read_zip if data.startswith(b"PK") else _read_old)(data), "torch weight file"
+    )
 
 
 def _read_old(data: bytes) -> dict[str, _Array]:
