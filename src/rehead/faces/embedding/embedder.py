@@ -188,8 +188,7 @@ def _dlib(weights: str | os.PathLike[str] | None) -> _Network:
 
         return dlib_resnet.embedder(read_layers(path))
 
-    licences = {"code": file.code_licence, "weights": file.weights_licence, "data": file.data_licence}
-    return _Network("dlib", file.sha256, replace(_DLIB, licences=licences), file.name, build)
+    return _Network("dlib", file.sha256, replace(_DLIB, licences=file.licences), file.name, build)
 
 
 def _onnx(path: Path, spec: EmbedderSpec | str | os.PathLike[str] | None) -> _Network:
