@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ..core import atomic
 from ..core.model_file import trained_on
 from ..core.progress import Progress
-from ..core.run_dir import now
+from ..core.run_dir import run_record, write_json
 from ..data import Dataset, check_labels, read_dataset
 from ..errors import DatasetError, ImageError
 from ..evaluation import Evaluation, confident_mistakes, evaluate, write_report
@@ -139,21 +137,17 @@ def _write(
     notes: list[str],
     command: Sequence[str],
 ) -> None:
-    text = json.dumps(result.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    about = {k: v for k, v in model.manifest.items() if k not in ("seen", "metrics")}
     photos = list(zip(dataset.paths, dataset.ids, strict=True))
     write_report(
         folder / "report.html",
         title=dataset.root.resolve().name,
         evaluation=result.evaluation,
-        run={
-            "date": now(),
-            "command": list(command),
-            "model": {k: v for k, v in model.manifest.items() if k not in ("seen", "metrics")},
-        },
+        run=run_record(command, {"model": about}),
         mistakes=confident_mistakes(truth, probabilities, model.labels, photos, accepted=accepted),
         operating_point=model.operating_point.to_dict(),
         unreadable=result.unreadable,
         facts={"Tested on": len(dataset), "Classes": len(model.labels), "Unreadable": len(result.unreadable)},
         notes=notes,
     )
-    atomic.write_text(folder / "metrics.json", text)
+    write_json(folder / "metrics.json", result.to_dict())

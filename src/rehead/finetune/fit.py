@@ -32,8 +32,7 @@ from .checkpoint import LAST, EpochMetrics, best_of, finished, read_curves, read
 from .config import FineTuneConfig, TrainingConfig
 from .frozen_prefix import FrozenPrefix
 from .model import Network, build
-from .module import FineTuneModule
-from .task import TrainingTask
+from .module import FineTuneModule, TrainingTask
 from .trainable import set_trainable
 from .trainer import interruptible, new_trainer, resolve_device, silence_lightning
 from .weight_interpolation import best_interpolation, interpolate_, state_of

@@ -5,27 +5,27 @@ from __future__ import annotations
 import math
 import time
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from timm.utils import ModelEmaV3
 
 from ..core.runtime import cpu_count
 from ..errors import TrainingError
 from .checkpoint import EpochMetrics
 from .config import TrainingConfig
-from .data import MemmapDataset, batches, step_seed
+from .data import MemmapDataset, PhotoLoader, batches, step_seed
 from .model import Network
-from .task import TrainingTask
 from .trainable import parameter_groups
 
-__all__ = ["FineTuneModule", "Tensors"]
+__all__ = ["FineTuneModule", "Tensors", "TrainingTask"]
 
 _MAX_WORKERS = 8  # processes that augment for one accelerator
 _MOMENTUM = 0.9  # of SGD, as in nearly all published recipes
@@ -38,6 +38,29 @@ _OPTIMIZERS: dict[str, Any] = {
 }
 
 Tensors = tuple[torch.Tensor, torch.Tensor]  # inputs and targets of a batch
+Config = TypeVar("Config", bound=TrainingConfig, contravariant=True)
+
+
+class TrainingTask(Protocol[Config]):
+    """Photos, their targets, and which of them are for validation."""
+
+    head_first: ClassVar[bool]
+    """Whether a head on a pretrained network is fitted or trained on the frozen features first."""
+
+    module_type: ClassVar[type[FineTuneModule]]
+    """The LightningModule that trains it."""
+
+    @property
+    def validation(self) -> NDArray[np.bool_]:
+        """Which photos are for validation, (n,)."""
+
+    def pixels(self, network: Network, to: Path) -> None:
+        """Write the preprocessed photos as one .npy file."""
+
+    def loaders(
+        self, network: Network, pixels: Path, options: Config, *, views: int, seed: int
+    ) -> Sequence[PhotoLoader]:
+        """What gives the photos, and `views` augmented views of them, whose feature maps are cached."""
 
 
 class FineTuneModule(pl.LightningModule):

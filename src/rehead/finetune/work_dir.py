@@ -16,7 +16,7 @@ from .config import TrainingConfig
 from .data import write_maps
 from .frozen_prefix import FrozenPrefix, find_frozen_prefix
 from .model import Network
-from .task import TrainingTask
+from .module import TrainingTask
 
 __all__ = ["cacheable_prefix", "discard_other", "inputs_file", "open_work", "write_inputs"]
 

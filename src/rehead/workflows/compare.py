@@ -26,7 +26,7 @@ from ..classification.estimator import ImageClassifier
 from ..core import atomic
 from ..core.options import options_of
 from ..core.progress import Progress
-from ..core.run_dir import holds_training, now, versions, work_folder, write_json
+from ..core.run_dir import holds_training, run_record, work_folder, write_json
 from ..core.runtime import cpu_count
 from ..data import read_dataset
 from ..data.options import SplitOptions
@@ -321,17 +321,14 @@ def _train(
 
 
 def _write(folder: Path, comparison: Comparison, split: Split, command: Sequence[str]) -> None:
-    record = {
-        "date": now(),
-        "command": " ".join(command),
-        "photos": str(split.dataset.root),
+    about = {
+        "source": str(split.dataset.root),
         "split": split.fingerprint,
         "cpu_count": cpu_count(),
         "machine": platform.machine(),
-        **versions(),
     }
+    record = run_record(command, about)
     title = split.dataset.root.resolve().name or "photos"
     atomic.write_text(folder / "compare.md", comparison.to_markdown(title))
     write_comparison(folder / "compare.html", title=title, comparison=comparison, run=record)
-    named = {"source": record.pop("photos"), **record}
-    write_json(folder / _RECORD, {**named, **comparison.to_dict()})
+    write_json(folder / _RECORD, {**record, **comparison.to_dict()})

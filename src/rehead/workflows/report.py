@@ -25,7 +25,7 @@ from ..backbones.features import Features, extract, photo_groups
 from ..classification.predictor import Prediction, Predictor, load_model
 from ..core.model_file import trained_on
 from ..core.progress import Progress
-from ..core.run_dir import now, versions, write_json
+from ..core.run_dir import run_record, write_json
 from ..data import Dataset, check_labels, merge_groups, read_dataset, split_fingerprint
 from ..errors import DataError, DatasetError
 from ..evaluation import Evaluation, Mistake, confident_mistakes, evaluate
@@ -316,11 +316,8 @@ def _record_now(
     """What run.json says, with what is different now."""
     dataset = found.dataset
     names, counts = np.unique(found.assignment, return_counts=True)
-    return {
-        **record,
-        "date": now(),
-        "command": list(command),
-        "trained": {"date": record["date"], "command": record["command"], "versions": record["versions"]},
+    about = {
+        "trained": {name: record[name] for name in ("date", "command", "versions")},
         "photos": {"folder": str(dataset.root), **dict(zip(names.tolist(), counts.tolist(), strict=True))},
         "test_photos": record.get("test_photos") if drawn else "unseen",
         "split": split_fingerprint(dataset.ids, dataset.labels, found.assignment),
@@ -329,5 +326,5 @@ def _record_now(
         ],
         "skipped": list(dataset.skipped) or (record.get("skipped", []) if drawn else []),
         "left_out": list(dataset.left_out) or (record.get("left_out", []) if drawn else []),
-        "versions": versions(),
     }
+    return {**record, **run_record(command, about)}
