@@ -27,7 +27,7 @@ __all__ = ["NEAR_TEST", "run_report", "with_maps", "with_neighbours"]
 NEAR_TEST = (
     "Left out of training, because a near-duplicate or a photo of the same burst or group is tested on"
 )
-"""Why a photo stood on neither side."""
+"""Why a photo was neither trained nor tested on."""
 
 _NEAR = 3  # training photos beside a mistake: a row under it
 _SIDE, _QUALITY = 200, 75  # px; as the photo beside it in evaluation.report
@@ -154,17 +154,17 @@ def run_report(
 def _made(record: Mapping[str, Any]) -> list[str]:
     """How the numbers were made, in sentences."""
     photos, seed = record["photos"], record["seed"]
-    sides = f"{photos.get('train', 0):,} photos were trained on and {photos.get('test', 0):,} tested on."
+    parts = f"{photos.get('train', 0):,} photos were trained on and {photos.get('test', 0):,} tested on."
     if record.get("test_photos") == "drawn":
-        sides += (
+        parts += (
             f" Those to test on were drawn at random within each class (seed {seed}); near-duplicates"
             f"{', photos of one burst' if record.get('keeps_bursts') else ''} and photos of one group stay "
             "on one side."
         )
     elif record.get("test_photos") == "given":
-        sides += " Those to test on were given as such."
+        parts += " Those to test on were given as such."
     elif record.get("test_photos") == "unseen":
-        sides += " Those to test on are all that are no training photos and no near-duplicates of one."
+        parts += " Those to test on are all that are no training photos and no near-duplicates of one."
     if record["folds"]:
         chosen = (
             f"The head was chosen by {record['folds']}-fold cross-validation on the training photos, "
@@ -181,9 +181,9 @@ def _made(record: Mapping[str, Any]) -> list[str]:
         f"{name} {versions[name]}" for name in ("rehead", "onnxruntime", "python") if name in versions
     )
     return [
-        sides,
+        parts,
         f"{chosen} Test photos had no part in it.",
         f"Network: {backbone['name']}, weights {backbone['sha256'][:12]}. Split: {record['split'][:12]}; "
-        "where this digest is the same, the same photos stood on the same sides.",
+        "where this digest is the same, the same photos were trained and tested on.",
         f"Made with {used}.",
     ]

@@ -2,7 +2,7 @@
 
     model.onnx      the model file
     metrics.json    how good it is, each number with its interval
-    splits.csv      which photo stood on which side, and in which group
+    splits.csv      which photo is in which split, and in which group
     report.html     the same for people, one file
     run.json        command, versions, digests, times
 
@@ -126,31 +126,33 @@ def train(
             raise features.errors[0][1]
         run.timer.mark("features")
         if isinstance(photos, Split):
-            sides = photos
+            divided = photos
         else:
-            sides = make_split(
+            divided = make_split(
                 dataset,
                 *photo_groups(dataset, features, backbone, threads=options.threads),
                 features.readable,
                 split or SplitOptions(),
                 seed=options.random_state,
             )
-        assignment, group = sides.assignment, sides.group
+        assignment, group = divided.assignment, divided.group
         tested, rows = features.plain[assignment == "test"], assignment == "train"
         del features  # a row is 12 kB, and fitting fetches those it needs from the cache
         model.fit_split(dataset.take(rows), group[rows])
         run.timer.mark("head")
-        found = quick_checks(dataset, sides.copies, sides.bursts, trained=rows, held_out=model.head_.held_out)
-        test = _test(model, sides, tested, backbone)
-        mistakes = _mistakes(model, sides, test, encoder, tested) if test else []
+        found = quick_checks(
+            dataset, divided.copies, divided.bursts, trained=rows, held_out=model.head_.held_out
+        )
+        test = _test(model, divided, tested, backbone)
+        mistakes = _mistakes(model, divided, test, encoder, tested) if test else []
     evaluation = test.evaluation if test else None
     run.timer.mark("evaluation")
-    notes = [*sides.notes, *_about_validation(model, sides), *model.warnings_]
+    notes = [*divided.notes, *_about_validation(model, divided), *model.warnings_]
     seen = quick_warnings(found)
     warnings = notes + seen + (evaluation.warnings if evaluation else [])
     record = run.record(
         {
-            **run_facts(model, run_options(asked, split), sides, unreadable, warnings),
+            **run_facts(model, run_options(asked, split), divided, unreadable, warnings),
             "audit": {
                 "counts": found.counts,
                 "summary": found.summary(),
@@ -171,7 +173,7 @@ def train(
         model.save(
             beside / "model.onnx",
             extra={
-                "split": sides.fingerprint,
+                "split": divided.fingerprint,
                 "metrics": metrics_summary(metrics),
                 "unreadable": [name for name, _ in unreadable],
             },
@@ -180,7 +182,7 @@ def train(
             model.write_logs(beside)
         run.timer.mark("model file")
         if test:
-            _report(beside, model, sides, test, mistakes, record, notes)
+            _report(beside, model, divided, test, mistakes, record, notes)
         run.timer.mark("report")
     return Run(run.folder, model, evaluation, warnings, unreadable, run.timer.seconds, found)
 
@@ -189,8 +191,8 @@ def _to_audit(photos: str | os.PathLike[str]) -> str:
     return shlex.join(["rehead", "audit", os.fspath(photos), "--out", "audit"])
 
 
-def _about_validation(model: Classifier, sides: Split) -> list[str]:
-    trained = sides.dataset.splits[sides.assignment == "train"]
+def _about_validation(model: Classifier, divided: Split) -> list[str]:
+    trained = divided.dataset.splits[divided.assignment == "train"]
     if "val" not in trained or model.takes_validation:
         return []
     return ["The head is chosen by cross-validation, so the validation photos are trained on too."]
@@ -209,11 +211,11 @@ class _Test:
 
 def _test(
     model: Classifier,
-    sides: Split,
+    divided: Split,
     features: NDArray[np.float32],
     features_of: Backbone,
 ) -> _Test | None:
-    dataset, rows = sides.dataset, sides.tested
+    dataset, rows = divided.dataset, divided.tested
     if not len(rows):
         return None
     if model.fitted_.backbone.context == features_of.context:
@@ -230,7 +232,7 @@ def _test(
         truth,
         probabilities,
         classes,
-        groups=sides.group[rows],
+        groups=divided.group[rows],
         accepted=accepted,
         seed=model.options.random_state,
     )
@@ -238,16 +240,16 @@ def _test(
 
 
 def _mistakes(
-    model: Classifier, sides: Split, test: _Test, encoder: Encoder, tested: NDArray[np.float32]
+    model: Classifier, divided: Split, test: _Test, encoder: Encoder, tested: NDArray[np.float32]
 ) -> list[Mistake]:
     """The surest mistakes, with the nearest training photos; `tested` are features by `encoder`."""
-    dataset = sides.dataset
+    dataset = divided.dataset
     photos = [(dataset.paths[n], dataset.ids[n]) for n in test.rows]
     classes = model.classes_.tolist()
     mistakes = confident_mistakes(test.truth, test.probabilities, classes, photos, accepted=test.accepted)
     if not mistakes:
         return []
-    trained = dataset.take(sides.assignment == "train")
+    trained = dataset.take(divided.assignment == "train")
     # from the cache: features are not kept in memory while the head is fitted
     features = encoder.extract(trained.paths, threads=model.options.threads, progress=model.progress).plain
     blocks = encoder.backbone.blocks
@@ -257,13 +259,13 @@ def _mistakes(
 def _report(
     folder: Path,
     model: Classifier,
-    sides: Split,
+    divided: Split,
     test: _Test,
     mistakes: Sequence[Mistake],
     record: dict[str, Any],
     notes: list[str],
 ) -> None:
-    dataset = sides.dataset
+    dataset = divided.dataset
     run_report(
         folder / "report.html",
         title=dataset.root.resolve().name or "photos",
@@ -281,7 +283,7 @@ def _report(
             "Unreadable": len(record["unreadable"]),
         },
         notes=notes,
-        left_out={NEAR_TEST: [dataset.ids[n] for n in np.flatnonzero(sides.assignment == "left out")]},
+        left_out={NEAR_TEST: [dataset.ids[n] for n in np.flatnonzero(divided.assignment == "left out")]},
     )
 
 

@@ -77,19 +77,19 @@ def metrics_summary(metrics: dict[str, Any] | None) -> dict[str, Any] | None:
 def run_facts(
     model: Classifier,
     options: dict[str, Any],
-    sides: Split,
+    divided: Split,
     unreadable: list[tuple[str, str]],
     warnings: list[str],
 ) -> dict[str, Any]:
     """What run.json says of the photos, the split and the model."""
-    dataset = sides.dataset
-    parts, counts = np.unique(sides.assignment, return_counts=True)
+    dataset = divided.dataset
+    parts, counts = np.unique(divided.assignment, return_counts=True)
     return {
         "photos": {"folder": str(dataset.root), **dict(zip(parts.tolist(), counts.tolist(), strict=True))},
-        "groups_kept_together": int((np.unique(sides.group, return_counts=True)[1] > 1).sum()),
-        "keeps_bursts": sides.keeps_bursts,
+        "groups_kept_together": int((np.unique(divided.group, return_counts=True)[1] > 1).sum()),
+        "keeps_bursts": divided.keeps_bursts,
         "test_photos": "given" if (dataset.splits != "").any() else "drawn",
-        "split": sides.fingerprint,
+        "split": divided.fingerprint,
         "seed": model.options.random_state,
         "folds": model.fitted_.trained_on.folds,
         "backbone": model.fitted_.weights_record,
