@@ -324,8 +324,9 @@ def write_comparison(
     path : path
     title : str
     comparison : Comparison
-    run : mapping of str to scalar
-        Shown as it is; "date" also stands at the top, and "rehead" at the foot.
+    run : mapping
+        As `core.run_dir.run_record`.
+        Shown as a table.
 
     Raises
     ------

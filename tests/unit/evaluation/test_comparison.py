@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from rehead.core.run_dir import run_record
 from rehead.core.text import duration, file_size, latency, points, points_range, thousands
 from rehead.errors import DataError
 from rehead.evaluation import Comparison, Cost, Interval, compare_answers, write_comparison
@@ -165,7 +166,12 @@ def test_the_page_holds_everything_and_loads_nothing(tmp_path: Path) -> None:
     costs = [COST, Cost(190.0, True, 9_000, 93_893, 93_893, Interval(0.3, 0.2, 0.4))]
     given = [answers(wrong(40, 1), y), answers(wrong(40, 2, 3), y)]
     told = compare_answers(y, given, names, costs, ["cat", "dog"], notes=["One & two."])
-    write_comparison(tmp_path / "x.html", title="my <photos>", comparison=told, run={"rehead": "1"})
+    write_comparison(
+        tmp_path / "x.html",
+        title="my <photos>",
+        comparison=told,
+        run=run_record(["rehead", "compare"], {"source": "photos"}),
+    )
     html = (tmp_path / "x.html").read_text("utf-8")
     page = Page()
     page.feed(html)
