@@ -144,8 +144,8 @@ def _leave_out_leaks(
         assignment[leaked] = "left out"
         n = int(leaked.sum())
         notes.append(
-            f"{count(n, 'photo')} {'was' if n == 1 else 'were'} left out of training, being near-duplicates "
-            "of test photos or of one burst or group with one, so that the test is not biased."
+            f"{count(n, 'photo')} {'was' if n == 1 else 'were'} left out of training, because a "
+            "near-duplicate or a photo of the same burst or group is tested on."
         )
         _check_parts(dataset, assignment)
 
