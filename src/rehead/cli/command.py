@@ -14,6 +14,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, is_dataclass
+from functools import cache
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
@@ -109,6 +110,7 @@ def _taken(owner: Any, annotation: Any) -> Iterator[Option]:
     return (option for name, option in known.items() if part.takes(name))
 
 
+@cache
 def _parameter(option: Option) -> inspect.Parameter:
     """The option as a parameter that typer reads."""
     opt, kind = option.opt, command_line_type(option)

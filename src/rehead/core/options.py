@@ -41,7 +41,7 @@ NETWORK = "The network itself (pip install 'rehead[torch]')"
 """Heading in the help above what fine-tuning takes."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Opt:
     """How an option is said, and which values it takes.
 
@@ -84,7 +84,7 @@ class Opt:
     default: Any = ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Option:
     """A declared option, resolved.
 
