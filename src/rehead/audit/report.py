@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -11,7 +10,7 @@ from typing import Any
 
 from ..core.atomic import write_text
 from ..core.parallel import map_in_order
-from ..core.run_dir import now
+from ..core.run_dir import now, write_json
 from ..evaluation import base64_thumbnail, render
 from .issues import ISSUE_TYPES, Audit, Issue
 
@@ -35,8 +34,7 @@ def write_audit(audit: Audit, folder: str | os.PathLike[str], *, command: Sequen
     """
     made = {"date": now(), "command": list(command)}
     places = [Path(folder) / "audit.json", Path(folder) / "audit.html"]
-    text = json.dumps({**made, **audit.to_dict()}, indent=2, ensure_ascii=False, allow_nan=False)
-    write_text(places[0], text + "\n")
+    write_json(places[0], {**made, **audit.to_dict()})
     write_page(audit, places[1], run=made)
     return places
 

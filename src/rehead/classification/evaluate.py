@@ -13,7 +13,7 @@ import numpy as np
 
 from ..core.model_file import trained_on
 from ..core.progress import Progress
-from ..core.run_dir import run_record, write_json
+from ..core.run_dir import failed_photos, run_record, write_json
 from ..data import Dataset, check_labels, read_dataset
 from ..errors import DatasetError, ImageError
 from ..evaluation import Evaluation, confident_mistakes, evaluate, write_report
@@ -42,7 +42,7 @@ class ModelEvaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able record."""
-        unreadable = [{"photo": name, "reason": reason} for name, reason in self.unreadable]
+        unreadable = failed_photos(self.unreadable)
         return {"test": self.evaluation.to_dict(), "warnings": self.warnings, "unreadable": unreadable}
 
 

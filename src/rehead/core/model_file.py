@@ -24,7 +24,7 @@ from ..errors import AlteredModelFileError, DataError, ModelFileError, NewerProt
 from . import atomic
 from .run_dir import now
 
-__all__ = ["PROTOCOL", "ModelFile", "read_model_file", "trained_on", "write_model_file"]
+__all__ = ["KINDS", "PROTOCOL", "Kind", "ModelFile", "read_model_file", "trained_on", "write_model_file"]
 
 PROTOCOL = 2
 """Raised when an older rehead could not use the file; readers of all earlier protocols are kept."""
@@ -32,12 +32,38 @@ PROTOCOL = 2
 _MANIFEST, _DIGEST = "rehead.manifest", "rehead.sha256"
 _MARK = 12  # hex digits of a photo's sha256 that the manifest keeps
 _METADATA = 14  # ModelProto.metadata_props in onnx.proto
-_REQUIRED = {
-    "classifier": ("labels", "operating_point", "preprocess"),
-    "keypoints": ("operating_point", "points", "preprocess"),
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of model file.
+
+    Parameters
+    ----------
+    opened_by : str
+        What takes it, for the error of what does not.
+    required : tuple of str
+        Entries of the manifest that must be there.
+    protocol : int
+        That it is written with: the earliest that knows it, so that older readers that can, do.
+    """
+
+    opened_by: str = ""
+    required: tuple[str, ...] = ("preprocess",)
+    protocol: int = PROTOCOL
+
+
+KINDS = {
+    "classifier": Kind(
+        "`rehead predict` and rehead.load_model take it", ("labels", "operating_point", "preprocess"), 1
+    ),
+    "face-classifier": Kind("`rehead predict`, `rehead evaluate` and rehead.load_face_model take it"),
+    "keypoints": Kind(
+        "use `rehead keypoints predict`, or rehead.load_keypoints",
+        ("operating_point", "points", "preprocess"),
+    ),
 }
-_SINCE = {"classifier": 1, "keypoints": 2}
-"""Protocol that each kind is written with: the earliest that knows it, so that older readers that can, do."""
+"""Every kind, by the name that its manifest says."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +94,7 @@ def write_model_file(path: str | os.PathLike[str], graph: bytes, manifest: Mappi
         "created": now(),
     }
     text = json.dumps(
-        {**added, **manifest, "protocol": _SINCE.get(str(manifest.get("kind")), PROTOCOL)},
+        {**added, **manifest, "protocol": KINDS.get(str(manifest.get("kind")), Kind()).protocol},
         sort_keys=True,
         ensure_ascii=False,
         separators=(",", ":"),
@@ -124,7 +150,7 @@ def _checked(file: Path, data: bytes) -> dict[str, Any]:
         )
     if data[body:] != _sealed(data[:body], entries[_MANIFEST]):
         raise altered
-    needed = ("kind", *_REQUIRED.get(str(manifest.get("kind")), ("preprocess",)))
+    needed = ("kind", *KINDS.get(str(manifest.get("kind")), Kind()).required)
     if lacking := [name for name in needed if name not in manifest]:
         raise NotAModelFileError(f"{file}: its manifest lacks {', '.join(lacking)}")
     return manifest

@@ -10,7 +10,7 @@ from itertools import chain, islice
 from typing import Any, ClassVar, Generic, TypeVar
 
 from ..errors import ImageError, NotAModelFileError
-from .model_file import ModelFile
+from .model_file import KINDS, ModelFile
 from .parallel import map_in_order
 from .preprocess import PreprocessSpec
 from .runtime import cpu_count, open_session
@@ -25,11 +25,6 @@ Answer = TypeVar("Answer")
 _SPIN = (
     20  # microseconds: a fifth faster on an idle machine, hardly slower on a busy one (benchmarks/startup.py)
 )
-_OPENED_BY = {
-    "classifier": "; `rehead predict` and rehead.load_model take it",
-    "face-classifier": "; `rehead predict`, `rehead evaluate` and rehead.load_face_model take it",
-    "keypoints": "; use `rehead keypoints predict`, or rehead.load_keypoints",
-}
 
 
 class BasePredictor(ABC, Generic[Answer]):
@@ -53,7 +48,7 @@ class BasePredictor(ABC, Generic[Answer]):
 
     def __init__(self, file: ModelFile, *, threads: int | None = None) -> None:
         if (kind := file.manifest["kind"]) != self.kind:
-            hint = _OPENED_BY.get(kind, "")
+            hint = f"; {KINDS[kind].opened_by}" if kind in KINDS else ""
             raise NotAModelFileError(f"{file.path}: a {kind} model; expected a {self.kind} model{hint}")
         self.manifest = file.manifest
         self.preprocess = PreprocessSpec.from_dict(file.manifest["preprocess"])

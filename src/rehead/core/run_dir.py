@@ -10,7 +10,7 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ __all__ = [
     "StepTimer",
     "check_place",
     "check_work",
+    "failed_photos",
     "holds_training",
     "now",
     "prepare_output",
@@ -207,6 +208,11 @@ def versions() -> dict[str, str]:
         with contextlib.suppress(PackageNotFoundError):
             found[package] = version(package)
     return found
+
+
+def failed_photos(failed: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
+    """Photos without an answer as records list them, from name and reason of each."""
+    return [{"photo": name, "reason": reason} for name, reason in failed]
 
 
 def write_json(path: Path, record: object) -> None:

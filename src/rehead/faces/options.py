@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 else:  # these two need numpy, and the command line needs none of them
     AnyDetector = AnyEmbedder = Any
 
-__all__ = ["DETECTORS", "FaceOptions"]
+__all__ = ["DETECTORS", "REPLACED", "FaceOptions"]
 
 DETECTORS = ("mtcnn", "dlib", "dlib-cnn", "haar")
 """Ways to find faces, by name."""
+
+REPLACED = ("backbone", "weights", "size", "preprocess", "n_levels", "cache")
+"""Options of a classifier that a face encoder takes the place of."""
 
 
 @dataclass(kw_only=True, repr=False, eq=False)

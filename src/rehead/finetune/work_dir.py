@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core import atomic
-from ..core.run_dir import TRAINING, check_work, holds_training
+from ..core.run_dir import TRAINING, check_work, holds_training, write_json
 from ..errors import DataError
 from .config import TrainingConfig
 from .data import write_maps
@@ -39,7 +39,7 @@ def open_work(work: Path, record: Mapping[str, Any], resume: bool) -> None:
         _check_same(work, json.loads(path.read_text("utf-8")), json.loads(json.dumps(record)))
     with atomic.output_errors(work):
         (work / "logs").mkdir(parents=True, exist_ok=True)
-        atomic.write_text(path, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+        write_json(path, record)
 
 
 def discard_other(work: Path, record: Mapping[str, Any]) -> None:

@@ -21,7 +21,7 @@ from ..core.progress import Progress
 from ..core.run_dir import prepare_output, work_folder
 from ..data.options import SplitOptions
 from ..errors import DataError
-from ..faces.options import FaceOptions
+from ..faces.options import REPLACED, FaceOptions
 from ..finetune.config import FineTuneConfig, KeypointFineTuneConfig
 from ..keypoints.options import KeypointOptions
 
@@ -44,8 +44,6 @@ __all__ = [
 
 FACES = "faces"
 """A backbone that encodes faces only: the default embedder. "faces:FILE.onnx" is another one."""
-
-_NOT_OF_FACES = ("backbone", "weights", "size", "preprocess", "n_levels", "cache")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +109,7 @@ class TrainConfig:
             require_torch()
             return FineTunedClassifier(base, self.finetune, work=work, resume=resume)
         defaults = options_of(ClassifierOptions)
-        given = any(options[name] != defaults[name].default for name in _NOT_OF_FACES if name != "cache")
+        given = any(options[name] != defaults[name].default for name in REPLACED if name != "cache")
         if given or self.trains_network:
             raise DataError(
                 f"{FACES}: a face embedder is used frozen, with a linear head, as it is; leave "
@@ -120,7 +118,7 @@ class TrainConfig:
         from ..faces.encoder import FaceEncoder
 
         encoder = FaceEncoder(**option_values(self.faces))
-        head = {name: value for name, value in options.items() if name not in _NOT_OF_FACES}
+        head = {name: value for name, value in options.items() if name not in REPLACED}
         return ImageClassifier(encoder=encoder, **head, progress=progress)
 
     def arguments(self) -> list[str]:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from ..core import atomic
 from ..core.options import options_record
-from ..core.run_dir import NewRun, write_json
+from ..core.run_dir import NewRun, failed_photos, write_json
 from ..data import split_fingerprint
 from ..keypoints import (
     Annotations,
@@ -74,13 +74,9 @@ class KeypointRun:
             "test": self.evaluation.to_dict(),
             "warnings": self.warnings,
             "notes": self.notes,
-            "unreadable": _records(self.unreadable),
+            "unreadable": failed_photos(self.unreadable),
             **({"training": self.training} if self.training else {}),
         }
-
-
-def _records(unreadable: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
-    return [{"photo": name, "reason": reason} for name, reason in unreadable]
 
 
 def train_keypoints(
@@ -231,7 +227,7 @@ def _about(model: KeypointRegressor, rows: Annotations, split: str) -> dict[str,
         "folds": model.n_folds_,
         "backbone": model.weights_record_,
         "options": options_record(model),  # those of a network's training are in metrics.json
-        "unreadable": _records(rows.unreadable),
+        "unreadable": failed_photos(rows.unreadable),
         "warnings": model.warnings_,
     }
 

@@ -21,11 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backbones.backbone import Backbone, load_backbone
-from ..backbones.features import Features, extract, photo_groups
+from ..backbones.encoder import PhotoEncoder
+from ..backbones.features import Features, photo_groups
 from ..classification.predictor import Prediction, Predictor, load_model
 from ..core.model_file import trained_on
 from ..core.progress import Progress
-from ..core.run_dir import run_record, write_json
+from ..core.run_dir import failed_photos, run_record, write_json
 from ..data import Dataset, check_labels, merge_groups, read_dataset, split_fingerprint
 from ..errors import DataError, DatasetError
 from ..evaluation import Evaluation, Mistake, confident_mistakes, evaluate
@@ -102,14 +103,8 @@ def report(
     record, metrics = _read_json(folder, "run.json"), _read_json(folder, "metrics.json")
     model = load_model(folder / "model.onnx", threads=threads)
     network = load_backbone(folder / "model.onnx")
-    extract_features = partial(
-        extract,
-        backbone=network,
-        cache=cache is not False,
-        cache_root=None if isinstance(cache, bool) else Path(cache),
-        threads=threads,
-        progress=progress,
-    )
+    encoder = PhotoEncoder(network, cache if isinstance(cache, bool) else Path(cache))
+    extract_features = partial(encoder.extract, threads=threads, progress=progress)
     if photos is None:
         found = _run_split(folder, record, extract_features, model.manifest)
     else:
@@ -321,9 +316,7 @@ def _record_now(
         "photos": {"folder": str(dataset.root), **dict(zip(names.tolist(), counts.tolist(), strict=True))},
         "test_photos": record.get("test_photos") if drawn else "unseen",
         "split": split_fingerprint(dataset.ids, dataset.labels, found.assignment),
-        "unreadable": [
-            {"photo": dataset.ids[row], "reason": error.reason} for row, error in found.features.errors
-        ],
+        "unreadable": failed_photos((dataset.ids[row], error.reason) for row, error in found.features.errors),
         "skipped": list(dataset.skipped) or (record.get("skipped", []) if drawn else []),
         "left_out": list(dataset.left_out) or (record.get("left_out", []) if drawn else []),
     }

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..classification.estimator import ImageClassifier
 from ..core.options import options_record
+from ..core.run_dir import failed_photos
 from ..data.options import SplitOptions
 from ..data.split import Split
 from ..faces.options import FaceOptions
@@ -96,7 +97,7 @@ def run_facts(
         "options": options,
         "parameters": model.fitted_.parameters,
         **training_record(model),
-        "unreadable": [{"photo": name, "reason": reason} for name, reason in unreadable],
+        "unreadable": failed_photos(unreadable),
         "skipped": list(dataset.skipped),
         "left_out": list(dataset.left_out),
         "warnings": warnings,

@@ -153,7 +153,7 @@ def test_a_file_of_a_later_rehead_says_to_upgrade(
     tmp_path: Path, graph: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model_file, "PROTOCOL", PROTOCOL + 1)
-    monkeypatch.setitem(model_file._SINCE, "classifier", PROTOCOL + 1)
+    monkeypatch.setitem(model_file.KINDS, "classifier", model_file.Kind(protocol=PROTOCOL + 1))
     write_model_file(tmp_path / "model.onnx", graph, {**MANIFEST, "rehead": "9.0"})
     assert read_model_file(tmp_path / "model.onnx").manifest["protocol"] == PROTOCOL + 1
     monkeypatch.undo()

@@ -29,9 +29,7 @@ def cluster(
     machine: Annotated[EstimatorOptions, Only("threads")],
 ) -> None:
     """Group the faces of people whom nobody has named."""
-    import json
-
-    from ...core import atomic
+    from ...core.run_dir import failed_photos, write_json
     from ...core.text import count
     from ...data import list_photos
     from ...faces.clustering import cluster_photos
@@ -50,10 +48,10 @@ def cluster(
         record = {
             "groups": [[{"photo": path, **face.to_dict()} for path, face in group] for group in found.groups],
             "without_a_face": found.without,
-            "unreadable": [{"photo": path, "reason": reason} for path, reason in found.unreadable],
+            "unreadable": failed_photos(found.unreadable),
             "threshold": found.threshold,
         }
-        atomic.write_text(out, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+        write_json(out, record)
     found_faces = sum(len(group) for group in found.groups)
     shared = [group for group in found.groups if len(group) > 1]
     for number, group in enumerate(shared, 1):

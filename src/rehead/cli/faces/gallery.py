@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -142,12 +141,12 @@ def export(
     key_file: KeyFile,
 ) -> None:
     """Write all that is kept, of one person or of everybody, as JSON."""
-    from ...core import atomic
+    from ...core.run_dir import write_json
     from ...faces.gallery.encryption import find_key
     from ...faces.gallery.maintenance import export_gallery
 
     record = export_gallery(gallery, key=find_key(key_file), person=person, templates=templates)
-    atomic.write_text(out, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    write_json(out, record)
     typer.echo(f"wrote {out}: {len(record['people'])} people")
     if templates:
         typer.echo("it holds faces' embeddings in the clear: keep it as safe as the key")

@@ -10,7 +10,7 @@ import typer
 
 from ...classification.options import ClassifierOptions
 from ...data.options import SplitOptions
-from ...faces.options import FaceOptions
+from ...faces.options import REPLACED, FaceOptions
 from .. import options
 from ..command import Without, command
 from ..console import photo_progress
@@ -33,9 +33,7 @@ def train(
     ],
     out: options.RunFolder,
     faces: FaceOptions,
-    classifier: Annotated[
-        ClassifierOptions, Without("backbone", "weights", "size", "preprocess", "n_levels", "cache")
-    ],
+    classifier: Annotated[ClassifierOptions, Without(*REPLACED)],
     split: SplitOptions,
     overwrite: options.Overwrite,
     quiet: options.Quiet,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.atomic import write_text
+from ...core.run_dir import failed_photos
 from ...core.text import count, percent, percent_range
 from ...evaluation.charts import det_chart
 from ...evaluation.intervals import Interval
@@ -63,7 +64,7 @@ class PairListEvaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able record."""
-        failed = [{"photo": name, "reason": reason} for name, reason in self.failed]
+        failed = failed_photos(self.failed)
         return {"sentence": self.sentence, "pairs": self.result.to_dict(), "without_a_face": failed}
 
 
@@ -120,7 +121,7 @@ class PeopleEvaluation:
             "identification": self.openset and self.openset.to_dict(),
             "audit": self.issues and [issue.to_dict(photo) for issue, photo in self.issues],
             "audit_by_chance": round(self.by_chance, 2),
-            "without_a_face": [{"photo": name, "reason": reason} for name, reason in self.failed],
+            "without_a_face": failed_photos(self.failed),
         }
 
 
