@@ -5,6 +5,7 @@
     photo_folder    photo_folder(tmp_path / "photos", {"red fish": 12, "blå": 12}) writes class folders
     face_photo      face_photo(path, 3, 5) writes a photo of persons 3 and 5, for
     face_pipeline   a detector and an embedder that know such photos
+    one_torch_thread  torch on one thread, for a module
 
 rehead's cache lies in a temporary folder for the whole session, so the graph of the real backbone is
 built once; no test sees the user's own cache or weights.
@@ -31,6 +32,17 @@ from rehead.faces.verification.calibration import Calibration, calibrate
 from rehead.images import read_image
 
 _SIDE = 32
+
+
+@pytest.fixture(scope="module")
+def one_torch_thread() -> Iterator[None]:
+    """Small networks are slower on several threads, much so beside other work."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 class PhotoFolder(Protocol):

@@ -26,12 +26,7 @@ from rehead.images import PreprocessSpec  # noqa: E402
 OPTIONS = FineTuneConfig(train="top:2", epochs=2, patience=0, batch_size=4, augment="none", lr=1e-3)
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
 @pytest.fixture
