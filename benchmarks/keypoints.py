@@ -34,6 +34,7 @@ from sklearn.metrics import roc_auc_score
 
 from rehead import KeypointRegressor
 from rehead.data import list_photos
+from rehead.images import read_bytes
 from rehead.keypoints import (
     Annotations,
     KeypointPrediction,
@@ -114,7 +115,7 @@ def uncertainty(model: KeypointPredictor, test: Annotations) -> None:
 def latency(model: KeypointPredictor, test: Annotations) -> None:
     """Milliseconds for a photo: the file is read and decoded too."""
     seconds, network = [], []
-    data = [path.read_bytes() for path in test.paths]
+    data = [read_bytes(path) for path in test.paths]
     for n in range(REPEATS):
         start = time.perf_counter()
         model.predict(data[n % len(data)])

@@ -28,8 +28,8 @@ from rehead.core.runtime import open_session
 from rehead.faces import Face, Photo, Quality
 from rehead.faces.embedding.spec import spec_fingerprint
 from rehead.faces.pipeline import FacePipeline
+from rehead.faces.types import pixels_of
 from rehead.faces.verification.calibration import Calibration, calibrate
-from rehead.images import read_image
 
 _SIDE = 32
 
@@ -156,7 +156,7 @@ class BlockDetector:
     """Finds the faces of `face_photo`."""
 
     def detect(self, photo: Photo) -> list[Face]:
-        pixels = photo if isinstance(photo, np.ndarray) else read_image(photo)
+        pixels = pixels_of(photo)
         found = []
         for left in range(0, pixels.shape[1], _BLOCK):
             if pixels[0, left, 0] < 255:
@@ -188,7 +188,7 @@ class BlockEmbedder:
         }
 
     def embed(self, photo: Photo, faces: Sequence[Face]) -> NDArray[np.float32]:
-        pixels = photo if isinstance(photo, np.ndarray) else read_image(photo)
+        pixels = pixels_of(photo)
         rows = []
         for face in faces:
             person, variant = (int(x) for x in pixels[2, int(face.box[0]) + 2, :2])
@@ -211,7 +211,7 @@ class GraphBlockEmbedder(BlockEmbedder):
         return self._graph
 
     def aligned(self, photo: Photo, faces: Sequence[Face]) -> NDArray[np.uint8]:
-        pixels = photo if isinstance(photo, np.ndarray) else read_image(photo)
+        pixels = pixels_of(photo)
         return np.stack([pixels[:_BLOCK, int(f.box[0]) : int(f.box[0]) + _BLOCK] for f in faces])
 
     def embed(self, photo: Photo, faces: Sequence[Face]) -> NDArray[np.float32]:

@@ -70,14 +70,14 @@ class ImageError(DataError):
 
     Parameters
     ----------
-    path : path or None
-        The file, or None when the photo came as bytes.
+    path : path, bytes or None
+        The file; the attribute is None where the photo came as bytes.
     reason : str
         What is wrong with it, as a phrase: "the file is empty".
     """
 
-    def __init__(self, path: str | os.PathLike[str] | None, reason: str) -> None:
-        self.path = None if path is None else os.fspath(path)
+    def __init__(self, path: str | os.PathLike[str] | bytes | None, reason: str) -> None:
+        self.path = None if path is None or isinstance(path, bytes) else os.fspath(path)
         self.reason = reason
         super().__init__(f"{self.path or 'image bytes'}: {reason}")
 

@@ -20,6 +20,7 @@ from rehead.backbones.backbone import Backbone, FeatureLevel
 from rehead.backbones.encoder import PhotoEncoder
 from rehead.backbones.features import Features
 from rehead.core.options import Opt, arguments_of, check_options, options_of
+from rehead.core.photos import File
 from rehead.core.progress import Progress
 from rehead.errors import DataError
 
@@ -72,7 +73,7 @@ class WorstHalf:
 
     def extract(
         self,
-        paths: Sequence[Path],
+        paths: Sequence[File],
         *,
         mirror: bool = False,
         threads: int | None = None,
@@ -80,13 +81,13 @@ class WorstHalf:
     ) -> Features:
         return self.inner.extract(paths, mirror=mirror, threads=threads, progress=progress)
 
-    def pixels(self, paths: Sequence[Path]) -> NDArray[np.uint8]:
+    def pixels(self, paths: Sequence[File]) -> NDArray[np.uint8]:
         return self.inner.pixels(paths)
 
     def manifest(self) -> Mapping[str, Any]:
         return {"note": "lower half"}
 
-    def warnings(self, paths: Sequence[Path]) -> list[str]:
+    def warnings(self, paths: Sequence[File]) -> list[str]:
         return [f"{len(paths)} photos were cut."]
 
 

@@ -1,20 +1,27 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import multiprocessing
+import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from sklearn.base import clone, is_classifier
+from sklearn.ensemble import BaggingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_predict, cross_val_score
+from sklearn.neighbors import NearestCentroid
+from sklearn.pipeline import make_pipeline
 
 from rehead import ImageClassifier, load_model
 from rehead.core.model_file import read_model_file
@@ -190,7 +197,8 @@ def test_an_unreadable_photo_is_an_error_when_predicting(fitted: ImageClassifier
         ([7, 100, 23], [7, 23, 100]),
         (np.array(["b", "c", "a"]), ["a", "b", "c"]),
         (np.array(["1", "10", "9"], dtype=object), ["1", "10", "9"]),
-        ([1.0, 2.0, 3.0], ["1.0", "2.0", "3.0"]),
+        ([1.0, 2.0, 3.0], [1.0, 2.0, 3.0]),
+        (np.array([7, 100, 23], dtype=object), [7, 23, 100]),
     ],
 )
 def test_labels_of_any_type(
@@ -201,8 +209,9 @@ def test_labels_of_any_type(
     model = ImageClassifier(tiny_onnx, mirror=False).fit(paths, y)
     assert model.classes_.tolist() == kept
     assert model.score(paths, y) > 0.9
-    if y.dtype.kind == "i":
+    if isinstance(kept[0], int | float):
         assert (model.predict(paths) == y).mean() > 0.9
+    if y.dtype.kind in "if":  # scikit-learn does not score objects
         assert cross_val_score(model, paths, y, cv=2, scoring="accuracy").mean() > 0.8
     model.save(tmp_path / "model.onnx")
     loaded = load_model(tmp_path / "model.onnx")
@@ -210,7 +219,7 @@ def test_labels_of_any_type(
     np.testing.assert_allclose(loaded.predict_proba(paths[:3]), model.predict_proba(paths[:3]), atol=1e-4)
 
 
-@pytest.mark.parametrize("missing", [None, float("nan")])
+@pytest.mark.parametrize("missing", [None, float("nan"), pd.NA, pd.NaT])
 def test_a_missing_label_is_refused(
     missing: Any, tiny_onnx: Path, paths: list[Path], labels: list[str]
 ) -> None:
@@ -218,6 +227,109 @@ def test_a_missing_label_is_refused(
     y[3] = missing
     with pytest.raises(DatasetError, match="photo 3 has no label"):
         ImageClassifier(tiny_onnx).fit(paths, y)
+
+
+@pytest.mark.parametrize(
+    ("label", "named"), [({"a"}, "a set"), (["a"], "a list"), (("a", "b"), "a tuple"), (b"a", "a bytes")]
+)
+def test_labels_that_hold_several_things_are_refused_by_name(
+    label: Any, named: str, tiny_onnx: Path, paths: list[Path], labels: list[str]
+) -> None:
+    with pytest.raises(DatasetError, match=f"label of photo 0 is {named}.*one class"):
+        ImageClassifier(tiny_onnx).fit(paths, [label, *labels[1:]])
+    with pytest.raises(DatasetError, match="int and str; give all of one type"):
+        ImageClassifier(tiny_onnx).fit(paths, [1, *labels[1:]])  # type: ignore[arg-type]
+
+
+def test_columns_of_a_data_frame(tiny_onnx: Path, paths: list[Path], labels: list[str]) -> None:
+    frame = pd.DataFrame({"photo": paths, "class": labels})
+    plain = ImageClassifier(tiny_onnx, mirror=False).fit(paths, labels)
+    for X, y in ((frame["photo"], frame["class"]), (frame[["photo"]], frame[["class"]])):
+        fitted = ImageClassifier(tiny_onnx, mirror=False).fit(X, y)
+        np.testing.assert_array_equal(fitted.predict_proba(X), plain.predict_proba(paths))
+        assert fitted.score(X, y) == plain.score(paths, labels)
+
+
+def test_bytes_files_pixels_and_pillow_images_are_fitted_and_predicted(
+    tiny_onnx: Path, paths: list[Path], labels: list[str], tmp_path: Path
+) -> None:
+    plain = ImageClassifier(tiny_onnx, mirror=False).fit(paths, labels)
+    from_bytes = ImageClassifier(tiny_onnx, mirror=False).fit([path.read_bytes() for path in paths], labels)
+    expected = plain.predict_proba(paths)
+    np.testing.assert_array_equal(from_bytes.predict_proba(paths), expected)
+    from_bytes.save(tmp_path / "model.onnx")
+    pixels = [np.asarray(Image.open(path)) for path in paths]
+    ImageClassifier(tiny_onnx, mirror=False).fit(np.stack(pixels), labels)
+    model = load_model(tmp_path / "model.onnx")
+    for answers in (plain.predict_proba, model.predict_proba):
+        data = paths[0].read_bytes()
+        with paths[0].open("rb") as opened:
+            holders: list[Any] = [data, bytearray(data), memoryview(data), io.BytesIO(data), opened]
+            for holder in holders:
+                np.testing.assert_allclose(answers(holder), expected[:1], atol=1e-4)
+            opened.seek(0)
+            np.testing.assert_allclose(answers([opened, io.BytesIO(data)]), expected[[0, 0]], atol=1e-4)
+        # the reader takes a JPEG at a smaller scale where that is enough, pixels come whole
+        for picture in (Image.open(paths[0]), pixels[0]):
+            np.testing.assert_allclose(answers(picture), expected[:1], atol=0.1)
+        np.testing.assert_allclose(answers(np.stack(pixels)), expected, atol=0.2)
+        with pytest.raises(DataError, match=r"array of float32 and shape \(56, 72, 3\)"):
+            answers(pixels[0].astype(np.float32))
+        with pytest.raises(DataError, match=r"photo 1: .* NoneType"):
+            answers([paths[0], None])  # type: ignore[list-item]
+        assert answers([]).shape == (0, 3)
+
+
+def test_an_answer_equals_itself_and_a_predictor_goes_to_other_processes(
+    fitted: ImageClassifier, paths: list[Path], tmp_path: Path
+) -> None:
+    fitted.save(tmp_path / "model.onnx")
+    model = load_model(tmp_path / "model.onnx", threads=1)
+    first, second = model.predict(paths[:2])
+    assert first == model.predict(paths[0])[0]
+    assert first != second
+    assert first != "red"
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.map(model.predict, [paths[0]]) == [[first]]
+    again: ImageClassifier = pickle.loads(pickle.dumps(fitted))  # noqa: S301
+    np.testing.assert_array_equal(again.predict_proba(paths[:2]), fitted.predict_proba(paths[:2]))
+
+
+def test_weights_of_photos(tiny_onnx: Path, paths: list[Path], labels: list[str]) -> None:
+    model = ImageClassifier(tiny_onnx, mirror=False)
+    plain = model.fit(paths, labels).predict_proba(paths)
+    same = model.fit(paths, labels, sample_weight=np.full(36, 2.0)).predict_proba(paths)
+    np.testing.assert_allclose(same, plain, atol=1e-3)
+    weight = np.where(np.arange(36) % 12 < 3, 0.0, 1.0)  # three photos of each class left out
+    without = model.fit(paths, labels, sample_weight=weight).predict_proba(paths)
+    kept = np.flatnonzero(weight)
+    fewer = model.fit([paths[n] for n in kept], [labels[n] for n in kept]).predict_proba(paths)
+    np.testing.assert_array_equal(without, fewer)
+    red = np.array(labels) == "red"
+    heavy = model.fit(paths, labels, sample_weight=np.where(red, 50.0, 1.0))
+    column = heavy.classes_.tolist().index("red")
+    assert heavy.predict_proba(paths)[~red, column].mean() > plain[~red, column].mean()
+    for bad in (np.zeros(36), np.full(36, -1.0), np.full(36, np.nan), np.ones(35)):
+        with pytest.raises(DatasetError, match="sample_weight"):
+            model.fit(paths, labels, sample_weight=bad)
+
+
+def test_features_by_transform_and_in_a_pipeline(
+    fitted: ImageClassifier, paths: list[Path], labels: list[str]
+) -> None:
+    features = fitted.transform(paths)
+    assert features.shape == (36, 32)
+    assert features.dtype == np.float32
+    assert fitted.transform([]).shape == (0, 32)
+    pipeline = make_pipeline(clone(fitted), NearestCentroid()).fit(paths, labels)
+    assert pipeline.score(paths, labels) > 0.8
+
+
+def test_bagging_takes_a_column_of_paths(tiny_onnx: Path, paths: list[Path], labels: list[str]) -> None:
+    model = BaggingClassifier(ImageClassifier(tiny_onnx, mirror=False), n_estimators=3, random_state=0)
+    column = np.array(paths, dtype=object).reshape(-1, 1)
+    assert model.fit(column, labels).score(column, labels) > 0.8
+    assert model.predict_proba(column).shape == (36, 3)
 
 
 def test_a_class_called_unknown_is_refused(tiny_onnx: Path, paths: list[Path], labels: list[str]) -> None:

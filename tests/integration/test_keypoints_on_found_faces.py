@@ -14,6 +14,7 @@ from PIL import Image
 from rehead import KeypointRegressor, load_keypoints
 from rehead.errors import DatasetError, ImageError
 from rehead.faces import Face, Photo, Quality
+from rehead.faces.types import pixels_of
 from rehead.images import read_image
 from rehead.keypoints import predict_on_faces, read_annotations
 from rehead.keypoints.face_crops import NO_FACE, OTHER_FACE, FaceFrame, crop_to_faces, match_face
@@ -34,7 +35,7 @@ class Boxes:
         self.boxes = boxes
 
     def detect(self, photo: Photo) -> list[Face]:
-        pixels = photo if isinstance(photo, np.ndarray) else read_image(photo)
+        pixels = pixels_of(photo)
         quality = Quality(40, 10, 0, 0, 0)
         return [Face(box, np.zeros((5, 2)), 1.0, quality) for box in self.boxes.get(pixels.tobytes(), [])]
 
@@ -45,20 +46,20 @@ def scattered(source: Path, seed: int = 0) -> tuple[Path, Boxes]:
     folder = source.parent / "large"
     folder.mkdir()
     lines, boxes = [], {}
-    for path, points in zip(rows.paths, rows.points, strict=True):
+    for name, path, points in zip(rows.ids, map(str, rows.paths), rows.points, strict=True):
         scale = rng.uniform(0.9, 1.8)
         canvas = Image.new("RGB", (300, 220), tuple(rng.integers(0, 255, 3).tolist()))
         with Image.open(path) as face:
             size = (round(face.width * scale), round(face.height * scale))
             corner = np.array([rng.integers(0, 300 - size[0]), rng.integers(0, 220 - size[1])])
             canvas.paste(face.convert("RGB").resize(size), tuple(corner.tolist()))
-        canvas.save(folder / path.name)
+        canvas.save(folder / name)
         truth = points * scale + corner
         low, high = truth.min(axis=0), truth.max(axis=0)
         wide = 0.2 * (high - low) + rng.normal(0, 0.5, 2)  # no detector's box is the points' box
         elsewhere = np.array([0.0, 0, 12, 12])
         boxes[np.asarray(canvas).tobytes()] = [elsewhere, np.concatenate([low - wide, high + wide])]
-        lines.append(",".join([path.name, *(f"{v - 0.5:.2f}" for v in truth.ravel())]))
+        lines.append(",".join([name, *(f"{v - 0.5:.2f}" for v in truth.ravel())]))
     (folder / "points.csv").write_text("\n".join(lines) + "\n", "utf-8")
     return folder / "points.csv", Boxes(boxes)
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.photos import File
 from ..core.progress import Progress
 from ..images import load_image
 from .backbone import Backbone
@@ -31,7 +32,7 @@ class Encoder(Protocol):
 
     def extract(
         self,
-        paths: Sequence[Path],
+        paths: Sequence[File],
         *,
         mirror: bool = False,
         threads: int | None = None,
@@ -39,13 +40,13 @@ class Encoder(Protocol):
     ) -> Features:
         """Features of photos, and with `mirror` of their mirror images; those that fail are listed in it."""
 
-    def pixels(self, paths: Sequence[Path]) -> NDArray[np.uint8]:
+    def pixels(self, paths: Sequence[File]) -> NDArray[np.uint8]:
         """What the network gets of photos, uint8 (n, S, S, 3) RGB; ImageError where that cannot be had."""
 
     def manifest(self) -> Mapping[str, Any]:
         """Further entries of the model file's manifest."""
 
-    def warnings(self, paths: Sequence[Path]) -> list[str]:
+    def warnings(self, paths: Sequence[File]) -> list[str]:
         """Plain sentences about photos that were trained on, worth knowing before relying on them."""
 
 
@@ -66,7 +67,7 @@ class PhotoEncoder:
 
     def extract(
         self,
-        paths: Sequence[Path],
+        paths: Sequence[File],
         *,
         mirror: bool = False,
         threads: int | None = None,
@@ -83,7 +84,7 @@ class PhotoEncoder:
             progress=progress,
         )
 
-    def pixels(self, paths: Sequence[Path]) -> NDArray[np.uint8]:
+    def pixels(self, paths: Sequence[File]) -> NDArray[np.uint8]:
         """See `Encoder`."""
         return np.stack([load_image(path, self.backbone.preprocess) for path in paths])
 
@@ -91,6 +92,6 @@ class PhotoEncoder:
         """Nothing more."""
         return {}
 
-    def warnings(self, paths: Sequence[Path]) -> list[str]:  # noqa: ARG002
+    def warnings(self, paths: Sequence[File]) -> list[str]:  # noqa: ARG002
         """None."""
         return []

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from ..core.cache import RowCache
 from ..core.parallel import map_in_order
+from ..core.photos import File
 from ..core.progress import Progress
 from ..core.runtime import cpu_count, open_session, trim_memory
 from ..data import near_duplicates, perceptual_hash
@@ -77,15 +77,15 @@ def _views(image: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
     yield np.ascontiguousarray(image[:, ::-1])
 
 
-def _digest(path: Path) -> str | ImageError:
+def _digest(photo: File) -> str | ImageError:
     try:
-        return hashlib.sha256(read_bytes(path)).hexdigest()
+        return hashlib.sha256(read_bytes(photo)).hexdigest()
     except ImageError as error:
         return error
 
 
 def extract(
-    paths: Sequence[str | PathLike[str]],
+    photos: Sequence[File],
     backbone: Backbone,
     *,
     mirror: bool = False,
@@ -98,7 +98,7 @@ def extract(
 
     Parameters
     ----------
-    paths : sequence of path
+    photos : sequence of path or bytes
     backbone : Backbone
     mirror : bool
         Whether to extract those of the flipped photos too.
@@ -115,7 +115,7 @@ def extract(
     Features
         Unreadable photos are listed in it; none is dropped.
     """
-    files = [Path(path) for path in paths]
+    files = list(photos)
     views = 2 if mirror else 1
     width = sum(level.width for level in backbone.levels)
     row = np.dtype([("hash", "<u8"), ("features", "<f4", (width,))])
@@ -151,7 +151,7 @@ def extract(
 
 @dataclass
 class _Job:
-    files: list[Path]
+    files: list[File]
     backbone: Backbone
     rows: list[NDArray[Any]]
     missing: list[NDArray[np.bool_]]

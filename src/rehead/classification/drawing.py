@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.photos import Photo, as_file
 from ..core.preprocess import PreprocessSpec
 from ..images import read_image
 from ..images.contact_sheet import Bar, Tile, draw_sheet, fitted, overlay, viridis
@@ -18,20 +18,20 @@ __all__ = ["draw_explanation", "overlay_map"]
 _SIDE = 400  # px, of the photos in a picture
 
 
-def draw_explanation(explanation: Explanation, photo: str | os.PathLike[str] | bytes) -> NDArray[np.uint8]:
+def draw_explanation(explanation: Explanation, photo: Photo) -> NDArray[np.uint8]:
     """A picture of an explanation: the photo, and each class's map over it, on one scale.
 
     Parameters
     ----------
     explanation : Explanation
-    photo : path or bytes
+    photo : photo
         The photo that was explained.
 
     Returns
     -------
     uint8 ndarray (height, width, 3), RGB
     """
-    pixels = fitted(read_image(photo, at_least=(_SIDE, _SIDE)), _SIDE)
+    pixels = fitted(read_image(as_file(photo), at_least=(_SIDE, _SIDE)), _SIDE)
     values = [one.values for one in explanation.maps]
     low, high = min(float(v.min()) for v in values), max(float(v.max()) for v in values)
     if explanation.method == "occlusion":

@@ -10,18 +10,19 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ..backbones.backbone import Backbone, load_backbone
 from ..backbones.encoder import Encoder, PhotoEncoder
 from ..backbones.weights import registry
 from ..core.options import check_options, option_values, options_of
+from ..core.photos import Photos
 from ..core.preprocess import PreprocessSpec
 from ..core.progress import Progress
 from ..core.rejection import OperatingPoint, choose_operating_point
 from ..data import Dataset
-from ..data.inputs import Photos, as_labels, as_paths, read_labelled, training_rows
+from ..data.inputs import as_labels, photo_files, read_labelled, training_rows
 from ..data.inputs import warnings as data_warnings
 from ..errors import DataError
 from ..heads import FittedHead, select_head
@@ -34,7 +35,7 @@ from .training_data import TrainingFeatures, extract_features
 __all__ = ["FittedMixin", "ImageClassifier", "choose_head", "fit_classifier", "fit_warnings", "level_counts"]
 
 
-class FittedMixin(ClassifierMixin):  # type: ignore[misc]
+class FittedMixin(ClassifierMixin, TransformerMixin):  # type: ignore[misc]
     """What every classifier does with what it fitted, `fitted_`."""
 
     fitted_: FittedClassifier
@@ -47,15 +48,15 @@ class FittedMixin(ClassifierMixin):  # type: ignore[misc]
     def decision(self, X: Photos) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
         """Calibrated probabilities (n, K) and outlier scores (n,); ImageError where a photo is unreadable."""
         check_is_fitted(self)
-        return self.fitted_.decide_photos(as_paths(X), threads=self.options.threads)
+        return self.fitted_.decide_photos(photo_files(X), threads=self.options.threads)
 
     def predict_proba(self, X: Photos) -> NDArray[np.float64]:
         """Calibrated probability of each class.
 
         Parameters
         ----------
-        X : path or sequence of paths
-            Photos, or a folder of them.
+        X : photos
+            Paths, bytes, binary files, Pillow images or uint8 pixels, one or several; or a folder of photos.
 
         Returns
         -------
@@ -63,6 +64,11 @@ class FittedMixin(ClassifierMixin):  # type: ignore[misc]
             Columns in the order of `classes_`; rows in the order of X, a folder's sorted by name.
         """
         return self.decision(X)[0]
+
+    def transform(self, X: Photos) -> NDArray[np.float32]:
+        """Features of photos, float32 (n, D): those that the network gives, all levels side by side."""
+        check_is_fitted(self)
+        return self.fitted_.features(photo_files(X), threads=self.options.threads)
 
     def predict(self, X: Photos) -> NDArray[Any]:
         """Most probable class of each photo, (n,), of the type of `classes_`."""
@@ -93,7 +99,7 @@ class FittedMixin(ClassifierMixin):  # type: ignore[misc]
 
     @property
     def classes_(self) -> NDArray[Any]:
-        """The classes (K,), of str or of the integers that `fit` was given; a model file's are text."""
+        """The classes (K,), of str or of the numbers that `fit` was given; a model file's are text."""
         return self.fitted_.classes
 
     @property
@@ -196,18 +202,27 @@ class ImageClassifier(ClassifierOptions, FittedMixin, BaseEstimator):  # type: i
         """The options of the head: its own."""
         return self
 
-    def fit(self, X: Photos, y: ArrayLike | None = None, groups: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: Photos,
+        y: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Fit the head.
 
         Parameters
         ----------
-        X : path or sequence of paths
+        X : path, or photos
             A folder of class folders or a CSV, whose labels are taken (its rows for testing are left
-            alone); or n photos.
-        y : array-like of str or int (n,), optional
+            alone); or n photos, each of any kind that `core.photos` lists, such as a path or bytes.
+        y : array-like of str or numbers (n,), optional
             Class of each photo; not with a folder or CSV.
         groups : array-like (n,), optional
             Photos that share one never stand on both sides of a fold. Near-duplicates share one anyway.
+        sample_weight : array-like (n,), optional
+            Weight of each photo for the head and the temperature, 0 or more; photos of weight 0 are left out.
+            The limits for "unknown" count every other photo once.
 
         Returns
         -------
@@ -221,7 +236,7 @@ class ImageClassifier(ClassifierOptions, FittedMixin, BaseEstimator):  # type: i
         check_options(self)
         self.__dict__.pop("fitted_", None)  # not fitted any more, should fitting fail
         encoder = self.make_encoder()
-        data = extract_features(training_rows(X, y, groups), encoder, self, self.progress)
+        data = extract_features(training_rows(X, y, groups, sample_weight), encoder, self, self.progress)
         self.fitted_ = fit_classifier(data, encoder, self)
         return self
 
@@ -262,7 +277,8 @@ def fit_classifier(data: TrainingFeatures, encoder: Encoder, options: Classifier
     head = choose_head(data, fold, options)
     checked = fold >= 0
     logits = head.held_out[checked]
-    temperature = fit_temperature(logits, data.target[checked], smooth=True)
+    weight = None if data.sample_weight is None else data.sample_weight[checked]
+    temperature = fit_temperature(logits, data.target[checked], weight, smooth=True)
     blocks = data.backbone.blocks
     outliers = held_out_scores(data.plain, data.target, blocks, fold)[checked]
     return FittedClassifier(
@@ -297,6 +313,7 @@ def choose_head(data: TrainingFeatures, fold: NDArray[np.intp], options: Classif
         mirrored=data.mirrored,
         n_levels=level_counts(options, len(data.backbone.levels)),
         balanced=options.class_weight == "balanced",
+        sample_weight=data.sample_weight,
     )
 
 

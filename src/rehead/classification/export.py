@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..backbones import graphs
 from ..backbones.backbone import Backbone
+from ..core.photos import File
 from ..core.runtime import open_session
 from ..errors import ModelFileError
 from ..heads import FittedHead
@@ -42,9 +42,9 @@ def classifier_graph(
 
 def check_parity(
     graph: bytes,
-    pixels: Callable[[Sequence[Path]], NDArray[np.uint8]],
-    probabilities: Callable[[Sequence[Path]], NDArray[np.float64]],
-    photos: Sequence[Path],
+    pixels: Callable[[Sequence[File]], NDArray[np.uint8]],
+    probabilities: Callable[[Sequence[File]], NDArray[np.float64]],
+    photos: Sequence[File],
 ) -> None:
     """Run the graph on a few photos; ModelFileError where its answers are not those expected, to 1e-4.
 
@@ -53,7 +53,7 @@ def check_parity(
     graph : bytes
     pixels, probabilities : callable
         What the network gets of photos, and the answers that are expected, (n, K).
-    photos : sequence of Path
+    photos : sequence of path or bytes
     """
     some = photos[:: max(1, len(photos) // _CHECKED)][:_CHECKED]
     found, _, _ = open_session(graph, threads=1).run(None, {"image": pixels(some)})

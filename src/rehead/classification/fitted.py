@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from ..backbones import graphs
 from ..backbones.backbone import Backbone
 from ..backbones.encoder import Encoder
 from ..core.model_file import write_model_file
+from ..core.photos import File
 from ..core.rejection import OperatingPoint
 from ..heads import FittedHead
 from ..heads.mahalanobis import RelativeMahalanobis
@@ -31,7 +31,7 @@ class TrainedOn:
 
     Parameters
     ----------
-    paths : tuple of Path
+    paths : tuple of path or bytes
     digests : tuple of str
         Sha256 of each file.
     class_counts : mapping of str to int
@@ -44,7 +44,7 @@ class TrainedOn:
     seed : int
     """
 
-    paths: tuple[Path, ...]
+    paths: tuple[File, ...]
     digests: tuple[str, ...]
     class_counts: Mapping[str, int]
     unreadable: tuple[tuple[str, str], ...]
@@ -112,13 +112,19 @@ class FittedClassifier:
         return softmax(logits / self.temperature), self.outlier_model.scores(features)
 
     def decide_photos(
-        self, paths: Sequence[Path], *, threads: int | None = None, progress: Any = None
+        self, paths: Sequence[File], *, threads: int | None = None, progress: Any = None
     ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
         """As `decide`, of photos; ImageError where one is unreadable."""
-        features = self.encoder.extract(paths, threads=threads, progress=progress)
-        if features.errors:
-            raise features.errors[0][1]
-        return self.decide(features.plain)
+        return self.decide(self.features(paths, threads=threads, progress=progress))
+
+    def features(
+        self, paths: Sequence[File], *, threads: int | None = None, progress: Any = None
+    ) -> NDArray[np.float32]:
+        """Features (n, D) of photos, all levels side by side; ImageError where one is unreadable."""
+        found = self.encoder.extract(paths, threads=threads, progress=progress)
+        if found.errors:
+            raise found.errors[0][1]
+        return found.plain
 
     def save(self, path: str | os.PathLike[str], extra: Mapping[str, Any] | None = None) -> None:
         """Write the model file: one ONNX with preprocessing, head, calibration and limits inside.

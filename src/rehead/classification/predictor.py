@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,22 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.model_file import ModelFile, read_model_file
-from ..core.predictor import BasePredictor, Photo
+from ..core.photos import File, Photos, name_of
+from ..core.predictor import BasePredictor
 from ..core.rejection import UNKNOWN, OperatingPoint
+from ..core.values import ComparedByValue
 from ..errors import ImageError
 from ..images import load_image
 
 __all__ = ["UNKNOWN", "Prediction", "Predictor", "load_model"]
 
 
-@dataclass(frozen=True)
-class Prediction:
+@dataclass(frozen=True, eq=False)
+class Prediction(ComparedByValue):
     """The answer for one photo.
 
     Parameters
     ----------
     photo : str
-        Its path, "" for bytes.
+        Its path, "" where it was given otherwise.
     label : str
         A class, or "unknown".
     nearest : str
@@ -98,11 +100,11 @@ class Predictor(BasePredictor[Prediction]):
     def _outputs(self) -> Mapping[str, int | None]:
         return {"probabilities": len(self.labels), "features": None, "outlier_score": None}
 
-    def _pixels(self, photo: Photo) -> NDArray[np.uint8]:
+    def _pixels(self, photo: File) -> NDArray[np.uint8]:
         """What the network gets of a photo, (S, S, 3); ImageError where that cannot be had."""
         return load_image(photo, self.preprocess)
 
-    def _answer(self, photo: Photo, session: Any) -> Prediction | ImageError:
+    def _answer(self, photo: File, session: Any) -> Prediction | ImageError:
         try:
             pixels = self._pixels(photo)
         except ImageError as error:
@@ -112,7 +114,7 @@ class Predictor(BasePredictor[Prediction]):
         best = int(row.argmax())
         reason = self.operating_point.reason(float(row[best]), score)
         return Prediction(
-            "" if isinstance(photo, bytes) else os.fspath(photo),
+            name_of(photo),
             UNKNOWN if reason else self.labels[best],
             self.labels[best],
             float(row[best]),
@@ -122,9 +124,10 @@ class Predictor(BasePredictor[Prediction]):
             self.labels,
         )
 
-    def predict_proba(self, photos: Photo | Sequence[Photo]) -> NDArray[np.float32]:
+    def predict_proba(self, photos: Photos) -> NDArray[np.float32]:
         """Calibrated probabilities, float32 (n, K), columns in the order of `labels`."""
-        return np.stack([answer.probabilities for answer in self.predict(photos)])
+        rows = [answer.probabilities for answer in self.predict(photos)]
+        return np.stack(rows) if rows else np.zeros((0, len(self.labels)), np.float32)
 
 
 def load_model(path: str | os.PathLike[str], *, threads: int | None = None) -> Predictor:

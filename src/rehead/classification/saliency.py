@@ -24,6 +24,7 @@ from ..backbones.backbone import load_backbone
 from ..backbones.graphs import cam, inspect
 from ..core.model_file import read_model_file
 from ..core.parallel import map_in_order
+from ..core.photos import Photo, as_file, name_of
 from ..core.rejection import UNKNOWN, OperatingPoint
 from ..core.runtime import cpu_count, open_session
 from ..errors import DataError, NotAModelFileError, UnknownNameError
@@ -199,14 +200,12 @@ class Explainer:
                 ) from error
             return None
 
-    def explain(
-        self, photo: str | os.PathLike[str] | bytes, *, classes: int | Sequence[str] = 3
-    ) -> Explanation:
+    def explain(self, photo: Photo, *, classes: int | Sequence[str] = 3) -> Explanation:
         """Explain the answer for a photo.
 
         Parameters
         ----------
-        photo : path or bytes
+        photo : path, bytes, binary file, Pillow image, or uint8 pixels (H, W, 3) RGB or (H, W)
         classes : int or sequence of str
             How many of the most probable classes, or which.
 
@@ -221,7 +220,8 @@ class Explainer:
         UnknownNameError
             A class that is not one.
         """
-        pixels = load_image(photo, self.preprocess)
+        file = as_file(photo)
+        pixels = load_image(file, self.preprocess)
         if self._linear is None:
             probabilities, outlier, values = self._occluded(pixels)
             biases = np.zeros(len(self.labels))
@@ -230,7 +230,7 @@ class Explainer:
             biases = self._linear.bias
         reason = self._limits.reason(float(probabilities.max()), outlier) if self._limits else ""
         return Explanation(
-            "" if isinstance(photo, bytes) else os.fspath(photo),
+            name_of(file),
             self.method,
             UNKNOWN if reason else self.labels[int(probabilities.argmax())],
             reason,
@@ -310,7 +310,7 @@ class Explainer:
 
 def explain(
     model: str | os.PathLike[str],
-    photo: str | os.PathLike[str] | bytes,
+    photo: Photo,
     *,
     classes: int | Sequence[str] = 3,
     method: Literal["auto", "cam", "occlusion"] = "auto",

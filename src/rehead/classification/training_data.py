@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from ..backbones.backbone import Backbone
 from ..backbones.encoder import Encoder
 from ..backbones.features import duplicate_groups
+from ..core.photos import File
 from ..core.progress import Progress
 from ..data import check_trainable, cv_folds, merge_groups
 from ..data.inputs import LabelledPhotos
@@ -40,13 +40,15 @@ class TrainingFeatures:
         Class of each, 0..K-1.
     group : int ndarray (n,)
         Copies and near-copies, and photos of one given group, share a number.
-    paths : tuple of Path
+    paths : tuple of path or bytes
     digests : tuple of str
         Sha256 of each file.
     readable : bool ndarray
         Which of the photos that were given these are.
     unreadable : tuple of (str, str)
         Name and reason of the others.
+    sample_weight : float64 ndarray (n,) or None
+        Weight of each, None where all weigh the same.
     """
 
     backbone: Backbone
@@ -55,10 +57,11 @@ class TrainingFeatures:
     classes: NDArray[Any]
     target: NDArray[np.intp]
     group: NDArray[np.intp]
-    paths: tuple[Path, ...]
+    paths: tuple[File, ...]
     digests: tuple[str, ...]
     readable: NDArray[np.bool_]
     unreadable: tuple[tuple[str, str], ...] = ()
+    sample_weight: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.target)
@@ -71,6 +74,7 @@ class TrainingFeatures:
             mirrored=None if self.mirrored is None else self.mirrored[rows],
             target=self.target[rows],
             group=self.group[rows],
+            sample_weight=None if self.sample_weight is None else self.sample_weight[rows],
             paths=tuple(compress(self.paths, rows)),
             digests=tuple(compress(self.digests, rows)),
         )
@@ -107,7 +111,7 @@ def extract_features(
     DataError
         Too few classes or photos; with `strict` an unreadable photo.
     """
-    names, paths, labels, groups, _ = rows
+    names, paths, labels, groups, _, weights = rows
     backbone = encoder.backbone
     features = encoder.extract(
         paths, mirror=mirrors(options, len(paths)), threads=options.threads, progress=progress
@@ -129,6 +133,7 @@ def extract_features(
         tuple(compress(features.digests, keep)),
         keep,
         tuple((names[row], error.reason) for row, error in features.errors),
+        None if weights is None else weights[keep],
     )
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cached_property, partial
 from itertools import chain, islice
 from typing import Any, ClassVar, Generic, TypeVar
@@ -12,13 +11,11 @@ from typing import Any, ClassVar, Generic, TypeVar
 from ..errors import ImageError, NotAModelFileError
 from .model_file import KINDS, ModelFile
 from .parallel import map_in_order
+from .photos import File, Photos, as_files
 from .preprocess import PreprocessSpec
 from .runtime import cpu_count, open_session
 
-__all__ = ["BasePredictor", "Photo"]
-
-Photo = str | os.PathLike[str] | bytes
-"""A file, or its bytes."""
+__all__ = ["BasePredictor"]
 
 Answer = TypeVar("Answer")
 
@@ -70,7 +67,7 @@ class BasePredictor(ABC, Generic[Answer]):
         """Outputs that the graph must have, and their widths; None: any."""
 
     @abstractmethod
-    def _answer(self, photo: Photo, session: Any) -> Answer | ImageError:
+    def _answer(self, photo: File, session: Any) -> Answer | ImageError:
         """The answer for one photo, or why there is none."""
 
     @cached_property
@@ -91,9 +88,19 @@ class BasePredictor(ABC, Generic[Answer]):
                 f"{self._file.path}: ONNX Runtime cannot run its graph ({str(error).splitlines()[0]})"
             ) from error
 
-    def predict_each(self, photos: Iterable[Photo]) -> Iterator[Answer | ImageError]:
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is made when first needed, such as sessions, which belong to one process."""
+        made = {
+            name
+            for base in type(self).__mro__
+            for name, value in vars(base).items()
+            if isinstance(value, cached_property)
+        }
+        return {name: value for name, value in self.__dict__.items() if name not in made}
+
+    def predict_each(self, photos: Photos) -> Iterator[Answer | ImageError]:
         """Answers in the order of the photos, as they come; an ImageError for an unreadable one."""
-        pending = iter(photos)
+        pending = as_files(photos)
         first = list(islice(pending, 2))
         if len(first) < 2:
             yield from (self._answer(photo, self._session) for photo in first)
@@ -101,22 +108,24 @@ class BasePredictor(ABC, Generic[Answer]):
         answer = partial(self._answer, session=self._worker)
         yield from map_in_order(answer, chain(first, pending), threads=self._threads)
 
-    def predict(self, photos: Photo | Sequence[Photo]) -> list[Answer]:
+    def predict(self, photos: Photos) -> list[Answer]:
         """Answer for each photo, in their order.
 
         Parameters
         ----------
-        photos : path, bytes, or sequence of them
+        photos : photo or iterable of photos
+            Each a path, bytes, a file opened in binary mode, a Pillow image, or uint8 pixels (H, W, 3) RGB or
+            (H, W), see `rehead.core.photos`.
 
         Raises
         ------
         ImageError
             A photo is unreadable.
+        DataError
+            What was given is no photo.
         """
         answers = []
-        for answer in self.predict_each(
-            [photos] if isinstance(photos, str | bytes | os.PathLike) else photos
-        ):
+        for answer in self.predict_each(photos):
             if isinstance(answer, ImageError):
                 raise answer
             answers.append(answer)

@@ -261,7 +261,7 @@ def _shown(mistake: Mistake) -> dict[str, Any]:
     }
 
 
-def base64_thumbnail(path: str | os.PathLike[str], side: int, quality: int = 75) -> str | None:
+def base64_thumbnail(path: str | os.PathLike[str] | bytes, side: int, quality: int = 75) -> str | None:
     """Return a thumbnail of `side` pixels at most, JPEG in base64; None where the photo cannot be read."""
     from ..images import thumbnail
 

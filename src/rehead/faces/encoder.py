@@ -18,9 +18,11 @@ from ..backbones.backbone import Backbone, FeatureLevel
 from ..backbones.features import Features
 from ..core.options import check_options
 from ..core.parallel import map_in_order
+from ..core.photos import File
 from ..core.progress import Progress
 from ..core.runtime import open_session
 from ..data import perceptual_hash
+from ..data.inputs import photo_names
 from ..errors import ImageError
 from ..images import PreprocessSpec, load_image, read_bytes, read_image
 from .detection.detector import FaceDetector
@@ -61,13 +63,13 @@ class _Row:
 
 
 def select_face(
-    pixels: NDArray[np.uint8], detector: Detector, selection: FaceSelection, path: str | None
+    pixels: NDArray[np.uint8], detector: Detector, selection: FaceSelection, photo: File | None
 ) -> tuple[Face, int]:
     """The face that is meant in a photo, and how many there are; ImageError where there is none."""
     found = detector.detect(pixels)
     chosen = select_faces(found, selection, (pixels.shape[1], pixels.shape[0]))
     if not chosen:
-        raise ImageError(path, "no face was found")
+        raise ImageError(photo, "no face was found")
     return chosen[0], len(found)
 
 
@@ -109,7 +111,7 @@ class FaceEncoder(FaceOptions, BaseEstimator):  # type: ignore[misc]
         return FaceEmbedder(named, threads=1, commercial_safe=self.commercial_safe)
 
     @cached_property
-    def _rows(self) -> dict[Path, _Row]:
+    def _rows(self) -> dict[File, _Row]:
         return {}
 
     def __sklearn_clone__(self) -> FaceEncoder:
@@ -142,7 +144,7 @@ class FaceEncoder(FaceOptions, BaseEstimator):  # type: ignore[misc]
 
     def extract(
         self,
-        paths: Sequence[Path],
+        paths: Sequence[File],
         *,
         mirror: bool = False,
         threads: int | None = None,
@@ -167,14 +169,14 @@ class FaceEncoder(FaceOptions, BaseEstimator):  # type: ignore[misc]
         )
 
     def _faces_of(
-        self, paths: Sequence[Path], threads: int | None = None, progress: Progress | None = None
+        self, paths: Sequence[File], threads: int | None = None, progress: Progress | None = None
     ) -> list[_Row]:
         """Find the face of each photo; each is read once."""
         rows = self._rows
         new = [path for path in dict.fromkeys(paths) if path not in rows]
         detector, embedder = self._detector, self._embedder
 
-        def find(path: Path) -> _Row:
+        def find(path: File) -> _Row:
             digest = ""
             try:
                 data = read_bytes(path)
@@ -202,7 +204,7 @@ class FaceEncoder(FaceOptions, BaseEstimator):  # type: ignore[misc]
 
         return np.concatenate(list(map_in_order(embed, crops, threads=threads)))
 
-    def pixels(self, paths: Sequence[Path]) -> NDArray[np.uint8]:
+    def pixels(self, paths: Sequence[File]) -> NDArray[np.uint8]:
         """The aligned faces of photos, uint8 (n, S, S, 3) RGB; ImageError where there is none."""
         rows = self._faces_of(paths)
         for row in rows:
@@ -222,11 +224,15 @@ class FaceEncoder(FaceOptions, BaseEstimator):  # type: ignore[misc]
             }
         }
 
-    def several_faces(self, paths: Sequence[Path]) -> list[tuple[str, int]]:
+    def several_faces(self, paths: Sequence[File]) -> list[tuple[str, int]]:
         """Those photos that show several faces, and how many."""
-        return [(str(path), row.found) for path in paths if (row := self._rows[path]).found > 1]
+        return [
+            (name, row.found)
+            for name, path in zip(photo_names(paths), paths, strict=True)
+            if (row := self._rows[path]).found > 1
+        ]
 
-    def warnings(self, paths: Sequence[Path]) -> list[str]:
+    def warnings(self, paths: Sequence[File]) -> list[str]:
         """Say which photos show several faces."""
         several = self.several_faces(paths)
         if not several:

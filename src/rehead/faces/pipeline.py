@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.parallel import map_in_order
+from ..core.photos import Photo, as_file, name_of
 from ..core.progress import Progress
 from ..errors import DataError, ImageError
 from ..images import read_bytes, read_image
@@ -22,9 +23,6 @@ from .types import Detector, Embedder, Face, FaceSelection, select_faces
 __all__ = ["FaceObservation", "FacePipeline", "default_pipeline"]
 
 
-Source = str | os.PathLike[str] | bytes
-
-
 @dataclass(frozen=True, eq=False)
 class FaceObservation:
     """The faces of a photo, with their embeddings.
@@ -32,7 +30,7 @@ class FaceObservation:
     Parameters
     ----------
     path : str
-        Of the photo, "" where it came as bytes.
+        Of the photo, "" where it was given otherwise.
     sha256 : str
         Of its bytes, in hex.
     found : int
@@ -66,7 +64,7 @@ class FacePipeline:
     embedder: Embedder
     threads: int | None = None
 
-    def analyze(self, photo: Source, selection: FaceSelection) -> FaceObservation:
+    def analyze(self, photo: Photo, selection: FaceSelection) -> FaceObservation:
         """Detect, select and embed the faces of one photo.
 
         Raises
@@ -74,26 +72,28 @@ class FacePipeline:
         ImageError
             The photo is unreadable, or has several faces and the selection is "error".
         """
-        path = "" if isinstance(photo, bytes) else os.fspath(photo)
-        data = photo if isinstance(photo, bytes) else read_bytes(photo)
+        file = as_file(photo)
+        data = read_bytes(file)
         try:
             pixels = read_image(data)
         except ImageError as error:
-            raise ImageError(path or None, error.reason) from error
+            raise ImageError(file, error.reason) from error
         found = self.detector.detect(pixels)
         try:
             faces = select_faces(found, selection, (pixels.shape[1], pixels.shape[0]))
         except DataError as error:
-            raise ImageError(path or None, str(error)) from error
+            raise ImageError(file, str(error)) from error
         if faces:
             vectors = self.embedder.embed(pixels, faces)
         else:
             vectors = np.zeros((0, int(self.embedder.embedding_spec["dimensions"])), np.float32)
-        return FaceObservation(path, hashlib.sha256(data).hexdigest(), len(found), tuple(faces), vectors)
+        return FaceObservation(
+            name_of(file), hashlib.sha256(data).hexdigest(), len(found), tuple(faces), vectors
+        )
 
     def analyze_each(
         self,
-        photos: Sequence[Source],
+        photos: Sequence[Photo],
         selection: FaceSelection,
         *,
         need_face: bool = False,
@@ -104,7 +104,7 @@ class FacePipeline:
         With `need_face`, one for a photo without a face as well.
         """
 
-        def attempt(photo: Source) -> FaceObservation | ImageError:
+        def attempt(photo: Photo) -> FaceObservation | ImageError:
             try:
                 observation = self.analyze(photo, selection)
             except ImageError as error:

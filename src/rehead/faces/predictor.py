@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..classification.predictor import Predictor
 from ..core.geometry import Points, similarity
 from ..core.model_file import ModelFile, read_model_file
+from ..core.photos import File
 from ..errors import DataError, ImageError, NotAModelFileError
 from ..images import read_image, warped
 from .detection.detector import FaceDetector
@@ -58,13 +59,12 @@ class FacePredictor(Predictor):
         """The one given, else the one that the file names."""
         return self._given_detector or FaceDetector(self._detector_name, threads=1)
 
-    def _pixels(self, photo: str | os.PathLike[str] | bytes) -> NDArray[np.uint8]:
-        path = None if isinstance(photo, bytes) else os.fspath(photo)
+    def _pixels(self, photo: File) -> NDArray[np.uint8]:
         pixels = read_image(photo)
         try:
-            face, _ = select_face(pixels, self.detector, self.selection, path)
+            face, _ = select_face(pixels, self.detector, self.selection, photo)
         except DataError as error:
-            raise error if isinstance(error, ImageError) else ImageError(path, str(error)) from error
+            raise error if isinstance(error, ImageError) else ImageError(photo, str(error)) from error
         return warped(pixels, similarity(face.points, self._alignment_template), self.preprocess.size)
 
 

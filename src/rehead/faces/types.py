@@ -5,7 +5,6 @@ Galleries, thresholds and clusters are written against `Detector` and `Embedder`
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol, TypeAlias, get_args
@@ -14,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.geometry import Boxes, Points, area, centre
+from ..core.photos import Photo as Photo
+from ..core.photos import as_file
+from ..core.values import ComparedByValue
 from ..errors import DataError, UnknownNameError
+from ..images import read_image
 
-__all__ = ["Detector", "Embedder", "Face", "FaceSelection", "Photo", "Quality", "select_faces"]
-
-Photo: TypeAlias = str | os.PathLike[str] | bytes | NDArray[np.uint8]
-"""A file, its bytes, or pixels as `images.read_image` gives them: uint8 (H, W, 3) RGB, upright."""
+__all__ = ["Detector", "Embedder", "Face", "FaceSelection", "Photo", "Quality", "pixels_of", "select_faces"]
 
 FaceSelection: TypeAlias = Literal["largest", "centre", "all", "error"]
 """Which faces of a photo to use, see `select_faces`."""
@@ -48,7 +48,7 @@ class Quality:
 
 
 @dataclass(frozen=True, eq=False)
-class Face:
+class Face(ComparedByValue):
     """A face in a photo, in pixels of the upright photo (`rehead.core.geometry`).
 
     Parameters
@@ -141,3 +141,10 @@ def select_faces(faces: Sequence[Face], selection: FaceSelection, size: tuple[in
     if selection == "centre":
         weight = weight - 2 * ((centre(boxes) - np.array(size) / 2) ** 2).sum(axis=1)
     return [faces[int(weight.argmax())]]
+
+
+def pixels_of(photo: Photo) -> NDArray[np.uint8]:
+    """Upright pixels of a photo, uint8 (H, W, 3) RGB; pixels of that shape are taken as they are."""
+    if isinstance(photo, np.ndarray) and photo.dtype == np.uint8 and photo.shape[2:] == (3,) and photo.size:
+        return photo
+    return read_image(as_file(photo))

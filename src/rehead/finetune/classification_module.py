@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from ..core.photos import File
 from ..heads.model_selection import balanced_weights
 from ..heads.temperature import calibrated_loss, log_loss
 from .checkpoint import EpochMetrics
@@ -107,7 +108,7 @@ class ClassificationTask:
 
     Parameters
     ----------
-    paths : sequence of Path
+    paths : sequence of path or bytes
         n photos.
     target : int ndarray (n,)
         Class, 0..K-1.
@@ -117,7 +118,7 @@ class ClassificationTask:
         Whether every class has the same total weight.
     """
 
-    paths: Sequence[Path]
+    paths: Sequence[File]
     target: NDArray[np.intp]
     validation: NDArray[np.bool_]
     balanced: bool = False

@@ -28,11 +28,12 @@ from ..classification.options import ClassifierOptions
 from ..classification.training_data import TrainingFeatures, extract_features
 from ..core import atomic
 from ..core.options import check_options
+from ..core.photos import File, Photos
 from ..core.progress import Progress
 from ..core.rejection import choose_operating_point
 from ..core.run_dir import check_work, work_or_temporary
 from ..data import Dataset, holdout_mask, split_fingerprint
-from ..data.inputs import Photos, training_rows
+from ..data.inputs import training_rows
 from ..errors import DataError, DatasetError
 from ..heads import FittedHead, SearchPoint
 from ..heads.mahalanobis import fit_distance
@@ -367,7 +368,7 @@ class FineTunedClassifier(FittedMixin, BaseEstimator):
             self.training_["parameters"]["trained"],
         )
 
-    def _features(self, paths: tuple[Path, ...], backbone: Backbone) -> NDArray[np.float32]:
+    def _features(self, paths: tuple[File, ...], backbone: Backbone) -> NDArray[np.float32]:
         """Of a trained network, which are needed once and not cached."""
         encoder = PhotoEncoder(backbone, cache=False)
         return encoder.extract(paths, threads=self.base.threads, progress=self.progress).plain

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..core.parallel import map_in_order
+from ..core.photos import File
 from ..images import PreprocessSpec, load_image
 from .augment import augmentation
 from .export import as_onnx_callable, by_torch, to_tensor
@@ -47,7 +48,7 @@ def step_seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def decode(paths: Sequence[Path], preprocess: PreprocessSpec, to: Path) -> None:
+def decode(paths: Sequence[File], preprocess: PreprocessSpec, to: Path) -> None:
     """Write preprocessed photos as one .npy file, uint8 (n, S, S, 3) RGB; ImageError names a bad one."""
     size = preprocess.size
     pixels = np.lib.format.open_memmap(to, mode="w+", dtype=np.uint8, shape=(len(paths), size, size, 3))

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..core.photos import File
 from ..images import PreprocessSpec
 from ..keypoints.alignment import JitterStd, flip_crops, jitter, points_in_crops
 from ..keypoints.flip import flip_points
@@ -118,7 +119,7 @@ class KeypointTask:
 
     Parameters
     ----------
-    paths : sequence of Path
+    paths : sequence of path or bytes
         n photos.
     points : float64 ndarray (n, K, 2)
         In units of the sides; NaN where missing.
@@ -136,7 +137,7 @@ class KeypointTask:
     loss : {"l1", "l2"}
     """
 
-    paths: Sequence[Path]
+    paths: Sequence[File]
     points: NDArray[np.float64]
     true_crops: NDArray[np.float64]
     predicted_crops: NDArray[np.float64]

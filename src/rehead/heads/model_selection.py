@@ -185,6 +185,7 @@ def select_head(
     mirrored: NDArray[np.float32] | None = None,
     n_levels: Sequence[int] = (1,),
     balanced: bool = False,
+    sample_weight: NDArray[np.float64] | None = None,
 ) -> FittedHead:
     """Choose and fit a linear head.
 
@@ -204,6 +205,8 @@ def select_head(
         Numbers of last feature levels to try.
     balanced : bool
         Whether every class weighs the same.
+    sample_weight : float64 ndarray of shape (n,), optional
+        Positive weight of each photo, besides that of its class.
 
     Returns
     -------
@@ -211,6 +214,9 @@ def select_head(
     """
     import threadpoolctl
 
+    weights = balanced_weights(y) if balanced else np.ones(len(y))
+    if sample_weight is not None:
+        weights = weights * sample_weight
     # The matrices are small and the folds independent: a fold to a processor, and BLAS on one, was 2 to
     # 100 times faster than BLAS on all of them (benchmarks/head.py), whose threads wait for each other.
     with threadpoolctl.threadpool_limits(1, user_api="blas"):
@@ -219,8 +225,8 @@ def select_head(
             rows, columns = last_levels(X, blocks, levels)
             if copies == 2 and mirrored is not None:
                 rows = np.concatenate([rows, last_levels(mirrored, blocks, levels)[0]])
-            weight = np.tile(balanced_weights(y) if balanced else np.ones(len(y)), copies)
             pca = fit_pca(rows, columns)
+            weight = np.tile(weights, copies)
             return _Candidate(
                 levels, copies == 2, pca, np.tile(y, copies), np.tile(fold, copies), weight, len(y)
             )

@@ -18,6 +18,7 @@ from typing import cast
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from ..core.photos import File
 from ..errors import ImageError
 
 __all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "is_image_name", "open_image", "read_bytes", "reading"]
@@ -59,14 +60,16 @@ def is_image_name(name: str | os.PathLike[str]) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
-def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Read a photo file's bytes, undecoded.
+def read_bytes(path: File) -> bytes:
+    """Read a photo file's bytes, undecoded; bytes are what they are.
 
     Raises
     ------
     ImageError
         The file is missing, empty, a folder or something else than a file, or must not be read.
     """
+    if isinstance(path, bytes):
+        return path
     file = Path(path)
     try:
         mode = file.stat().st_mode  # before opening: opening a pipe waits for its writer

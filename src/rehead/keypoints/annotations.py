@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.parallel import map_in_order
+from ..core.photos import File
 from ..errors import DatasetError, ImageError
 from ..images import image_size, read_bytes, read_image
 from .formats import Table, read_table
@@ -37,7 +38,7 @@ class Annotations:
         The file or folder of annotations.
     ids : tuple of str
         Names of the photos, as the file gives them.
-    paths : tuple of Path
+    paths : tuple of path or bytes
     points : float64 ndarray (n, K, 2)
         In pixels of the upright photo, whose upper left corner is (0, 0); NaN where a point is missing.
     sizes : int ndarray (n, 2)
@@ -50,7 +51,7 @@ class Annotations:
         Name and reason of each photo that was left out.
     notes : tuple of str
         On the file, in plain sentences.
-    photos : tuple of Path
+    photos : tuple of path or bytes
         The photos that `paths` were cut out of; empty where they are the photos themselves.
     corners : float64 ndarray (n, 2) or None
         Where in them, in pixels.
@@ -58,14 +59,14 @@ class Annotations:
 
     source: Path
     ids: tuple[str, ...]
-    paths: tuple[Path, ...]
+    paths: tuple[File, ...]
     points: NDArray[np.float64]
     sizes: NDArray[np.int64]
     groups: NDArray[np.str_]
     names: tuple[str, ...] = ()
     unreadable: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
-    photos: tuple[Path, ...] = ()
+    photos: tuple[File, ...] = ()
     corners: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:

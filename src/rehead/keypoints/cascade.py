@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..backbones.backbone import Backbone
+from ..core.photos import File
 from ..core.progress import Progress
 from .alignment import (
     IDENTITY,
@@ -96,7 +96,7 @@ class _FittedStage:
 
 
 def fit_cascade(
-    paths: Sequence[Path],
+    paths: Sequence[File],
     points: NDArray[np.float64],
     fold: NDArray[np.intp],
     backbone: Backbone,
@@ -106,7 +106,7 @@ def fit_cascade(
 
     Parameters
     ----------
-    paths : sequence of Path
+    paths : sequence of path or bytes
         n readable photos.
     points : float64 ndarray (n, K, 2)
         In units of the photo's sides; NaN where missing.
@@ -192,7 +192,7 @@ def _targets(
 
 
 def _fit_one(
-    paths: Sequence[Path],
+    paths: Sequence[File],
     crop_transforms: NDArray[np.float64] | None,
     targets: NDArray[np.float64],
     fold: NDArray[np.intp],

@@ -17,8 +17,9 @@ from ..backbones.backbone import Backbone, load_backbone
 from ..backbones.weights import registry
 from ..core.model_file import ModelFile, write_model_file
 from ..core.options import check_options
+from ..core.photos import Photos
 from ..core.progress import Progress
-from ..data.inputs import Photos, as_paths
+from ..data.inputs import photo_files
 from ..errors import DataError, DatasetError
 from ..images import PreprocessSpec
 from .annotations import Annotations, read_annotations
@@ -206,8 +207,8 @@ class KeypointRegressor(KeypointOptions, RegressorMixin, BaseEstimator):  # type
 
         Parameters
         ----------
-        X : path or sequence of paths
-            Photos, or a folder of them.
+        X : photos
+            Paths, bytes, binary files, Pillow images or uint8 pixels, one or several; or a folder of photos.
 
         Returns
         -------
@@ -219,7 +220,8 @@ class KeypointRegressor(KeypointOptions, RegressorMixin, BaseEstimator):  # type
         ImageError
             A photo is unreadable.
         """
-        return np.stack([answer.points for answer in self.predictor().predict(as_paths(X))])
+        found = [answer.points for answer in self.predictor().predict(photo_files(X))]
+        return np.stack(found) if found else np.zeros((0, self.n_points_, 2))
 
     def predictor(self) -> KeypointPredictor:
         """The predictor that `load_keypoints` would give for the saved file."""

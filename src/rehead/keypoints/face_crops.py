@@ -8,7 +8,6 @@ same crops.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.photos import Photos, as_files, name_of
 from ..core.progress import Progress
 from ..errors import DatasetError, ImageError, NotAModelFileError
 from ..images import patches, read_image, write_png
@@ -61,7 +61,7 @@ def points_frame(points: NDArray[np.float64], sizes: NDArray[np.int64]) -> dict[
 
 
 def predict_on_faces(
-    model: KeypointPredictor, detector: FaceFinder, photos: Sequence[str | os.PathLike[str]]
+    model: KeypointPredictor, detector: FaceFinder, photos: Photos
 ) -> Iterator[list[KeypointPrediction] | ImageError]:
     """Keypoints of every face, in pixels of the photo, photo by photo; an ImageError for an unreadable one.
 
@@ -69,7 +69,8 @@ def predict_on_faces(
     ----------
     model : KeypointPredictor
     detector : FaceFinder
-    photos : sequence of path
+    photos : photo or iterable of photos
+        As `KeypointPredictor.predict` takes them.
 
     Yields
     ------
@@ -82,7 +83,7 @@ def predict_on_faces(
         The model does not say how large its faces were, or has a single point.
     """
     predict = _face_predictor(model)
-    for photo in photos:
+    for photo in as_files(photos):
         try:
             pixels = read_image(photo)
             faces = detector.detect(pixels)
@@ -90,7 +91,7 @@ def predict_on_faces(
             yield ImageError(photo, error.reason)
             continue
         yield [
-            replace(predict(pixels, face.box), photo=os.fspath(photo), face=tuple(face.box.tolist()))
+            replace(predict(pixels, face.box), photo=name_of(photo), face=tuple(face.box.tolist()))
             for face in faces
         ]
 

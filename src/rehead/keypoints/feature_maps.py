@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..backbones.backbone import Backbone
 from ..core.parallel import map_in_order
+from ..core.photos import File
 from ..core.progress import Progress
 from ..core.runtime import open_session, trim_memory
 from ..errors import DataError, WeightsError
@@ -99,7 +99,7 @@ def candidate_feature_maps(backbone: Backbone) -> list[tuple[FeatureMap, ...]]:
 
 
 def extract_maps(
-    paths: Sequence[Path],
+    paths: Sequence[File],
     crop_transforms: NDArray[np.float64] | None,
     backbone: Backbone,
     feature_maps: Sequence[FeatureMap],
@@ -112,7 +112,7 @@ def extract_maps(
 
     Parameters
     ----------
-    paths : sequence of Path
+    paths : sequence of path or bytes
         n photos.
     crop_transforms : float64 ndarray (C, n, 2, 3) or None
         C crops of each photo, from points of the crop to points of the photo, both in units of the side;

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.model_file import ModelFile, read_model_file
-from ..core.predictor import BasePredictor, Photo
+from ..core.photos import File, name_of
+from ..core.predictor import BasePredictor
+from ..core.values import ComparedByValue
 from ..errors import ImageError
 from ..images import image_size, load_image, read_bytes
 from .formats import CENTRE
@@ -22,8 +24,8 @@ __all__ = ["KeypointPrediction", "KeypointPredictor", "load_keypoints"]
 _OUTPUTS = ("keypoints", "spread", "confidence", "outlier_score")
 
 
-@dataclass(frozen=True)
-class KeypointPrediction:
+@dataclass(frozen=True, eq=False)
+class KeypointPrediction(ComparedByValue):
     """The points of one photo.
 
     Parameters
@@ -112,15 +114,14 @@ class KeypointPredictor(BasePredictor[KeypointPrediction]):
     def _outputs(self) -> Mapping[str, int | None]:
         return dict.fromkeys(_OUTPUTS)
 
-    def _answer(self, photo: Photo, session: Any) -> KeypointPrediction | ImageError:
-        name = "" if isinstance(photo, bytes) else os.fspath(photo)
+    def _answer(self, photo: File, session: Any) -> KeypointPrediction | ImageError:
         try:
-            data = photo if isinstance(photo, bytes) else read_bytes(photo)
+            data = read_bytes(photo)
             size = image_size(data)
             pixels = load_image(data, self.preprocess)
         except ImageError as error:
-            return ImageError(name or None, error.reason)
-        return self._predict(name, size, pixels, (0, 0, *size), session)
+            return ImageError(photo, error.reason)
+        return self._predict(name_of(photo), size, pixels, (0, 0, *size), session)
 
     def predict_crop(
         self, pixels: NDArray[np.uint8], size: tuple[int, int], box: Sequence[float] | NDArray[np.float64]

@@ -10,8 +10,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..core.photos import Photos
 from ..data import cv_folds
-from ..data.inputs import Photos, as_paths
+from ..data.inputs import photo_files, photo_names
 from ..errors import DatasetError
 from ..images import image_size
 from .annotations import Annotations
@@ -124,7 +125,8 @@ def annotate(photos: Photos, y: ArrayLike | None, groups: ArrayLike | None = Non
     ImageError
         A photo is unreadable.
     """
-    paths = as_paths(photos)
+    paths = photo_files(photos)
+    names = photo_names(paths)
     points = np.asarray(y, dtype=np.float64)
     if points.ndim == 2 and points.shape[1] % 2 == 0:
         points = points.reshape(len(points), -1, 2)
@@ -143,7 +145,7 @@ def annotate(photos: Photos, y: ArrayLike | None, groups: ArrayLike | None = Non
     points = np.where(np.isnan(points).any(axis=2, keepdims=True), np.nan, points) + CENTRE
     if (bare := np.flatnonzero(np.isnan(points).all(axis=(1, 2)))).size:
         raise DatasetError(
-            f"photo {bare[0]} ({paths[bare[0]]}) has no point, one of {bare.size}; leave them out"
+            f"photo {bare[0]} ({names[bare[0]]}) has no point, one of {bare.size}; leave them out"
         )
     sizes = np.array([image_size(path) for path in paths], dtype=np.int64)
-    return Annotations(Path("the photos"), tuple(map(str, paths)), tuple(paths), points, sizes, group)
+    return Annotations(Path("the photos"), tuple(names), tuple(paths), points, sizes, group)

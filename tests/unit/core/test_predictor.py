@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rehead.core.model_file import ModelFile
-from rehead.core.predictor import BasePredictor, Photo
+from rehead.core.photos import File
+from rehead.core.predictor import BasePredictor
 from rehead.core.preprocess import PreprocessSpec
 from rehead.errors import ImageError, NotAModelFileError
 
@@ -28,7 +29,7 @@ class Brightness(BasePredictor[float]):
     def _outputs(self) -> Mapping[str, int | None]:
         return {"mean": 1}
 
-    def _answer(self, photo: Photo, session: Any) -> float | ImageError:
+    def _answer(self, photo: File, session: Any) -> float | ImageError:
         assert isinstance(photo, bytes)
         if not photo[0]:
             return ImageError(None, "dark")

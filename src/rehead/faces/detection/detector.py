@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from ...core.geometry import area, clipped
 from ...core.runtime import cpu_count
 from ...errors import DataError, UnknownNameError
-from ...images import pyramid, read_image
+from ...images import pyramid
 from ..options import DETECTORS
-from ..types import Face, Photo
+from ..types import Face, Photo, pixels_of
 from .dlib import cnn_detector, hog_detector
 from .haar import HaarDetector
 from .mtcnn import Detections, Mtcnn
@@ -86,7 +86,7 @@ class FaceDetector:
 
         Parameters
         ----------
-        photo : path, bytes or uint8 array (H, W, 3)
+        photo : path, bytes, binary file, Pillow image, or uint8 pixels (H, W, 3) RGB or (H, W)
             Turned upright by its EXIF; pixels are taken as they are.
 
         Returns
@@ -98,12 +98,10 @@ class FaceDetector:
         ------
         ImageError
             The photo cannot be read.
+        DataError
+            What was given is no photo.
         """
-        pixels = photo if isinstance(photo, np.ndarray) else read_image(photo)
-        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
-            raise DataError(
-                f"photo as pixels: expected uint8 (height, width, 3) RGB, found {pixels.dtype} {pixels.shape}"
-            )
+        pixels = pixels_of(photo)
         scale = min(1.0, self.longest / max(pixels.shape[:2]))
         found = self._detect_at(pixels, scale)
         if self.retry and not len(found.boxes):

@@ -23,8 +23,8 @@ from ...core.geometry import similarity
 from ...core.preprocess import PreprocessSpec
 from ...core.runtime import cpu_count, open_session
 from ...errors import DataError, UnknownNameError, WeightsError
-from ...images import read_image, warped
-from ..types import Face, Photo
+from ...images import warped
+from ..types import Face, Photo, pixels_of
 from . import facenet
 from .alignment import DLIB, DLIB_SIZE
 from .spec import EmbedderSpec, read_spec
@@ -136,7 +136,7 @@ class FaceEmbedder:
         size, template = self._spec.preprocess.size, self._spec.alignment_template
         squares = np.empty((len(faces), size, size, 3), np.uint8)
         if faces:
-            pixels = photo if isinstance(photo, np.ndarray) else read_image(photo)
+            pixels = pixels_of(photo)
             for n, face in enumerate(faces):
                 squares[n] = warped(pixels, similarity(face.points, template), size)
         return squares
@@ -146,7 +146,7 @@ class FaceEmbedder:
 
         Parameters
         ----------
-        photo : path, bytes or uint8 array (H, W, 3)
+        photo : photo of any kind that `core.photos` lists
             As it was given to the detector.
         faces : sequence of Face
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
+from ...core.photos import Photo
 from ...core.progress import Progress
 from ...errors import DataError, ImageError
 from ..detection.quality import QualityLimits
@@ -173,15 +174,13 @@ class FaceGallery:
                 pass  # too few people: the error below says how to calibrate instead
         return calibration_for(self.pipeline, self._given_calibration)
 
-    def identify(
-        self, photo: str | os.PathLike[str] | bytes, *, selection: FaceSelection = "all"
-    ) -> list[Identification]:
+    def identify(self, photo: Photo, *, selection: FaceSelection = "all") -> list[Identification]:
         """Identify the faces of a photo; ImageError where it is unreadable."""
         return self.identify_observation(self.pipeline.analyze(photo, selection))
 
     def identify_each(
         self,
-        photos: Sequence[str | os.PathLike[str]],
+        photos: Sequence[Photo],
         *,
         selection: FaceSelection = "all",
         progress: Progress | None = None,

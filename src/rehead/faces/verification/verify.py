@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Any
 
+from ...core.photos import Photo
 from ...errors import DataError, ImageError
 from ..embedding.spec import spec_fingerprint
 from ..pipeline import FaceObservation, FacePipeline
@@ -87,8 +87,8 @@ def calibration_for(pipeline: FacePipeline, given: Calibration | None = None) ->
 
 
 def verify(
-    first: str | os.PathLike[str] | bytes,
-    second: str | os.PathLike[str] | bytes,
+    first: Photo,
+    second: Photo,
     pipeline: FacePipeline,
     *,
     target_fmr: float | None = None,
@@ -99,7 +99,7 @@ def verify(
 
     Parameters
     ----------
-    first, second : path or bytes
+    first, second : photo
     pipeline : FacePipeline
     target_fmr : float, optional
         False-match rate that sets the threshold; 0.001, or the lowest supported, by default.
