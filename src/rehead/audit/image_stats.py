@@ -5,6 +5,7 @@ They are cached by the photo's bytes, so that a second audit decodes nothing.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -99,9 +100,10 @@ def compute_image_stats(
     todo = np.flatnonzero(~known).tolist()
     new: list[int] = []
     found = map_in_order(partial(_image_stats, spec=spec), (paths[n] for n in todo), threads=threads)
-    for done, (n, row) in enumerate(zip(todo, found, strict=True), 1):
+    for done, (n, (row, digest)) in enumerate(zip(todo, found, strict=True), 1):
         rows[n] = row
-        new.append(n)
+        if digest == digests[n]:  # else the file has changed since
+            new.append(n)
         if len(new) == _SHARD or done == len(todo):
             store = _save(store, new, digests, rows)
         if progress:
@@ -139,8 +141,8 @@ def _blur_along_rows(grey: NDArray[np.float32]) -> float:
     return 1 - float(lost) / total if total > 0 else 0.0
 
 
-def _image_stats(path: Path, spec: PreprocessSpec) -> NDArray[Any]:
-    """The row of one photo; of zeros where it cannot be read."""
+def _image_stats(path: Path, spec: PreprocessSpec) -> tuple[NDArray[Any], str]:
+    """The row of one photo and the digest of its bytes; of zeros, and "", where it cannot be read."""
     row = np.zeros((), IMAGE_STATS)
     row["taken"] = np.nan
     try:
@@ -148,14 +150,14 @@ def _image_stats(path: Path, spec: PreprocessSpec) -> NDArray[Any]:
         header = read_header(data)
         grey = luma(load_image(data, spec))
     except ImageError:
-        return row
+        return row, ""
     low, high = np.percentile(grey, (1, 99))
     row["width"], row["height"] = header.width, header.height
     row["light"], row["contrast"], row["blur"] = high, high - low, blur_effect(grey)
     row["taken"] = np.nan if header.taken is None else header.taken
     row["camera"] = camera_number(header.camera)
     row["unended"] = not header.ended
-    return row
+    return row, hashlib.sha256(data).hexdigest()
 
 
 def _save(

@@ -90,8 +90,6 @@ class _Budget:
             self.changed.wait_for(lambda: not self.taken or self.taken + amount <= self.total)
             self.taken += amount
         try:
-            if amount > self.total // 8:
-                trim_memory()  # what threads freed before, of which glibc keeps some for each
             yield
         except ReheadError:
             raise
@@ -100,6 +98,8 @@ class _Budget:
                 bytearray(amount)  # MemoryError where there is none left: then nothing is known of the photo
             raise
         finally:
+            if amount > self.total // 8:
+                trim_memory()  # of what each thread frees, glibc keeps much
             with self.changed:
                 self.taken -= amount
                 self.changed.notify_all()
