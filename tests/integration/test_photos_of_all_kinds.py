@@ -46,10 +46,8 @@ def stripes(folder: Path, bits: int, count: int = 12) -> Path:
         (folder / name).mkdir(parents=True)
         for n in range(count):
             rng = np.random.default_rng([width, n])
-            y, x = np.mgrid[:48, :64]
-            light = (
-                0.5 + 0.3 * np.sin(2 * np.pi * (x + rng.uniform(0, 9)) / width) + rng.normal(0, 0.05, x.shape)
-            )
+            x = np.arange(64) + rng.uniform(0, 9)
+            light = 0.5 + 0.3 * np.sin(2 * np.pi * x / width) + rng.normal(0, 0.05, (48, 64))
             coarse = Image.fromarray(rng.integers(0, 256, (5, 5), np.uint8)).resize((64, 48))
             light = light * (0.4 + 0.6 * np.asarray(coarse) / 255) * rng.uniform(0.3, 1)
             values = (light.clip(0, 1) * ((1 << bits) - 1)).astype(np.uint16)

@@ -6,6 +6,7 @@ Pillow's many errors become an `ImageError`, and its warnings are silenced, for 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import hashlib
 import io
@@ -15,11 +16,12 @@ import struct
 import threading
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from itertools import chain
 from pathlib import Path, PurePath
 from typing import cast
 
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError, _imaging
 
 from ..errors import ImageError, MachineError
 from .limits import byte_limit, check_pixels, is_truncation
@@ -217,6 +219,8 @@ def open_image(data: bytes, limit: int) -> ImageFile.ImageFile:
         image = _open_heif(data)
     else:
         image = _identified(data, tuple(_FORMATS))
+    if image.format == "TIFF":
+        _silence_libtiff()
     if image.format not in JPEG:
         check_pixels(*image.size, limit)
     return image
@@ -234,6 +238,19 @@ def _identified(data: bytes, formats: tuple[str, ...]) -> ImageFile.ImageFile:
         with contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error):  # another format
             return factory(io.BytesIO(data), "")
     raise UnidentifiedImageError
+
+
+@cache
+def _silence_libtiff() -> None:
+    """Let libtiff print nothing: it writes what it finds wrong with a file to the error output itself.
+
+    The symbols are looked up through the library that Pillow links; where they are not found, it goes on.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL(_imaging.__file__)
+        for set_handler in (library.TIFFSetErrorHandler, library.TIFFSetWarningHandler):
+            set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+            set_handler(None)
 
 
 def _container_brands(data: bytes) -> frozenset[bytes]:
