@@ -38,6 +38,10 @@ def cli_page() -> str:
         "A mistake of the user is one line on the error output and exit code 2; anything else that fails is "
         "a defect of rehead, and shows its traceback."
     )
+    parts.append(
+        "Every command takes `--max-pixels`, the limit on the pixels of a photo, 89 million by default. A "
+        "JPEG counts at the scale at which it is decoded: one of 200 million pixels is read without it."
+    )
     for name, function in _commands(app, "rehead"):
         parts += _section(name, function)
     return "\n\n".join(parts) + "\n"
@@ -60,6 +64,8 @@ def _section(name: str, function: Callable[..., Any]) -> Iterator[str]:
         if hints[parameter.name] is typer.Context:
             continue
         kind, info = typing.get_args(hints[parameter.name])
+        if info.hidden:
+            continue
         required = parameter.default is parameter.empty
         about = _cell(info.help or "")
         if isinstance(info, ArgumentInfo):

@@ -4,6 +4,7 @@
     ├── DataError                  what the user brought cannot be used
     │   ├── ImageError             one file is not a readable photo (has .path and .reason)
     │   └── DatasetError           the folder, CSV or label list as a whole
+    ├── MachineError               memory or a disk failed while a photo was read; the photo may be sound
     ├── UnknownNameError           a name that does not exist; says what was meant
     ├── MissingExtraError          an optional package is not installed; names the pip line
     ├── WeightsError               pretrained weights cannot be found, read or trusted
@@ -39,6 +40,7 @@ __all__ = [
     "GalleryError",
     "HashMismatchError",
     "ImageError",
+    "MachineError",
     "MissingExtraError",
     "ModelFileError",
     "NewerProtocolError",
@@ -84,9 +86,17 @@ class ImageError(DataError):
     def __reduce__(self) -> tuple[type[ImageError], tuple[str | None, str]]:
         return type(self), (self.path, self.reason)
 
+    def bare(self) -> ImageError:
+        """The same for keeping: without traceback, cause and context, which hold bytes and pixels."""
+        return type(self)(self.path, self.reason)
+
 
 class DatasetError(DataError):
     """The folder, CSV or label list as a whole cannot be used."""
+
+
+class MachineError(ReheadError):
+    """Memory or a disk failed while a photo was read; nothing is known of the photo itself."""
 
 
 class UnknownNameError(ReheadError, ValueError):

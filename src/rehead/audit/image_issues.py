@@ -44,6 +44,7 @@ def image_issues(dataset: Dataset, stats: NDArray[Any]) -> list[Issue]:
     sizes = [f"{width} x {height} pixels" for width, height in stats[["width", "height"]]]
     contrast = [f"contrast {value:.0f} of 255" for value in stats["contrast"]]
     light = [f"brightest {value:.0f} of 255" for value in stats["light"]]
+    cut = ["a JPEG without its end marker"] * len(dataset)
     blur = [f"blur {value:.2f} of 1" for value in stats["blur"]]
     return [
         *_issues_of("blank", dataset, blank, 1 - stats["contrast"] / 255, contrast),
@@ -51,6 +52,7 @@ def image_issues(dataset: Dataset, stats: NDArray[Any]) -> list[Issue]:
         *_issues_of("blurred", dataset, blurred, stats["blur"], blur),
         *_issues_of("tiny", dataset, tiny, 1 - short / _TINY, sizes),
         *_issues_of("shape", dataset, shape, 1 - ratio, sizes),
+        *_issues_of("unended", dataset, stats["unended"], np.ones(len(dataset)), cut),
     ]
 
 

@@ -5,7 +5,10 @@ They are cached by the photo's bytes, so that a second audit decodes nothing.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..core.cache import RowCache
 from ..core.parallel import map_in_order
+from ..core.preprocess import GreyRange
 from ..core.progress import Progress
 from ..errors import ImageError, OutputError
 from ..images import PreprocessSpec, load_image, luma, read_bytes, read_header
@@ -30,6 +34,7 @@ IMAGE_STATS = np.dtype(
         ("blur", "<f4"),
         ("taken", "<f8"),
         ("camera", "<u8"),
+        ("unended", "?"),
     ]
 )
 """A row a photo.
@@ -40,9 +45,10 @@ IMAGE_STATS = np.dtype(
     blur            `blur_effect`, 0 to 1
     taken           seconds by the camera's clock, NaN where the file does not say
     camera          a number for its maker and model, 0 where the file does not say
+    unended         whether it is a JPEG without its end marker
 """
 
-_VERSION = 1  # raised when what a row holds changes, so that an old row is never taken for a new one
+_VERSION = 2  # raised when what a row holds changes, so that an old row is never taken for a new one
 _SPEC = PreprocessSpec(256, (0, 0, 0), (1, 1, 1))  # what a network sees, whichever it is
 _TAPS = 9  # of the filter that blurs once more; Crete et al. 2007, section 3
 _SHARD = 1024  # rows kept at a time
@@ -52,6 +58,7 @@ def compute_image_stats(
     paths: Sequence[Path],
     digests: Sequence[str],
     *,
+    grey_range: GreyRange | None = None,
     cache: bool = True,
     cache_root: Path | None = None,
     threads: int | None = None,
@@ -64,6 +71,8 @@ def compute_image_stats(
     paths : sequence of Path, (n,)
     digests : sequence of str, (n,)
         Sha256 of each file, "" for those that cannot be read.
+    grey_range : (low, high), optional
+        As in `PreprocessSpec`.
     cache : bool
         Whether to read and write the cache.
     cache_root : Path, optional
@@ -79,15 +88,22 @@ def compute_image_stats(
     rows = np.zeros(len(paths), IMAGE_STATS)
     rows["taken"] = np.nan
     known = np.array([not digest for digest in digests], dtype=bool)
-    store = RowCache({"view": "image stats", "version": _VERSION}, IMAGE_STATS, cache_root) if cache else None
+    spec = replace(_SPEC, grey_range=grey_range)
+    context = {
+        "view": "image stats",
+        "version": _VERSION,
+        **({"grey_range": grey_range} if grey_range else {}),
+    }
+    store = RowCache(context, IMAGE_STATS, cache_root) if cache else None
     if store is not None:
         known |= store.fetch(digests, rows)
     todo = np.flatnonzero(~known).tolist()
     new: list[int] = []
-    found = map_in_order(_image_stats, (paths[n] for n in todo), threads=threads)
-    for done, (n, row) in enumerate(zip(todo, found, strict=True), 1):
+    found = map_in_order(partial(_image_stats, spec=spec), (paths[n] for n in todo), threads=threads)
+    for done, (n, (row, digest)) in enumerate(zip(todo, found, strict=True), 1):
         rows[n] = row
-        new.append(n)
+        if digest == digests[n]:  # else the file has changed since
+            new.append(n)
         if len(new) == _SHARD or done == len(todo):
             store = _save(store, new, digests, rows)
         if progress:
@@ -125,22 +141,23 @@ def _blur_along_rows(grey: NDArray[np.float32]) -> float:
     return 1 - float(lost) / total if total > 0 else 0.0
 
 
-def _image_stats(path: Path) -> NDArray[Any]:
-    """The row of one photo; of zeros where it cannot be read."""
+def _image_stats(path: Path, spec: PreprocessSpec) -> tuple[NDArray[Any], str]:
+    """The row of one photo and the digest of its bytes; of zeros, and "", where it cannot be read."""
     row = np.zeros((), IMAGE_STATS)
     row["taken"] = np.nan
     try:
         data = read_bytes(path)
         header = read_header(data)
-        grey = luma(load_image(data, _SPEC))
+        grey = luma(load_image(data, spec))
     except ImageError:
-        return row
+        return row, ""
     low, high = np.percentile(grey, (1, 99))
     row["width"], row["height"] = header.width, header.height
     row["light"], row["contrast"], row["blur"] = high, high - low, blur_effect(grey)
     row["taken"] = np.nan if header.taken is None else header.taken
     row["camera"] = camera_number(header.camera)
-    return row
+    row["unended"] = not header.ended
+    return row, hashlib.sha256(data).hexdigest()
 
 
 def _save(

@@ -88,6 +88,12 @@ ISSUE_TYPES: Mapping[str, IssueType] = {
         "A network sees squares: these are squashed out of recognition.",
         "very long or very tall",
     ),
+    "unended": IssueType(
+        "JPEGs without an end",
+        "Their picture is whole and was read, but the file stops before its end marker: it may have been cut "
+        "off while it was copied, so copy it again where you can.",
+        "without the end marker of a JPEG",
+    ),
 }
 """Every type by its name, most severe first."""
 

@@ -21,7 +21,7 @@ _MOST_ABREAST = 6
 _MOST_ROWS = 100  # of issues without pictures
 _SIDE, _QUALITY = 140, 72  # px
 _PLAIN = frozenset(("unreadable", "balance"))  # types without pictures
-_ALONE = frozenset(("outlier", "blank", "dark", "blurred", "tiny", "shape"))  # one photo each
+_ALONE = frozenset(("outlier", "blank", "dark", "blurred", "tiny", "shape", "unended"))  # one photo each
 
 
 def write_audit(audit: Audit, folder: str | os.PathLike[str], *, command: Sequence[str] = ()) -> list[Path]:

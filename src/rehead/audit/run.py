@@ -63,11 +63,18 @@ def audit_photos(
     DataError, WeightsError
     """
     dataset = read_dataset(photos)
-    network = load_backbone(backbone, weights=weights)
+    network = load_backbone(backbone, weights=weights).for_photos(dataset.paths, threads=threads)
     root = None if isinstance(cache, bool) else Path(cache)
     kept: dict[str, Any] = {"cache": cache is not False, "cache_root": root}
     features = extract(dataset.paths, network, threads=threads, progress=progress, **kept)
-    stats = compute_image_stats(dataset.paths, features.digests, threads=threads, progress=progress, **kept)
+    stats = compute_image_stats(
+        dataset.paths,
+        features.digests,
+        grey_range=network.preprocess.grey_range,
+        threads=threads,
+        progress=progress,
+        **kept,
+    )
     return run_checks(dataset, features, network.blocks, stats, seed=seed)
 
 

@@ -142,6 +142,7 @@ def layer_maps(
     files = list_photos(photos) if isinstance(photos, str | os.PathLike) else tuple(map(Path, photos))
     if len(files) > images:
         files = tuple(files[n] for n in np.linspace(0, len(files) - 1, images).round().astype(int))
+    network = network.for_photos(files, threads=threads)
     graph = inspect.expose(onnx.load_from_string(network.trunk), {chosen.tensor: "layer"})
     session = open_session(graph, threads=1)
 
@@ -149,7 +150,7 @@ def layer_maps(
         try:
             pixels = load_image(file, network.preprocess)
         except ImageError as error:
-            return error
+            return error.bare()
         maps: NDArray[np.float32] = session.run(None, {"image": pixels[None]})[0][0]
         return maps[numbers]
 

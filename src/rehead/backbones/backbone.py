@@ -9,16 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
 from ..core.cache import cached_graph
 from ..core.model_file import ModelFile, read_model_file
+from ..core.photos import File
+from ..core.preprocess import GreyRange
 from ..errors import DataError, ModelFileError, NotAModelFileError, UnknownNameError, WeightsError
-from ..images import PreprocessSpec
+from ..images import PreprocessSpec, find_grey_range
 from . import graphs
 from .graphs import inspect
 from .weights import locate, registry
@@ -76,6 +78,20 @@ class Backbone:
             "levels": [level.name for level in self.levels],
             "weights": self.weights["sha256"],
         }
+
+    def for_photos(self, photos: Iterable[File], *, threads: int | None = None) -> Backbone:
+        """The same for these photos: with the range of their grey values, where some have more than 8 bits.
+
+        A range that is there already, as in a model file, stays. See `images.find_grey_range`.
+        """
+        if self.preprocess.grey_range is not None:
+            return self
+        found = find_grey_range(photos, threads=threads)
+        return self if found is None else self.with_grey_range(found)
+
+    def with_grey_range(self, limits: GreyRange | None) -> Backbone:
+        """The same with another range of grey values, (black, white)."""
+        return replace(self, preprocess=replace(self.preprocess, grey_range=limits))
 
     def features_graph(self) -> bytes:
         """Serialised ONNX: `image` to `features`, float32 (N, D), all levels pooled, side by side."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.photos import File
+from ..core.preprocess import GreyRange
 from ..core.progress import Progress
 from ..images import load_image
 from .backbone import Backbone
 from .features import Features, extract
 
-__all__ = ["Encoder", "PhotoEncoder"]
+__all__ = ["Encoder", "PhotoEncoder", "for_photos", "grey_range_note"]
 
 
 class Encoder(Protocol):
@@ -93,5 +94,22 @@ class PhotoEncoder:
         return {}
 
     def warnings(self, paths: Sequence[File]) -> list[str]:  # noqa: ARG002
-        """None."""
-        return []
+        """Which grey values are black and white, where photos have more than 8 bits."""
+        limits = self.backbone.preprocess.grey_range
+        return [] if limits is None else [grey_range_note(limits)]
+
+
+def for_photos(encoder: Encoder, paths: Sequence[File], *, threads: int | None = None) -> Encoder:
+    """The encoder for these photos, as `Backbone.for_photos`; one of another kind as it is."""
+    if not isinstance(encoder, PhotoEncoder):
+        return encoder
+    return replace(encoder, backbone=encoder.backbone.for_photos(paths, threads=threads))
+
+
+def grey_range_note(limits: GreyRange) -> str:
+    """A sentence on photos of more than 8 bits, and what they are taken for."""
+    low, high = (f"{value:.6g}" for value in limits)
+    return (
+        f"Grey photos of more than 8 bits are read from {low}, black, to {high}, white, by the largest value "
+        "of all of them; the model file says so, and photos to predict are read the same way."
+    )

@@ -26,7 +26,7 @@ from ..data import near_duplicates, perceptual_hash
 from ..data.bursts import burst_groups, clocks
 from ..data.dataset import Dataset
 from ..errors import ImageError, OutputError
-from ..images import load_image, read_bytes
+from ..images import file_digest, load_image, read_bytes
 from .backbone import Backbone
 
 __all__ = ["Features", "duplicate_groups", "extract", "photo_groups"]
@@ -47,7 +47,7 @@ class Features:
     mirrored : float32 ndarray (n, D) or None
         Of the horizontally flipped photo, where asked for.
     digests : tuple of str
-        Sha256 of each file, "" where it could not be read.
+        Sha256 of the bytes that the features are of, "" where the file could not be read.
     hashes : uint64 ndarray (n,)
         Perceptual hash of each photo.
     errors : tuple of (int, ImageError)
@@ -79,9 +79,9 @@ def _views(image: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
 
 def _digest(photo: File) -> str | ImageError:
     try:
-        return hashlib.sha256(read_bytes(photo)).hexdigest()
+        return file_digest(photo)
     except ImageError as error:
-        return error
+        return error.bare()
 
 
 def extract(
@@ -185,9 +185,9 @@ class _Job:
         images, failed = {}, {}
         for n in photos:  # decoded before the network runs: each then keeps the processor's cache to itself
             try:
-                images[n] = load_image(self.files[n], self.backbone.preprocess)
+                images[n] = self._read(n)
             except ImageError as error:
-                failed[n] = error
+                failed[n] = ImageError(self.files[n], error.reason)
         for n, image in images.items():
             code = perceptual_hash(image)
             for rows, missing, pixels in zip(self.rows, self.missing, _views(image), strict=False):
@@ -195,6 +195,16 @@ class _Job:
                     rows["features"][n] = self.session.run(None, {"image": pixels[None]})[0][0]
                     rows["hash"][n] = code
         return list(images), failed
+
+    def _read(self, n: int) -> NDArray[np.uint8]:
+        """The pixels of a photo; its digest is of the same bytes, even if the file was changed meanwhile."""
+        data = read_bytes(self.files[n])
+        pixels = load_image(data, self.backbone.preprocess)
+        if (digest := hashlib.sha256(data).hexdigest()) != self.keys[n]:
+            self.keys[n] = digest
+            for missing in self.missing:
+                missing[n] = True
+        return pixels
 
     def _save(self, new_rows: list[int]) -> None:
         """Write new rows to the cache; on a full disk they are only computed again the next time."""

@@ -161,6 +161,7 @@ def similar(
             f"{os.fspath(photos)}: holds no other photo to compare with; give a folder with more photos"
         )
     network = load_backbone(backbone, preprocess=preprocess, weights=weights)
+    network = network.for_photos([query, *files], threads=threads)
     encoder = PhotoEncoder(network, cache if isinstance(cache, bool) else Path(cache))
     found = encoder.extract([query, *files], threads=threads, progress=progress)
     failed = dict(found.errors)

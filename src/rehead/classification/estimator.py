@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ..backbones.backbone import Backbone, load_backbone
-from ..backbones.encoder import Encoder, PhotoEncoder
+from ..backbones.encoder import Encoder, PhotoEncoder, for_photos
 from ..backbones.weights import registry
 from ..core.options import check_options, option_values, options_of
 from ..core.photos import Photos
@@ -141,13 +141,17 @@ class ImageClassifier(ClassifierOptions, FittedMixin, BaseEstimator):  # type: i
         A name of `rehead weights list`, or an ONNX file with its preprocessing record beside it.
     encoder : Encoder, optional
         What turns photos into features instead of a backbone, such as `faces.FaceEncoder`; `backbone`,
-        `weights`, `size`, `preprocess`, `n_levels` and `cache` are then its own affair.
+        `weights`, `size`, `grey_range`, `preprocess`, `n_levels` and `cache` are then its own affair.
     preprocess : PreprocessSpec, path or None
         Instead of the backbone's own record.
     weights : path or None
         Weight file of the named backbone, instead of looking for it.
     size : int or None
         Side of the square that photos are brought to, pixels, for backbones that are known by name.
+    grey_range : "auto" or (black, white)
+        Of grey photos of more than 8 bits whose file does not say it, such as (0, 4095) for 12 bits in a
+        file of 16; "auto" takes the smallest of 8, 10, 12, 14 and 16 bits that holds all photos given to
+        `fit`. It is part of the model file.
     n_levels : "auto" or int
         How many of the last feature levels to take; "auto" lets cross-validation choose between the last,
         the last two and all.
@@ -236,7 +240,9 @@ class ImageClassifier(ClassifierOptions, FittedMixin, BaseEstimator):  # type: i
         check_options(self)
         self.__dict__.pop("fitted_", None)  # not fitted any more, should fitting fail
         encoder = self.make_encoder()
-        data = extract_features(training_rows(X, y, groups, sample_weight), encoder, self, self.progress)
+        rows = training_rows(X, y, groups, sample_weight)
+        encoder = for_photos(encoder, rows.paths, threads=self.threads)
+        data = extract_features(rows, encoder, self, self.progress)
         self.fitted_ = fit_classifier(data, encoder, self)
         return self
 
@@ -250,16 +256,23 @@ class ImageClassifier(ClassifierOptions, FittedMixin, BaseEstimator):  # type: i
         cache = self.cache if isinstance(self.cache, bool) else Path(self.cache)
         if self.encoder is None:
             return PhotoEncoder(self._backbone(), cache)
-        given = {*option_values(self)} & {"backbone", "weights", "size", "preprocess", "n_levels"}
+        given = {*option_values(self)} & {
+            "backbone",
+            "weights",
+            "size",
+            "grey_range",
+            "preprocess",
+            "n_levels",
+        }
         declared = options_of(ClassifierOptions)
         if said := sorted(name for name in given if getattr(self, name) != declared[name].default):
             raise DataError(f"{' and '.join(said)} cannot be given beside encoder, which has its own")
         return self.encoder
 
     def _backbone(self) -> Backbone:
-        if self.size is None:
-            return load_backbone(self.backbone, preprocess=self.preprocess, weights=self.weights)
-        return load_backbone(self.backbone, preprocess=self._sized(self.size), weights=self.weights)
+        preprocess = self.preprocess if self.size is None else self._sized(self.size)
+        backbone = load_backbone(self.backbone, preprocess=preprocess, weights=self.weights)
+        return backbone if isinstance(self.grey_range, str) else backbone.with_grey_range(self.grey_range)
 
     def _sized(self, size: int) -> PreprocessSpec:
         name = os.fspath(self.backbone)

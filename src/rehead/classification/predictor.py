@@ -108,7 +108,7 @@ class Predictor(BasePredictor[Prediction]):
         try:
             pixels = self._pixels(photo)
         except ImageError as error:
-            return error
+            return error.bare()
         probabilities, outlier = session.run(["probabilities", "outlier_score"], {"image": pixels[None]})
         row, score = probabilities[0], float(outlier[0])
         best = int(row.argmax())

@@ -27,6 +27,7 @@ from . import (
     train,
     weights,
 )
+from .command import MAX_PIXELS, allow_pixels
 from .help import GroupedCommand
 
 __all__ = ["app", "main"]
@@ -73,11 +74,13 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback handles it
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
+    max_pixels: Annotated[int | None, MAX_PIXELS] = None,
 ) -> None:
     """See above; `version` is handled by its callback."""
+    allow_pixels(max_pixels)
 
 
 def main() -> None:

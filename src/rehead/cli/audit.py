@@ -50,7 +50,7 @@ def audit(
 
     No photo is changed. Kinds of issues: unreadable, contradiction (one picture under two classes), leak
     (the same on both sides of the split), label (in doubt), copy, burst, outlier, balance (small classes),
-    blank, dark, blurred, tiny and shape (very long or tall).
+    blank, dark, blurred, tiny, shape (very long or tall) and unended (a JPEG without its end marker).
     """
     from ..audit import audit_photos, write_audit
     from ..audit import write_csv as write_list

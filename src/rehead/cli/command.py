@@ -21,7 +21,28 @@ import typer
 
 from ..core.options import Option, command_line_type, declared, from_command_line, options_of
 
-__all__ = ["Only", "Without", "command", "given_in"]
+__all__ = ["MAX_PIXELS", "Only", "Without", "allow_pixels", "command", "given_in"]
+
+
+MAX_PIXELS = typer.Option(
+    "--max-pixels", min=1, help="Limit on the pixels of a photo; 89 million by default.", show_default=False
+)
+"""An option of rehead itself, taken behind the name of a command too."""
+
+_MAX_PIXELS = inspect.Parameter(
+    "max_pixels",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=None,
+    annotation=Annotated[int | None, typer.Option("--max-pixels", min=1, hidden=True)],
+)
+
+
+def allow_pixels(pixels: int | None) -> None:
+    """Set the limit on the pixels of a photo, where one is given."""
+    if pixels is not None:
+        from ..images import set_max_pixels
+
+        set_max_pixels(pixels)
 
 
 @dataclass(frozen=True, init=False)
@@ -76,15 +97,17 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         else:
             parameters.append(parameter.replace(annotation=annotation))
 
-    def run(**values: Any) -> None:
+    def run(*, max_pixels: int | None = None, **values: Any) -> None:
+        allow_pixels(max_pixels)
         for option in single:
             values[option.name] = _value(option, values[option.name])
         function(**{name: each.made(values) for name, each in owned.items()}, **values)
 
     run.__name__, run.__doc__, run.__module__ = function.__name__, function.__doc__, function.__module__
     keywords = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
+    keywords.append(_MAX_PIXELS)
     run.__signature__ = inspect.Signature(keywords)  # type: ignore[attr-defined]
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in keywords}
     return run
 
 

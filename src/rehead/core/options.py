@@ -11,6 +11,7 @@ run.json records. What a class is to be given that is no option, such as a callb
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -20,6 +21,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from ..errors import DataError, UnknownNameError
+from .preprocess import GreyRange, grey_range
 
 __all__ = [
     "NETWORK",
@@ -187,6 +189,14 @@ class Option:
         return found
 
 
+def _grey_range(word: str) -> str | GreyRange:
+    if word == "auto":
+        return word
+    with contextlib.suppress(ValueError, DataError):
+        return grey_range([float(part) for part in word.split(",")])
+    raise ValueError("expected auto, or two numbers such as 0,4095")
+
+
 @dataclass(kw_only=True, repr=False, eq=False)
 class BackboneOptions:
     """Which pretrained network an estimator stands on."""
@@ -205,6 +215,13 @@ class BackboneOptions:
     size: Annotated[int | None, Opt(help="Side of the square that photos are brought to, pixels.", ge=1)] = (
         None
     )
+    grey_range: Annotated[
+        Literal["auto"] | GreyRange,
+        Opt(
+            help="Black and white of grey photos of more than 8 bits, such as 0,4095; auto: by the largest.",
+            parse=_grey_range,
+        ),
+    ] = "auto"
 
 
 @dataclass(kw_only=True, repr=False, eq=False)

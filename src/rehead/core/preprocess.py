@@ -10,7 +10,10 @@ from typing import Any, Literal
 
 from ..errors import DataError, UnknownNameError
 
-__all__ = ["PreprocessSpec"]
+__all__ = ["GreyRange", "PreprocessSpec", "grey_range"]
+
+GreyRange = tuple[float, float]
+"""The values that are black and white in photos of more than 8 bits."""
 
 MAX_SIDE = 4096  # pixels; a photo of this size is 50 MB as uint8, and no published network takes as much
 _CHOICES = {
@@ -43,6 +46,10 @@ class PreprocessSpec:
         Order in which the raw network takes the colours.
     layout : {"NCHW", "NHWC"}
         Order of the axes that the raw network takes. rehead's own graphs hide it.
+    grey_range : (low, high) or None
+        The values that are black and white in grey photos of more than 8 bits whose file does not say
+        it, such as (0, 4095) for 12 bits in a file of 16. None where no such photo was trained on: 16
+        bits are then divided by 257 whatever their file says, floats and 32 bits stretched photo by photo.
 
     Raises
     ------
@@ -60,6 +67,7 @@ class PreprocessSpec:
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     channels: Literal["RGB", "BGR"] = "RGB"
     layout: Literal["NCHW", "NHWC"] = "NCHW"
+    grey_range: GreyRange | None = None
 
     def __post_init__(self) -> None:
         # Numbers are stored as plain int and float: equal records then have equal JSON, and equal digests.
@@ -74,6 +82,8 @@ class PreprocessSpec:
         object.__setattr__(self, "crop_fraction", _number("crop_fraction", self.crop_fraction))
         if not 0 < self.crop_fraction <= 1:
             raise _bad_value("crop_fraction", "greater than 0 and at most 1", self.crop_fraction)
+        if self.grey_range is not None:
+            object.__setattr__(self, "grey_range", grey_range(self.grey_range))
         for name, choices in _CHOICES.items():
             value = getattr(self, name)
             if not isinstance(value, str):
@@ -90,8 +100,10 @@ class PreprocessSpec:
         return left, top, left + side, top + side
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every field as JSON has it: numbers, strings and lists."""
-        return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+        """Return every field as JSON has it: numbers, strings and lists; no `grey_range` where it is None."""
+        record = asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+        limits = record.pop("grey_range")
+        return record if limits is None else {**record, "grey_range": list(limits)}
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> PreprocessSpec:
@@ -120,6 +132,16 @@ class PreprocessSpec:
 
 def _bad_value(name: str, expected: str, value: object) -> DataError:
     return DataError(f"preprocess record: {name} must be {expected}, not {value!r}")
+
+
+def grey_range(value: object) -> GreyRange:
+    """Two finite numbers, the first smaller than the second; DataError for anything else."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise _bad_value("grey_range", "two numbers, black and white", value)
+    low, high = (_number("grey_range", item) for item in value)
+    if low >= high:
+        raise _bad_value("grey_range", "black before white, two different numbers", value)
+    return low, high
 
 
 def _number(name: str, value: object) -> float:

@@ -108,7 +108,7 @@ class FacePipeline:
             try:
                 observation = self.analyze(photo, selection)
             except ImageError as error:
-                return error
+                return error.bare()
             if need_face and not observation.faces:
                 return ImageError(observation.path or None, "no face was found")
             return observation

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
 from ..backbones.backbone import Backbone, load_backbone
-from ..backbones.encoder import Encoder, PhotoEncoder
+from ..backbones.encoder import Encoder, PhotoEncoder, for_photos
 from ..backbones.weights import registry
 from ..classification.estimator import (
     FittedMixin,
@@ -29,6 +30,7 @@ from ..classification.training_data import TrainingFeatures, extract_features
 from ..core import atomic
 from ..core.options import check_options
 from ..core.photos import File, Photos
+from ..core.preprocess import GreyRange
 from ..core.progress import Progress
 from ..core.rejection import choose_operating_point
 from ..core.run_dir import check_work, work_or_temporary
@@ -136,15 +138,17 @@ class FineTunedClassifier(FittedMixin, BaseEstimator):
         check_work(self.work, resume=self.resume)
         return config
 
-    def _build(self, classes: int, config: FineTuneConfig) -> Network:
+    def _build(self, classes: int, config: FineTuneConfig, grey_range: GreyRange | None = None) -> Network:
         from .fit import new_network
 
+        asked = self.base.grey_range
+        limits = grey_range if isinstance(asked, str) else asked
         weights: Any = "none" if not self.pretrained else "pretrained"
         if self.base.weights is not None:
             if not self.pretrained:
                 raise DataError(f"{self.base.weights}: a weight file and --train scratch exclude each other")
             weights = Path(self.base.weights)
-        return new_network(
+        network = new_network(
             os.fspath(self.base.backbone),
             config,
             classes=classes,
@@ -152,6 +156,8 @@ class FineTunedClassifier(FittedMixin, BaseEstimator):
             weights=weights,
             seed=self.base.random_state,
         )
+        network.preprocess = replace(network.preprocess, grey_range=limits)
+        return network
 
     def make_encoder(self) -> Encoder:
         """The frozen network; the default backbone, to see near-duplicates with, where it is random."""
@@ -164,7 +170,7 @@ class FineTunedClassifier(FittedMixin, BaseEstimator):
         set_trainable(built, config.train)
         name = os.fspath(self.base.backbone)
         if not self.pretrained:
-            backbone = load_backbone("efficientnet_lite0")
+            backbone = load_backbone("efficientnet_lite0").with_grey_range(built.preprocess.grey_range)
         elif self.base.weights is None and name in registry.names():
             backbone = load_backbone(name, preprocess=built.preprocess)
         else:
@@ -207,6 +213,7 @@ class FineTunedClassifier(FittedMixin, BaseEstimator):
         self._logs: Mapping[str, bytes] = {}
         encoder = self.make_encoder()
         rows = training_rows(X, y, groups)
+        encoder = for_photos(encoder, rows.paths, threads=self.base.threads)
         data = extract_features(rows, encoder, self.base, self.progress)
         only_a_head = config.train == "frozen" and config.head == "linear" and self.pretrained
         if only_a_head and config.keep == "better":
@@ -251,7 +258,8 @@ class FineTunedClassifier(FittedMixin, BaseEstimator):
         from .summary import summarize
 
         started = time.perf_counter()
-        network = self._build(len(data.classes), config)
+        limits = data.backbone.preprocess.grey_range
+        network = self._build(len(data.classes), config, limits)
         probe = self._probe(data, held_out) if self.pretrained else None
         target, group = data.target[held_out], data.group[held_out]
         weight = self._weights(data.target)[held_out]
@@ -263,7 +271,7 @@ class FineTunedClassifier(FittedMixin, BaseEstimator):
             comparison = compare(scored, probe, group) if probe else None
             kept = comparison is None or comparison.better or config.keep == "always"
             if kept and config.refit:
-                refit = self._build(len(data.classes), config)
+                refit = self._build(len(data.classes), config, limits)
                 self._train(refit, data, np.zeros_like(held_out), config, work / ALL, refit_of=trained)
         self._logs = trained.logs
         everyone, seconds = len(data) if refit else None, time.perf_counter() - started

@@ -153,6 +153,7 @@ class FineTunedKeypoints(KeypointRegressor):
 
         rows = data.rows
         closed_form = fit_cascade(rows.paths, rows.units, data.fold, network, config)
+        limits = network.preprocess.grey_range
         started, options = time.perf_counter(), self._config()
         true_crops, predicted_crops, jitter_std = self._crops(rows, closed_form)
         model = self._built(np.nanmean(points_in_crops(true_crops, rows.units), axis=0), options)
@@ -164,7 +165,9 @@ class FineTunedKeypoints(KeypointRegressor):
             jitter_std,
             self.flip_idx_,
             data.fold == 0,
-            network.preprocess if self._two_stages(closed_form) else model.preprocess,
+            network.preprocess
+            if self._two_stages(closed_form)
+            else replace(model.preprocess, grey_range=limits),
             options.loss,
         )
         with work_or_temporary(self.work) as work:

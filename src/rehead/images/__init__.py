@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from ..core.preprocess import PreprocessSpec
 from .exif import Header, image_size, read_header
-from .formats import IMAGE_SUFFIXES, MAX_PIXELS, is_image_name, read_bytes
+from .formats import IMAGE_SUFFIXES, file_digest, is_image_name, read_bytes
+from .grey_range import find_grey_range
+from .limits import MAX_PIXELS, set_max_pixels
 from .reading import load_image, luma, read_image, thumbnail
 from .warping import area_weights, patches, pyramid, warped
 from .writing import write_jpeg, write_png
@@ -19,6 +21,8 @@ __all__ = [
     "Header",
     "PreprocessSpec",
     "area_weights",
+    "file_digest",
+    "find_grey_range",
     "image_size",
     "is_image_name",
     "load_image",
@@ -28,6 +32,7 @@ __all__ = [
     "read_bytes",
     "read_header",
     "read_image",
+    "set_max_pixels",
     "thumbnail",
     "warped",
     "write_jpeg",

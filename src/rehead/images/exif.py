@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 from PIL import ExifTags, Image
 
-from .formats import MAX_PIXELS, open_image, reading
+from .formats import JPEG, open_image, reading
+from .jpeg_markers import lacks_end
+from .limits import decoding, pixel_limit
 
 __all__ = ["Header", "camera_number", "image_size", "orientation_of", "read_header", "upright_size"]
 
@@ -30,15 +32,18 @@ class Header:
         file does not say.
     camera : str
         Maker and model, "" where the file does not say.
+    ended : bool
+        False for a JPEG whose end marker is missing: the file was cut off, or its writer was.
     """
 
     width: int
     height: int
     taken: float | None
     camera: str
+    ended: bool = True
 
 
-def read_header(source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_PIXELS) -> Header:
+def read_header(source: str | os.PathLike[str] | bytes, *, max_pixels: int | None = None) -> Header:
     """Read a photo's size and EXIF; damaged EXIF counts as none.
 
     Raises
@@ -47,17 +52,18 @@ def read_header(source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX
         As `image_size`.
     """
     with reading(source) as data:
-        image = open_image(data, max_pixels)
+        image = open_image(data, pixel_limit(max_pixels))
         width, height = upright_size(image, data)
         taken, camera = None, ""
         if b"Exif" in data or b"eXIf" in data or image.format == "TIFF":  # else a whole PNG would be decoded
             with contextlib.suppress(Exception):  # damaged metadata of a sound picture
                 exif = image.getexif()
                 taken, camera = _taken(exif), _camera(exif)
-    return Header(width, height, taken, camera)
+        ended = image.format not in JPEG or not lacks_end(data)
+    return Header(width, height, taken, camera, ended)
 
 
-def image_size(source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+def image_size(source: str | os.PathLike[str] | bytes, *, max_pixels: int | None = None) -> tuple[int, int]:
     """Return (width, height) in pixels of the upright photo, from its header.
 
     Pixels are decoded only for a PNG that carries EXIF or XMP, which may stand behind them.
@@ -65,10 +71,10 @@ def image_size(source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_
     Raises
     ------
     ImageError
-        The file cannot be read, is no image, or has more than `max_pixels` pixels.
+        The file cannot be read, is no image, or has more than `max_pixels` pixels (a JPEG may have more).
     """
     with reading(source) as data:
-        return upright_size(open_image(data, max_pixels), data)
+        return upright_size(open_image(data, pixel_limit(max_pixels)), data)
 
 
 def _taken(exif: Image.Exif) -> float | None:
@@ -100,7 +106,13 @@ def orientation_of(image: Image.Image, data: bytes) -> int:
     if image.format == "PNG" and not any(mark in data for mark in _PNG_ORIENTATION_MARKS):
         return 1  # it may stand behind the pixels, so Pillow would decode them for it
     try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
+        if image.format != "PNG":
+            orientation = image.getexif().get(ExifTags.Base.Orientation)
+        else:
+            with decoding(image.width * image.height):
+                orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except MemoryError:
+        raise
     except Exception:  # damaged metadata of a sound picture
         return 1
     return next((n for n in range(2, 9) if n == orientation), 1)

@@ -6,22 +6,28 @@ Pillow's many errors become an `ImageError`, and its warnings are silenced, for 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
+import hashlib
 import io
 import os
 import stat
+import struct
 import threading
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from itertools import chain
 from pathlib import Path, PurePath
 from typing import cast
 
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError, _imaging
 
 from ..core.photos import File
-from ..errors import ImageError
+from ..errors import ImageError, MachineError
+from .limits import byte_limit, check_pixels, is_truncation
 
-__all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "is_image_name", "open_image", "read_bytes", "reading"]
+__all__ = ["IMAGE_SUFFIXES", "JPEG", "file_digest", "is_image_name", "open_image", "read_bytes", "reading"]
 
 # Pillow's readers in the order they are tried, by content; and the endings by which folders are listed.
 # Its other readers are left out: they are not for photos, and one of them (EPS) runs another program.
@@ -38,13 +44,8 @@ _FORMATS = {
 IMAGE_SUFFIXES = frozenset((".avif", ".heic", ".heif", ".hif", *chain.from_iterable(_FORMATS.values())))
 """Endings, in lower case, of the files that are taken when a folder is listed."""
 
-MAX_PIXELS = 1024**3 // 4 // 3
-"""Pixels above which a photo is refused: 89 million, 256 MiB as 8-bit RGB.
-
-It is the size at which Pillow starts to warn (`PIL.Image.MAX_IMAGE_PIXELS` as shipped). Phones' usual
-12 to 50 million fit, their modes of 108 and 200 million do not. `max_pixels` raises it to twice that;
-beyond, Pillow's own limit has to be raised too.
-"""
+JPEG = ("JPEG", "MPO")
+"""Pillow's names of what is decoded at a reduced scale; MPO: a JPEG with more JPEGs behind it."""
 
 # ISO/IEC 23008-12 and AV1-ISOBMFF: the brands in a file's first box.
 _AVIF_BRANDS = frozenset((b"avif", b"avis"))
@@ -66,27 +67,88 @@ def read_bytes(path: File) -> bytes:
     Raises
     ------
     ImageError
-        The file is missing, empty, a folder or something else than a file, or must not be read.
+        The file is missing, empty, too large, a folder or something else than a file, or must not be read.
+    MachineError
+        The disk cannot read it, or there is not memory enough.
     """
     if isinstance(path, bytes):
         return path
+    with _opened(path) as file:
+        most = byte_limit()
+        data = file.read(most + 1)  # and no more, whatever the file said of its size
+        if len(data) > most:
+            raise _too_large(path, most)
+    if not data:
+        raise ImageError(path, "the file is empty")
+    return data
+
+
+def file_digest(path: File) -> str:
+    """Sha256 of a photo file's bytes, in hex; raises as `read_bytes`."""
+    if isinstance(path, bytes):
+        return hashlib.sha256(path).hexdigest()
+    with _opened(path) as file:
+        if not file.peek(1):
+            raise ImageError(path, "the file is empty")
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# Of a file that is not there, has an impossible name or must not be read; all other errors are those of a
+# disk, of a network drive or of the system.
+_OF_THE_FILE = frozenset(
+    (
+        *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),
+        *(errno.EACCES, errno.EPERM, errno.EINVAL),
+    )
+)
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[io.BufferedReader]:
+    """The file, open; whatever fails while it is read is an ImageError, or the fault of the machine."""
     file = Path(path)
     try:
-        mode = file.stat().st_mode  # before opening: opening a pipe waits for its writer
-        data = file.read_bytes() if stat.S_ISREG(mode) else b""
+        found = file.stat()  # before opening: opening a pipe waits for its writer
+        _check_file(path, found)
+        with file.open("rb") as stream:
+            yield stream
     except FileNotFoundError as error:
         raise ImageError(path, "there is no such file") from error
     except PermissionError as error:
         raise ImageError(path, "no permission to read the file") from error
-    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+    except MemoryError as error:
+        raise _no_memory(path) from error
+    except OSError as error:
+        if error.errno in _OF_THE_FILE:
+            raise ImageError(path, f"the file cannot be read ({error})") from error
+        raise MachineError(
+            f"{os.fspath(path)}: the disk or network drive failed ({error.strerror or error}), so nothing "
+            "is known of this photo; make it readable or take it out of the folder, and start again"
+        ) from error
+    except ImageError:
+        raise
+    except ValueError as error:  # a name with a null character
         raise ImageError(path, f"the file cannot be read ({error})") from error
-    if stat.S_ISDIR(mode):
+
+
+def _check_file(path: str | os.PathLike[str], found: os.stat_result) -> None:
+    if stat.S_ISDIR(found.st_mode):
         raise ImageError(path, "a folder, not an image file")
-    if not stat.S_ISREG(mode):
+    if not stat.S_ISREG(found.st_mode):
         raise ImageError(path, "not a regular file")
-    if not data:
-        raise ImageError(path, "the file is empty")
-    return data
+    if found.st_size > byte_limit():
+        raise _too_large(path, byte_limit())
+
+
+def _too_large(path: str | os.PathLike[str], most: int) -> ImageError:
+    return ImageError(path, f"a file of more than {most / 1e9:.1f} GB, which is more than any photo takes")
+
+
+def _no_memory(path: str | os.PathLike[str] | None) -> MachineError:
+    return MachineError(
+        f"{os.fspath(path) if path else 'image bytes'}: not enough memory to read this photo, which may be "
+        "sound; close other programs, use fewer threads, or make the photo smaller"
+    )
 
 
 _THIS_THREAD = threading.local()
@@ -108,30 +170,38 @@ class _PillowWarning(Warning, metaclass=_WhileReading):
 
 @contextlib.contextmanager
 def reading(source: str | os.PathLike[str] | bytes) -> Iterator[bytes]:
-    """Yield the photo's bytes; Pillow's errors inside become an ImageError, its warnings are ignored."""
+    """Yield the photo's bytes; Pillow's errors inside become an ImageError, its warnings are ignored.
+
+    A shortage of memory is a MachineError.
+    """
     path, data = (None, source) if isinstance(source, bytes) else (source, read_bytes(source))
     if not data:
         raise ImageError(path, "the file is empty")
     with _FILTERS_LOCK:  # checked for every photo: other code replaces the list, or inserts filters in front
         if not warnings.filters or warnings.filters[0][2] is not _PillowWarning:
             warnings.simplefilter("ignore", _PillowWarning)
+    before = getattr(_THIS_THREAD, "reading", False)
     _THIS_THREAD.reading = True
     try:
         yield data
     except ImageError as error:
         raise ImageError(path, error.reason) from error
+    except MachineError:
+        raise
+    except MemoryError as error:
+        raise _no_memory(path) from error
     except Exception as error:  # damaged files make Pillow raise nearly everything there is
         raise ImageError(path, _reason(error, data)) from error
     finally:
-        _THIS_THREAD.reading = False
+        _THIS_THREAD.reading = before
 
 
 def _reason(error: Exception, data: bytes) -> str:
     message = " ".join(str(error).split())
-    if isinstance(error, EOFError) or "truncated" in message.lower():
+    if is_truncation(error):
         return "truncated: the file ends before the picture does; copy it again from its source"
     if isinstance(error, Image.DecompressionBombError):
-        return f"too many pixels, make it smaller ({message})"
+        return "more pixels than the limit; make it smaller, or allow more by --max-pixels"
     if not isinstance(error, UnidentifiedImageError):
         detail = message or type(error).__name__
         return f"damaged or truncated, or of a kind that Pillow cannot decode ({detail})"
@@ -142,21 +212,50 @@ def _reason(error: Exception, data: bytes) -> str:
     return f"not an image that Pillow can read; expected one of {', '.join(_FORMATS)}, AVIF, HEIC"
 
 
-def open_image(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
-    """Read the header; ImageError where there are too many pixels, before anything is decoded."""
+def open_image(data: bytes, limit: int) -> ImageFile.ImageFile:
+    """Read the header; ImageError where there are too many pixels, before anything is decoded.
+
+    A JPEG may have more, as it may be decoded at a reduced scale: `check_pixels` of what is held.
+    """
     brands = _container_brands(data)
     if brands & _AVIF_BRANDS:
-        image = Image.open(io.BytesIO(data), formats=("AVIF",))
+        image = _identified(data, ("AVIF",))
     elif brands & _HEIF_BRANDS:
         image = _open_heif(data)
     else:
-        image = Image.open(io.BytesIO(data), formats=tuple(_FORMATS))
-    width, height = image.size
-    if width * height > max_pixels:
-        raise ImageError(
-            None, f"{width} x {height} pixels, more than the limit of {max_pixels}; make it smaller"
-        )
+        image = _identified(data, tuple(_FORMATS))
+    if image.format == "TIFF":
+        _silence_libtiff()
+    if image.format not in JPEG:
+        check_pixels(*image.size, limit)
     return image
+
+
+def _identified(data: bytes, formats: tuple[str, ...]) -> ImageFile.ImageFile:
+    """As `Image.open`, without Pillow's own limit on pixels, which does not know of reduced scales."""
+    Image.preinit()
+    for name in formats:
+        if name not in Image.OPEN:
+            Image.init()
+        factory, accepts = Image.OPEN.get(name, (None, None))
+        if factory is None or (accepts is not None and accepts(data[:16]) is not True):
+            continue
+        with contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error):  # another format
+            return factory(io.BytesIO(data), "")
+    raise UnidentifiedImageError
+
+
+@cache
+def _silence_libtiff() -> None:
+    """Let libtiff print nothing: it writes what it finds wrong with a file to the error output itself.
+
+    The symbols are looked up through the library that Pillow links; where they are not found, it goes on.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL(_imaging.__file__)
+        for set_handler in (library.TIFFSetErrorHandler, library.TIFFSetWarningHandler):
+            set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+            set_handler(None)
 
 
 def _container_brands(data: bytes) -> frozenset[bytes]:

@@ -6,23 +6,34 @@ decodes and resizes. Whatever is wrong with a photo is an `ImageError` that name
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+import sys
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
-from ..core.preprocess import PreprocessSpec
-from ..errors import DataError
+from ..core.preprocess import GreyRange, PreprocessSpec
+from ..errors import DataError, ImageError
 from .exif import orientation_of, upright_size
-from .formats import MAX_PIXELS, open_image, reading
+from .formats import JPEG, open_image, reading
+from .grey_range import (
+    eight_bits,
+    has_more_than_8_bits,
+    own_range,
+    photo_range,
+    range_before,
+    strips,
+)
+from .jpeg_markers import END, check_scans, lacks_end
+from .limits import check_pixels, decoding, is_truncation, pixel_limit
 from .writing import jpeg
 
 __all__ = ["load_image", "luma", "read_image", "thumbnail"]
 
-
-_JPEG = ("JPEG", "MPO")  # MPO: a JPEG with more JPEGs behind it
 _TURNS = {  # EXIF 2.32, table 6: tag 0x0112
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -40,14 +51,16 @@ def read_image(
     source: str | os.PathLike[str] | bytes,
     *,
     at_least: tuple[int, int] | None = None,
-    max_pixels: int = MAX_PIXELS,
+    max_pixels: int | None = None,
 ) -> NDArray[np.uint8]:
     """Decode a photo: upright, 8 bits, RGB, transparency over white, the first frame.
 
     A path and its bytes give the identical array. The content decides about the format, not the
-    name. Colour profiles are not applied. Grey values of 16 bits are divided by 257; those of 32 bits
-    and of floats by the smallest of 1 (floats), 255 (floats) and 65535 that holds them all, and are
-    otherwise stretched from their minimum to their maximum.
+    name. Colour profiles are not applied. Grey values of more than 8 bits are brought to 0..255 by the
+    depth that the file gives (a PNG's significant bits, a TIFF's BitsPerSample and MaxSampleValue), else
+    by the smallest of 8, 10, 12, 14 and 16 bits (and 1, for floats) that holds them all; where there are
+    negative or larger values, from the least to the largest. A JPEG of which only the end marker is
+    missing is read.
 
     Parameters
     ----------
@@ -56,9 +69,9 @@ def read_image(
     at_least : (width, height), optional
         A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, which is faster, as long as the upright
         photo is at least as large as this in both directions. Other formats come whole.
-    max_pixels : int
-        Limit on width times height, checked in the header before anything is decoded. Above
-        twice `PIL.Image.MAX_IMAGE_PIXELS` Pillow's own limit holds.
+    max_pixels : int, optional
+        Limit on width times height of what is held, checked before anything is decoded: of a JPEG at the
+        reduced scale, unless it is progressive. By default that of `set_max_pixels`, 89 million.
 
     Returns
     -------
@@ -69,16 +82,20 @@ def read_image(
     ImageError
         The file cannot be read, is no image, is damaged or has more than `max_pixels` pixels.
         HEIC needs `pip install 'rehead[heif]'`.
+    MachineError
+        There is not memory enough, or the disk fails.
     """
     if at_least is not None and min(at_least) < 1:
         raise DataError(f"at_least must be a width and a height of 1 pixel or more, not {at_least}")
-    with reading(source) as data:
-        image = _upright(open_image(data, max_pixels), data, at_least)
-    return np.array(image)
+    with _upright(source, lambda _: at_least, max_pixels, photo_range) as (image, _):
+        pixels = np.empty((image.height, image.width, 3), np.uint8)
+        for top, strip in strips(image):
+            pixels[top : top + strip.height] = np.asarray(strip.convert("RGB"))
+    return pixels
 
 
 def load_image(
-    source: str | os.PathLike[str] | bytes, spec: PreprocessSpec, *, max_pixels: int = MAX_PIXELS
+    source: str | os.PathLike[str] | bytes, spec: PreprocessSpec, *, max_pixels: int | None = None
 ) -> NDArray[np.uint8]:
     """Decode a photo and bring it to the square that `spec` says: what every model gets.
 
@@ -96,7 +113,7 @@ def load_image(
         The file, or its contents.
     spec : PreprocessSpec
         Size, rule and filter.
-    max_pixels : int
+    max_pixels : int, optional
         As in `read_image`.
 
     Returns
@@ -110,10 +127,16 @@ def load_image(
     """
     fraction = spec.crop_fraction if spec.resize == "crop" else 1.0
     least = math.ceil(spec.size / fraction)
-    with reading(source) as data:
-        image = _upright(open_image(data, max_pixels), data, (least, least))
     size = spec.size, spec.size
-    return np.array(image.resize(size, _FILTERS[spec.interpolation], spec.crop_box(*image.size)))
+
+    def grey_range(image: Image.Image, data: bytes) -> GreyRange:
+        if spec.grey_range is None:
+            return range_before(image)
+        return own_range(image, data) or spec.grey_range
+
+    with _upright(source, lambda _: (least, least), max_pixels, grey_range) as (image, _):
+        square = image.resize(size, _FILTERS[spec.interpolation], spec.crop_box(*image.size))
+    return np.array(square.convert("RGB"))
 
 
 def luma(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -122,7 +145,7 @@ def luma(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def thumbnail(
-    source: str | os.PathLike[str] | bytes, side: int, *, quality: int = 80, max_pixels: int = MAX_PIXELS
+    source: str | os.PathLike[str] | bytes, side: int, *, quality: int = 80, max_pixels: int | None = None
 ) -> bytes:
     """Return a small JPEG of the upright photo, without its metadata, for reports.
 
@@ -134,49 +157,111 @@ def thumbnail(
     ImageError
         As `read_image`.
     """
+
+    def small(size: tuple[int, int]) -> tuple[int, int]:
+        scale = min(1.0, side / max(size))
+        return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+    with _upright(source, small, max_pixels, photo_range) as (image, size):
+        upright = image.resize(small(size), Image.Resampling.BICUBIC)
+    return jpeg(np.asarray(upright.convert("RGB")), quality=quality)
+
+
+LeastSize = Callable[[tuple[int, int]], tuple[int, int] | None]  # from the size of the upright photo
+RangeOf = Callable[[Image.Image, bytes], GreyRange]
+
+
+@contextlib.contextmanager
+def _upright(
+    source: str | os.PathLike[str] | bytes, at_least: LeastSize, max_pixels: int | None, grey_range: RangeOf
+) -> Iterator[tuple[Image.Image, tuple[int, int]]]:
+    """The decoded photo, upright, "L" or "RGB", and its whole size; its memory is reserved meanwhile."""
     with reading(source) as data:
-        image = open_image(data, max_pixels)
-        width, height = upright_size(image, data)
-        scale = min(1.0, side / max(width, height))
-        small = max(1, round(width * scale)), max(1, round(height * scale))
-        upright = _upright(image, data, small)
-    return jpeg(np.asarray(upright.resize(small, Image.Resampling.BICUBIC)), quality=quality)
+        image, size = _open_reduced(data, at_least, pixel_limit(max_pixels))
+        with decoding(image.width * image.height, also=len(data) + _beside(image, size)):
+            orientation = orientation_of(image, data)
+            grey = _eight_bit(_loaded(image, data, at_least), data, grey_range)
+            del image
+            yield grey.transpose(_TURNS[orientation]) if orientation in _TURNS else grey, size
 
 
-def _upright(image: ImageFile.ImageFile, data: bytes, at_least: tuple[int, int] | None) -> Image.Image:
-    """Decode to RGB and apply the orientation."""
-    orientation = orientation_of(image, data)
-    if at_least is not None and image.format in _JPEG:
-        image.draft("RGB", at_least if orientation < 5 else at_least[::-1])
-    image.load()
-    rgb = _rgb(image)
-    return rgb.transpose(_TURNS[orientation]) if orientation in _TURNS else rgb
+def _open_reduced(
+    data: bytes, at_least: LeastSize, limit: int
+) -> tuple[ImageFile.ImageFile, tuple[int, int]]:
+    """The photo with its header read, set to be decoded at the least size; and the size it has upright."""
+    image = open_image(data, limit)
+    size = upright_size(image, data)
+    if image.format in JPEG:
+        check_scans(data, image.width * image.height)
+        if _is_progressive(image):  # it is held as a whole, whatever the scale
+            check_pixels(*image.size, limit)
+        if (least := at_least(size)) is not None:
+            image.draft("RGB", least if size == image.size else least[::-1])
+        check_pixels(*image.size, limit)
+    return image, size
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith(("I", "F")):
-        return Image.fromarray(_eight_bits(image)).convert("RGB")
-    if image.has_transparency_data:
-        colours = image.convert("RGBA")
-        page = Image.new("RGB", image.size, "white")
-        page.paste(colours, mask=colours)
-        return page
-    return image if image.mode == "RGB" else image.convert("RGB")
+def _is_progressive(image: Image.Image) -> bool:
+    return bool(image.info.get("progressive"))
 
 
-def _eight_bits(image: Image.Image) -> NDArray[np.uint8]:
-    """Bring grey values of 16 or 32 bits or floats to 0..255, as `read_image` says."""
-    values = np.asarray(image).astype(np.float32)
-    low, high = 0.0, 65535.0
-    if not image.mode.startswith("I;16"):
-        low, high = _value_range(values, (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,))
-    scaled = (values - low) * (255.0 / (high - low))
-    return np.asarray(np.rint(np.nan_to_num(scaled).clip(0, 255)), np.uint8)
+def _beside(image: Image.Image, size: tuple[int, int]) -> int:
+    """Bytes that the decoder keeps beside the picture.
+
+    libjpeg has the coefficients of a progressive JPEG, three channels of 16 bits; libwebp, libavif and
+    libheif a second picture (9459 x 9459 pixels of WebP took 15.3 bytes a pixel in all).
+    """
+    if image.format in JPEG:
+        return 6 * size[0] * size[1] if _is_progressive(image) else 0
+    return 4 * size[0] * size[1] if image.format in ("WEBP", "AVIF", "HEIF") else 0
 
 
-def _value_range(values: NDArray[np.float32], full_scales: tuple[float, ...]) -> tuple[float, float]:
-    finite = values[np.isfinite(values)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    if low >= 0 and high <= full_scales[-1]:
-        return 0.0, next(full_scale for full_scale in full_scales if high <= full_scale)
-    return low, high if high > low else low + 1.0
+def _loaded(image: ImageFile.ImageFile, data: bytes, at_least: LeastSize) -> Image.Image:
+    """The photo, decoded."""
+    size = image.size
+    try:
+        image.load()
+    except OSError as error:
+        if not (is_truncation(error) and image.format in JPEG and lacks_end(data)):
+            raise
+        return _decoded_without_end(data, at_least, error)
+    vars(image).pop("_decoder", None)  # in which Pillow keeps two more pictures, of WebP and AVIF
+    if image.size != size or image.im.size != size:
+        raise ImageError(
+            None, f"damaged: its header says {size[0]} x {size[1]} pixels, its picture has another size"
+        )
+    return image
+
+
+# Two ways to go on where the file stops: if they give different pictures, some of the picture itself is
+# missing, and if not, nothing but the end marker is.
+_TAILS = (END, b"\x55" * 64 + END)
+
+
+def _decoded_without_end(data: bytes, at_least: LeastSize, error: OSError) -> Image.Image:
+    """The photo, where only its end marker is missing; else the error."""
+    pictures = []
+    for tail in _TAILS:
+        image, _ = _open_reduced(data + tail, at_least, sys.maxsize)  # the limit was looked at before
+        image.load()
+        pictures.append(image)
+    pairs = zip(*map(strips, pictures), strict=True)
+    if any(one.tobytes() != other.tobytes() for (_, one), (_, other) in pairs):
+        raise error
+    return pictures[0]
+
+
+def _eight_bit(image: Image.Image, data: bytes, grey_range: RangeOf) -> Image.Image:
+    """The picture as "L" or "RGB", over white where it is transparent."""
+    if has_more_than_8_bits(image):
+        return eight_bits(image, grey_range(image, data))
+    if image.mode in ("L", "RGB") and not image.has_transparency_data:
+        return image
+    page = Image.new("RGB", image.size, "white")
+    for top, strip in strips(image):
+        if image.has_transparency_data:
+            colours = strip.convert("RGBA")
+            page.paste(colours, (0, top), colours)
+        else:
+            page.paste(strip.convert("RGB"), (0, top))
+    return page

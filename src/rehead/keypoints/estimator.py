@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ..backbones.backbone import Backbone, load_backbone
+from ..backbones.encoder import grey_range_note
 from ..backbones.weights import registry
 from ..core.model_file import ModelFile, write_model_file
 from ..core.options import check_options
-from ..core.photos import Photos
+from ..core.photos import File, Photos
 from ..core.progress import Progress
 from ..data.inputs import photo_files
 from ..errors import DataError, DatasetError
@@ -55,6 +56,8 @@ class KeypointRegressor(KeypointOptions, RegressorMixin, BaseEstimator):  # type
         and 192 for a named backbone.
     weights : path or None
         Weight file of the named backbone, instead of looking for it.
+    grey_range : "auto" or (black, white)
+        As in `ImageClassifier`.
     cascade : "auto" or bool
         Whether to use a second stage; "auto" lets cross-validation decide.
     mirror : "auto", False or sequence of int
@@ -149,7 +152,7 @@ class KeypointRegressor(KeypointOptions, RegressorMixin, BaseEstimator):  # type
             rows, cv=self.cv, mirror=self.mirror, max_photos=_MAX_VIEWS // 2, seed=self.random_state
         )
         rows, self.flip_idx_, self.warnings_ = data.rows, data.flip_idx, data.warnings
-        network = self.network()
+        network = self._reading(self.network(), rows.paths)
         config = CascadeConfig(
             self.flip_idx_,
             self.cascade,
@@ -187,6 +190,15 @@ class KeypointRegressor(KeypointOptions, RegressorMixin, BaseEstimator):  # type
         check_options(self)
         if isinstance(self.mirror, str) and self.mirror != "auto":
             raise DataError(f"mirror is {self.mirror!r}; expected 'auto', False or the partner of each point")
+
+    def _reading(self, network: Backbone, paths: Sequence[File]) -> Backbone:
+        """The network with the range of grey values that was asked for, or that these photos have."""
+        if not isinstance(self.grey_range, str):
+            return network.with_grey_range(self.grey_range)
+        network = network.for_photos(paths, threads=self.threads)
+        if (limits := network.preprocess.grey_range) is not None:
+            self.warnings_ = [*self.warnings_, grey_range_note(limits)]
+        return network
 
     def network(self) -> Backbone:
         """The backbone of the options, ready to run."""

@@ -21,8 +21,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..backbones.encoder import for_photos
 from ..backbones.features import photo_groups
 from ..classification.estimator import ImageClassifier
+from ..classification.options import ClassifierOptions
 from ..core import atomic
 from ..core.options import options_of
 from ..core.progress import Progress
@@ -230,6 +232,7 @@ def _split(photos: str | os.PathLike[str], config: TrainConfig, progress: Progre
     check_classes(dataset)
     options = config.classifier
     encoder = ImageClassifier(cache=options.cache, threads=options.threads).make_encoder()
+    encoder = for_photos(encoder, dataset.paths, threads=options.threads)
     features = encoder.extract(dataset.paths, threads=options.threads, progress=progress)
     if options.strict and features.errors:
         raise features.errors[0][1]
@@ -284,7 +287,9 @@ def _finished(at: Path, candidate: Candidate, split: Split) -> bool:
     before, config = found.get("options", {}), candidate.config
     now = json.loads(json.dumps(classifier_record(config.estimator())))
     names = sorted({*before, *now} - _NOT_OF_THE_MODEL)
-    different = [name for name in names if before.get(name) != now.get(name)]
+    declared = options_of(ClassifierOptions)
+    older = {name: option.default for name, option in declared.items() if name in now}  # than some options
+    different = [name for name in names if before.get(name, older.get(name)) != now.get(name)]
     if found.get("split") != split.fingerprint:
         different.append("split")
     if different:

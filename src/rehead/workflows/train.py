@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from ..audit import Audit, quick_checks, quick_warnings
 from ..backbones.backbone import Backbone
-from ..backbones.encoder import Encoder
+from ..backbones.encoder import Encoder, PhotoEncoder, for_photos
 from ..backbones.features import photo_groups
 from ..classification.estimator import ImageClassifier
 from ..classification.training_data import mirrors
@@ -112,7 +112,8 @@ def train(
     check_classes(dataset)
     asked = classifier or ImageClassifier()
     with _cached(asked) as model:
-        options, encoder = model.options, model.make_encoder()
+        encoder = for_photos(model.make_encoder(), dataset.paths, threads=model.options.threads)
+        model, options = _reading_as(model, encoder), model.options
         backbone = encoder.backbone
         run.timer.mark("weights")
         features = encoder.extract(
@@ -298,6 +299,14 @@ def _cached(model: Classifier) -> Iterator[Classifier]:
         return
     with tempfile.TemporaryDirectory(prefix="rehead-") as folder:
         yield _copy(model, cache=folder)
+
+
+def _reading_as(model: Classifier, encoder: Encoder) -> Classifier:
+    """A copy that takes the encoder's range of grey values, which is that of all photos."""
+    limits = encoder.backbone.preprocess.grey_range
+    return (
+        model if limits is None or not isinstance(encoder, PhotoEncoder) else _copy(model, grey_range=limits)
+    )
 
 
 def _copy(model: Classifier, **changes: Any) -> Classifier:

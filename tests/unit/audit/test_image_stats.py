@@ -161,6 +161,8 @@ def test_faults_are_told_apart() -> None:
         "tiny": ["1"],
         "shape": ["2"],
     }
+    rows["unended"][[3, 9]] = True
+    assert named(dataset, rows)["unended"] == ["3", "9"]
 
 
 def test_blur_is_measured_by_the_others() -> None:
@@ -174,3 +176,34 @@ def test_what_most_photos_have_is_said_once() -> None:
     (issue,) = image_issues(dataset, rows)
     assert (issue.kind, issue.photos) == ("tiny", ())
     assert issue.detail == "9 of 10 photos are tiny"
+
+
+def test_jpeg_without_its_end_marker_is_read_and_named(tmp_path: Path) -> None:
+    paths = [saved(scene(seed=n), tmp_path / f"{n}.jpg") for n in range(3)]
+    whole = compute_image_stats(paths, digests(paths), cache=False)
+    paths[1].write_bytes(paths[1].read_bytes()[:-2])
+    rows = compute_image_stats(paths, digests(paths), cache_root=tmp_path / "cache")
+    assert rows["unended"].tolist() == [False, True, False]
+    assert rows["contrast"].tolist() == whole["contrast"].tolist()
+    kept = compute_image_stats(paths, digests(paths), cache_root=tmp_path / "cache")
+    assert kept.tobytes() == rows.tobytes()
+
+
+def test_grey_photos_of_12_bits_are_not_blank(tmp_path: Path) -> None:
+    path = tmp_path / "0.png"
+    grey = np.asarray(scene().convert("L")).astype(np.uint16) * 16
+    Image.fromarray(grey).save(path)
+    (row,) = compute_image_stats([path], digests([path]), grey_range=(0, 4095), cache_root=tmp_path / "cache")
+    assert row["contrast"] > 100
+    (other,) = compute_image_stats([path], digests([path]), cache_root=tmp_path / "cache")
+    assert other["contrast"] < 20
+
+
+def test_statistics_of_a_file_that_has_changed_are_not_kept(tmp_path: Path) -> None:
+    path = saved(scene(), tmp_path / "0.jpg")
+    before = digests([path])
+    saved(scene(seed=1).point(lambda level: level // 8), path)
+    compute_image_stats([path], before, cache_root=tmp_path / "cache")
+    saved(scene(), path)
+    (row,) = compute_image_stats([path], before, cache_root=tmp_path / "cache")
+    assert row["light"] > 100

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gc
 import shutil
+import tracemalloc
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +15,8 @@ from rehead.backbones.backbone import Backbone, load_backbone
 from rehead.backbones.features import Features, extract
 from rehead.core.runtime import open_session
 from rehead.data import perceptual_hash
-from rehead.images import load_image
+from rehead.errors import MachineError
+from rehead.images import file_digest, load_image, read_bytes
 
 
 class PhotoFolder(Protocol):
@@ -250,3 +253,78 @@ def test_another_network_never_gets_these_rows(
     record.write_text('{"size": 32, "mean": [124, 116.3, 103.5], "std": [58.4, 57.1, 57.4]}')
     other = load_backbone(tiny_onnx, preprocess=record)
     assert extract(photos, other, cache_root=tmp_path / "cache").computed == 24
+
+
+def living_pictures() -> int:
+    gc.collect()
+    return sum(isinstance(thing, Image.Image) for thing in gc.get_objects())
+
+
+def test_errors_that_are_kept_hold_no_pixels(backbone: Backbone, tmp_path: Path) -> None:
+    """Of 100 damaged photos, neither the bytes nor what was decoded of them stay in memory."""
+    noise = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "0.png")
+    data = (tmp_path / "0.png").read_bytes()
+    photos = [tmp_path / f"{n}.png" for n in range(100)]
+    for photo in photos:
+        photo.write_bytes(data[: len(data) // 2])
+    extract(photos[:4], backbone, cache=False)
+    before = living_pictures()
+    tracemalloc.start()
+    found = extract(photos, backbone, cache=False)
+    gc.collect()
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(found.errors) == 100
+    assert taken < len(data)  # it was half of it for each of them
+    assert living_pictures() == before
+    for _, error in found.errors:
+        assert (error.__traceback__, error.__cause__, error.__context__) == (None, None, None)
+
+
+def test_a_file_that_changes_meanwhile_does_not_poison_the_cache(
+    backbone: Backbone, photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Features go into the cache by the digest of the bytes that they were computed from."""
+    old, new = photos[0].read_bytes(), photos[1].read_bytes()
+
+    def digest_then_change(path: Path) -> str:
+        digest = file_digest(path)
+        path.write_bytes(new)
+        return digest
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "file_digest", digest_then_change)
+        changed = extract(photos[:1], backbone, mirror=True, cache_root=tmp_path / "cache")
+    photos[0].write_bytes(old)
+    again = extract(photos[:1], backbone, mirror=True, cache_root=tmp_path / "cache")
+    expected = extract(photos[:2], backbone, mirror=True, cache=False)
+    np.testing.assert_array_equal(again.plain[0], expected.plain[0])
+    np.testing.assert_array_equal(changed.plain[0], expected.plain[1])
+    assert (changed.digests[0], again.digests[0]) == (expected.digests[1], expected.digests[0])
+
+
+def test_a_fault_of_the_machine_is_no_unreadable_photo(
+    backbone: Backbone, photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(path: Path) -> bytes:
+        if path == photos[5]:
+            raise MachineError(f"{path}: the disk failed")
+        return read_bytes(path)
+
+    monkeypatch.setattr(module, "read_bytes", fails)
+    with pytest.raises(MachineError, match="the disk failed"):
+        extract(photos, backbone, cache=False)
+
+
+def test_range_of_grey_values_is_part_of_the_key(backbone: Backbone, tmp_path: Path) -> None:
+    for n, value in enumerate((900, 4000)):
+        Image.fromarray(np.full((40, 40), value, np.uint16)).save(tmp_path / f"{n}.png")
+    photos = [tmp_path / "0.png", tmp_path / "1.png"]
+    ranged = backbone.for_photos(photos)
+    assert list(ranged.preprocess.grey_range or ()) == [0, 4095]
+    assert ranged.for_photos(photos[:1]) == ranged
+    one = extract(photos, backbone, cache_root=tmp_path / "cache")
+    two = extract(photos, ranged, cache_root=tmp_path / "cache")
+    assert two.computed == 2
+    assert not np.array_equal(one.plain, two.plain)

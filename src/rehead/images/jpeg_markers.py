@@ -1,0 +1,54 @@
+"""What the markers of a JPEG say without decoding it: how many scans it has, and whether it ends."""
+
+from __future__ import annotations
+
+import re
+
+from ..errors import ImageError
+from .limits import MAX_PIXELS
+
+__all__ = ["END", "check_scans", "lacks_end"]
+
+END = b"\xff\xd9"
+"""The marker that ends a JPEG (ISO/IEC 10918-1, table B.1)."""
+
+_SOI, _SOS, _EOI, _TEM = 0xD8, 0xDA, 0xD9, 0x01
+# Among coded data, 0xFF is followed by 0 or by one of the restart markers D0 to D7.
+_MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
+
+# Each scan of a progressive JPEG goes over all of the photo again, however few bytes it has: 0.1 s for 89
+# million pixels. libjpeg's own script has ten scans (jpeg_simple_progression); twice as many are allowed at
+# the largest size, and more in smaller photos, so that none takes longer.
+_MAX_SCANNED = 20 * MAX_PIXELS
+
+
+def _walk(data: bytes) -> tuple[int, bool]:
+    """How many scans the first picture has, and whether its end marker is there."""
+    at, scans = 2, 0
+    while match := _MARKER.search(data, at):
+        code, at = match[1][0], match.end()
+        if code == _EOI:
+            return scans, True
+        scans += code == _SOS
+        if code not in (_SOI, _TEM):
+            at += int.from_bytes(data[at : at + 2], "big")
+    return scans, False
+
+
+def check_scans(data: bytes, pixels: int) -> None:
+    """Raise ImageError where decoding would go over the photo too many times."""
+    most = max(_MAX_SCANNED // max(pixels, 1), 1)
+    if data.count(bytes((0xFF, _SOS))) > most and (scans := _walk(data)[0]) > most:  # counting is quick
+        raise ImageError(
+            None,
+            f"{scans} scans, more than the {most} that are decoded in a photo of its size; an ordinary "
+            "progressive JPEG has ten, so save it again",
+        )
+
+
+def lacks_end(data: bytes) -> bool:
+    """Whether the bytes are those of a JPEG with a picture, and its end marker is missing."""
+    if not data.startswith(b"\xff\xd8\xff"):
+        return False
+    scans, ended = _walk(data)
+    return scans > 0 and not ended
