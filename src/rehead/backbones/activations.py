@@ -143,7 +143,7 @@ def layer_maps(
     if len(files) > images:
         files = tuple(files[n] for n in np.linspace(0, len(files) - 1, images).round().astype(int))
     graph = inspect.expose(onnx.load_from_string(network.trunk), {chosen.tensor: "layer"})
-    session = open_session(graph, threads=1)
+    session = open_session(graph, threads=1, of=network.name)
 
     def maps_of(file: Path) -> NDArray[np.float32] | ImageError:
         try:
