@@ -513,3 +513,12 @@ def test_control_c_leaves_nothing_half_written(
     assert done.returncode == 130
     assert done.stderr == "rehead: interrupted; nothing half-written, and what was computed is kept\n"
     assert nothing_left(out)
+
+
+def test_no_library_is_taken_from_the_working_directory(tmp_path: Path) -> None:
+    (tmp_path / "platformdirs.py").write_text("open('it ran', 'w')", "utf-8")
+    unsafe = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    unsafe.pop("REHEAD_CACHE")  # or platformdirs is not asked
+    done = process("weights", "list", cwd=tmp_path, env=unsafe)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["platformdirs.py"]

@@ -144,7 +144,7 @@ def layer_maps(
         files = tuple(files[n] for n in np.linspace(0, len(files) - 1, images).round().astype(int))
     network = network.for_photos(files, threads=threads)
     graph = inspect.expose(onnx.load_from_string(network.trunk), {chosen.tensor: "layer"})
-    session = open_session(graph, threads=1)
+    session = open_session(graph, threads=1, of=network.name)
 
     def maps_of(file: Path) -> NDArray[np.float32] | ImageError:
         try:

@@ -6,7 +6,6 @@ preprocessing beside it (`net.onnx` and `net.json`).
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -15,15 +14,26 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..core.cache import cached_graph
 from ..core.model_file import ModelFile, read_model_file
 from ..core.photos import File
 from ..core.preprocess import GreyRange
-from ..errors import DataError, ModelFileError, NotAModelFileError, UnknownNameError, WeightsError
+from ..core.runtime import cpu_count, open_session
+from ..errors import (
+    DataError,
+    ModelFileError,
+    NotAModelFileError,
+    ReheadError,
+    UnknownNameError,
+    WeightsError,
+)
 from ..images import PreprocessSpec, find_grey_range
 from . import graphs
 from .graphs import inspect
 from .weights import locate, registry
+from .weights.onnx_file import read_onnx
 from .weights.spec import NOT_STATED, WeightSpec
 
 __all__ = ["Backbone", "FeatureLevel", "load_backbone"]
@@ -197,17 +207,19 @@ def _from_file(path: Path, preprocess: PreprocessSpec | None) -> Backbone:
         raise DataError(
             f"{path}: a model file brings its own record of preprocessing; leave out --preprocess"
         )
-    return _from_model_file(file)
+    try:
+        return _from_model_file(file)
+    except ReheadError:
+        raise
+    except Exception as error:  # onnx raises what it likes about a graph that somebody changed
+        raise ModelFileError(f"{path}: its network cannot be taken out ({_first_line(error)})") from error
 
 
 def _from_onnx(path: Path, preprocess: PreprocessSpec | None) -> Backbone:
     """A user's own network: every output becomes a feature level, maps and vectors alike."""
     import onnx
 
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error
+    data, digest = read_onnx(path)
     if preprocess is None:
         record = path.with_suffix(".json")
         if not record.is_file():
@@ -220,11 +232,29 @@ def _from_onnx(path: Path, preprocess: PreprocessSpec | None) -> Backbone:
     try:
         model = onnx.load_from_string(data)
         onnx.checker.check_model(model)
-    except Exception as error:  # protobuf and the checker raise what they like
-        raise WeightsError(f"{path}: not a valid ONNX file ({str(error).splitlines()[0]})") from error
-    trunk = graphs.wrap(model, preprocess, str(path)).SerializeToString(deterministic=True)
-    weights = {"name": path.name, "sha256": hashlib.sha256(data).hexdigest(), "licences": dict(NOT_STATED)}
-    return _backbone(path.stem, preprocess, weights, trunk)
+        trunk = graphs.wrap(model, preprocess, str(path)).SerializeToString(deterministic=True)
+    except ReheadError:
+        raise
+    except Exception as error:  # protobuf, the checker, shape inference and spox raise what they like
+        raise WeightsError(f"{path}: not a valid ONNX file ({_first_line(error)})") from error
+    weights = {"name": path.name, "sha256": digest, "licences": dict(NOT_STATED)}
+    return _tried(_backbone(path.stem, preprocess, weights, trunk), path, WeightsError)
+
+
+def _tried(backbone: Backbone, path: Path, error: type[ReheadError]) -> Backbone:
+    """The network of a file of others, run on a grey photo; `error` where it does not do as it says."""
+    session = open_session(backbone.trunk, threads=cpu_count(), of=str(path), error=error)
+    side = backbone.preprocess.size
+    names = [level.name for level in backbone.levels]
+    found = session.run(names, {"image": np.full((1, side, side, 3), 128, np.uint8)})
+    for level, maps in zip(backbone.levels, found, strict=True):
+        if maps.shape[1:2] != (level.width,):
+            raise error(f"{path}: says that {level.name} is {level.width} wide, and gives {maps.shape[1:]}")
+    return backbone
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _from_model_file(file: ModelFile) -> Backbone:
@@ -233,8 +263,10 @@ def _from_model_file(file: ModelFile) -> Backbone:
     import onnx.shape_inference
     import onnx.utils
 
-    model = onnx.shape_inference.infer_shapes(onnx.load_from_string(file.graph))
+    if lacking := [name for name in ("backbone", "depths") if name not in file.manifest]:
+        raise ModelFileError(f"{file.path}: its manifest lacks {', '.join(lacking)}; it cannot be a backbone")
     names = list(file.manifest["depths"])
+    model = onnx.shape_inference.infer_shapes(onnx.load_from_string(file.graph))
     tensors = inspect.level_tensors(model)
     if len(names) != len(tensors):
         raise NotAModelFileError(
@@ -249,4 +281,5 @@ def _from_model_file(file: ModelFile) -> Backbone:
     weights = dict(file.manifest["backbone"])
     name = weights.pop("name")
     preprocess = PreprocessSpec.from_dict(file.manifest["preprocess"])
-    return _backbone(name, preprocess, weights, trunk.SerializeToString(deterministic=True))
+    backbone = _backbone(name, preprocess, weights, trunk.SerializeToString(deterministic=True))
+    return _tried(backbone, file.path, NotAModelFileError)

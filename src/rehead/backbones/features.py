@@ -162,7 +162,7 @@ class _Job:
         """Compute the rows `todo`; the photos that turn out unreadable."""
         if not todo:
             return {}
-        self.session = open_session(self.backbone.features_graph(), threads=1)
+        self.session = open_session(self.backbone.features_graph(), threads=1, of=self.backbone.name)
         errors: dict[int, ImageError] = {}
         new_rows: list[int] = []
         try:

@@ -57,7 +57,8 @@ def check_parity(
     """
     some = photos[:: max(1, len(photos) // _CHECKED)][:_CHECKED]
     found, _, _ = open_session(graph, threads=1).run(None, {"image": pixels(some)})
-    if (difference := float(np.abs(found - probabilities(some)).max())) > _PARITY:
+    difference = float(np.abs(found - probabilities(some)).max())
+    if not difference <= _PARITY:
         raise ModelFileError(
             f"the file to be written differs from the fitted head by {difference:.1e} in probability, "
             f"more than {_PARITY}; this is a defect of rehead or of the backbone's graph; please tell us"

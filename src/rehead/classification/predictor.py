@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.model_file import ModelFile, read_model_file
+from ..core.model_file import read_model_file
 from ..core.photos import File, Photos, name_of
 from ..core.predictor import BasePredictor
 from ..core.rejection import UNKNOWN, OperatingPoint
@@ -88,9 +88,8 @@ class Predictor(BasePredictor[Prediction]):
 
     kind = "classifier"
 
-    def __init__(self, file: ModelFile, *, threads: int | None = None) -> None:
-        super().__init__(file, threads=threads)
-        self.operating_point = OperatingPoint.from_dict(file.manifest["operating_point"])
+    def _read(self, manifest: Mapping[str, Any]) -> None:
+        self.operating_point = OperatingPoint.from_dict(manifest["operating_point"])
 
     @cached_property
     def labels(self) -> tuple[str, ...]:

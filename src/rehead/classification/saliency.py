@@ -30,6 +30,7 @@ from ..core.runtime import cpu_count, open_session
 from ..errors import DataError, NotAModelFileError, UnknownNameError
 from ..heads.temperature import softmax
 from ..images import PreprocessSpec, load_image
+from .predictor import Predictor
 
 __all__ = ["ClassMap", "Explainer", "Explanation", "Maps", "explain"]
 
@@ -142,7 +143,8 @@ class Explainer:
             outputs["outlier_score"] = "outlier score"
         exposed = inspect.expose(graph, outputs)
         # occlusion runs many photos, each on one processor; a single photo takes all of them
-        self._session = open_session(exposed, threads=1 if self.method == "occlusion" else self._threads)
+        threads = 1 if self.method == "occlusion" else self._threads
+        self._session = open_session(exposed, threads=threads, of=self._name)
 
     def _read_model_file(self, path: Path, labels: Sequence[str] | None) -> Any:
         """The graph of a model file; None where the file is another ONNX."""
@@ -154,13 +156,11 @@ class Explainer:
             if path.is_dir() or path.suffix.lower() != ".onnx":
                 raise
             return None
-        if (kind := file.manifest["kind"]) != "classifier":
-            raise NotAModelFileError(f"{path}: a {kind} model; expected a classifier")
+        predictor = Predictor(file, threads=self._threads)  # which checks the graph as well as the manifest
         if labels is not None:
             raise DataError(f"{path}: a model file brings its own labels; leave them out")
-        self.labels = tuple(file.manifest["labels"])
-        self.preprocess = PreprocessSpec.from_dict(file.manifest["preprocess"])
-        self._limits: OperatingPoint | None = OperatingPoint.from_dict(file.manifest["operating_point"])
+        self.labels, self.preprocess = predictor.labels, predictor.preprocess
+        self._limits: OperatingPoint | None = predictor.operating_point
         self._answer = "probabilities"
         return onnx.load_from_string(file.graph)
 
@@ -258,6 +258,8 @@ class Explainer:
         found = dict(zip(names, self._session.run(None, {"image": pixels[None]}), strict=True))
         row = found.pop("exposed answer")[0].astype(np.float64)
         score = found.pop("exposed outlier score", None)
+        if row.shape != (len(self.labels),):
+            raise DataError(f"{self._name}: gives {row.size} numbers for {len(self.labels)} classes")
         if row.min() < 0 or abs(row.sum() - 1) > _AGREES:  # logits
             row = softmax(row[None])[0]
         return row, 0.0 if score is None else float(score[0]), [maps[0] for maps in found.values()]
@@ -267,7 +269,10 @@ class Explainer:
     ) -> tuple[NDArray[np.float64], float, NDArray[np.float64]]:
         """Probabilities (K,), outlier score and what each place adds to each logit (K, h, w)."""
         probabilities, outlier, maps = self._run(pixels)
-        values = cam.sum_maps(cam.activation_maps(linear, maps), len(self.labels))
+        try:
+            values = cam.sum_maps(cam.activation_maps(linear, maps), len(self.labels))
+        except ValueError as error:  # maps of other sizes than the graph says
+            raise DataError(f"{self._name}: its maps are not of the size that it says ({error})") from error
         logits = values.mean(axis=(1, 2)) + linear.bias
         expected = softmax(logits[None])[0]
         if np.abs(expected - probabilities).max() > _AGREES:

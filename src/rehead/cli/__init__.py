@@ -85,6 +85,8 @@ def _root(
 
 def main() -> None:
     """Run the command line; a deliberate error becomes one line and exit code 2, a bug a traceback."""
+    # processes that are started from here look for no libraries in the working directory either
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names may be no valid text
     try:

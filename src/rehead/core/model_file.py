@@ -21,7 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import AlteredModelFileError, DataError, ModelFileError, NewerProtocolError, NotAModelFileError
-from . import atomic
+from . import atomic, protobuf
+from .manifest import check_manifest
+from .onnx_contents import MAX_BYTES, check_operators
 from .run_dir import now
 
 __all__ = ["KINDS", "PROTOCOL", "Kind", "ModelFile", "read_model_file", "trained_on", "write_model_file"]
@@ -57,7 +59,10 @@ KINDS = {
     "classifier": Kind(
         "`rehead predict` and rehead.load_model take it", ("labels", "operating_point", "preprocess"), 1
     ),
-    "face-classifier": Kind("`rehead predict`, `rehead evaluate` and rehead.load_face_model take it"),
+    "face-classifier": Kind(
+        "`rehead predict`, `rehead evaluate` and rehead.load_face_model take it",
+        ("labels", "operating_point", "preprocess"),
+    ),
     "keypoints": Kind(
         "use `rehead keypoints predict`, or rehead.load_keypoints",
         ("operating_point", "points", "preprocess"),
@@ -116,10 +121,21 @@ def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
         hint = f"; did you mean {inside}?" if inside.is_file() else ""
         raise NotAModelFileError(f"{file}: a folder; expected a model file such as model.onnx{hint}")
     try:
+        if file.stat().st_size > MAX_BYTES:
+            raise NotAModelFileError(f"{file}: larger than a model file can be, 2 GiB")
         data = file.read_bytes()
     except OSError as error:
         raise ModelFileError(f"{file}: the model file cannot be read ({error.strerror})") from error
-    return ModelFile(file, _checked(file, data), data)
+    manifest = _checked(file, data)
+    try:
+        external = check_operators(data)
+    except DataError as error:
+        raise ModelFileError(f"{file}: its network {error}; a model file of rehead is not so") from error
+    if external:
+        raise ModelFileError(
+            f"{file}: its network reads other files, and a model file holds all it needs; do not trust it"
+        )
+    return ModelFile(file, manifest, data)
 
 
 def trained_on(manifest: Mapping[str, Any], digests: Sequence[str]) -> NDArray[np.bool_]:
@@ -152,7 +168,11 @@ def _checked(file: Path, data: bytes) -> dict[str, Any]:
         raise altered
     needed = ("kind", *KINDS.get(str(manifest.get("kind")), Kind()).required)
     if lacking := [name for name in needed if name not in manifest]:
-        raise NotAModelFileError(f"{file}: its manifest lacks {', '.join(lacking)}")
+        raise ModelFileError(f"{file}: its manifest lacks {', '.join(lacking)}")
+    try:
+        check_manifest(manifest)
+    except DataError as error:
+        raise ModelFileError(f"{file}: its manifest cannot be used: {error}") from error
     return manifest
 
 
@@ -162,63 +182,8 @@ def _sealed(graph: bytes, manifest: bytes) -> bytes:
     return _entry(_MANIFEST, manifest) + _entry(_DIGEST, digest)
 
 
-# Protobuf's wire format, https://protobuf.dev/programming-guides/encoding
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 127:
-        out.append(number & 127 | 128)
-        number >>= 7
-    return bytes([*out, number])
-
-
-def _field(number: int, value: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(value)) + value
-
-
 def _entry(key: str, value: bytes) -> bytes:
-    return _field(_METADATA, _field(1, key.encode()) + _field(2, value))
-
-
-def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    number = shift = 0
-    while True:
-        if at >= len(data) or shift > 63:
-            raise DataError("not protobuf")
-        byte = data[at]
-        number |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:
-            return number, at
-
-
-def _fields(data: bytes) -> list[tuple[int, int, bytes | int]]:
-    """Number, place and value of each top-level field."""
-    found: list[tuple[int, int, bytes | int]] = []
-    at = 0
-    while at < len(data):
-        start = at
-        tag, at = _read_varint(data, at)
-        size: int
-        match tag & 7:
-            case 0:
-                number, at = _read_varint(data, at)
-                found.append((tag >> 3, start, number))
-                continue
-            case 1:
-                size = 8
-            case 2:
-                size, at = _read_varint(data, at)
-            case 5:
-                size = 4
-            case _:
-                raise DataError("not protobuf")
-        if at + size > len(data):
-            raise DataError("not protobuf")
-        found.append((tag >> 3, start, data[at : at + size]))
-        at += size
-    return found
+    return protobuf.field(_METADATA, protobuf.field(1, key.encode()) + protobuf.field(2, value))
 
 
 def _metadata(data: bytes) -> tuple[dict[str, bytes], int]:
@@ -226,14 +191,14 @@ def _metadata(data: bytes) -> tuple[dict[str, bytes], int]:
     entries: dict[str, bytes] = {}
     body = len(data)
     try:
-        for number, start, value in _fields(data):
-            if number != _METADATA or not isinstance(value, bytes):
+        for number, start, value in protobuf.fields(memoryview(data)):
+            if number != _METADATA or isinstance(value, int):
                 continue
-            pair = {n: v for n, _, v in _fields(value)}
+            pair = {n: v for n, _, v in protobuf.fields(value)}
             key, text = pair.get(1, b""), pair.get(2, b"")
-            if isinstance(key, bytes) and isinstance(text, bytes):
-                name = key.decode("utf-8", "replace")
-                entries[name] = text
+            if not isinstance(key, int) and not isinstance(text, int):
+                name = bytes(key).decode("utf-8", "replace")
+                entries[name] = bytes(text)
                 if name == _MANIFEST:
                     body = start
     except DataError:

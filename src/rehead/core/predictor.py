@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from itertools import chain, islice
 from typing import Any, ClassVar, Generic, TypeVar
 
-from ..errors import ImageError, NotAModelFileError
+from ..errors import DataError, ImageError, NotAModelFileError, UnknownNameError
 from .model_file import KINDS, ModelFile
 from .parallel import map_in_order
 from .photos import File, Photos, as_files
@@ -48,7 +48,11 @@ class BasePredictor(ABC, Generic[Answer]):
             hint = f"; {KINDS[kind].opened_by}" if kind in KINDS else ""
             raise NotAModelFileError(f"{file.path}: a {kind} model; expected a {self.kind} model{hint}")
         self.manifest = file.manifest
-        self.preprocess = PreprocessSpec.from_dict(file.manifest["preprocess"])
+        try:
+            self.preprocess = PreprocessSpec.from_dict(file.manifest["preprocess"])
+            self._read(file.manifest)
+        except (DataError, UnknownNameError) as error:
+            raise NotAModelFileError(f"{file.path}: its manifest cannot be used: {error}") from error
         self._file = file
         self._threads = threads or cpu_count()
         outputs = {output.name: output.shape for output in self._session.get_outputs()}
@@ -61,6 +65,9 @@ class BasePredictor(ABC, Generic[Answer]):
                 f"{file.path}: its graph takes {shape} and gives {outputs}; expected "
                 f"['N', {side}, {side}, 3] and {wanted}"
             )
+
+    def _read(self, manifest: Mapping[str, Any]) -> None:
+        """Take what else is needed from the manifest, whose entries have their types; DataError."""
 
     @abstractmethod
     def _outputs(self) -> Mapping[str, int | None]:
@@ -81,12 +88,9 @@ class BasePredictor(ABC, Generic[Answer]):
         return self._open(1)
 
     def _open(self, threads: int, spin: int = 0) -> Any:
-        try:
-            return open_session(self._file.graph, threads=threads, spin=spin)
-        except Exception as error:  # onnxruntime's own classes, which have no common base
-            raise NotAModelFileError(
-                f"{self._file.path}: ONNX Runtime cannot run its graph ({str(error).splitlines()[0]})"
-            ) from error
+        return open_session(
+            self._file.graph, threads=threads, spin=spin, of=str(self._file.path), error=NotAModelFileError
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what is made when first needed, such as sessions, which belong to one process."""

@@ -145,9 +145,12 @@ def grey_range(value: object) -> GreyRange:
 
 
 def _number(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
-        raise _bad_value(name, "a finite number", value)
-    return float(value)
+    try:
+        if not isinstance(value, bool) and isinstance(value, numbers.Real) and math.isfinite(value):
+            return float(value)
+    except OverflowError:  # an integer that no float can hold
+        value = f"{str(value)[:20]}..."
+    raise _bad_value(name, "a finite number", value)
 
 
 def _three_numbers(name: str, value: object) -> tuple[float, ...]:

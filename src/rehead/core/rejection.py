@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,11 @@ class OperatingPoint:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> OperatingPoint:
-        """The operating point of a record of `to_dict`."""
+        """The operating point of a record of `to_dict`; DataError where it is none, or not finite."""
+        values = [record.get(field.name) for field in fields(cls)]
+        numbers = [value for value in values if isinstance(value, int | float) and math.isfinite(value)]
+        if not len(record) == len(values) == len(numbers):
+            raise DataError(f"the operating point is {dict(record)!r:.80}; expected finite numbers")
         return cls(**record)
 
     def accept(
@@ -58,10 +62,10 @@ class OperatingPoint:
 
     def reason(self, probability: float, outlier_score: float) -> str:
         """Why a photo is not answered, as a phrase; "" where it is."""
-        if outlier_score > self.outlier_score:
+        if not outlier_score <= self.outlier_score:  # nor is it where one of them is NaN
             score, limit = _with_enough_digits(outlier_score, self.outlier_score)
             return f"unlike the training photos (outlier score {score}, limit {limit})"
-        if probability < self.probability:
+        if not probability >= self.probability:
             found, needed = _with_enough_digits(probability, self.probability)
             return f"not sure enough (probability {found}, needs {needed})"
         return ""

@@ -6,9 +6,18 @@ import contextlib
 import ctypes
 import os
 import sys
+import threading
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ReheadError, WeightsError
+
 __all__ = ["cpu_count", "open_session", "trim_memory"]
+
+_FIRST_RUN = 60  # seconds for the first photo of a network of others: efficientnet_b7 takes less than one
 
 
 def cpu_count() -> int:
@@ -18,7 +27,14 @@ def cpu_count() -> int:
     return os.cpu_count() or 1
 
 
-def open_session(graph: bytes, *, threads: int, spin: int = 0) -> Any:
+def open_session(
+    graph: bytes,
+    *,
+    threads: int,
+    spin: int = 0,
+    of: str | None = None,
+    error: type[ReheadError] = WeightsError,
+) -> Any:
     """Open an ONNX graph.
 
     Parameters
@@ -30,10 +46,15 @@ def open_session(graph: bytes, *, threads: int, spin: int = 0) -> Any:
     spin : int
         Microseconds that idle threads spin before they sleep. Releases of ONNX Runtime without this option
         use their own, longer, time for any number above 0.
+    of : str, optional
+        What a graph of others is called in errors.
+    error : type of ReheadError
+        With `of`, raised where the graph cannot be opened or run, where its first run does not end, and where
+        it gives arrays of other shapes than it says, or numbers that are not finite.
 
     Returns
     -------
-    onnxruntime.InferenceSession
+    onnxruntime.InferenceSession, or with `of` what has its `run`, `get_inputs` and `get_outputs`
     """
     # ONNX Runtime 1.31 counts its uses and sends them to its makers unless this is set before the import.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -42,11 +63,64 @@ def open_session(graph: bytes, *, threads: int, spin: int = 0) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 3 if of is None else 4  # what goes wrong becomes an error of ours
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
     if spin:
         options.add_session_config_entry("session.intra_op.spin_duration_us", str(spin))
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    try:
+        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as reason:  # onnxruntime's own classes, which have no common base
+        if of is None:
+            raise
+        raise error(_cannot_run(of, reason)) from reason
+    return session if of is None else _CheckedSession(session, of, error)
+
+
+def _cannot_run(of: str, reason: Exception) -> str:
+    return f"{of}: ONNX Runtime cannot run its graph ({(str(reason).splitlines() or [''])[0]})"
+
+
+class _CheckedSession:
+    """A session of a graph of others; see `open_session`."""
+
+    def __init__(self, session: Any, of: str, error: type[ReheadError]) -> None:
+        self._session, self._of, self._error = session, of, error
+        self._shapes = {output.name: output.shape for output in session.get_outputs()}
+        self._ran = False
+        self.get_inputs, self.get_outputs = session.get_inputs, session.get_outputs
+
+    def run(self, outputs: Sequence[str] | None, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """As InferenceSession has it."""
+        import onnxruntime
+
+        options = onnxruntime.RunOptions()
+        options.log_severity_level = 4
+        late = threading.Timer(_FIRST_RUN, setattr, (options, "terminate", True))
+        late.daemon = True
+        if not self._ran:
+            late.start()
+        try:
+            found: list[NDArray[Any]] = self._session.run(outputs, inputs, options)
+        except Exception as reason:  # as above
+            if options.terminate:
+                raise self._error(
+                    f"{self._of}: does not end within {_FIRST_RUN} seconds on a photo"
+                ) from reason
+            raise self._error(_cannot_run(self._of, reason)) from reason
+        finally:
+            late.cancel()
+        self._ran = True
+        for name, numbers in zip(outputs or self._shapes, found, strict=True):
+            self._check(name, numbers)
+        return found
+
+    def _check(self, name: str, numbers: NDArray[Any]) -> None:
+        said, shape = self._shapes[name], np.shape(numbers)
+        fixed = [n if isinstance(n, int) else m for n, m in zip(said, shape, strict=False)]
+        if len(said) != len(shape) or fixed != list(shape):
+            raise self._error(f"{self._of}: says that its output {name} is {said}, and gives {list(shape)}")
+        if numbers.dtype.kind == "f" and not np.isfinite(numbers).all():
+            raise self._error(f"{self._of}: its output {name} is not finite for a photo; it cannot be used")
 
 
 def trim_memory() -> None:

@@ -197,7 +197,7 @@ class FaceEncoder(FaceOptions, BaseEstimator):  # type: ignore[misc]
         return [rows[path] for path in paths]
 
     def _embedded(self, crops: NDArray[np.uint8], threads: int | None) -> NDArray[np.float32]:
-        session = open_session(self.backbone.trunk, threads=1)
+        session = open_session(self.backbone.trunk, threads=1, of=self.backbone.name)
 
         def embed(crop: NDArray[np.uint8]) -> Any:
             return session.run(None, {"image": np.ascontiguousarray(crop[None])})[0]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,8 +134,11 @@ def extract_maps(
     from ..backbones.graphs.keypoints import crop_model, maps_model
 
     names = [feature_map.name for feature_map in feature_maps]
-    trunk = _session(maps_model(onnx.load_from_string(backbone.trunk), names))
-    crop = None if crop_transforms is None else _session(crop_model(backbone.preprocess.size))
+    maps = maps_model(onnx.load_from_string(backbone.trunk), names).SerializeToString()
+    trunk = open_session(maps, threads=1, of=backbone.name)
+    crop = None
+    if crop_transforms is not None:
+        crop = open_session(crop_model(backbone.preprocess.size).SerializeToString(), threads=1)
     transforms = None if crop_transforms is None else crop_transforms.astype(np.float32)
     count = (1 if transforms is None else len(transforms)) * (1 + mirror)
     values = tuple(
@@ -169,7 +172,3 @@ def extract_maps(
     if not all(np.isfinite(array).all() for array in values):
         raise DataError(f"{backbone.name}: the network's maps hold values that are no numbers for some photo")
     return ExtractedMaps(tuple(feature_maps), values)
-
-
-def _session(model: Any) -> Any:
-    return open_session(model.SerializeToString(), threads=1)

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.model_file import ModelFile, read_model_file
+from ..core.model_file import read_model_file
 from ..core.photos import File, name_of
 from ..core.predictor import BasePredictor
 from ..core.values import ComparedByValue
-from ..errors import ImageError
+from ..errors import DataError, ImageError
 from ..images import image_size, load_image, read_bytes
 from .formats import CENTRE
 
@@ -105,14 +105,15 @@ class KeypointPredictor(BasePredictor[KeypointPrediction]):
 
     kind = "keypoints"
 
-    def __init__(self, file: ModelFile, *, threads: int | None = None) -> None:
-        super().__init__(file, threads=threads)
-        self.n_points = int(file.manifest["points"]["count"])
-        self.names = tuple(file.manifest["points"].get("names", ()))
-        self._limit = float(file.manifest["operating_point"]["outlier_score"])
+    def _read(self, manifest: Mapping[str, Any]) -> None:
+        self.n_points = int(manifest["points"]["count"])
+        self.names = tuple(manifest["points"].get("names") or ())
+        if "outlier_score" not in manifest["operating_point"]:
+            raise DataError("the operating point lacks outlier_score")
+        self._limit = float(manifest["operating_point"]["outlier_score"])
 
     def _outputs(self) -> Mapping[str, int | None]:
-        return dict.fromkeys(_OUTPUTS)
+        return {**dict.fromkeys(_OUTPUTS), "keypoints": self.n_points}
 
     def _answer(self, photo: File, session: Any) -> KeypointPrediction | ImageError:
         try:

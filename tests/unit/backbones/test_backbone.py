@@ -216,3 +216,53 @@ def test_a_cache_that_cannot_be_written_only_costs_time(counted: Callable[[], in
     spec = replace(registry.get("efficientnet_lite0").preprocess, size=64)
     assert load_backbone("efficientnet_lite0", preprocess=spec).levels[-1].width == 1280
     assert counted() == 1
+
+
+def test_weights_in_another_file_are_part_of_the_network(net: Path) -> None:
+    model = onnx.load(net)
+    onnx.save(
+        model, net, save_as_external_data=True, location="net.data", size_threshold=0, convert_attribute=True
+    )
+    first = load_backbone(net)
+    data = net.with_name("net.data")
+    weights = np.frombuffer(data.read_bytes(), np.float32) * np.float32(1.5)
+    data.write_bytes(weights.tobytes())
+    second = load_backbone(net)
+    assert first.context != second.context
+    assert first.weights["sha256"] != second.weights["sha256"]
+    data.unlink()
+    assert not np.allclose(features(first), features(second))
+
+
+def small_network(*nodes: Any, width: int = 3) -> onnx.ModelProto:
+    """`x` (N, 3, 32, 32) to `out`, which it says is (N, width)."""
+    helper, number = onnx.helper, onnx.TensorProto.FLOAT
+    graph = helper.make_graph(
+        list(nodes),
+        "small",
+        [helper.make_tensor_value_info("x", number, ["N", 3, 32, 32])],
+        [helper.make_tensor_value_info("out", number, ["N", width])],
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("evil", 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+
+def test_a_network_that_does_not_do_as_it_says_is_refused(net: Path) -> None:
+    make = onnx.helper.make_node
+    mean = make("ReduceMean", ["x"], ["out"], axes=[2, 3], keepdims=0)
+    nothing = [make("ReduceMean", ["x"], ["m"], axes=[2, 3], keepdims=0), make("Sub", ["m", "m"], ["z"])]
+    loop = make("Loop", ["", "", "x"], ["out"], body=onnx.GraphProto())
+    for model, said in (
+        (small_network(make("Evil", ["x"], ["out"], domain="evil")), "ONNX Runtime cannot run its graph"),
+        (small_network(*nothing, make("Div", ["z", "z"], ["out"])), "its output out is not finite"),
+        (small_network(mean, width=5), r"says that out is 5 wide, and gives \(3,\)"),
+        (small_network(loop), "has the operator Loop, which may never end"),
+    ):
+        net.write_bytes(model.SerializeToString())
+        with pytest.raises(WeightsError, match=rf"my net\.onnx: .*{said}"):
+            load_backbone(net)
+    net.write_bytes(small_network(mean).SerializeToString())
+    assert load_backbone(net).levels == (FeatureLevel("out", 3),)
+    net.with_suffix(".json").write_text(f'{{"size": 32, "mean": [{10**400}, 0, 0], "std": [1, 1, 1]}}')
+    with pytest.raises(DataError, match="mean must be a finite number"):
+        load_backbone(net)

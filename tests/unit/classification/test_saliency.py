@@ -21,8 +21,9 @@ from rehead.backbones.graphs.cam import sum_maps
 from rehead.backbones.graphs.inspect import expose
 from rehead.classification.drawing import draw_explanation, overlay_map
 from rehead.classification.saliency import Explainer, explain
+from rehead.core.model_file import read_model_file, write_model_file
 from rehead.core.runtime import open_session
-from rehead.errors import DataError, ImageError, NotAModelFileError, UnknownNameError
+from rehead.errors import DataError, ImageError, ModelFileError, NotAModelFileError, UnknownNameError
 from rehead.images import PreprocessSpec, load_image
 
 PhotoFolder = Callable[..., Path]
@@ -203,3 +204,26 @@ def test_a_model_file_cut_short_is_refused(tiny_model: Path, real_photos: list[P
     (tmp_path / "m.onnx").write_bytes(data[: len(data) // 2])
     with pytest.raises(rehead.ReheadError, match=r"m\.onnx"):
         explain(tmp_path / "m.onnx", real_photos[0])
+
+
+def test_a_broken_graph_is_reported_as_predict_does(tiny_model: Path, photos: Path, tmp_path: Path) -> None:
+    def evil(graph: onnx.GraphProto) -> None:
+        graph.node[0].op_type, graph.node[0].domain = "Evil", "evil"
+
+    def no_inputs(graph: onnx.GraphProto) -> None:
+        del graph.node[-1].input[:]
+
+    def cycle(graph: onnx.GraphProto) -> None:
+        graph.node[0].input[0] = graph.node[-1].output[0]
+
+    photo = next(photos.rglob("*.jpg"))
+    for spoil in (evil, no_inputs, cycle):
+        file = read_model_file(tiny_model)
+        model = onnx.load_from_string(file.graph)
+        spoil(model.graph)
+        del model.metadata_props[:]
+        write_model_file(tmp_path / "model.onnx", model.SerializeToString(), file.manifest)
+        with pytest.raises(ModelFileError, match=r"model\.onnx: "):
+            load_model(tmp_path / "model.onnx")
+        with pytest.raises(ModelFileError, match=r"model\.onnx: "):
+            explain(tmp_path / "model.onnx", photo)

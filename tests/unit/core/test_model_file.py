@@ -168,7 +168,7 @@ def test_each_kind_is_written_with_the_earliest_protocol_that_knows_it(tmp_path:
         write_model_file(tmp_path / "model.onnx", graph, manifest)
         assert read_model_file(tmp_path / "model.onnx").manifest["protocol"] == protocol
     write_model_file(tmp_path / "model.onnx", graph, {k: v for k, v in points.items() if k != "points"})
-    with pytest.raises(NotAModelFileError, match="its manifest lacks points"):
+    with pytest.raises(ModelFileError, match="its manifest lacks points"):
         read_model_file(tmp_path / "model.onnx")
 
 
@@ -176,7 +176,7 @@ def test_each_kind_is_written_with_the_earliest_protocol_that_knows_it(tmp_path:
 def test_a_manifest_without_a_needed_entry_is_refused(tmp_path: Path, graph: bytes, lacking: str) -> None:
     less = {key: value for key, value in MANIFEST.items() if key != lacking}
     write_model_file(tmp_path / "model.onnx", graph, less)
-    with pytest.raises(NotAModelFileError, match=f"its manifest lacks {lacking}"):
+    with pytest.raises(ModelFileError, match=f"its manifest lacks {lacking}"):
         read_model_file(tmp_path / "model.onnx")
 
 
@@ -238,3 +238,54 @@ def test_photos_that_were_trained_on_are_known_by_the_beginning_of_their_digest(
     digests = ["0123456789ab" + 52 * "0", "1" * 64, ""]
     assert trained_on(manifest, digests).tolist() == [True, False, False]
     assert trained_on({}, digests).tolist() == [False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [
+        ("kind", {}),
+        ("labels", []),
+        ("labels", ["a", "a"]),
+        ("labels", ["a", 3]),
+        ("labels", "ab"),
+        ("operating_point", [1]),
+        ("operating_point", {"probability": float("nan")}),
+        ("operating_point", {"outlier_score": float("inf")}),
+        ("operating_point", {"outlier_score": 10**400}),
+        ("operating_point", {"outlier_score": "0"}),
+        ("preprocess", 32),
+        ("points", {"count": 2, "names": ["one"]}),
+        ("points", {"count": "2"}),
+        ("points", {"count": 2, "frame": {"box": [0, 0, 1], "aspect": 1}}),
+        ("depths", [["last"]]),
+        ("backbone", {"name": 3, "sha256": "", "licences": {}}),
+        ("photos", {"a": -1}),
+        ("seen", ["0c2f"]),
+        ("faces", "mtcnn"),
+    ],
+)
+def test_a_manifest_with_entries_of_other_types_is_refused(
+    tmp_path: Path, graph: bytes, entry: str, value: object
+) -> None:
+    text = json.dumps({**MANIFEST, "protocol": 1, entry: value}).encode()
+    with pytest.raises(ModelFileError, match=f"its manifest cannot be used: {entry} is ") as caught:
+        read_model_file(saved(tmp_path, graph + model_file._sealed(graph, text)))
+    assert not isinstance(caught.value, NotAModelFileError)  # or it would be taken for a network of others
+
+
+def test_a_network_that_reads_files_or_may_never_end_is_refused(tmp_path: Path, graph: bytes) -> None:
+    for spoil, said in ((_outside, "reads other files"), (_loop, "has the operator Loop")):
+        model = onnx.load_from_string(graph)
+        spoil(model)
+        write_model_file(tmp_path / "model.onnx", model.SerializeToString(), MANIFEST)
+        with pytest.raises(ModelFileError, match=rf"model\.onnx: its network {said}"):
+            read_model_file(tmp_path / "model.onnx")
+
+
+def _outside(model: Any) -> None:
+    tensor = model.graph.initializer.add(name="secret", data_type=1, dims=[1], data_location=1)
+    tensor.external_data.add(key="location", value="secret.bin")
+
+
+def _loop(model: Any) -> None:
+    model.graph.node.append(onnx.helper.make_node("Loop", ["", "", "x"], ["y"], body=onnx.GraphProto()))

@@ -97,3 +97,26 @@ def test_the_numbers_of_a_reason_never_contradict_it() -> None:
     point = OperatingPoint(0.95, 0.6, 0.8, 100)
     assert point.reason(0.5999, 0.5) != "not sure enough (probability 0.60, needs 0.60)"
     assert point.reason(0.9, 0.80001) != "unlike the training photos (outlier score 0.80, limit 0.80)"
+
+
+@pytest.mark.parametrize("which", ["probability", "outlier_score"])
+@pytest.mark.parametrize("of", ["limit", "photo"])
+def test_what_is_no_number_is_unknown(which: str, of: str) -> None:
+    limits, photo = {"probability": 0.5, "outlier_score": 1.0}, {"probability": 0.9, "outlier_score": 0.1}
+    (limits if of == "limit" else photo)[which] = float("nan")
+    point = OperatingPoint(coverage=0.95, photos=9, **limits)
+    assert point.reason(**photo)
+    probabilities = np.array([[photo["probability"], 0.1]])
+    assert not point.accept(probabilities, np.array([photo["outlier_score"]])).any()
+
+
+@pytest.mark.parametrize(
+    "change", [{"probability": float("nan")}, {"photos": "9"}, {"outlier_score": float("inf")}, {"more": 1}]
+)
+def test_a_record_of_something_else_is_refused(change: dict[str, object]) -> None:
+    record = {"coverage": 0.95, "probability": 0.5, "outlier_score": 1.0, "photos": 9}
+    assert OperatingPoint.from_dict(record).to_dict() == record
+    with pytest.raises(DataError, match="the operating point is"):
+        OperatingPoint.from_dict({**record, **change})
+    with pytest.raises(DataError, match="the operating point is"):
+        OperatingPoint.from_dict({})

@@ -73,6 +73,15 @@ def linear_in_maps(model: Any, answer: str = "probabilities") -> LinearInMaps:
     NotLinearError
         Something else than linear steps stands between the averages and the answer.
     """
+    try:
+        return _linear_in_maps(model, answer)
+    except NotLinearError:
+        raise
+    except Exception as error:  # whoever wrote the graph: steps without the inputs or attributes they need
+        raise NotLinearError(f"the graph cannot be followed: {type(error).__name__}") from error
+
+
+def _linear_in_maps(model: Any, answer: str) -> LinearInMaps:
     walk = _Walk(model)
     tensor = walk.origin(answer)
     node = walk.maker.get(tensor)

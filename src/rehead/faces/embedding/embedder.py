@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ...backbones.weights import faces as face_files
 from ...backbones.weights import locate
+from ...backbones.weights.onnx_file import read_onnx
 from ...core.cache import cached_graph
 from ...core.geometry import similarity
 from ...core.preprocess import PreprocessSpec
@@ -122,7 +123,7 @@ class FaceEmbedder:
         self._spec = network.spec
         key = {"graph": _GRAPH_VERSION, "sha256": network.sha256, "record": network.spec.to_dict()}
         self.graph = cached_graph(key, lambda: _unit_vectors(network))
-        self._session = open_session(self.graph, threads=threads or cpu_count())
+        self._session = open_session(self.graph, threads=threads or cpu_count(), of=network.name)
         self.embedding_spec: dict[str, Any] = {
             "name": network.name,
             "sha256": network.sha256,
@@ -193,10 +194,7 @@ def _dlib(weights: str | os.PathLike[str] | None) -> _Network:
 
 def _onnx(path: Path, spec: EmbedderSpec | str | os.PathLike[str] | None) -> _Network:
     """A user's own network."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error
+    data, digest = read_onnx(path)
     known = _spec_beside(path, spec)
 
     def build() -> Any:
@@ -211,7 +209,7 @@ def _onnx(path: Path, spec: EmbedderSpec | str | os.PathLike[str] | None) -> _Ne
             raise WeightsError(f"{path}: not a valid ONNX file ({str(error).splitlines()[0]})") from error
         return graphs.wrap(model, known.preprocess, str(path), prewhitened=known.prewhitened)
 
-    return _Network(path.name, hashlib.sha256(data).hexdigest(), known, str(path), build)
+    return _Network(path.name, digest, known, str(path), build)
 
 
 def _facenet(path: Path, spec: EmbedderSpec | str | os.PathLike[str] | None) -> _Network:

@@ -171,6 +171,18 @@ def test_wheel_is_fetched_without_its_requirements_and_cached(
     assert locate(SPEC) == cache
 
 
+def test_a_pip_of_the_current_folder_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    publish(tmp_path)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "pip.py").write_text("open('it ran', 'w')", "utf-8")
+    monkeypatch.chdir(tmp_path / "photos")
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    assert locate(SPEC) == cache
+    assert [path.name for path in Path().iterdir()] == ["pip.py"]
+
+
 def test_wheel_with_other_bytes_is_not_kept(tmp_path: Path) -> None:
     publish(tmp_path, b"other")
     found = hashlib.sha256(b"other").hexdigest()
