@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import io
 import json
+import os
+import shlex
+import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -235,14 +239,170 @@ def test_gallery_verbs(cli: Cli, tmp_path: Path, gallery: list[object]) -> None:
     assert "embedding" not in (tmp_path / "one.json").read_text()
 
     code, out, _ = cli("gallery", "remove", file, "Rani", *key)
-    assert "removed Rani: 3 faces overwritten, their key destroyed; the 3 photos" in out
-    assert "1 people" in cli("gallery", "list", file, *key)[1]
+    assert "removed Rani: 3 faces deleted; the photos themselves are not in the gallery" in out
+    assert "people.key holds a new key, with which older copies of the gallery cannot be read." in out
+    assert "1 person, faces" in cli("gallery", "list", file, *key)[1]
     assert cli("gallery", "remove", file, *key)[0] == 2
     assert "nobody to remove" in cli("gallery", "remove", file, "--expired", *key)[1]
     removed = json.loads(cli("gallery", "remove", file, "blå, [b]", *key, "--json")[1])
     assert removed[0]["templates"] == 3
     code, _, err = cli("gallery", "remove", file, "Rani", *key)
     assert (code, "nobody is in this gallery" in err) == (2, True)
+
+
+def test_a_gallery_can_be_put_right(
+    cli: Cli, people: Path, face_photo: FacePhoto, tmp_path: Path, gallery: list[object]
+) -> None:
+    file, *key = gallery[1], *gallery[2:]
+    for variant in range(60, 64):
+        face_photo(tmp_path / f"again/{variant}.png", 1, variant=variant)
+    wrong = face_photo(tmp_path / "again/wrong.png", 2, variant=50)
+    cli("enroll", tmp_path / "again", "--person", "Rani 2", *gallery, "--consent", "form 7")
+    code, out, err = cli("gallery", "check", file, *key)
+    assert (code, err) == (0, "")
+    assert f"look at: {wrong}: enrolled as 'Rani 2', but looks like 'blå, [b]'" in out
+    assert "look at: 'Rani' and 'Rani 2' may be one person" in out
+    assert "11 faces of 3 people, 2 things to look at" in out
+    kinds = {each["kind"] for each in json.loads(cli("gallery", "check", file, *key, "--json")[1])}
+    assert kinds == {"mislabelled", "duplicate"}
+
+    code, out, err = cli("gallery", "remove", file, "Rani 2", "--photo", wrong, *key)
+    assert (code, err) == (0, "")
+    assert "removed 1 photo of Rani 2: 1 face deleted" in out
+    assert "1 photo of 'Rani'" not in out
+    assert cli("gallery", "remove", file, "Rani", "Rani 2", "--photo", wrong, *key)[0] == 2
+    assert cli("gallery", "remove", file, "Rani", "--expired", "--photo", wrong, *key)[0] == 2
+    code, out, _ = cli("gallery", "merge", file, "Rani", "Rani 2", *key)
+    assert (code, out) == (0, "Rani 2 is Rani now: 7 photos, consent: form 7, last day: none\n")
+    assert cli("gallery", "rename", file, "Rani", "Rani K.", *key)[1] == "Rani is Rani K. now\n"
+    code, _, err = cli("gallery", "rename", file, "Rani K.", "blå, [b]", *key)
+    assert (code, "`gallery merge`" in err) == (2, True)
+    assert "Rani K.: 7 photos" in cli("gallery", "show", file, "Rani K.", *key)[1]
+    assert "0 things to look at" in cli("gallery", "check", file, *key)[1]
+
+
+def test_a_new_key(cli: Cli, tmp_path: Path, gallery: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    file, *key = gallery[1], *gallery[2:]
+    old = (tmp_path / "people.key").read_text().split()[0]
+    code, out, err = cli("gallery", "rekey", file, *key)
+    assert (code, err) == (0, "")
+    assert f"{tmp_path}/people.key holds the new key" in out
+    assert old not in (tmp_path / "people.key").read_text()
+    monkeypatch.setenv("REHEAD_GALLERY_KEY", old)
+    code, _, err = cli("gallery", "list", file)
+    assert (code, "this is not the key" in err) == (2, True)
+    monkeypatch.setenv("REHEAD_GALLERY_KEY", (tmp_path / "people.key").read_text())
+    code, _, err = cli("gallery", "rekey", file)
+    assert (code, "name one for the new key with --to" in err) == (2, True)
+    out = cli("gallery", "remove", file, "Rani")[1]
+    assert "The key is the same, so older copies of the gallery can be read with it" in out
+    assert cli("gallery", "rekey", file, "--to", tmp_path / "own.key")[0] == 0
+    assert "1 person" in cli("gallery", "list", file, "--key-file", tmp_path / "own.key")[1]
+    out = cli("gallery", "remove", file, "blå, [b]", "--key-file", tmp_path / "own.key", "--keep-key")[1]
+    assert "The key is the same" in out
+
+
+def test_a_key_for_a_gallery_without_encryption_is_refused(
+    cli: Cli, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ["--gallery", tmp_path / "p.db"]
+    assert cli("enroll", people, *options, "--no-encryption")[0] == 0
+    (tmp_path / "k.key").write_text("7" * 64)
+    (tmp_path / "k.key").chmod(0o600)
+    for verb in (["enroll", people], ["identify", people]):
+        code, _, err = cli(*verb, *options, "--key-file", tmp_path / "k.key")
+        assert (code, "the gallery is not encrypted, but a key is given" in err) == (2, True)
+    monkeypatch.setenv("REHEAD_GALLERY_KEY", "7" * 64)
+    assert "leave out --key-file and REHEAD_GALLERY_KEY" in cli("gallery", "list", tmp_path / "p.db")[2]
+    assert cli("enroll", people, *options, "--no-encryption")[0] == 0
+    monkeypatch.delenv("REHEAD_GALLERY_KEY")
+    out = cli("gallery", "remove", tmp_path / "p.db", "Rani")[1]
+    assert "Nothing is encrypted, so older copies of the gallery still show it." in out
+
+
+def test_a_key_that_a_kill_cut_off(cli: Cli, people: Path, tmp_path: Path) -> None:
+    (tmp_path / "p.key").touch(0o600)
+    options = ["--gallery", tmp_path / "p.db", "--key-file", tmp_path / "p.key"]
+    code, _, err = cli("enroll", people, *options)
+    assert (code, "remove the file and enrol again" in err) == (2, True)
+    (tmp_path / "p.key").unlink()
+    assert cli("enroll", people, *options)[0] == 0
+
+
+def test_what_others_can_read_is_said(cli: Cli, tmp_path: Path, gallery: list[object]) -> None:
+    file, *key = gallery[1], *gallery[2:]
+    assert isinstance(file, Path)
+    out = tmp_path / "e.json"
+    out.touch(0o644)
+    assert cli("gallery", "export", file, "--out", out, "--templates", *key)[0] == 0
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    file.chmod(0o644)
+    (tmp_path / "people.key").chmod(0o640)
+    code, _, err = cli("gallery", "list", file, *key)
+    assert code == 0
+    assert err.splitlines() == [
+        f"rehead: other users can read {path}; run `chmod 600 {shlex.quote(str(path))}`"
+        for path in (file, tmp_path / "people.key")
+    ]
+
+
+@pytest.mark.parametrize("verb", ["remov", "delete", "renam", "removes"])
+def test_no_verb_is_suggested_for_a_wrong_one(cli: Cli, gallery: list[object], verb: str) -> None:
+    code, _, err = cli("gallery", verb, gallery[1], "Rani", *gallery[2:])
+    assert code == 2
+    assert "did you mean" not in err.lower()
+    assert f"no such command '{verb}'; expected one of list, show, rename" in err
+
+
+def test_bad_folders_are_listed_and_the_others_enrolled(
+    cli: Cli, people: Path, face_photo: FacePhoto, tmp_path: Path
+) -> None:
+    face_photo(people / "unknown/0.png", 9)
+    (people / "Rani").rename(os.fsdecode(os.fsencode(people) + b"/Ren\xe9"))
+    options = ["--gallery", tmp_path / "p.db", "--key-file", tmp_path / "p.key"]
+    code, out, err = cli("enroll", people, *options)
+    assert code == 1
+    assert "unknown: 'unknown' cannot be a person's name; it means nobody" in out
+    assert "cannot be a person's name; it is not UTF-8" in out
+    assert "blå, [b]: 3 photos enrolled" in out
+    assert "1 person, 3 photos" in out
+    assert err == "rehead: 2 folders left out, see above\n"
+
+
+def test_nothing_is_made_where_nobody_can_be_enrolled(cli: Cli, people: Path, tmp_path: Path) -> None:
+    options = ["--gallery", tmp_path / "p.db", "--key-file", tmp_path / "p.key"]
+    for arguments, words in {
+        (people, "--expires", "2020-01-01"): "2020-01-01 is past",
+        (people / "Rani", "--person", "unknown"): "means nobody",
+        (tmp_path / "none",): "there is no such folder",
+        (people, "--consent", "\udce9"): "not UTF-8",
+    }.items():
+        code, _, err = cli("enroll", *arguments, *options)
+        assert (code, words in err) == (2, True)
+    assert list(tmp_path.iterdir()) == [people]
+
+
+def test_sync(cli: Cli, people: Path, face_photo: FacePhoto, gallery: list[object]) -> None:
+    face_photo(people / "Rani/0.png", 1, variant=30)
+    (people / "Rani/1.png").unlink()
+    out = cli("enroll", people, *gallery, "--sync")[1]
+    assert "Rani: 1 photo enrolled, 1 there already" in out
+    assert f"  removed: {people}/Rani/0.png: was replaced" in out
+    assert f"  removed: {people}/Rani/1.png: was deleted" in out
+    assert "2 people, 5 photos" in out
+
+
+def test_everybody_has_expired(
+    cli: Cli, people: Path, gallery: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, *key = gallery[1], *gallery[2:]
+    cli("enroll", people, *gallery, "--expires", datetime.date.today().isoformat())
+    monkeypatch.setattr("rehead.faces.gallery.records.today", lambda: datetime.date(2999, 1, 1))
+    out = cli("identify", people / "Rani/0.png", *gallery, "--format", "csv")[1]
+    assert "everybody in the gallery has expired" in out
+    assert "0 faces of 0 people, 2 more expired" in cli("gallery", "check", file, *key)[1]
+    out = cli("gallery", "remove", file, "--expired", *key)[1]
+    assert "removed Rani: 3 faces deleted" in out
 
 
 def test_remove_checks_all_names_first(cli: Cli, gallery: list[object]) -> None:
@@ -317,7 +477,7 @@ def test_evaluate_people(cli: Cli, face_photo: FacePhoto, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "verb", ["", "enroll", "identify", "verify", "cluster", "evaluate", "train", "gallery", "gallery rebuild"]
+    "verb", ["", "enroll", "identify", "verify", "cluster", "evaluate", "train", "gallery", "gallery rekey"]
 )
 def test_help(cli: Cli, verb: str) -> None:
     code, out, _ = cli(*verb.split(), "--help")

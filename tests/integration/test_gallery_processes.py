@@ -1,14 +1,19 @@
-"""Galleries as several processes see them: enrolling at once, and killed in the middle."""
+"""Galleries as several processes see them: enrolling at once, and killed in the middle of any step."""
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from rehead.errors import WrongKeyError
+from rehead.faces.gallery.encryption import find_key, write_key_file
+from rehead.faces.gallery.records import NewTemplate
 from rehead.faces.gallery.store import GalleryStore
 
 KEY = bytes(range(32))
@@ -64,3 +69,82 @@ def test_whoever_was_acknowledged_survives_a_kill(tmp_path: Path, after: int) ->
         assert len(people) <= len(acknowledged) + 1
         assert {person.photos for person in people} == {8}
         assert len(store.templates()) == 8 * len(people)
+
+
+# removes one of two people, and ends at once where a step of the new key is reached
+REMOVING = """
+import os, sys
+from rehead.faces.gallery import database, encryption, store
+from rehead.faces.gallery.encryption import GalleryKey, find_key
+
+path, key, step = sys.argv[1:]
+
+def end(*_, **__):
+    os._exit(9)
+
+def torn(self):
+    self._beside(self.gallery).write_text("ab")
+    end()
+
+def staged(self, original=GalleryKey.stage):
+    original(self)
+    end()
+
+def rewrapped(self, following, original=database.GalleryDatabase._rewrap):
+    original(self, following)
+    end()
+
+with store.GalleryStore(path, key=find_key(key)) as opened:
+    if step == "torn":
+        GalleryKey.stage = torn
+    elif step == "staged":
+        GalleryKey.stage = staged
+    elif step == "rewrapped":
+        database.GalleryDatabase._rewrap = rewrapped
+    elif step == "committed":
+        database.GalleryDatabase._settle_key = end
+    elif step == "replacing":
+        encryption._copy_access = end
+    elif step == "replaced":
+        encryption._overwrite = end
+    elif step == "cleared":
+        database.clear_journal = end
+    opened.remove(["a"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("step", "done"),
+    [
+        ("torn", False),
+        ("staged", False),
+        ("rewrapped", False),
+        ("committed", True),
+        ("replacing", True),
+        ("replaced", True),
+        ("cleared", True),
+    ],
+)
+def test_a_removal_that_is_killed_leaves_a_gallery_that_opens(
+    tmp_path: Path, step: str, *, done: bool
+) -> None:
+    path, file = tmp_path / "people.db", tmp_path / "people.key"
+    spec = {"name": "fake", "sha256": "ab", "dimensions": 8, "distance": "cosine"}
+    with GalleryStore(path, embedding_spec=spec, key=write_key_file(file), create=True) as store:
+        for number, name in enumerate("ab"):
+            store.enroll(name, [NewTemplate(name, f"{name}.jpg", np.eye(8, dtype=np.float32)[number], {})])
+    shutil.copy(path, tmp_path / "copy.db")
+    first = find_key(file)
+    command = [sys.executable, "-W", "error", "-c", REMOVING, str(path), str(file), step]
+    assert subprocess.run(command, check=False, timeout=60).returncode == 9
+    for _ in range(2):  # what was begun is ended, or undone, by whoever opens it next
+        with GalleryStore(path, key=find_key(file)) as store:
+            assert store.templates().names == (("b",) if done else ("a", "b"))
+        assert sorted(each.name for each in tmp_path.iterdir()) == ["copy.db", "people.db", "people.key"]
+        assert (find_key(file) != first) == done
+    with GalleryStore(path, key=find_key(file)) as store:
+        store.remove(["b"] if done else ["a"])
+    with pytest.raises(WrongKeyError):
+        GalleryStore(tmp_path / "copy.db", key=find_key(file))
+    with GalleryStore(tmp_path / "copy.db", key=first) as copy:
+        assert len(copy.templates()) == 2, "only with the key of that time"

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ...core.options import EstimatorOptions, Opt
+from ...core.text import count
 from ...faces.options import FaceOptions
 from ..command import Only, command
-from .options import GalleryFile, KeyFile, RefusePoor, load_pipeline
+from .options import GalleryFile, KeyFile, RefusePoor, gallery_key, load_pipeline
 
 if TYPE_CHECKING:
+    from ...faces.gallery.encryption import GalleryKey
     from ...faces.gallery.enrolment import Enrolment
     from ...faces.gallery.gallery import FaceGallery
 
@@ -35,6 +37,14 @@ def enroll(
     expires: Annotated[
         str | None, Opt(help="Last day on which they are recognised, such as 2027-12-31.", default=None)
     ],
+    sync: Annotated[
+        bool,
+        Opt(
+            help="Remove enrolled photos of these folders that were replaced or deleted since.",
+            flag="--sync",
+            default=False,
+        ),
+    ],
     refuse_poor: RefusePoor,
     faces: FaceOptions,
     machine: Annotated[EstimatorOptions, Only("threads")],
@@ -42,45 +52,52 @@ def enroll(
     """Enrol people into a gallery, which is made where there is none; each is on the disk once printed."""
     from ...data import list_photos
     from ...errors import DataError
+    from ...faces.gallery.enrolment import PersonFolder, person_folders
     from ...faces.gallery.gallery import FaceGallery
+    from ...faces.gallery.records import checked_day, checked_name, checked_text
 
+    checked_day(expires, coming=True)  # all that can be refused is, before anything is made
+    checked_text(consent, "a note about consent")
+    folders = (
+        person_folders(people)
+        if person is None
+        else [PersonFolder(checked_name(person), people, list_photos(people))]
+    )
     key = _key(gallery, key_file, no_encryption)
     pipeline = load_pipeline(faces, machine.threads)
-    selection = faces.selection
     with FaceGallery(gallery, pipeline, key=key, create=True, refuse_poor=refuse_poor) as opened:
-        if person is None:
-            done = opened.enroll_folder(people, selection=selection, consent=consent, expires=expires)
-        else:
-            photos = list_photos(people)
-            done = iter(
-                [opened.enroll(person, photos, selection=selection, consent=consent, expires=expires)]
-            )
-        enrolled = 0
-        for each in done:
+        enrolled, problems = 0, 0
+        for each in opened.enroll_each(
+            folders, selection=faces.selection, consent=consent, expires=expires, sync=sync
+        ):
             _print(each)
             enrolled += each.enrolled is not None
+            problems += bool(each.problem)
         if not enrolled:
             raise DataError(f"{people}: nobody could be enrolled; the reasons stand above")
         _print_issues(opened)
         everybody = opened.people()
-    photos_there = sum(each.photos for each in everybody)
-    typer.echo(f"{gallery}: {len(everybody)} people, {photos_there} photos")
+    photos_there = count(sum(each.photos for each in everybody), "photo")
+    typer.echo(f"{gallery}: {count(len(everybody), 'person', 'people')}, {photos_there}")
+    if problems:
+        typer.echo(f"rehead: {count(problems, 'folder')} left out, see above", err=True)
+        raise typer.Exit(1)
 
 
-def _key(gallery: Path, key_file: Path | None, no_encryption: bool) -> bytes | None:
+def _key(gallery: Path, key_file: Path | None, no_encryption: bool) -> GalleryKey | None:
     """The key; a new gallery gets one, unless it is asked to do without."""
-    from ...faces.gallery.encryption import KEY_VARIABLE, find_key, write_key_file
+    from ...faces.gallery.encryption import KEY_VARIABLE, write_key_file
 
     new = not gallery.is_file() or not gallery.stat().st_size
     if no_encryption:
         if key_file is not None:
             raise typer.BadParameter("give a key or do without, not both", param_hint="--no-encryption")
-        return None if new else find_key()
+        return None
     if new and key_file is not None and not key_file.exists():
         made = write_key_file(key_file)
         typer.echo(f"made the key {key_file}: keep it apart from the gallery, which is lost without it")
         return made
-    if (key := find_key(key_file)) is None and new:
+    if (key := gallery_key(gallery, key_file)) is None and new:
         raise typer.BadParameter(
             f"a new gallery needs a key: give --key-file FILE, which is made, or set {KEY_VARIABLE}, or ask "
             "for --no-encryption",
@@ -90,14 +107,17 @@ def _key(gallery: Path, key_file: Path | None, no_encryption: bool) -> bytes | N
 
 
 def _print(done: Enrolment) -> None:
-    if done.enrolled is None:
-        typer.echo(f"{done.name}: nobody enrolled, none of {len(done.skipped)} photos can be used")
+    if done.problem:
+        typer.echo(f"left out: {done.problem}")
+    elif done.enrolled is None:
+        typer.echo(f"{done.name}: nobody enrolled, none of {count(len(done.skipped), 'photo')} can be used")
     else:
         already = f", {done.enrolled.known} there already" if done.enrolled.known else ""
-        photos = "photo" if done.enrolled.added == 1 else "photos"
-        typer.echo(f"{done.name}: {done.enrolled.added} {photos} enrolled{already}")
+        typer.echo(f"{done.name}: {count(done.enrolled.added, 'photo')} enrolled{already}")
     for path, reason in done.skipped:
         typer.echo(f"  left out: {path}: {reason}")
+    for path, reason in done.removed:
+        typer.echo(f"  removed: {path}: {reason}")
     for path, remark in done.notes:
         typer.echo(f"  note: {path}: {remark}")
 

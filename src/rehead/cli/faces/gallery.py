@@ -3,32 +3,60 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from ...core.options import EstimatorOptions, Opt
+from ...core.text import count
 from ...faces.options import FaceOptions
 from .. import options
 from ..command import Only, Without, command
 from ..console import photo_progress, print_json
-from .options import KeyFile, load_pipeline
+from .options import CalibrationFile, KeyFile, gallery_key, load_pipeline, read_calibration_file
+
+if TYPE_CHECKING:
+    from ...faces.gallery.records import Removal
 
 __all__ = ["app"]
 
-app = typer.Typer(help="See who is in a gallery, remove people, export it, rebuild it.", no_args_is_help=True)
+
+class _Group(TyperGroup):
+    """Verbs of which none is suggested for a wrong one: `remove` would destroy what it is given."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """As the base class, with all verbs instead of the nearest in the error."""
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            ctx.fail(f"no such command {args[0]!r}; expected one of {', '.join(self.commands)}")
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(
+    cls=_Group,
+    help="See who is in a gallery, rename, merge and remove people, check, export and rebuild it.",
+    no_args_is_help=True,
+)
 
 File = Annotated[Path, typer.Argument(help="File of the gallery.", show_default=False)]
+Name = Annotated[str, typer.Argument(help="Of a person.", show_default=False)]
+KeepKey = Annotated[
+    bool,
+    Opt(
+        help="Leave the gallery's key as it is; older copies of the gallery can then still be read with it.",
+        flag="--keep-key",
+        default=False,
+    ),
+]
 
 
 @app.command("list")
 @command
 def list_(gallery: File, key_file: KeyFile, as_json: options.Json) -> None:
     """List the people, with their photos, consent and last day."""
-    from ...faces.gallery.encryption import find_key
     from ...faces.gallery.store import GalleryStore
 
-    with GalleryStore(gallery, key=find_key(key_file)) as store:
+    with GalleryStore(gallery, key=gallery_key(gallery, key_file)) as store:
         people, spec, encrypted = store.people(), store.embedding_spec, store.encrypted
     if as_json:
         record = {
@@ -53,39 +81,74 @@ def list_(gallery: File, key_file: KeyFile, as_json: options.Json) -> None:
             Text(person.name), str(person.photos), person.added[:10], day, Text(person.consent or "-")
         )
     Console().print(table)
-    kept = "encrypted" if encrypted else "not encrypted"
-    typer.echo(f"{len(people)} people, faces of {spec.get('name', 'an unknown embedder')}, {kept}")
+    kept, embedder = "encrypted" if encrypted else "not encrypted", spec.get("name", "an unknown embedder")
+    typer.echo(f"{count(len(people), 'person', 'people')}, faces of {embedder}, {kept}")
 
 
 @app.command()
 @command
 def show(
     gallery: File,
-    name: Annotated[str, typer.Argument(help="Of a person.", show_default=False)],
+    name: Name,
     key_file: KeyFile,
     as_json: options.Json,
 ) -> None:
     """Show what is kept of a person: photos, faces, quality, dates."""
-    from ...faces.gallery.encryption import find_key
     from ...faces.gallery.store import GalleryStore
 
-    with GalleryStore(gallery, key=find_key(key_file)) as store:
+    with GalleryStore(gallery, key=gallery_key(gallery, key_file)) as store:
         person, photos = store.person(name), store.photos(name)
     if as_json:
         record = {**vars(person), "photos": [_photo(vars(photo)) for photo in photos]}
         print_json(record)
         return
-    typer.echo(f"{person.name}: {person.photos} photos, added {person.added}")
+    typer.echo(f"{person.name}: {count(person.photos, 'photo')}, added {person.added}")
     typer.echo(f"  consent: {person.consent or 'not noted'}")
     typer.echo(f"  last day: {person.expires or 'none'}{' (expired)' if person.expired else ''}")
     for photo in photos:
-        quality = photo.face.get("quality", {})
-        said = ", ".join(f"{key} {value:.0f}" for key, value in quality.items())
+        said = ", ".join(f"{key} {value:.0f}" for key, value in photo.quality.items())
         typer.echo(f"  {photo.path}  {said}")
 
 
 def _photo(record: dict[str, object]) -> dict[str, object]:
     return {key: value for key, value in record.items() if key not in ("row", "person")}
+
+
+@app.command()
+@command
+def rename(
+    gallery: File,
+    name: Name,
+    new: Annotated[str, typer.Argument(help="The name from now on.", show_default=False)],
+    key_file: KeyFile,
+) -> None:
+    """Give a person another name."""
+    from ...faces.gallery.store import GalleryStore
+
+    with GalleryStore(gallery, key=gallery_key(gallery, key_file)) as store:
+        before, after = store.person(name), store.rename(name, new)
+    typer.echo(f"{before.name} is {after.name} now")
+
+
+@app.command()
+@command
+def merge(
+    gallery: File,
+    name: Annotated[str, typer.Argument(help="Of the person who stays.", show_default=False)],
+    other: Annotated[
+        str, typer.Argument(help="The other name of the same person, which goes.", show_default=False)
+    ],
+    key_file: KeyFile,
+) -> None:
+    """Make one person of two; the earlier of two last days holds."""
+    from ...faces.gallery.store import GalleryStore
+
+    with GalleryStore(gallery, key=gallery_key(gallery, key_file)) as store:
+        gone, stays = store.person(other), store.merge(name, other)
+    typer.echo(
+        f"{gone.name} is {stays.name} now: {count(stays.photos, 'photo')}, consent: "
+        f"{stays.consent or 'not noted'}, last day: {stays.expires or 'none'}"
+    )
 
 
 @app.command()
@@ -96,37 +159,109 @@ def remove(
         list[str] | None, typer.Argument(metavar="NAME", help="People.", show_default=False)
     ] = None,
     *,
+    photo: Annotated[
+        list[str] | None,
+        Opt(help="Only this photo of the one person: path, name, or beginning of its sha256.", default=None),
+    ],
     expired: Annotated[
         bool, Opt(help="Everybody whose last day has passed.", flag="--expired", default=False)
     ],
+    keep_key: KeepKey,
     key_file: KeyFile,
     as_json: options.Json,
 ) -> None:
-    """Remove people, with all that is kept of them, and destroy their keys."""
-    from ...faces.gallery.encryption import find_key
+    """Remove people with all that is kept of them, or photos; the gallery gets a new key."""
+    from ...faces.gallery.maintenance import find_photos
     from ...faces.gallery.store import GalleryStore
 
     if not names and not expired:
         raise typer.BadParameter("give names, or --expired", param_hint="NAME")
-    with GalleryStore(gallery, key=find_key(key_file)) as store:
-        wanted = [store.person(name).name for name in names or []]  # all are there before any is removed
-        wanted += [person.name for person in store.people() if expired and person.expired]
-        removals = [store.remove(name) for name in dict.fromkeys(wanted)]
+    if photo and (expired or len(names or []) != 1):
+        raise typer.BadParameter("give the name of one person with it", param_hint="--photo")
+    with GalleryStore(gallery, key=gallery_key(gallery, key_file)) as store:
+        if photo and names:
+            rows = [record.row for record in find_photos(store, names[0], photo)]
+            removals = [store.remove_photos(names[0], rows, keep_key=keep_key)]
+        else:
+            gone = [person.name for person in store.people() if expired and person.expired]
+            removals = store.remove([*(names or []), *gone], keep_key=keep_key)
+        encrypted = store.encrypted
     if as_json:
         print_json([vars(removal) for removal in removals])
         return
     for removal in removals:
-        key = "their key destroyed" if removal.key_destroyed else "they were not encrypted"
+        what = f"{count(removal.photos, 'photo')} of {removal.name}" if photo else removal.name
         typer.echo(
-            f"removed {removal.name}: {removal.templates} faces overwritten, {key}; the "
-            f"{removal.photos} photos they came from are not in the gallery and were left alone"
+            f"removed {what}: {count(removal.templates, 'face')} deleted; the photos themselves are not in "
+            "the gallery and were left alone"
         )
-        if not removal.journal_cleared:
-            typer.echo(
-                "  another process has the gallery open; old pages leave its journal when it closes it"
-            )
-    if not removals:
-        typer.echo("nobody to remove")
+    typer.echo(_what_is_left(removals[0], encrypted, key_file) if removals else "nobody to remove")
+
+
+def _what_is_left(removal: Removal, encrypted: bool, key_file: Path | None) -> str:
+    """What holds after a removal, in sentences."""
+    held = "Another process is reading the gallery: what was deleted is overwritten when that ends."
+    written = (
+        "What was deleted is overwritten in the gallery and its journal." if removal.journal_cleared else held
+    )
+    if removal.key_replaced:
+        return f"{written} {key_file} holds a new key, with which older copies of the gallery cannot be read."
+    if not encrypted:
+        return f"{written} Nothing is encrypted, so older copies of the gallery still show it."
+    return (
+        f"{written} The key is the same, so older copies of the gallery can be read with it; `rehead faces "
+        "gallery rekey` makes a new one."
+    )
+
+
+@app.command()
+@command
+def rekey(
+    gallery: File,
+    key_file: KeyFile,
+    to: Annotated[
+        Path | None,
+        Opt(
+            help="New file for the new key; else the key file is replaced, and no other gallery may need it.",
+            default=None,
+        ),
+    ],
+) -> None:
+    """Put the gallery under a new key; older copies cannot be read with that one."""
+    from ...faces.gallery.store import GalleryStore
+
+    with GalleryStore(gallery, key=gallery_key(gallery, key_file)) as store:
+        place = store.rekey(to)
+    typer.echo(f"{place} holds the new key of {gallery}; the old one is of use for older copies only")
+
+
+@app.command()
+@command
+def check(
+    gallery: File,
+    key_file: KeyFile,
+    calibration: CalibrationFile,
+    faces: Annotated[FaceOptions, Only("embedder")],
+    as_json: options.Json,
+) -> None:
+    """Look for photos of somebody else, one person under two names, and look-alikes."""
+    from ...faces.gallery.gallery import FaceGallery
+
+    with FaceGallery(
+        gallery,
+        load_pipeline(faces, None),
+        key=gallery_key(gallery, key_file),
+        calibration=read_calibration_file(calibration),
+    ) as opened:
+        issues, templates = opened.audit(), opened.store.templates()
+    if as_json:
+        print_json([issue.to_dict(path) for issue, path in issues])
+        return
+    for issue, path in issues:
+        typer.echo(f"look at: {path + ': ' if path else ''}{issue.sentence}")
+    searched = f"{count(len(templates), 'face')} of {count(len(templates.names), 'person', 'people')}"
+    expired = f", {templates.expired} more expired" if templates.expired else ""
+    typer.echo(f"{gallery}: {searched}{expired}, {count(len(issues), 'thing')} to look at")
 
 
 @app.command()
@@ -140,14 +275,12 @@ def export(
     ],
     key_file: KeyFile,
 ) -> None:
-    """Write all that is kept, of one person or of everybody, as JSON."""
-    from ...core.run_dir import write_json
-    from ...faces.gallery.encryption import find_key
-    from ...faces.gallery.maintenance import export_gallery
+    """Write all that is kept, of one person or of everybody, as JSON that only you may read."""
+    from ...faces.gallery.maintenance import export_gallery, write_private
 
-    record = export_gallery(gallery, key=find_key(key_file), person=person, templates=templates)
-    write_json(out, record)
-    typer.echo(f"wrote {out}: {len(record['people'])} people")
+    record = export_gallery(gallery, key=gallery_key(gallery, key_file), person=person, templates=templates)
+    write_private(out, record)
+    typer.echo(f"wrote {out}: {count(len(record['people']), 'person', 'people')}")
     if templates:
         typer.echo("it holds faces' embeddings in the clear: keep it as safe as the key")
 
@@ -167,7 +300,6 @@ def rebuild(
     machine: Annotated[EstimatorOptions, Only("threads")],
 ) -> None:
     """Embed all photos anew, for another embedder; names, consent and days are kept."""
-    from ...faces.gallery.encryption import find_key
     from ...faces.gallery.maintenance import rebuild as run
 
     pipeline = load_pipeline(faces, machine.threads)
@@ -175,7 +307,7 @@ def rebuild(
         done = run(
             gallery,
             pipeline,
-            key=find_key(key_file),
+            key=gallery_key(gallery, key_file),
             photos=photos or [],
             drop_missing=drop_missing,
             progress=progress,

@@ -15,7 +15,15 @@ from ...faces.options import FaceOptions
 from .. import options
 from ..command import Only, Without, command
 from ..console import check_answered, plain_table, print_json, print_jsonl
-from .options import CalibrationFile, GalleryFile, KeyFile, RefusePoor, load_pipeline, read_calibration_file
+from .options import (
+    CalibrationFile,
+    GalleryFile,
+    KeyFile,
+    RefusePoor,
+    gallery_key,
+    load_pipeline,
+    read_calibration_file,
+)
 
 if TYPE_CHECKING:
     from ...errors import ImageError
@@ -48,7 +56,6 @@ def identify(
     """Say who is in photos, or "unknown" and why."""
     from ...data import list_photos
     from ...errors import ImageError
-    from ...faces.gallery.encryption import find_key
     from ...faces.gallery.gallery import FaceGallery
 
     files = [file for photo in photos for file in list_photos(photo)]
@@ -56,7 +63,7 @@ def identify(
     with FaceGallery(
         gallery,
         load_pipeline(faces, machine.threads),
-        key=find_key(key_file),
+        key=gallery_key(gallery, key_file),
         calibration=read_calibration_file(calibration),
         fpir=fpir,
         refuse_poor=refuse_poor,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
 
 from ...core.options import Opt
 from ...faces.options import FaceOptions
 
 if TYPE_CHECKING:
+    from ...faces.gallery.encryption import GalleryKey
     from ...faces.pipeline import FacePipeline
     from ...faces.verification.calibration import Calibration
 
@@ -20,6 +24,7 @@ __all__ = [
     "RefusePoor",
     "TargetFmr",
     "TwoFaces",
+    "gallery_key",
     "load_pipeline",
     "read_calibration_file",
 ]
@@ -68,6 +73,19 @@ def load_pipeline(faces: FaceOptions, threads: int | None) -> FacePipeline:
     return default_pipeline(
         str(faces.detector), str(faces.embedder), threads=threads, commercial_safe=faces.commercial_safe
     )
+
+
+def gallery_key(gallery: Path, key_file: Path | None) -> GalleryKey | None:
+    """The key of a gallery; it is said where others can read the file of either."""
+    from ...faces.gallery.encryption import find_key, open_to_others
+
+    key = find_key(key_file)
+    for path in filter(None, (gallery, key_file)):
+        if path.is_file() and open_to_others(path):
+            typer.echo(
+                f"rehead: other users can read {path}; run `chmod 600 {shlex.quote(str(path))}`", err=True
+            )
+    return key
 
 
 def read_calibration_file(path: Path | None) -> Calibration | None:

@@ -1,21 +1,38 @@
 """Encryption: a gallery's master key, which is never in its file, and AES-256-GCM (NIST SP 800-38D).
 
 Nonces are random, of 96 bits. What is encrypted is bound to its place as associated data.
+
+A key file holds the key in hexadecimal digits and, in a second line, the id of the one gallery that it is the
+key of. Where that line is missing the key may be needed elsewhere, and is replaced only when asked for.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import os
 import secrets
+import stat
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ...core.atomic import output_errors
 from ...errors import MissingExtraError, OutputError, WrongKeyError
 
-__all__ = ["KEY_BYTES", "KEY_VARIABLE", "decrypt", "encrypt", "find_key", "read_key_file", "write_key_file"]
+__all__ = [
+    "KEY_BYTES",
+    "KEY_VARIABLE",
+    "GalleryKey",
+    "decrypt",
+    "encrypt",
+    "find_key",
+    "open_to_others",
+    "read_key_file",
+    "write_key_file",
+]
 
 KEY_BYTES = 32  # AES-256
 KEY_VARIABLE = "REHEAD_GALLERY_KEY"
@@ -23,19 +40,107 @@ KEY_VARIABLE = "REHEAD_GALLERY_KEY"
 
 _NONCE_BYTES = 12  # NIST SP 800-38D, 5.2.1.1
 _EXPECTED = f"expected {KEY_BYTES} bytes as {2 * KEY_BYTES} hexadecimal digits or in base64"
+_NO_GALLERY_YET = "new"
+
+
+@dataclass(frozen=True)
+class GalleryKey:
+    """A master key, and where it is kept.
+
+    Parameters
+    ----------
+    value : bytes
+        32 of them.
+    file : Path, optional
+        That holds it; a key from elsewhere cannot be replaced.
+    gallery : str, optional
+        Id of the one gallery that it is the key of, "" where that is still to be made; None where other
+        galleries may need it too.
+    """
+
+    value: bytes = field(repr=False)
+    file: Path | None = None
+    gallery: str | None = None
+
+    def successor(self, gallery: str) -> GalleryKey:
+        """A new random key of one gallery for the same file."""
+        return GalleryKey(secrets.token_bytes(KEY_BYTES), self.file, gallery)
+
+    def check_unused(self) -> None:
+        """WrongKeyError where it is another gallery's, which may replace it at any time."""
+        if self.gallery:
+            raise WrongKeyError(
+                f"{self.file}: the key of another gallery, which replaces it when somebody is removed there; "
+                "name another file, which is made, or remove this one if that gallery is no more"
+            )
+
+    def written(self) -> GalleryKey:
+        """The key as its file has it now: another process may have replaced it."""
+        return self if self.file is None else read_key_file(self.file)
+
+    # replacing a key file: the new key is on the disk beside it before the gallery needs it, and takes its
+    # place after that; until then `staged` finds it
+
+    def _beside(self, gallery: str) -> Path:
+        assert self.file is not None
+        return self.file.with_name(f"{self.file.name}.{gallery[:8]}.new")
+
+    def staged(self, gallery: str) -> GalleryKey | None:
+        """The key of that gallery that was to replace this one, None where there is none."""
+        if self.file is None or not self._beside(gallery).exists():
+            return None
+        with contextlib.suppress(WrongKeyError):  # not written to its end
+            return replace(read_key_file(self._beside(gallery)), file=self.file)
+        return GalleryKey(b"", self.file)
+
+    def stage(self) -> None:
+        """Write the key beside its file; into it where there is none yet."""
+        if self.file is None:
+            return
+        if not self.file.exists():
+            _write_new(self.file, self)
+            return
+        beside = self._beside(self.gallery or "")
+        with output_errors(beside):
+            beside.unlink(missing_ok=True)
+        _write_new(beside, self)
+
+    def unstage(self, gallery: str) -> None:
+        """Remove what an interrupted `stage` has left."""
+        self._beside(gallery).unlink(missing_ok=True)
+
+    def put_in_place(self) -> None:
+        """Replace the file by what `stage` wrote, and overwrite what was in it."""
+        assert self.file is not None
+        beside = self._beside(self.gallery or "")
+        try:
+            old = _open_to_overwrite(self.file)
+            try:
+                _copy_access(self.file, beside)
+                beside.replace(self.file)
+                _sync_folder(self.file.parent)
+                _overwrite(old)
+            finally:
+                if old is not None:
+                    os.close(old)
+        except OSError as error:
+            raise OutputError(
+                f"{self.file}: cannot be replaced ({error.strerror}); the gallery's key is {beside} now, "
+                "move it there"
+            ) from error
 
 
 def find_key(
     key_file: str | os.PathLike[str] | None = None, *, environ: Mapping[str, str] = os.environ
-) -> bytes | None:
+) -> GalleryKey | None:
     """The master key, of a file or else of the environment; None where neither is given."""
     if key_file is not None:
         return read_key_file(key_file)
     text = environ.get(KEY_VARIABLE)
-    return _decode(text, KEY_VARIABLE) if text else None
+    return GalleryKey(_decode(text, KEY_VARIABLE)) if text else None
 
 
-def read_key_file(path: str | os.PathLike[str]) -> bytes:
+def read_key_file(path: str | os.PathLike[str]) -> GalleryKey:
     """The key in a file, as `write_key_file` wrote it; WrongKeyError says what is wrong."""
     try:
         text = Path(path).read_text("ascii")
@@ -43,28 +148,85 @@ def read_key_file(path: str | os.PathLike[str]) -> bytes:
         raise WrongKeyError(f"{os.fspath(path)}: the key cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise WrongKeyError(f"{os.fspath(path)}: not a key; {_EXPECTED}") from error
-    return _decode(text, os.fspath(path))
+    if not text.strip():
+        raise WrongKeyError(
+            f"{os.fspath(path)}: the file is empty, as a kill in the middle of making a key leaves it; if "
+            "its gallery is not there yet, remove the file and enrol again, else restore a copy"
+        )
+    line = text.split()[1:]
+    of = line[1] if len(line) == 2 and line[0] == "gallery" else None
+    regular = Path(path).is_file()  # and no pipe, which cannot be replaced
+    return GalleryKey(
+        _decode(text, os.fspath(path)),
+        Path(os.path.realpath(path)) if regular else None,
+        "" if of == _NO_GALLERY_YET else of,
+    )
 
 
-def write_key_file(path: str | os.PathLike[str]) -> bytes:
-    """Make a new random key and write it to a file that only its owner may read; it is never overwritten."""
-    key = secrets.token_bytes(KEY_BYTES)
+def write_key_file(path: str | os.PathLike[str]) -> GalleryKey:
+    """Make a random key for a new gallery, in a file that only its owner may read; none is overwritten."""
+    made = GalleryKey(secrets.token_bytes(KEY_BYTES), gallery="")
+    _write_new(Path(path), made)
+    return replace(made, file=Path(os.path.realpath(path)))
+
+
+def open_to_others(path: str | os.PathLike[str]) -> bool:
+    """Whether other users of the system may read the file."""
+    return os.name == "posix" and bool(stat.S_IMODE(Path(path).stat().st_mode) & 0o044)
+
+
+def _write_new(path: Path, key: GalleryKey) -> None:
+    of = "" if key.gallery is None else f"gallery {key.gallery or _NO_GALLERY_YET}\n"
     try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as f:
-            f.write(key.hex() + "\n")
+            f.write(f"{key.value.hex()}\n{of}")
             f.flush()
             os.fsync(f.fileno())
+        _sync_folder(path.parent)
     except FileExistsError as error:
-        raise OutputError(f"{os.fspath(path)}: is there already; a key is never overwritten") from error
+        raise OutputError(f"{path}: is there already; a key is never overwritten") from error
     except OSError as error:
-        raise OutputError(f"{os.fspath(path)}: cannot be written ({error.strerror})") from error
-    return key
+        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the folder's entries on the disk, where the system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _copy_access(old: Path, new: Path) -> None:
+    """Let those who could read the old file read the new one."""
+    with contextlib.suppress(OSError, AttributeError):  # not ours to give, or another system
+        info = old.stat()
+        os.chown(new, info.st_uid, info.st_gid)
+        new.chmod(stat.S_IMODE(info.st_mode))
+
+
+def _open_to_overwrite(path: Path) -> int | None:
+    """A descriptor that stays valid when the file is replaced; None where there can be none."""
+    if os.name == "posix":
+        with contextlib.suppress(OSError):
+            return os.open(path, os.O_WRONLY)
+    return None
+
+
+def _overwrite(descriptor: int | None) -> None:
+    """Overwrite a file that no name is left of, where the disk writes in place."""
+    if descriptor is not None and not os.fstat(descriptor).st_nlink:
+        with contextlib.suppress(OSError):
+            os.pwrite(descriptor, bytes(os.fstat(descriptor).st_size), 0)
+            os.fsync(descriptor)
 
 
 def _decode(text: str, where: str) -> bytes:
-    words = text.strip()
+    words = text.split()[0] if text.split() else ""
     try:
         key = bytes.fromhex(words) if len(words) == 2 * KEY_BYTES else base64.b64decode(words, validate=True)
     except (ValueError, binascii.Error):
@@ -83,11 +245,12 @@ def encrypt(key: bytes, data: bytes, place: str) -> bytes:
 
 def decrypt(key: bytes, encrypted: bytes, place: str) -> bytes | None:
     """What was encrypted; None where the key or the place is another, or a bit was changed."""
+    cipher = _aes_gcm()
     from cryptography.exceptions import InvalidTag
 
     try:
         nonce, ciphertext = encrypted[:_NONCE_BYTES], encrypted[_NONCE_BYTES:]
-        data: bytes = _aes_gcm()(key).decrypt(nonce, ciphertext, place.encode())
+        data: bytes = cipher(key).decrypt(nonce, ciphertext, place.encode())
     except (InvalidTag, ValueError):
         return None
     return data

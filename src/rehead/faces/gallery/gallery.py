@@ -15,13 +15,17 @@ from ..types import FaceSelection
 from ..verification.calibration import Calibration, calibrate, shipped
 from ..verification.verify import calibration_for
 from .audit import AuditThresholds, EnrolmentIssue, audit
-from .enrolment import Enrolment, people_in, screen
+from .encryption import GalleryKey
+from .enrolment import Enrolment, PersonFolder, person_folders, screen
 from .identification import Identification, identify
-from .records import Person, Removal, Templates
+from .maintenance import changed_photos, lost_people
+from .records import Person, Removal, Templates, checked_day, checked_name, checked_text
 from .store import GalleryStore
 from .threshold import TARGET_FPIR, GalleryThreshold
 
 __all__ = ["FaceGallery"]
+
+_LOST = "none of the enrolled photos is there any more; remove {!r} if that is meant"
 
 
 class FaceGallery:
@@ -33,7 +37,7 @@ class FaceGallery:
         The file, such as people.db.
     pipeline : FacePipeline, optional
         MTCNN and dlib's embedder by default.
-    key : bytes, optional
+    key : GalleryKey or bytes, optional
         Master key of the templates (`encryption.find_key`); none for a gallery that is not encrypted.
     create : bool
         Make the file where there is none.
@@ -58,7 +62,7 @@ class FaceGallery:
         path: str | os.PathLike[str],
         pipeline: FacePipeline | None = None,
         *,
-        key: bytes | None = None,
+        key: GalleryKey | bytes | None = None,
         create: bool = False,
         calibration: Calibration | None = None,
         fpir: float = TARGET_FPIR,
@@ -101,7 +105,8 @@ class FaceGallery:
     ) -> Enrolment:
         """Enrol a person, or add photos to one; when this returns, it is on the disk.
 
-        Photos that are unreadable, without a face, or enrolled as somebody else are left out and listed.
+        Photos that are unreadable, without a face, enrolled as somebody else, or a copy of one that is
+        enrolled, are left out and listed.
 
         Parameters
         ----------
@@ -113,13 +118,21 @@ class FaceGallery:
             Note about it.
         expires : str, optional
             Last day on which the person is recognised, such as "2027-12-31".
+
+        Raises
+        ------
+        DataError
+            The name cannot be one, the day is no date or past.
         """
+        name, consent = checked_name(name), checked_text(consent, "a note about consent")
+        expires = checked_day(expires, coming=True)
         enrolment, templates = screen(
             name,
             photos,
             self.pipeline.analyze_each(photos, selection, need_face=True, progress=progress),
             selection=selection,
             owners=self.store.owners,
+            known=self.store.likenesses(name),
             limits=self.limits,
             refuse_poor=self.refuse_poor,
         )
@@ -137,18 +150,53 @@ class FaceGallery:
     ) -> Iterator[Enrolment]:
         """Enrol everybody of a folder with one folder a person, one after the other.
 
-        Raises DataError where the folder has no folders with photos.
+        Raises DataError where nobody in it can be enrolled.
         """
-        for name, photos in people_in(folder):
-            yield self.enroll(name, photos, selection=selection, consent=consent, expires=expires)
+        return self.enroll_each(person_folders(folder), selection=selection, consent=consent, expires=expires)
+
+    def enroll_each(
+        self,
+        folders: Sequence[PersonFolder],
+        *,
+        selection: FaceSelection = "centre",
+        consent: str | None = None,
+        expires: str | None = None,
+        sync: bool = False,
+    ) -> Iterator[Enrolment]:
+        """Enrol everybody of some folders, one after the other; folders with a problem are listed.
+
+        With `sync`, enrolled photos of these folders that have been changed or deleted since are removed
+        from the gallery. Of a person of whom no photo would be left, nothing is removed: that is a problem.
+        """
+        for each in folders:
+            if each.problem:
+                yield Enrolment(each.name, problem=each.problem)
+                continue
+            done = self.enroll(each.name, each.photos, selection=selection, consent=consent, expires=expires)
+            if sync:
+                self._forget(done, changed_photos(self.store, each))
+            yield done
+        if sync:
+            for name, folder in lost_people(self.store, folders):
+                yield Enrolment(name, problem=f"{folder}: {_LOST.format(name)}")
+
+    def _forget(self, done: Enrolment, changed: dict[int, tuple[str, str]]) -> None:
+        """Remove photos, of rows and paths with reasons, unless none would be left."""
+        if not changed:
+            return
+        if len(changed) == self.store.person(done.name).photos:
+            done.problem = _LOST.format(done.name)
+            return
+        self.store.remove_photos(done.name, list(changed))
+        done.removed += changed.values()
 
     def people(self) -> list[Person]:
         """Everybody, by name."""
         return self.store.people()
 
     def remove(self, name: str) -> Removal:
-        """Remove a person and destroy their key."""
-        return self.store.remove(name)
+        """Remove a person and destroy their key, as `GalleryStore.remove`."""
+        return self.store.remove([name])[0]
 
     # identification
 

@@ -95,7 +95,7 @@ def identify(
         nearest = templates.names[order[0]] if len(order) else ""
         reason = ""
         if not len(order):
-            reason = "the gallery is empty"
+            reason = templates.why_nobody
         elif score < needed:
             reason = f"nobody is like it enough (score {score:.3f}, needs {needed:.3f})"
         elif complaints and refuse_poor:

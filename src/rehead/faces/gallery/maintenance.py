@@ -1,24 +1,39 @@
-"""Maintenance of a gallery: rebuilt for another embedder, or exported."""
+"""Maintenance of a gallery: rebuilt for another embedder, compared with its photos, or exported."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...core import atomic
 from ...core.progress import Progress
 from ...data import list_photos
 from ...errors import DataError, GalleryError, ImageError
 from ...images import read_bytes
 from ..pipeline import FacePipeline
 from ..types import FaceSelection
+from .encryption import GalleryKey
+from .enrolment import PersonFolder, stored_path
 from .records import PhotoRecord
 from .store import GalleryStore
 
-__all__ = ["Rebuilt", "export_gallery", "rebuild"]
+__all__ = [
+    "Rebuilt",
+    "changed_photos",
+    "export_gallery",
+    "find_photos",
+    "lost_people",
+    "rebuild",
+    "write_private",
+]
+
+
+_DIGITS = 8  # of a digest, from which it names a photo
 
 
 @dataclass(frozen=True)
@@ -33,7 +48,7 @@ def rebuild(
     path: str | os.PathLike[str],
     pipeline: FacePipeline,
     *,
-    key: bytes | None = None,
+    key: GalleryKey | bytes | None = None,
     photos: Sequence[str | os.PathLike[str]] = (),
     drop_missing: bool = False,
     selection: FaceSelection = "centre",
@@ -48,7 +63,7 @@ def rebuild(
     path : path
     pipeline : FacePipeline
         With the new embedder.
-    key : bytes, optional
+    key : GalleryKey or bytes, optional
     photos : sequence of path
         Folders to search for photos that have been moved.
     drop_missing : bool
@@ -112,10 +127,66 @@ def _digest(file: Path) -> str:
         return ""
 
 
+def changed_photos(store: GalleryStore, of: PersonFolder) -> dict[int, tuple[str, str]]:
+    """Enrolled photos of a folder that are not in it any more: row to path and reason.
+
+    A photo that lies in the folder under another name is still there; one that cannot be read is not judged.
+    """
+    root = Path(stored_path(of.folder))
+    changed = {}
+    for photo in store.photos(of.name):
+        path = Path(os.path.normpath(photo.path))
+        if path.is_relative_to(root):
+            if not os.path.lexists(path):
+                changed[photo.row] = photo, "was deleted"
+            elif _digest(path) not in ("", photo.sha256):
+                changed[photo.row] = photo, "was replaced"
+    left = {_digest(file) for file in of.photos} if changed else set()
+    return {row: (photo.path, reason) for row, (photo, reason) in changed.items() if photo.sha256 not in left}
+
+
+def lost_people(store: GalleryStore, folders: Sequence[PersonFolder]) -> list[tuple[str, str]]:
+    """People enrolled from folders beside these whose photos are all gone: name and folder."""
+    beside = {stored_path(each.folder.parent) for each in folders}
+    lost: dict[str, str] = {}
+    there = {each.name for each in folders if not each.problem}
+    for name in {person.name for person in store.people()} - there:
+        paths = [Path(photo.path) for photo in store.photos(name)]
+        if paths and all(str(path.parent.parent) in beside and not path.exists() for path in paths):
+            lost[name] = str(paths[0].parent)
+    return sorted(lost.items())
+
+
+def find_photos(store: GalleryStore, name: str, words: Sequence[str]) -> list[PhotoRecord]:
+    """The photos of a person that are meant by paths, file names or beginnings of digests; else DataError."""
+    photos, found = store.photos(name), []
+    for word in words:
+        meant = [
+            photo
+            for photo in photos
+            if word in (photo.path, Path(photo.path).name)
+            or photo.path == stored_path(word)
+            or (len(word) >= _DIGITS and photo.sha256.startswith(word.lower()))
+        ]
+        if len({photo.path for photo in meant}) != 1:
+            many = f"{len(meant)} photos of {name!r} are meant" if meant else f"no photo of {name!r}"
+            raise DataError(f"{word}: {many}; give a path as `gallery show` lists it")
+        found += meant
+    return found
+
+
+def write_private(path: Path, record: object) -> None:
+    """Write JSON to a file that only its owner may read."""
+    text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    with atomic.replacing(path) as beside:
+        beside.touch(0o600, exist_ok=False)
+        beside.write_text(text, "utf-8")
+
+
 def export_gallery(
     path: str | os.PathLike[str],
     *,
-    key: bytes | None = None,
+    key: GalleryKey | bytes | None = None,
     person: str | None = None,
     templates: bool = False,
 ) -> dict[str, Any]:
@@ -124,7 +195,7 @@ def export_gallery(
     Parameters
     ----------
     path : path
-    key : bytes, optional
+    key : GalleryKey or bytes, optional
     person : str, optional
     templates : bool
         Whether embeddings are included, unencrypted, but for people who have expired.

@@ -16,32 +16,55 @@ from ...errors import DataError
 
 __all__ = [
     "Enrolled",
+    "Likeness",
     "NewTemplate",
     "Person",
     "PhotoRecord",
     "Removal",
     "Templates",
-    "check_day",
+    "checked_day",
     "checked_name",
+    "checked_text",
+    "today",
 ]
 
 
 def checked_name(name: str) -> str:
-    """A person's name as stored: in Unicode's composed form, without spaces around it."""
+    """A person's name as stored: in Unicode's composed form, without spaces around it; else DataError."""
+    checked_text(name, "a person's name")
     clean = unicodedata.normalize("NFC", name).strip()
     if not clean or clean == UNKNOWN:
         raise DataError(f"{name!r} cannot be a person's name; it means nobody")
+    if any(unicodedata.category(letter) == "Cc" for letter in clean):
+        raise DataError(f"{name!r} cannot be a person's name; it has control characters")
     return clean
 
 
-def check_day(day: str | None) -> None:
-    """Check a day in ISO 8601; DataError where it is none."""
-    if day is None:
-        return
+def checked_text(text: str | None, what: str) -> str | None:
+    """Text that can be stored; DataError where it is not UTF-8, as arguments and file names may be."""
     try:
-        datetime.date.fromisoformat(day)
+        (text or "").encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{text!r} cannot be {what}; it is not UTF-8") from error
+    return text
+
+
+def checked_day(day: str | None, *, coming: bool = False) -> str | None:
+    """A day in ISO 8601, such as 2027-12-31; DataError where it is none, or past and not `coming`."""
+    if day is None:
+        return None
+    try:
+        date = datetime.date.fromisoformat(day)
     except ValueError as error:
         raise DataError(f"{day!r} is not a day; expected one such as 2027-12-31") from error
+    if coming and date < today():
+        raise DataError(f"{date} is past; expected the last day on which they are recognised, today or later")
+    return date.isoformat()
+
+
+def today() -> datetime.date:
+    """The day by which people expire: local, as people write it."""
+    return datetime.date.today()
 
 
 @dataclass(frozen=True)
@@ -58,12 +81,25 @@ class NewTemplate:
         Embedding, of length one.
     face : mapping
         `Face.to_dict`.
+    hash : int
+        `perceptual_hash` of the photo, 0 where there is none.
     """
 
     sha256: str
     path: str
     vector: NDArray[np.float32]
     face: Mapping[str, Any]
+    hash: int = 0
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """By what copies of an enrolled photo are known: path, sha256, `perceptual_hash` (0: none), embedding."""
+
+    path: str
+    sha256: str
+    hash: int
+    vector: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -100,7 +136,7 @@ class Person:
     @property
     def expired(self) -> bool:
         """Whether the last day has passed."""
-        return self.expires is not None and self.expires < datetime.date.today().isoformat()
+        return self.expires is not None and self.expires < today().isoformat()
 
 
 @dataclass(frozen=True)
@@ -114,6 +150,13 @@ class PhotoRecord:
     added: str
     face: Mapping[str, Any]
 
+    @property
+    def quality(self) -> dict[str, float]:
+        """Measures of the face's quality, those that are numbers."""
+        found = self.face.get("quality")
+        measures = found.items() if isinstance(found, dict) else ()
+        return {name: value for name, value in measures if isinstance(value, int | float)}
+
 
 @dataclass(frozen=True)
 class Removal:
@@ -126,9 +169,11 @@ class Removal:
         Records of photos; the photos themselves are not in a gallery and not touched.
     templates : int
     key_destroyed : bool
-        Whether templates were encrypted, so that no copy of them can be read any more.
+        Whether templates were encrypted, and their data key is no more in the gallery.
     journal_cleared : bool
-        False where another process has the gallery open: old pages leave the journal when it closes it.
+        Whether they are overwritten in the file and its journal; False as long as another process reads them.
+    key_replaced : bool
+        Whether the gallery has a new master key, with which older copies of it cannot be read.
     """
 
     name: str
@@ -136,6 +181,7 @@ class Removal:
     templates: int
     key_destroyed: bool
     journal_cleared: bool
+    key_replaced: bool
 
 
 @dataclass(frozen=True)
@@ -149,11 +195,19 @@ class Templates:
     vectors : float32 ndarray (n, D)
     starts : int ndarray (P,)
         First row of each person.
+    expired : int
+        People who have, and are not searched.
     """
 
     names: tuple[str, ...]
     vectors: NDArray[np.float32]
     starts: NDArray[np.intp]
+    expired: int = 0
+
+    @property
+    def why_nobody(self) -> str:
+        """Why nobody is found where nobody is searched."""
+        return "everybody in the gallery has expired" if self.expired else "the gallery is empty"
 
     def __len__(self) -> int:
         return len(self.vectors)

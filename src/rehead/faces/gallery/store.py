@@ -6,13 +6,10 @@ bound to the embedding spec that it came from.
 
 from __future__ import annotations
 
-import datetime
-import itertools
 import json
 import os
-import secrets
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +17,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.run_dir import now
-from ...errors import DamagedGalleryError, GalleryError, OtherEmbedderError, UnknownNameError
+from ...errors import DataError, GalleryError, OtherEmbedderError, OutputError
 from ..embedding.spec import describe_difference, spec_fingerprint
-from .keyring import Keyring, PersonKey
+from .database import GalleryDatabase
+from .encryption import GalleryKey
+from .people import PeopleTable
 from .records import (
     Enrolled,
+    Likeness,
     NewTemplate,
     Person,
     PhotoRecord,
     Removal,
     Templates,
-    check_day,
+    checked_day,
     checked_name,
+    checked_text,
+    today,
 )
-from .schema import connect, gallery_errors, transaction
 
 __all__ = ["GalleryStore"]
 
@@ -46,7 +47,7 @@ class GalleryStore:
     path : path
     embedding_spec : mapping, optional
         Of the embedder to use with it; needed to make a new gallery.
-    key : bytes, optional
+    key : GalleryKey or bytes, optional
         Master key, 32 bytes.
     create : bool
         Make the file where there is none: encrypted with `key`, or in the clear without.
@@ -63,27 +64,24 @@ class GalleryStore:
         path: str | os.PathLike[str],
         *,
         embedding_spec: Mapping[str, Any] | None = None,
-        key: bytes | None = None,
+        key: GalleryKey | bytes | None = None,
         create: bool = False,
     ) -> None:
         self.path = Path(path)
         self._cached: tuple[object, Templates] | None = None
-        self._changes = 0
-        self._connection = connect(self.path, create=create)
+        given = GalleryKey(key) if isinstance(key, bytes) else key
+        self._file = GalleryDatabase(path, given, new=(embedding_spec or {}) if create else None)
+        self._people = PeopleTable(self._file)
         try:
-            with gallery_errors(self.path):
-                if create:
-                    self._initialise(embedding_spec or {}, key)
-                self._keyring = self._unlock(key)
-                if embedding_spec is not None:
-                    self.check_embedder(embedding_spec)
+            if embedding_spec is not None:
+                self.check_embedder(embedding_spec)
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
         """Close the file; the last to close it empties its journal."""
-        self._connection.close()
+        self._file.close()
 
     def __enter__(self) -> GalleryStore:
         return self
@@ -94,55 +92,17 @@ class GalleryStore:
     @property
     def encrypted(self) -> bool:
         """Whether templates are encrypted."""
-        return self._keyring.encrypted
+        return self._file.keyring.encrypted
 
-    # identity: id, key check, embedding spec
-
-    def _initialise(self, embedding_spec: Mapping[str, Any], key: bytes | None) -> None:
-        with transaction(self._connection):
-            if self._about("id") is not None:
-                return
-            uid = secrets.token_hex(16)
-            entries = {"id": uid.encode()}
-            if key is not None:
-                entries["key_check"] = Keyring.new_check(key, uid)
-            self._connection.executemany("INSERT INTO about VALUES (?, ?)", entries.items())
-            self._set_embedding_spec(embedding_spec)
-
-    def _set_embedding_spec(self, embedding_spec: Mapping[str, Any]) -> int:
-        row = self._connection.execute(
-            "INSERT INTO contracts (space, record) VALUES (?, ?) "
-            "ON CONFLICT (space) DO UPDATE SET space = space RETURNING id",
-            (spec_fingerprint(embedding_spec), json.dumps(embedding_spec, sort_keys=True)),
-        ).fetchone()
-        self._connection.execute(
-            "INSERT OR REPLACE INTO about VALUES ('contract', ?)", (str(row[0]).encode(),)
-        )
-        return int(row[0])
-
-    def _read(self, query: str, *values: str | int | None) -> list[Any]:
-        """All rows of a query."""
-        with gallery_errors(self.path):
-            return self._connection.execute(query, values).fetchall()
-
-    def _about(self, name: str) -> bytes | None:
-        rows = self._read("SELECT value FROM about WHERE name = ?", name)
-        return bytes(rows[0][0]) if rows else None
-
-    def _unlock(self, key: bytes | None) -> Keyring:
-        if (uid := self._about("id")) is None:
-            raise DamagedGalleryError(f"{self.path}: the gallery was never finished; enrol anew")
-        return Keyring(self.path, uid.decode(), self._about("key_check"), key)
-
-    def _contract(self) -> int:
-        return int(self._about("contract") or b"0")
+    @property
+    def key(self) -> GalleryKey | None:
+        """The master key at present."""
+        return self._file.keyring.key
 
     @property
     def embedding_spec(self) -> dict[str, Any]:
         """Of the embedder that made the templates."""
-        rows = self._read("SELECT record FROM contracts WHERE id = ?", self._contract())
-        record: dict[str, Any] = json.loads(rows[0][0]) if rows else {}
-        return record
+        return self._file.embedding_spec
 
     def check_embedder(self, embedding_spec: Mapping[str, Any]) -> None:
         """Raise OtherEmbedderError where embeddings of that spec cannot be compared with the templates."""
@@ -156,6 +116,53 @@ class GalleryStore:
         )
 
     # people
+
+    def people(self) -> list[Person]:
+        """Everybody, by name."""
+        with self._file.reading():
+            return [row.person for row in self._people.all()]
+
+    def person(self, name: str) -> Person:
+        """One of them; UnknownNameError where there is none of that name."""
+        with self._file.reading():
+            return self._people.named(name).person
+
+    def rename(self, name: str, new: str) -> Person:
+        """Give a person another name; DataError where somebody has it."""
+        new = checked_name(new)
+        with self._file.writing():
+            row = self._people.named(name)
+            if row.person.name != new and self._people.find(new):
+                raise DataError(f"{new!r} is in the gallery too; `gallery merge` makes one person of two")
+            self._people.note(row, renamed := replace(row.person, name=new))
+        return renamed
+
+    def merge(self, name: str, other: str) -> Person:
+        """Make one person of two, who keeps the first name.
+
+        Photos that both have are kept once. A note about consent is taken from the other where there is
+        none; of two last days the earlier holds.
+        """
+        with self._file.writing() as connection:
+            row, source = self._people.named(name), self._people.named(other)
+            if row.row == source.row:
+                raise DataError(f"{name!r} and {other!r} are one person already")
+            known = {sha256 for _, sha256, *_ in self._people.stored(row)}
+            for photo, sha256, fingerprint, vector in self._people.stored(source):
+                if sha256 in known:
+                    continue
+                stored = row.key.encrypt(vector, sha256, fingerprint)
+                connection.execute("UPDATE templates SET vector = ? WHERE photo = ?", (stored, photo))
+                connection.execute("UPDATE photos SET person = ? WHERE id = ?", (row.row, photo))
+            self._people.delete(source)
+            a, b = row.person, source.person
+            days = [day for day in (a.expires, b.expires) if day is not None]
+            self._people.note(
+                row, replace(a, consent=a.consent or b.consent, expires=min(days, default=None))
+            )
+            return self._people.named(a.name).person
+
+    # enrolment
 
     def enroll(
         self,
@@ -173,134 +180,182 @@ class GalleryStore:
         Raises
         ------
         DataError
-            The name is empty or "unknown", or the day is no date.
+            The name cannot be one, the day is no date or past.
         """
-        name = checked_name(name)
-        check_day(expires)
+        name, consent = checked_name(name), checked_text(consent, "a note about consent")
+        expires = checked_day(expires, coming=True)
         added, time = 0, now()
-        with gallery_errors(self.path), transaction(self._connection):
-            person, key = self._person_for(name, time)
-            contract = self._contract()
-            fingerprint = spec_fingerprint(self.embedding_spec)
+        with self._file.writing() as connection:
+            row = self._people.find(name) or self._people.add(name, time)
+            fingerprint, contract = spec_fingerprint(self.embedding_spec), self._file.contract
             for new in templates:
-                inserted = self._connection.execute(
-                    "INSERT OR IGNORE INTO photos (person, sha256, path, added) VALUES (?, ?, ?, ?)",
-                    (person, new.sha256, new.path, time),
+                photo = connection.execute(
+                    "INSERT INTO photos (person, sha256, path, added, hash) VALUES (?, ?, ?, ?, ?) "
+                    "ON CONFLICT DO NOTHING",
+                    (row.row, new.sha256, new.path, time, f"{new.hash:016x}"),
                 )
-                if not inserted.rowcount:
+                if not photo.rowcount:
+                    connection.execute(
+                        "UPDATE photos SET hash = ? WHERE person = ? AND sha256 = ? AND hash IS NULL",
+                        (f"{new.hash:016x}", row.row, new.sha256),
+                    )
                     continue
                 added += 1
-                stored = key.encrypt(new.vector, new.sha256, fingerprint)
-                self._insert(inserted.lastrowid, contract, stored, new.face)
-            for column, value in (("consent", consent), ("expires", expires)):
-                if value is not None:
-                    self._connection.execute(f"UPDATE people SET {column} = ? WHERE id = ?", (value, person))
-        self._changes += 1
+                stored = row.key.encrypt(new.vector, new.sha256, fingerprint)
+                self._insert(photo.lastrowid, contract, stored, new.face)
+            noted = replace(
+                row.person, consent=consent or row.person.consent, expires=expires or row.person.expires
+            )
+            if noted != row.person:
+                self._people.note(row, noted)
         return Enrolled(name, added, len(templates) - added)
 
     def _insert(self, photo: int | None, contract: int, stored: bytes, face: Mapping[str, Any]) -> None:
-        self._connection.execute(
+        self._file.execute(
             "INSERT INTO templates (photo, contract, vector, face) VALUES (?, ?, ?, ?)",
-            (photo, contract, stored, json.dumps(face)),
+            photo,
+            contract,
+            stored,
+            json.dumps(face),
         )
 
-    def _person_for(self, name: str, time: str) -> tuple[int, PersonKey]:
-        row = self._connection.execute("SELECT id, uid, key FROM people WHERE name = ?", (name,)).fetchone()
-        if row:
-            return row[0], self._keyring.person(row[1], row[2])
-        uid = secrets.token_hex(16)
-        wrapped = self._keyring.new_person(uid)
-        inserted = self._connection.execute(
-            "INSERT INTO people (uid, name, key, added) VALUES (?, ?, ?, ?)", (uid, name, wrapped, time)
-        )
-        return int(inserted.lastrowid or 0), self._keyring.person(uid, wrapped)
-
-    def people(self) -> list[Person]:
-        """Everybody, by name."""
-        rows = self._read(
-            "SELECT name, (SELECT count(*) FROM photos WHERE person = people.id), "
-            "added, consent, expires FROM people ORDER BY name"
-        )
-        return [Person(*row) for row in rows]
-
-    def person(self, name: str) -> Person:
-        """One of them; UnknownNameError where there is none of that name."""
-        known = {person.name: person for person in self.people()}
-        if not known:
-            raise GalleryError(f"{self.path}: nobody is in this gallery")
-        if (found := known.get(unicodedata.normalize("NFC", name))) is None:
-            raise UnknownNameError("person", name, known)
-        return found
+    # photos
 
     def photos(self, name: str | None = None) -> list[PhotoRecord]:
         """Enrolled photos, of one person or of all."""
-        if name is not None:
-            name = self.person(name).name
-        rows = self._read(
-            "SELECT photos.id, people.name, sha256, path, photos.added, face FROM photos "
-            "JOIN people ON people.id = person JOIN templates ON photo = photos.id "
-            "WHERE ?1 IS NULL OR people.name = ?1 ORDER BY people.name, photos.id",
-            name,
-        )
+        with self._file.reading():
+            if name is not None:
+                name = self._people.named(name).person.name
+            rows = self._file.execute(
+                "SELECT photos.id, people.name, sha256, path, photos.added, face FROM photos "
+                "JOIN people ON people.id = person JOIN templates ON photo = photos.id "
+                "WHERE ?1 IS NULL OR people.name = ?1 ORDER BY people.name, photos.id",
+                name,
+            )
         return [
-            PhotoRecord(number, person, sha256, path, added, json.loads(face))
+            PhotoRecord(number, person, sha256, path, added, self._file.keyring.parsed(face, "a face"))
             for number, person, sha256, path, added, face in rows
         ]
 
     def owners(self, sha256: str) -> list[str]:
         """Names of the people who have a photo of these bytes."""
         query = "SELECT people.name FROM photos JOIN people ON people.id = person WHERE sha256 = ?"
-        return [name for (name,) in self._read(query, sha256)]
+        return [name for (name,) in self._file.execute(query, sha256)]
 
-    def remove(self, name: str) -> Removal:
-        """Remove a person, their photos' records and templates, and destroy their key."""
-        person = self.person(name)
-        with gallery_errors(self.path):
-            with transaction(self._connection):
-                templates = self._connection.execute(
-                    "SELECT count(*) FROM templates JOIN photos ON photos.id = photo "
-                    "JOIN people ON people.id = person WHERE name = ?",
-                    (person.name,),
-                ).fetchone()[0]
-                self._connection.execute("DELETE FROM people WHERE name = ?", (person.name,))
-            self._changes += 1
-            busy = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        return Removal(person.name, person.photos, templates, self.encrypted, not busy)
+    def likenesses(self, name: str) -> list[Likeness]:
+        """By what copies of a person's photos are known; the person may be nobody yet."""
+        with self._file.reading():
+            if (row := self._people.find(name)) is None:
+                return []
+            rows = self._file.execute("SELECT id, path, hash FROM photos WHERE person = ?", row.row)
+            known = {photo: (path, code) for photo, path, code in rows}
+            found = []
+            for photo, sha256, _, vector in self._people.stored(row):
+                path, code = known[photo]
+                found.append(Likeness(path, sha256, self._file.keyring.parsed_hash(code), vector))
+        return found
+
+    # removal
+
+    def remove(self, names: Sequence[str], *, keep_key: bool = False) -> list[Removal]:
+        """Remove people, their photos' records and templates, and destroy their keys; all of them or nobody.
+
+        Where the file of the master key is this gallery's alone, it gets a new one.
+
+        Parameters
+        ----------
+        names : sequence of str
+        keep_key : bool
+            Leave the master key as it is.
+
+        Raises
+        ------
+        UnknownNameError
+            One of them is not there.
+        OutputError
+            The key file cannot be written; nobody is removed then.
+        """
+        new_key = None if keep_key else self._file.next_key()
+        with self._file.writing(new_key):
+            rows = {row.row: row for row in map(self._people.named, names)}.values()
+            removed = [(row.person, self._people.delete(row)) for row in rows]
+        cleared = self._file.clear_journal() if removed else True
+        return [
+            Removal(person.name, person.photos, templates, self.encrypted, cleared, new_key is not None)
+            for person, templates in removed
+        ]
+
+    def remove_photos(self, name: str, rows: Sequence[int], *, keep_key: bool = False) -> Removal:
+        """Remove photos of a person, who gets another data key; DataError where none would be left.
+
+        Parameters
+        ----------
+        name : str
+        rows : sequence of int
+            `PhotoRecord.row` of each.
+        keep_key : bool
+            Leave the master key as it is.
+        """
+        new_key = None if keep_key else self._file.next_key()
+        with self._file.writing(new_key):
+            row = self._people.named(name)
+            if len(set(rows)) >= row.person.photos:
+                raise DataError(f"no photo of {name!r} would be left; remove the person instead")
+            for photo in rows:
+                self._people.delete_photo(row, photo)
+            self._people.renew(row)
+        cleared = self._file.clear_journal()
+        return Removal(name, len(rows), len(rows), self.encrypted, cleared, new_key is not None)
+
+    def rekey(self, to: str | os.PathLike[str] | None = None) -> Path:
+        """Put the gallery under a new master key, in the key's file or in one that is not there yet.
+
+        Returns the key file.
+
+        Raises
+        ------
+        GalleryError
+            The gallery is not encrypted, or its key is in no file and none is named.
+        OutputError
+            The file cannot be written; nothing is changed then.
+        """
+        own = self.key
+        if own is None:
+            raise GalleryError(f"{self.path}: the gallery is not encrypted, it has no key")
+        file = own.file if to is None else Path(to).absolute()
+        if file is None:
+            raise GalleryError(f"{self.path}: its key is in no file; name one for the new key with --to")
+        if to is not None and file.exists():
+            raise OutputError(f"{file}: is there already; a key is never overwritten")
+        with self._file.writing(replace(own, file=file).successor(self._file.uid)):
+            pass
+        self._file.clear_journal()
+        return file
 
     # templates
 
     def templates(self) -> Templates:
         """Templates of all people who have not expired; kept until the gallery changes."""
-        with gallery_errors(self.path):
-            version = self._connection.execute("PRAGMA data_version").fetchone()[0]  # of other processes
-            state = (version, self._changes, datetime.date.today())
-            if self._cached is None or self._cached[0] != state:
+        state = (self._file.version, today())
+        if self._cached is None or self._cached[0] != state:
+            with self._file.reading():
                 self._cached = (state, self._load())
         return self._cached[1]
 
     def _load(self) -> Templates:
         width = int(self.embedding_spec.get("dimensions", 0))
-        rows = self._connection.execute(
-            "SELECT name, uid, key, sha256, space, vector FROM templates "
-            "JOIN photos ON photos.id = photo JOIN people ON people.id = person "
-            "JOIN contracts ON contracts.id = contract "
-            "WHERE expires IS NULL OR expires >= ? ORDER BY name, photos.id",
-            (datetime.date.today().isoformat(),),
-        )
-        names, starts, vectors = list[str](), list[int](), list[bytes]()
-        for (name, uid, wrapped), own in itertools.groupby(rows, key=lambda row: row[:3]):
-            names.append(name)
-            starts.append(len(vectors))
-            key = self._keyring.person(uid, wrapped)
-            for *_, sha256, fingerprint, stored in own:
-                data = key.decrypt(stored, sha256, fingerprint)
-                if data is None or len(data) != 4 * width:
-                    raise self._keyring.altered(f"a template of {name!r}")
-                vectors.append(data)
-        matrix = np.frombuffer(b"".join(vectors), "<f4").reshape(len(vectors), width).astype(np.float32)
-        if not np.isfinite(matrix).all():
-            raise self._keyring.altered("a template")
-        return Templates(tuple(names), matrix, np.array(starts, dtype=np.intp))
+        names, starts, vectors, expired = list[str](), list[int](), list[NDArray[np.float32]](), 0
+        for row in self._people.all():
+            if row.person.expired:
+                expired += 1
+            elif own := [vector for *_, vector in self._people.stored(row)]:
+                if {len(vector) for vector in own} != {width}:
+                    raise self._file.keyring.altered(f"a template of {row.person.name!r}")
+                names.append(row.person.name)
+                starts.append(len(vectors))
+                vectors += own
+        matrix = np.array(vectors, np.float32).reshape(len(vectors), width)
+        return Templates(tuple(names), matrix, np.array(starts, dtype=np.intp), expired)
 
     def replace_templates(
         self,
@@ -321,21 +376,18 @@ class GalleryStore:
         int
             Photos removed.
         """
-        with gallery_errors(self.path), transaction(self._connection):
-            number = self._set_embedding_spec(embedding_spec)
+        with self._file.writing() as connection:
+            number = self._file.set_embedding_spec(embedding_spec)
             fingerprint = spec_fingerprint(embedding_spec)
-            self._connection.execute("DELETE FROM templates")
-            for row, vector, face in templates:
-                uid, wrapped, sha256 = self._connection.execute(
-                    "SELECT uid, key, sha256 FROM photos JOIN people ON people.id = person "
-                    "WHERE photos.id = ?",
-                    (row,),
-                ).fetchone()
-                stored = self._keyring.person(uid, wrapped).encrypt(vector, sha256, fingerprint)
-                self._insert(row, number, stored, face)
-            removed = self._connection.execute(
+            keys = {row.row: row.key for row in self._people.all()}
+            connection.execute("DELETE FROM templates")
+            for photo, vector, face in templates:
+                ((person, sha256),) = self._file.execute(
+                    "SELECT person, sha256 FROM photos WHERE id = ?", photo
+                )
+                self._insert(photo, number, keys[person].encrypt(vector, sha256, fingerprint), face)
+            removed = connection.execute(
                 "DELETE FROM photos WHERE id NOT IN (SELECT photo FROM templates)"
             ).rowcount
-            self._connection.execute("DELETE FROM contracts WHERE id <> ?", (number,))
-        self._changes += 1
+            connection.execute("DELETE FROM contracts WHERE id <> ?", (number,))
         return int(removed)

@@ -27,7 +27,7 @@ from rehead.errors import (
 )
 from rehead.faces.embedding.spec import spec_fingerprint
 from rehead.faces.gallery import encryption
-from rehead.faces.gallery.records import NewTemplate, Templates
+from rehead.faces.gallery.records import NewTemplate, Removal, Templates
 from rehead.faces.gallery.schema import PROTOCOL
 from rehead.faces.gallery.store import GalleryStore
 
@@ -130,37 +130,55 @@ def test_removing_a_person_destroys_the_key_and_overwrites_the_rows(store: Galle
     store.enroll("b", [template(0, 1)])
     with closing(sqlite3.connect(store.path)) as raw:
         (sealed,) = raw.execute("SELECT key FROM people WHERE name = 'a'").fetchone()
-    removal = store.remove("a")
-    assert (removal.photos, removal.templates, removal.key_destroyed, removal.journal_cleared) == (
-        2,
-        2,
-        True,
-        True,
-    )
+    (removal,) = store.remove(["a"])
+    assert removal == Removal("a", 2, 2, key_destroyed=True, journal_cleared=True, key_replaced=False)
     files = [path.read_bytes() for path in store.path.parent.iterdir()]
     assert not any(sealed in data or b"0-0" in data for data in files)
     assert store.templates().names == ("b",)
     with pytest.raises(UnknownNameError, match="unknown person 'a'"):
-        store.remove("a")
+        store.remove(["b", "a"])
+    assert store.templates().names == ("b",), "all or nobody"
 
 
-def test_the_expired_are_not_recognised(store: GalleryStore) -> None:
-    yesterday = (datetime.date.today() - datetime.timedelta(days=1)).isoformat()
-    store.enroll("a", [template(0)], expires=yesterday)
-    store.enroll("b", [template(0, 1)], expires=datetime.date.today().isoformat())
+def test_the_expired_are_not_recognised(store: GalleryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.enroll("a", [template(0)], expires=datetime.date.today().isoformat())
+    store.enroll("b", [template(0, 1)], expires="29990101")
+    assert store.templates().names == ("a", "b")
+    tomorrow = datetime.date.today() + datetime.timedelta(days=1)
+    for module in ("records", "store"):
+        monkeypatch.setattr(f"rehead.faces.gallery.{module}.today", lambda: tomorrow)
     assert store.templates().names == ("b",)
-    assert [person.expired for person in store.people()] == [True, False]
+    assert [(person.expired, person.expires) for person in store.people()][1] == (False, "2999-01-01")
+    store.remove(["b"])
+    assert store.templates().why_nobody == "everybody in the gallery has expired"
+    store.remove(["a"])
+    assert store.templates().why_nobody == "the gallery is empty"
 
 
-@pytest.mark.parametrize("name", ["", " ", "unknown"])
-def test_names_that_mean_nobody_are_refused(store: GalleryStore, name: str) -> None:
-    with pytest.raises(DataError, match="means nobody"):
-        store.enroll(name, [template(0)])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("", "means nobody"),
+        (" ", "means nobody"),
+        ("unknown", "means nobody"),
+        ("Ran\udce9", "not UTF-8"),
+        ("Ra\x1b[31mni", "control characters"),
+    ],
+)
+def test_names_that_cannot_be_stored_are_refused(store: GalleryStore, name: str, words: str) -> None:
+    store.enroll("a", [template(0)])
+    for refused in (lambda: store.enroll(name, [template(0)]), lambda: store.rename("a", name)):
+        with pytest.raises(DataError, match=words):
+            refused()
+    with pytest.raises(DataError, match="not UTF-8"):
+        store.enroll("b", [template(0, 1)], consent="\udce9")
+    assert [person.name for person in store.people()] == ["a"]
 
 
 def test_a_day_must_be_a_day(store: GalleryStore) -> None:
-    with pytest.raises(DataError, match="such as 2027-12-31"):
-        store.enroll("a", [template(0)], expires="next year")
+    for day, words in {"next year": "such as 2027-12-31", "2024-02-29": "is past; expected"}.items():
+        with pytest.raises(DataError, match=words):
+            store.enroll("a", [template(0)], expires=day)
     assert store.people() == []
 
 
@@ -267,17 +285,20 @@ def test_a_gallery_on_a_read_only_disk_can_be_read(
         with pytest.raises(OutputError, match="cannot be opened or written"):
             frozen.enroll("blå", [template(0, 1)])
         with pytest.raises(OutputError, match="cannot be opened or written"):
-            frozen.remove("Ráni")
+            frozen.remove(["Ráni"])
         assert list(store.path.parent.iterdir()) == [store.path]  # no journal beside it
     assert store.path.read_bytes() == before
 
 
 def test_keys_from_files_and_the_environment(tmp_path: Path) -> None:
-    key = encryption.write_key_file(tmp_path / "keys/people.key")
+    made = encryption.write_key_file(tmp_path / "keys/people.key")
+    key = made.value
     assert stat.S_IMODE((tmp_path / "keys/people.key").stat().st_mode) == 0o600
-    assert encryption.find_key(tmp_path / "keys/people.key", environ={}) == key
-    assert encryption.find_key(environ={encryption.KEY_VARIABLE: key.hex()}) == key
-    assert encryption.find_key(environ={encryption.KEY_VARIABLE: base64.b64encode(key).decode()}) == key
+    assert encryption.find_key(tmp_path / "keys/people.key", environ={}) == made
+    assert key.hex() not in repr(made)
+    for text in (key.hex(), base64.b64encode(key).decode(), (tmp_path / "keys/people.key").read_text()):
+        found = encryption.find_key(environ={encryption.KEY_VARIABLE: text})
+        assert found == encryption.GalleryKey(key), "of more than one gallery perhaps, and in no file"
     assert encryption.find_key(environ={}) is None
     with pytest.raises(OutputError, match="never overwritten"):
         encryption.write_key_file(tmp_path / "keys/people.key")
@@ -287,6 +308,9 @@ def test_keys_from_files_and_the_environment(tmp_path: Path) -> None:
             encryption.find_key(tmp_path / name)
     with pytest.raises(WrongKeyError, match="No such file"):
         encryption.find_key(tmp_path / "none")
+    (tmp_path / "cut off").write_bytes(b"")
+    with pytest.raises(WrongKeyError, match=r"is empty, as a kill .* remove the file and enrol again"):
+        encryption.find_key(tmp_path / "cut off")
 
 
 @given(st.binary(max_size=200), st.integers(0, 10_000))
