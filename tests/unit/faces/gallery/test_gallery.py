@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -248,6 +249,19 @@ def test_verify(
     scene = face_photo(tmp_path / "scene.png")
     with pytest.raises(ImageError, match=r"scene\.png: no face was found"):
         verify(a, scene, face_pipeline, calibration=face_calibration)
+
+
+def test_verify_ends_its_threads_before_it_says_that_the_first_photo_is_unreadable(
+    face_photo: FacePhoto, face_pipeline: FacePipeline, face_calibration: Calibration, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"no photo")
+    good = face_photo(tmp_path / "good.png", 4)
+    threads = set(threading.enumerate())
+    with pytest.raises(ImageError, match=r"bad\.jpg") as caught:
+        verify(bad, good, face_pipeline, calibration=face_calibration)
+    assert set(threading.enumerate()) <= threads
+    del caught
 
 
 def test_photos_of_all_kinds_give_the_same_face(face_pipeline: FacePipeline, tmp_path: Path) -> None:
