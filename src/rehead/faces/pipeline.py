@@ -72,7 +72,8 @@ class FacePipeline:
         Raises
         ------
         ImageError
-            The photo is unreadable, or has several faces and the selection is "error".
+            The photo is unreadable, has several faces and the selection is "error", or its embedding is not
+            finite.
         """
         path = "" if isinstance(photo, bytes) else os.fspath(photo)
         data = photo if isinstance(photo, bytes) else read_bytes(photo)
@@ -87,6 +88,8 @@ class FacePipeline:
             raise ImageError(path or None, str(error)) from error
         if faces:
             vectors = self.embedder.embed(pixels, faces)
+            if not np.isfinite(vectors).all():
+                raise ImageError(path or None, "the embedder gave no finite numbers for a face")
         else:
             vectors = np.zeros((0, int(self.embedder.embedding_spec["dimensions"])), np.float32)
         return FaceObservation(path, hashlib.sha256(data).hexdigest(), len(found), tuple(faces), vectors)
