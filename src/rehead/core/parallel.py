@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,7 +26,8 @@ def map_in_order(
     """Yield `work(item)` for each item, in the order of the items, computed by a pool of threads.
 
     Unlike `Executor.map`, it takes only a few items ahead of the result that is yielded. What is queued is
-    cancelled as soon as the iteration ends, by an exception, Ctrl-C or closing the iterator too.
+    cancelled as soon as the iteration ends, by an exception, Ctrl-C or closing the iterator too. An iterator
+    that was dropped may be closed by the garbage collector in one of the threads: it cannot wait for itself.
 
     Parameters
     ----------
@@ -44,13 +46,12 @@ def map_in_order(
     workers = threads or cpu_count()
     pending = iter(items)
     queued = deque[Future[Result]]()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            queued.extend(pool.submit(work, item) for item in islice(pending, _QUEUED * workers))
-            while queued:
-                result = queued.popleft().result()
-                queued.extend(pool.submit(work, item) for item in islice(pending, 1))
-                yield result
-        finally:
-            for future in queued:
-                future.cancel()
+    pool, owner = ThreadPoolExecutor(workers), threading.get_ident()
+    try:
+        queued.extend(pool.submit(work, item) for item in islice(pending, _QUEUED * workers))
+        while queued:
+            result = queued.popleft().result()
+            queued.extend(pool.submit(work, item) for item in islice(pending, 1))
+            yield result
+    finally:
+        pool.shutdown(wait=threading.get_ident() == owner, cancel_futures=True)

@@ -70,7 +70,8 @@ class FacePipeline:
         Raises
         ------
         ImageError
-            The photo is unreadable, or has several faces and the selection is "error".
+            The photo is unreadable, has several faces and the selection is "error", or its embedding is not
+            finite.
         """
         file = as_file(photo)
         data = read_bytes(file)
@@ -85,6 +86,8 @@ class FacePipeline:
             raise ImageError(file, str(error)) from error
         if faces:
             vectors = self.embedder.embed(pixels, faces)
+            if not np.isfinite(vectors).all():
+                raise ImageError(path or None, "the embedder gave no finite numbers for a face")
         else:
             vectors = np.zeros((0, int(self.embedder.embedding_spec["dimensions"])), np.float32)
         return FaceObservation(

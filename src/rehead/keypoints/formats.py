@@ -61,7 +61,7 @@ class Table:
 def read_table(source: Path) -> Table:
     """Read a CSV, a COCO JSON, a .pts file or a folder of them; DatasetError on invalid contents."""
     if source.is_dir():
-        return _read_pts(source, sorted(source.rglob("*.pts")))
+        return _read_pts(source, sorted(source.rglob("*.[pP][tT][sS]")))
     suffix = source.suffix.lower()
     if suffix == ".pts":
         return _read_pts(source.parent, [source])

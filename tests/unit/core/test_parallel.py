@@ -62,3 +62,29 @@ def test_items_that_cannot_be_had_end_the_iteration() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         list(map_in_order(str, items()))
+
+
+def test_it_may_be_closed_by_one_of_its_own_threads() -> None:
+    """As the garbage collector does with an iterator that was dropped."""
+    begun, dropped = threading.Event(), threading.Event()
+    closed: list[BaseException | None] = []
+
+    def work(n: int) -> int:
+        if n == 1:
+            begun.set()
+            dropped.wait()
+            try:
+                results.close()  # type: ignore[attr-defined]
+                closed.append(None)
+            except RuntimeError as error:
+                closed.append(error)
+            finished.set()
+        return n
+
+    finished = threading.Event()
+    results = map_in_order(work, range(9), threads=2)
+    assert next(results) == 0
+    begun.wait()
+    dropped.set()
+    assert finished.wait(10)
+    assert closed == [None]

@@ -106,6 +106,9 @@ def test_pts_count_pixels_from_one(tmp_path: Path) -> None:
     found = read_table(tmp_path)
     assert found.photos == ("a.png",)
     np.testing.assert_array_equal(found.points, [[[0.5, 0.5], [10, 20]]])
+    (tmp_path / "capitals").mkdir()
+    table(tmp_path / "capitals", "version: 1\nn_points: 2\n{\n1 1\n10.5 20.5\n}\n", "A.PTS")
+    assert len(read_table(tmp_path / "capitals").photos) == 1
     table(tmp_path, "version: 1\nn_points: 3\n{\n1 1\n}\n", "b.pts")
     with pytest.raises(DatasetError, match=r"b\.pts: no valid \.pts file"):
         read_table(tmp_path)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.runtime import open_session
 from ...errors import WeightsError
 from ...images import PreprocessSpec
 
@@ -86,6 +87,7 @@ def wrap(model: Any, preprocess: PreprocessSpec, name: str, *, prewhitened: bool
         if output.type.tensor_type.shape.dim:
             output.type.tensor_type.shape.dim[0].dim_param = "N"
     model = onnx.shape_inference.infer_shapes(model)
+    _complete_shapes(model, preprocess)
     image = image_input(preprocess.size)
     x = whitened(image, preprocess) if prewhitened else normalised(image, preprocess)
     outputs = spox.inline(model)(x)
@@ -101,6 +103,36 @@ def wrap(model: Any, preprocess: PreprocessSpec, name: str, *, prewhitened: bool
             f"found {shapes or 'none'}"
         )
     return spox.build({"image": image}, levels)
+
+
+def _complete_shapes(model: Any, preprocess: PreprocessSpec) -> None:
+    """Give float outputs whose shape the graph does not say the one that they have for an empty image."""
+    import onnx
+
+    unknown = {
+        o.name: o
+        for o in model.graph.output
+        if o.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+        and [d.dim_value for d in o.type.tensor_type.shape.dim][1:2] in ([], [0])
+    }
+    if not unknown:
+        return
+    size, given = preprocess.size, {i.name for i in model.graph.initializer}
+    image = np.zeros((1, 3, size, size) if preprocess.layout == "NCHW" else (1, size, size, 3), np.float32)
+    name = next(i.name for i in model.graph.input if i.name not in given)
+    try:
+        session = open_session(model.SerializeToString(), threads=1)
+        found = session.run(list(unknown), {name: image})
+    except Exception:  # ONNX Runtime raises what it likes; the caller says which shapes it found
+        return
+    for output, array in zip(unknown.values(), found, strict=True):
+        dims = output.type.tensor_type.shape.dim
+        del dims[:]
+        for n, length in enumerate(array.shape):
+            if n == 0 and length == 1:
+                dims.add().dim_param = "N"
+            else:
+                dims.add().dim_value = length
 
 
 def _image_input_of(model: Any, preprocess: PreprocessSpec, name: str) -> Any:

@@ -96,7 +96,7 @@ def identify(
         reason = ""
         if not len(order):
             reason = templates.why_nobody
-        elif score < needed:
+        elif not score >= needed:  # NaN too
             reason = f"nobody is like it enough (score {score:.3f}, needs {needed:.3f})"
         elif complaints and refuse_poor:
             reason = f"of low quality: {'; '.join(complaints)}"

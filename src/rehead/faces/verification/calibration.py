@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,9 +98,9 @@ class Threshold:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Threshold:
-        """The threshold of a record of `to_dict`."""
-        rates = (_interval(record[name]) for name in ("false_matches", "false_non_matches"))
-        return cls(record["target"], record["threshold"], *rates)
+        """The threshold of a record of `to_dict`; ValueError, TypeError or KeyError where it is none."""
+        rates = (_interval(_of(dict, record[name])) for name in ("false_matches", "false_non_matches"))
+        return cls(_finite(record, "target"), _finite(record, "threshold"), *rates)
 
 
 @dataclass(frozen=True)
@@ -210,18 +210,53 @@ class Calibration:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Calibration:
-        """The calibration of a record of `to_dict`."""
-        rest = {name: value for name, value in record.items() if name not in ("contract", "points")}
-        thresholds = tuple(map(Threshold.from_dict, record["points"]))
-        return cls(fingerprint=record["contract"], thresholds=thresholds, **rest)
+        """The calibration of a record of `to_dict`; ValueError, TypeError or KeyError where it is none."""
+        points = _of(list, _of(dict, record)["points"])
+        thresholds = tuple(Threshold.from_dict(_of(dict, point)) for point in points)
+        targets = [each.target_fmr for each in thresholds]
+        values = [each.value for each in thresholds]
+        if not targets or not 0 < targets[-1] <= targets[0] < 1:
+            raise ValueError("no targets between 0 and 1")
+        if targets != sorted(set(targets), reverse=True) or values != sorted(values):
+            raise ValueError("targets must fall, and thresholds must not")
+        return cls(
+            fingerprint=_of(str, record["contract"]),
+            source=_of(str, record["source"]),
+            people=_of(int, record["people"]),
+            genuine=_of(int, record["genuine"]),
+            impostors=_of(int, record["impostors"]),
+            slope=_finite(record, "slope"),
+            intercept=_finite(record, "intercept"),
+            thresholds=thresholds,
+        )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it as JSON, whole or not at all."""
         atomic.write_text(path, json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n")
 
 
+_Kind = TypeVar("_Kind")
+
+
+def _of(kind: type[_Kind], value: object) -> _Kind:
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise TypeError(f"{type(value).__name__} where {kind.__name__} is expected")
+    return value
+
+
+def _finite(record: Mapping[str, Any], name: str) -> float:
+    value = record[name]
+    number = float(value if type(value) is int else _of(float, value))
+    if not math.isfinite(number):
+        raise ValueError(f"{name} is {number}")
+    return number
+
+
 def _interval(record: Mapping[str, float | None]) -> Interval:
-    return Interval(*(math.nan if (x := record[name]) is None else x for name in ("value", "low", "high")))
+    """null is NaN: there was nothing to count."""
+    return Interval(
+        *(math.nan if record[name] is None else _finite(record, name) for name in ("value", "low", "high"))
+    )
 
 
 def read_calibration(path: str | os.PathLike[str]) -> Calibration:
@@ -230,9 +265,10 @@ def read_calibration(path: str | os.PathLike[str]) -> Calibration:
         return Calibration.from_dict(json.loads(Path(path).read_text("utf-8")))
     except OSError as error:
         raise DataError(f"{os.fspath(path)}: cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        what = f"{error} is missing" if isinstance(error, KeyError) else str(error).partition("\n")[0]
         raise DataError(
-            f"{os.fspath(path)}: not a calibration; expected one that "
+            f"{os.fspath(path)}: not a calibration ({what}); expected one that "
             "`rehead faces evaluate --save-calibration` wrote"
         ) from error
 

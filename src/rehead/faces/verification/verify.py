@@ -117,7 +117,7 @@ def verify(
     """
     calibration = calibration_for(pipeline, calibration)
     threshold = calibration.at(max(TARGET_FMR, calibration.min_fmr) if target_fmr is None else target_fmr)
-    a, b = (_require_face(each) for each in pipeline.analyze_each((first, second), selection))
+    a, b = map(_require_face, list(pipeline.analyze_each((first, second), selection)))
     score = float(a.vectors[0] @ b.vectors[0])
     return Verification(
         score >= threshold.value,

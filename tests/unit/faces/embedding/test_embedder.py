@@ -55,6 +55,26 @@ def test_any_onnx_network_with_its_record(averages: Path) -> None:
     assert found.dtype == np.float32
 
 
+@pytest.mark.parametrize("dims", [None, ("N", "D"), ("a", "b", "c", "d")])
+def test_a_network_that_does_not_say_how_many_numbers_it_gives(
+    averages: Path, dims: tuple[str, ...] | None
+) -> None:
+    model = onnx.load(averages)
+    (node,) = [node for node in model.graph.node if node.op_type == "Flatten"]
+    shape = [1, 6] if dims is None or len(dims) == 2 else [1, 6, 1, 1]
+    shape[0] = -1
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(shape, np.int64), "shape_"))
+    model.graph.node.insert(0, onnx.helper.make_node("Identity", ["shape_"], ["shape"]))
+    node.CopyFrom(onnx.helper.make_node("Reshape", [node.input[0], "shape"], node.output))
+    output = onnx.helper.make_tensor_value_info(model.graph.output[0].name, onnx.TensorProto.FLOAT, dims)
+    model.graph.output[0].CopyFrom(output)
+    onnx.save(model, averages)
+    embedder = FaceEmbedder(averages)
+    assert embedder.embedding_spec["dimensions"] == 6
+    found = embedder.embed_aligned(squares())
+    np.testing.assert_allclose(found, unit(halves((squares() - 127.5) / 127.5)), atol=1e-4)
+
+
 def test_mirrored_adds_the_mirror_image(averages: Path) -> None:
     lopsided = squares()
     lopsided[:, :, :16] //= 3

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from rehead.errors import DataError, GalleryError, ImageError, OtherEmbedderErro
 from rehead.faces.gallery.audit import AuditThresholds, audit
 from rehead.faces.gallery.enrolment import people_in
 from rehead.faces.gallery.gallery import FaceGallery
+from rehead.faces.gallery.identification import identify
 from rehead.faces.gallery.maintenance import rebuild
 from rehead.faces.gallery.store import GalleryStore
 from rehead.faces.pipeline import FacePipeline
@@ -146,6 +148,30 @@ def test_strangers_stay_unknown(gallery: FaceGallery, face_photo: FacePhoto, tmp
     assert len(named) == 140
 
 
+def test_a_score_or_a_threshold_that_is_nan_names_nobody(
+    gallery: FaceGallery, face_photo: FacePhoto, tmp_path: Path
+) -> None:
+    observation = gallery.pipeline.analyze(face_photo(tmp_path / "a.png", 1, variant=9), "all")
+    (known,) = gallery.identify_observation(observation)
+    assert known.name == "Rani"
+    (answer,) = gallery.identify_observation(replace(observation, vectors=observation.vectors * math.nan))
+    assert answer.name == "unknown"
+    limit = gallery.threshold()
+    lost = replace(limit, comparison=replace(limit.comparison, value=math.nan))
+    (answer,) = identify(
+        observation, gallery.store.templates(), lost, limits=gallery.limits, refuse_poor=False
+    )
+    assert answer.name == "unknown"
+
+
+def test_an_embedding_that_is_not_finite_is_an_error_of_its_photo(
+    face_photo: FacePhoto, face_pipeline: FacePipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(face_pipeline.embedder), "embed", lambda *_: np.full((1, 32), np.nan))
+    with pytest.raises(ImageError, match=r"a\.png: the embedder gave no finite numbers"):
+        face_pipeline.analyze(face_photo(tmp_path / "a.png", 1), "all")
+
+
 def test_a_gallery_calibrates_itself_where_nothing_else_does(
     tmp_path: Path, face_photo: FacePhoto, face_pipeline: FacePipeline
 ) -> None:
@@ -248,6 +274,19 @@ def test_verify(
     scene = face_photo(tmp_path / "scene.png")
     with pytest.raises(ImageError, match=r"scene\.png: no face was found"):
         verify(a, scene, face_pipeline, calibration=face_calibration)
+
+
+def test_verify_ends_its_threads_before_it_says_that_the_first_photo_is_unreadable(
+    face_photo: FacePhoto, face_pipeline: FacePipeline, face_calibration: Calibration, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"no photo")
+    good = face_photo(tmp_path / "good.png", 4)
+    threads = set(threading.enumerate())
+    with pytest.raises(ImageError, match=r"bad\.jpg") as caught:
+        verify(bad, good, face_pipeline, calibration=face_calibration)
+    assert set(threading.enumerate()) <= threads
+    del caught
 
 
 def test_photos_of_all_kinds_give_the_same_face(face_pipeline: FacePipeline, tmp_path: Path) -> None:

@@ -142,7 +142,42 @@ def test_it_comes_back_from_its_file(calibration: Calibration, tmp_path: Path) -
     assert again.probability(0.5) == pytest.approx(calibration.probability(0.5), abs=1e-4)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", json.dumps({"points": [{}]}), "nonsense"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("slope", math.nan),
+        ("intercept", None),
+        ("intercept", "1"),
+        ("people", True),
+        ("impostors", 1.5),
+        ("source", 7),
+        ("points", []),
+        ("points", None),
+        ("points", "threshold"),
+        ("threshold", math.nan),
+        ("threshold", math.inf),
+        ("threshold", 10**400),
+        ("threshold", -1.0),
+        ("target", 0.5),
+        ("target", -0.001),
+        ("false_matches", None),
+        ("false_matches", {"value": math.nan, "low": 0, "high": 1}),
+    ],
+)
+def test_a_calibration_with_a_value_that_cannot_be_is_refused(
+    calibration: Calibration, tmp_path: Path, name: str, value: object
+) -> None:
+    """A threshold of NaN would match any two faces, or none, in silence."""
+    record = calibration.to_dict()
+    (record["points"][-1] if name in record["points"][-1] else record)[name] = value
+    (tmp_path / "c.json").write_text(json.dumps(record))
+    with pytest.raises(DataError, match=r"c\.json: not a calibration \("):
+        read_calibration(tmp_path / "c.json")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", "null", json.dumps({"points": [{}]}), "nonsense", "[" * 10**5]
+)
 def test_other_files_are_no_calibration(tmp_path: Path, text: str) -> None:
     (tmp_path / "c.json").write_text(text)
     with pytest.raises(DataError, match="not a calibration"):
