@@ -24,6 +24,7 @@ from ..backbones.backbone import Backbone, load_backbone
 from ..backbones.encoder import PhotoEncoder
 from ..backbones.features import Features, photo_groups
 from ..classification.predictor import Prediction, Predictor, load_model
+from ..core.csv_cells import cell_text
 from ..core.model_file import trained_on
 from ..core.progress import Progress
 from ..core.run_dir import failed_photos, run_record, write_json
@@ -252,7 +253,10 @@ def _read_splits(path: Path, root: Path) -> tuple[Dataset, NDArray[np.str_]]:
     """The photos of splits.csv, relative to `root`, and their sides."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = list(csv.DictReader(file))
+            lines = [
+                {name: cell_text(cell or "") for name, cell in line.items() if name}
+                for line in csv.DictReader(file)
+            ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as CSV ({error})") from error
     columns = ("path", "label", "split", "group")

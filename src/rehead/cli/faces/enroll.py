@@ -10,6 +10,7 @@ import typer
 from ...core.options import EstimatorOptions, Opt
 from ...faces.options import FaceOptions
 from ..command import Only, command
+from ..console import say
 from .options import GalleryFile, KeyFile, RefusePoor, load_pipeline
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def enroll(
         _print_issues(opened)
         everybody = opened.people()
     photos_there = sum(each.photos for each in everybody)
-    typer.echo(f"{gallery}: {len(everybody)} people, {photos_there} photos")
+    say(f"{gallery}: {len(everybody)} people, {photos_there} photos")
 
 
 def _key(gallery: Path, key_file: Path | None, no_encryption: bool) -> bytes | None:
@@ -78,7 +79,7 @@ def _key(gallery: Path, key_file: Path | None, no_encryption: bool) -> bytes | N
         return None if new else find_key()
     if new and key_file is not None and not key_file.exists():
         made = write_key_file(key_file)
-        typer.echo(f"made the key {key_file}: keep it apart from the gallery, which is lost without it")
+        say(f"made the key {key_file}: keep it apart from the gallery, which is lost without it")
         return made
     if (key := find_key(key_file)) is None and new:
         raise typer.BadParameter(
@@ -91,15 +92,15 @@ def _key(gallery: Path, key_file: Path | None, no_encryption: bool) -> bytes | N
 
 def _print(done: Enrolment) -> None:
     if done.enrolled is None:
-        typer.echo(f"{done.name}: nobody enrolled, none of {len(done.skipped)} photos can be used")
+        say(f"{done.name}: nobody enrolled, none of {len(done.skipped)} photos can be used")
     else:
         already = f", {done.enrolled.known} there already" if done.enrolled.known else ""
         photos = "photo" if done.enrolled.added == 1 else "photos"
-        typer.echo(f"{done.name}: {done.enrolled.added} {photos} enrolled{already}")
+        say(f"{done.name}: {done.enrolled.added} {photos} enrolled{already}")
     for path, reason in done.skipped:
-        typer.echo(f"  left out: {path}: {reason}")
+        say(f"  left out: {path}: {reason}")
     for path, remark in done.notes:
-        typer.echo(f"  note: {path}: {remark}")
+        say(f"  note: {path}: {remark}")
 
 
 def _print_issues(gallery: FaceGallery) -> None:
@@ -111,4 +112,4 @@ def _print_issues(gallery: FaceGallery) -> None:
     except DataError:
         return
     for issue, path in issues:
-        typer.echo(f"  look at: {path + ': ' if path else ''}{issue.sentence}")
+        say(f"  look at: {path + ': ' if path else ''}{issue.sentence}")

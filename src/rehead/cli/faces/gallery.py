@@ -11,7 +11,7 @@ from ...core.options import EstimatorOptions, Opt
 from ...faces.options import FaceOptions
 from .. import options
 from ..command import Only, Without, command
-from ..console import photo_progress, print_json
+from ..console import photo_progress, print_json, print_table, say, styled
 from .options import KeyFile, load_pipeline
 
 __all__ = ["app"]
@@ -38,23 +38,19 @@ def list_(gallery: File, key_file: KeyFile, as_json: options.Json) -> None:
         }
         print_json(record)
         return
-    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
     for heading in ("name", "photos", "added", "last day", "consent"):
         table.add_column(heading, justify="right" if heading == "photos" else "left", overflow="fold")
     for person in people:
-        day = Text(person.expires or "-", "red" if person.expired else "")
+        day = styled(person.expires or "-", "red" if person.expired else "")
         if person.expired:
             day.append(" (expired)")
-        table.add_row(
-            Text(person.name), str(person.photos), person.added[:10], day, Text(person.consent or "-")
-        )
-    Console().print(table)
+        table.add_row(person.name, str(person.photos), person.added[:10], day, person.consent or "-")
+    print_table(table)
     kept = "encrypted" if encrypted else "not encrypted"
-    typer.echo(f"{len(people)} people, faces of {spec.get('name', 'an unknown embedder')}, {kept}")
+    say(f"{len(people)} people, faces of {spec.get('name', 'an unknown embedder')}, {kept}")
 
 
 @app.command()
@@ -75,13 +71,13 @@ def show(
         record = {**vars(person), "photos": [_photo(vars(photo)) for photo in photos]}
         print_json(record)
         return
-    typer.echo(f"{person.name}: {person.photos} photos, added {person.added}")
-    typer.echo(f"  consent: {person.consent or 'not noted'}")
-    typer.echo(f"  last day: {person.expires or 'none'}{' (expired)' if person.expired else ''}")
+    say(f"{person.name}: {person.photos} photos, added {person.added}")
+    say(f"  consent: {person.consent or 'not noted'}")
+    say(f"  last day: {person.expires or 'none'}{' (expired)' if person.expired else ''}")
     for photo in photos:
         quality = photo.face.get("quality", {})
         said = ", ".join(f"{key} {value:.0f}" for key, value in quality.items())
-        typer.echo(f"  {photo.path}  {said}")
+        say(f"  {photo.path}  {said}")
 
 
 def _photo(record: dict[str, object]) -> dict[str, object]:
@@ -117,16 +113,14 @@ def remove(
         return
     for removal in removals:
         key = "their key destroyed" if removal.key_destroyed else "they were not encrypted"
-        typer.echo(
+        say(
             f"removed {removal.name}: {removal.templates} faces overwritten, {key}; the "
             f"{removal.photos} photos they came from are not in the gallery and were left alone"
         )
         if not removal.journal_cleared:
-            typer.echo(
-                "  another process has the gallery open; old pages leave its journal when it closes it"
-            )
+            say("  another process has the gallery open; old pages leave its journal when it closes it")
     if not removals:
-        typer.echo("nobody to remove")
+        say("nobody to remove")
 
 
 @app.command()
@@ -147,9 +141,9 @@ def export(
 
     record = export_gallery(gallery, key=find_key(key_file), person=person, templates=templates)
     write_json(out, record)
-    typer.echo(f"wrote {out}: {len(record['people'])} people")
+    say(f"wrote {out}: {len(record['people'])} people")
     if templates:
-        typer.echo("it holds faces' embeddings in the clear: keep it as safe as the key")
+        say("it holds faces' embeddings in the clear: keep it as safe as the key")
 
 
 @app.command()
@@ -180,6 +174,6 @@ def rebuild(
             drop_missing=drop_missing,
             progress=progress,
         )
-    typer.echo(f"{gallery}: {done.photos} photos embedded anew by {pipeline.embedder.embedding_spec['name']}")
+    say(f"{gallery}: {done.photos} photos embedded anew by {pipeline.embedder.embedding_spec['name']}")
     for path, reason in done.lost:
-        typer.echo(f"  forgotten: {path}: {reason}")
+        say(f"  forgotten: {path}: {reason}")
