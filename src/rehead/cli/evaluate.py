@@ -20,12 +20,16 @@ def evaluate(
     model: options.ModelFile,
     photos: options.Photos,
     out: Annotated[
-        Path | None, Opt(help="Folder for metrics.json and report.html.", flag="--out -o", default=None)
+        Path | None,
+        Opt(help="Folder for metrics.json, predictions.csv and report.html.", flag="--out -o", default=None),
     ],
     use: Annotated[ClassifierOptions, Only("strict", "threads")],
     as_json: options.Json,
 ) -> None:
-    """Test a model file on photos whose classes are known."""
+    """Test a model file on photos whose classes are known.
+
+    Photos in a class folder called unknown are of no class: how many of them are refused is said apart.
+    """
     from ..classification.evaluate import evaluate_model
     from ..workflows.loading import open_model
 
@@ -48,4 +52,5 @@ def evaluate(
     for name, reason in result.unreadable:
         say(f"  unreadable: {name}: {reason}")
     if out is not None:
-        say(f"wrote {out / 'metrics.json'} and {out / 'report.html'}")
+        names = "metrics.json", "predictions.csv", "report.html"
+        say(f"wrote {', '.join(str(out / name) for name in names)}")

@@ -33,7 +33,7 @@ def report(
     out: Annotated[
         Path | None,
         Opt(
-            help="Folder for report.html and metrics.json.",
+            help="Folder for report.html, predictions.csv and metrics.json.",
             flag="--out -o",
             shown="the run directory",
             default=None,
