@@ -4,16 +4,20 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rehead.cli import main
 from rehead.core.model_file import read_model_file, write_model_file
+from rehead.core.text import percent
+from rehead.images import write_png
 
 PhotoFolder = Callable[..., Path]
 Result = tuple[int, str, str]
@@ -118,6 +122,33 @@ def test_evaluate_prints_a_table_or_json_and_writes_a_report(
     code, out, err = cli("evaluate", model, fresh, "--json")
     assert (code, err) == (0, "")
     assert json.loads(out) == metrics
+
+
+def test_evaluate_counts_refused_photos_of_no_class(
+    cli: Cli, model: Path, photo_folder: PhotoFolder, tmp_path: Path
+) -> None:
+    fresh = photo_folder(tmp_path / "more", {"red fish": 5, "blå, [b]": 5}, seed=9)
+    alone = json.loads(cli("evaluate", model, fresh, "--json")[1])
+    rng = np.random.default_rng(0)
+    (fresh / "unknown").mkdir()
+    for n in range(8):
+        write_png(fresh / "unknown" / f"{n}.png", rng.integers(0, 256, (40 + n, 40, 3), dtype=np.uint8))
+    code, out, err = cli("evaluate", model, fresh, "--out", tmp_path / "report")
+    assert (code, err) == (0, "")
+    with (tmp_path / "report" / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 18
+    refused = sum(row["unknown"] == "yes" for row in rows if row["true"] == "unknown")
+    assert f"Of 8 photos of no class {percent(refused / 8)} were answered 'unknown'" in out
+    metrics = json.loads((tmp_path / "report" / "metrics.json").read_text("utf-8"))
+    assert metrics["test"]["unknown"]["photos"] == 8
+    assert metrics["test"]["unknown"]["refused"]["value"] == refused / 8
+    assert metrics["test"]["accuracy"] == alone["test"]["accuracy"]
+    for name in ("red fish", "blå, [b]"):
+        shutil.rmtree(fresh / name)
+    code, out, err = cli("evaluate", model, fresh)
+    assert (code, out) == (2, "")
+    assert "of no class" in err
 
 
 def test_evaluate_says_where_photos_were_trained_on(cli: Cli, model: Path, photos: Path) -> None:

@@ -115,7 +115,8 @@ def test_more_photos_are_tested_on_and_copies_of_training_photos_are_not(
     found = report(run, more, out=tmp_path / "elsewhere")
     assert found.evaluation.photos == 12
     assert any("4 of 17 were" in note for note in found.notes)
-    assert sorted(path.name for path in (tmp_path / "elsewhere").iterdir()) == ["metrics.json", "report.html"]
+    names = sorted(path.name for path in (tmp_path / "elsewhere").iterdir())
+    assert names == ["metrics.json", "predictions.csv", "report.html"]
     assert (run / "metrics.json").read_bytes() == before
     text = (tmp_path / "elsewhere" / "report.html").read_text("utf-8")
     assert "blå/broken.jpg" in text

@@ -20,7 +20,7 @@ from rehead.errors import DatasetError, ImageError, OutputError
 from rehead.workflows.train import Run, train
 
 PhotoFolder = Callable[..., Path]
-FILES = ["metrics.json", "model.onnx", "report.html", "run.json", "splits.csv"]
+FILES = ["metrics.json", "model.onnx", "predictions.csv", "report.html", "run.json", "splits.csv"]
 
 
 @pytest.fixture
@@ -72,6 +72,26 @@ def test_a_run_directory_holds_all_it_should(run: Run, photos: Path) -> None:
     html = (run.folder / "report.html").read_text("utf-8")
     assert "blå" in html
     assert "of 6 test photos were named correctly" in html
+
+
+def test_predictions_are_those_that_the_metrics_count(run: Run) -> None:
+    with (run.folder / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["path"] for row in rows] == [
+        name for name, side in sides(run.folder).items() if side == "test"
+    ]
+    test = read(run.folder / "metrics.json")["test"]
+    right = [row["answer"] == row["true"] for row in rows]
+    assert sum(right) / len(right) == pytest.approx(test["accuracy"]["value"], abs=1e-6)
+    answered = [row["unknown"] == "no" for row in rows]
+    assert sum(answered) / len(answered) == pytest.approx(test["coverage"]["value"], abs=1e-6)
+    assert [bool(row["reason"]) for row in rows] == [not each for each in answered]
+    photos = Path(read(run.folder / "run.json")["photos"]["folder"])
+    given = load_model(run.folder / "model.onnx").predict([photos / row["path"] for row in rows])
+    for row, answer in zip(rows, given, strict=True):
+        assert float(row["probability"]) == pytest.approx(answer.probability, abs=1e-4)
+        assert float(row["outlier_score"]) == pytest.approx(answer.outlier_score, abs=1e-3)
+        assert row["answer"] == answer.nearest
 
 
 def test_the_split_names_every_photo_and_its_digest_is_in_the_model(run: Run, photos: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core import atomic
+from ..core.csv_cells import CsvWriter
 from ..data import Dataset
 from ..data.duplicates import iter_groups
 from .duplicates import effective_splits
@@ -66,7 +66,7 @@ def write_csv(audit: Audit, path: str | os.PathLike[str]) -> None:
     groups = _names(audit)
     place = Path(os.path.abspath(Path(path).parent))  # noqa: PTH100 (resolve follows links)
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = CsvWriter(text)
     writer.writerow(_COLUMNS)
     for n, name in enumerate(dataset.ids):
         file = Path(os.path.abspath(dataset.paths[n]))  # noqa: PTH100

@@ -10,17 +10,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core.model_file import trained_on
 from ..core.progress import Progress
+from ..core.rejection import UNKNOWN
 from ..core.run_dir import failed_photos, run_record, write_json
 from ..data import Dataset, check_labels, read_dataset
 from ..errors import DatasetError, ImageError
-from ..evaluation import Evaluation, confident_mistakes, evaluate, write_report
+from ..evaluation import (
+    Evaluation,
+    Mistake,
+    PhotoAnswer,
+    UnknownPhotos,
+    confident_mistakes,
+    evaluate,
+    write_predictions,
+    write_report,
+)
 from ..images import read_bytes
 from .predictor import Prediction, Predictor
 
-__all__ = ["ModelEvaluation", "evaluate_model"]
+__all__ = ["AnsweredPhotos", "ModelEvaluation", "evaluate_model"]
 
 
 @dataclass(frozen=True)
@@ -61,9 +72,10 @@ def evaluate_model(
     ----------
     model : Predictor
     photos : path
-        A folder or CSV with classes, in any form that `train` takes; with a test split, only that.
+        A folder or CSV with classes, in any form that `train` takes; with a test split, only that. Photos
+        of a class "unknown" are of no class: the evaluation says how many of them are refused.
     out : path, optional
-        Folder to write metrics.json and report.html to.
+        Folder to write metrics.json, predictions.csv and report.html to.
     strict : bool
         Whether an unreadable photo is an error.
 
@@ -82,7 +94,12 @@ def evaluate_model(
         notes.append("Only the photos of the test split were used.")
     if not len(dataset):
         raise DatasetError(f"{dataset.root}: no photo is there to test on")
-    check_labels(model.labels, dataset)
+    known = dataset.labels != UNKNOWN
+    if not known.any():
+        raise DatasetError(
+            f"{dataset.root}: all photos are of no class; put the class folders beside {UNKNOWN}/, too"
+        )
+    check_labels(model.labels, dataset.take(known))
     answers: list[Prediction | ImageError] = []
     for answer in model.predict_each(dataset.paths):
         if strict and isinstance(answer, ImageError):
@@ -93,25 +110,94 @@ def evaluate_model(
     unreadable = [
         (i, a.reason) for i, a in zip(dataset.ids, answers, strict=True) if isinstance(a, ImageError)
     ]
-    rows = [n for n, answer in enumerate(answers) if isinstance(answer, Prediction)]
-    if not rows:
+    readable = np.array([isinstance(answer, Prediction) for answer in answers])
+    if not (readable & known).any():
         raise DatasetError(
-            f"{dataset.root}: none of the {len(dataset)} photos can be read; {': '.join(unreadable[0])}"
+            f"{dataset.root}: none of the {int(known.sum())} photos can be read; {': '.join(unreadable[0])}"
         )
-    dataset = dataset.take(rows)
-    given = [answer for answer in answers if isinstance(answer, Prediction)]
+    dataset = dataset.take(readable)
+    answered = AnsweredPhotos(dataset, [answer for answer in answers if isinstance(answer, Prediction)])
     notes += _overlap_warning(model, dataset)
-    truth = np.array([model.labels.index(label) for label in dataset.labels.tolist()])
-    probabilities = np.stack([answer.probabilities for answer in given]).astype(np.float64)
-    accepted = np.array([not answer.reason for answer in given])
-    groups = np.unique(
-        np.where(dataset.groups == "", np.array(dataset.ids), dataset.groups), return_inverse=True
-    )[1]
-    evaluation = evaluate(truth, probabilities, list(model.labels), groups=groups, accepted=accepted)
+    evaluation = answered.evaluate(model)
     result = ModelEvaluation(evaluation, notes + evaluation.warnings, unreadable)
     if out is not None:
-        _write(Path(out), model, dataset, result, truth, probabilities, accepted, notes, command)
+        _write(Path(out), model, answered, result, notes, command)
     return result
+
+
+@dataclass(frozen=True)
+class AnsweredPhotos:
+    """Photos of known classes, and of none ("unknown"), with a model's answers.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    answers : list of Prediction
+        One for each photo.
+    """
+
+    dataset: Dataset
+    answers: list[Prediction]
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Which photos are of a class, (n,)."""
+        return np.asarray(self.dataset.labels != UNKNOWN)
+
+    @property
+    def accepted(self) -> NDArray[np.bool_]:
+        """Which photos get a class as their answer, (n,)."""
+        return np.array([not answer.reason for answer in self.answers])
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """Probabilities of each photo, (n, K)."""
+        return np.stack([answer.probabilities for answer in self.answers]).astype(np.float64)
+
+    def truth(self, labels: Sequence[str]) -> NDArray[np.intp]:
+        """Index of the class of each photo that has one."""
+        return np.array([labels.index(label) for label in self.dataset.labels[self.known].tolist()])
+
+    def evaluate(
+        self, model: Predictor, *, groups: NDArray[np.intp] | None = None, seed: int = 0
+    ) -> Evaluation:
+        """How good the answers are; the groups (n,) are the dataset's by default."""
+        if groups is None:
+            names = np.where(self.dataset.groups == "", np.array(self.dataset.ids), self.dataset.groups)
+            groups = np.unique(names, return_inverse=True)[1]
+        known, probabilities = self.known, self.probabilities
+        unknown = UnknownPhotos(probabilities[~known].argmax(axis=1), self.accepted[~known], groups[~known])
+        return evaluate(
+            self.truth(model.labels),
+            probabilities[known],
+            list(model.labels),
+            groups=groups[known],
+            accepted=self.accepted[known],
+            unknown=None if known.all() else unknown,
+            seed=seed,
+        )
+
+    def mistakes(self, model: Predictor) -> list[Mistake]:
+        """The surest mistakes, of the photos that are of a class."""
+        tested = self.dataset.take(self.known)
+        return confident_mistakes(
+            self.truth(model.labels),
+            self.probabilities[self.known],
+            model.labels,
+            list(zip(tested.paths, tested.ids, strict=True)),
+            accepted=self.accepted[self.known],
+        )
+
+    def write(self, path: Path) -> None:
+        """Write predictions.csv."""
+        labels = self.dataset.labels.tolist()
+        write_predictions(
+            path,
+            [
+                PhotoAnswer(name, true, a.nearest, a.probability, a.outlier_score, a.reason)
+                for name, true, a in zip(self.dataset.ids, labels, self.answers, strict=True)
+            ],
+        )
 
 
 def _overlap_warning(model: Predictor, dataset: Dataset) -> list[str]:
@@ -129,25 +215,29 @@ def _overlap_warning(model: Predictor, dataset: Dataset) -> list[str]:
 def _write(
     folder: Path,
     model: Predictor,
-    dataset: Dataset,
+    answered: AnsweredPhotos,
     result: ModelEvaluation,
-    truth: Any,
-    probabilities: Any,
-    accepted: Any,
     notes: list[str],
     command: Sequence[str],
 ) -> None:
     about = {k: v for k, v in model.manifest.items() if k not in ("seen", "metrics")}
-    photos = list(zip(dataset.paths, dataset.ids, strict=True))
+    known = int(answered.known.sum())
+    of_no_class = len(answered.answers) - known
     write_report(
         folder / "report.html",
-        title=dataset.root.resolve().name,
+        title=answered.dataset.root.resolve().name,
         evaluation=result.evaluation,
         run=run_record(command, {"model": about}),
-        mistakes=confident_mistakes(truth, probabilities, model.labels, photos, accepted=accepted),
+        mistakes=answered.mistakes(model),
         operating_point=model.operating_point.to_dict(),
         unreadable=result.unreadable,
-        facts={"Tested on": len(dataset), "Classes": len(model.labels), "Unreadable": len(result.unreadable)},
+        facts={
+            "Tested on": known,
+            "Classes": len(model.labels),
+            **({"Of no class": of_no_class} if of_no_class else {}),
+            "Unreadable": len(result.unreadable),
+        },
         notes=notes,
     )
+    answered.write(folder / "predictions.csv")
     write_json(folder / "metrics.json", result.to_dict())

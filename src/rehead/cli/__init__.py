@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
 import sys
 from typing import Annotated, Any, NoReturn
@@ -28,6 +27,7 @@ from . import (
     weights,
 )
 from .command import MAX_PIXELS, allow_pixels
+from .console import drop_output, flush_output, prepare_streams, say
 from .help import GroupedCommand
 
 __all__ = ["app", "main"]
@@ -68,7 +68,7 @@ def _version(asked: bool) -> None:
     if asked:
         from .. import __version__
 
-        typer.echo(f"rehead {__version__}")
+        say(f"rehead {__version__}")
         raise typer.Exit
 
 
@@ -87,11 +87,10 @@ def main() -> None:
     """Run the command line; a deliberate error becomes one line and exit code 2, a bug a traceback."""
     # processes that are started from here look for no libraries in the working directory either
     os.environ.setdefault("PYTHONSAFEPATH", "1")
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # file names may be no valid text
+    prepare_streams()
     try:
         code = app(standalone_mode=False)  # where it would print errors itself, in several lines
-        sys.stdout.flush()
+        flush_output()
     except ReheadError as error:
         _fail(str(error), 2)
     except _UsageError as error:
@@ -102,12 +101,15 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
     except BrokenPipeError:  # the reader has gone, as in `rehead predict ... | head`
-        _drop_output()
-        raise SystemExit(0) from None
+        _gone()
+    except SystemExit as end:  # what typer makes of it
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
+        _gone()
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        _drop_output()
+        drop_output(sys.stdout)
         place = error.filename or "the standard output"
         _fail(f"{place}: cannot be written ({error.strerror}); choose another place", 2)
     if code == _INTERRUPTED:
@@ -115,12 +117,12 @@ def main() -> None:
     raise SystemExit(code)
 
 
-def _drop_output() -> None:
-    """Let what is still to be printed go nowhere, or Python would fail once more when it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _gone() -> NoReturn:
+    drop_output(sys.stdout)
+    raise SystemExit(0) from None
 
 
 def _fail(message: str, code: int) -> NoReturn:
     """End with one line, whatever the names in it hold."""
-    print("rehead: " + message.replace("\r", "\\r").replace("\n", "\\n"), file=sys.stderr)
+    say(f"rehead: {message}", err=True)
     raise SystemExit(code) from None

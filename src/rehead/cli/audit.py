@@ -12,7 +12,7 @@ from ..classification.options import ClassifierOptions
 from ..core.options import Opt
 from . import options
 from .command import Only, command
-from .console import photo_progress, plain_table, print_json
+from .console import photo_progress, plain_table, print_json, print_table, say
 
 if TYPE_CHECKING:
     from ..audit import Audit
@@ -81,7 +81,7 @@ def audit(
     else:
         _show(result, wrote)
     if failed := [kind for kind in result.counts if kind in kinds]:
-        print(f"rehead: found {', '.join(failed)}, as --fail-on asks", file=sys.stderr)
+        say(f"rehead: found {', '.join(failed)}, as --fail-on asks", err=True)
         raise typer.Exit(1)
 
 
@@ -99,34 +99,36 @@ def _kinds(text: str | None) -> frozenset[str]:
 
 
 def _show(audit: Audit, wrote: list[Path]) -> None:
-    from rich.console import Console
-    from rich.text import Text
 
     from ..audit import ISSUE_TYPES
     from ..core.text import count
 
-    console = Console()
     counted = (
         f"{count(len(audit.dataset), 'photo')} of {count(len(audit.dataset.classes), 'class', 'classes')}"
     )
     table = plain_table("kind", "found", f"in {counted}", right=["found"])
     table.columns[0].no_wrap = table.columns[1].no_wrap = True
     for (kind, number), sentence in zip(audit.counts.items(), audit.summary(), strict=True):
-        table.add_row(kind, str(number), Text(sentence))
-    console.print(table if audit.issues else f"Nothing was found in {counted}.", highlight=False)
+        table.add_row(kind, str(number), sentence)
+    if audit.issues:
+        print_table(table)
+    else:
+        say(f"Nothing was found in {counted}.")
     for kind, number in audit.counts.items():
-        console.print(f"{ISSUE_TYPES[kind].title}, gravest first:", style="bold", highlight=False)
+        say(f"{ISSUE_TYPES[kind].title}, gravest first:", style="bold")
         for issue in audit.of(kind)[:_EXAMPLES]:
             line = _line(issue.photos or issue.labels, issue.detail)
-            console.print(f"    {line}", highlight=False, markup=False, soft_wrap=True)
+            say(f"    {line}")
         if number > _EXAMPLES:
-            console.print(f"    and {number - _EXAMPLES} more", highlight=False)
+            say(f"    and {number - _EXAMPLES} more")
     if (less := len(audit.left_out)) and not wrote:
         verb = "is" if less == 1 else "are"
-        console.print(f"{less} of the photos {verb} better left out; --write-csv writes a list that does so.")
+        say(
+            f"{less} of the photos {verb} better left out; --write-csv writes a list that does so.", fold=True
+        )
     if wrote:
         names = ", ".join(map(str, wrote))
-        console.print(f"wrote {names}", highlight=False, markup=False, soft_wrap=True)
+        say(f"wrote {names}")
 
 
 def _line(names: tuple[str, ...], detail: str) -> str:

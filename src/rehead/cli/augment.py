@@ -10,6 +10,7 @@ import typer
 from ..core.options import EstimatorOptions, Opt
 from . import options
 from .command import Only, command
+from .console import say
 
 __all__ = ["augment"]
 
@@ -43,4 +44,4 @@ def augment(
     files = list_photos(photos)
     drawn = sorted(random.Random(draw.random_state).sample(files, min(rows, len(files))))
     write_png(out, preview(drawn, preset, count=show, size=view_size, seed=draw.random_state))
-    typer.echo(f"wrote {out}: {len(drawn)} photo{'s' * (len(drawn) > 1)}, {show} views each, {preset}")
+    say(f"wrote {out}: {len(drawn)} photo{'s' * (len(drawn) > 1)}, {show} views each, {preset}")

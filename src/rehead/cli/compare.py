@@ -14,7 +14,7 @@ from ..data.options import SplitOptions
 from ..finetune.config import FineTuneConfig
 from . import options
 from .command import Without, command, given_in
-from .console import photo_progress, plain_table
+from .console import photo_progress, plain_table, print_table, say, styled, terminal_width, warn
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -93,28 +93,23 @@ def _list(text: str, option: str) -> list[str]:
 
 
 def _show(result: Comparison, out: Path) -> None:
-    from rich.console import Console
-    from rich.text import Text
 
-    console = Console()
     names, rows = result.table()
-    shown = [n for n, name in enumerate(names) if console.width >= _WIDE or name not in _ONLY_WIDE]
+    width = terminal_width()
+    shown = [n for n, name in enumerate(names) if width >= _WIDE or name not in _ONLY_WIDE]
     table = plain_table(*(names[n] for n in shown), right=names[1:])
     for column in table.columns[1:]:
         column.no_wrap = True
     for row in rows:
         table.add_row(*(_cell(*row[n]) for n in shown))
-    console.print(table)
-    console.print(result.sentence, highlight=False, markup=False)
+    print_table(table)
+    say(result.sentence, fold=True)
     notes = [*result.notes, *(f"{model.name}: {model.note}" for model in result.models if model.note)]
     for note in notes:
-        console.print("[yellow]![/yellow]", Text(note), highlight=False)
+        warn(note)
     wrote = ", ".join(str(out / name) for name in ("compare.html", "compare.md", "compare.json"))
-    console.print(f"wrote {wrote}", highlight=False, markup=False, soft_wrap=True)
+    say(f"wrote {wrote}")
 
 
 def _cell(value: str, more: str) -> Text:
-    from rich.text import Text
-
-    text = Text(value)
-    return text.append(f"\n{more}", style="dim") if more else text
+    return styled(value).append("\n").append(styled(more, "dim")) if more else styled(value)

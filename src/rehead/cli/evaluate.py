@@ -10,7 +10,7 @@ from ..classification.options import ClassifierOptions
 from ..core.options import Opt
 from . import options
 from .command import Only, command
-from .console import photo_progress, print_json, scores_table
+from .console import photo_progress, print_json, print_table, say, scores_table, warn
 
 __all__ = ["evaluate"]
 
@@ -20,12 +20,16 @@ def evaluate(
     model: options.ModelFile,
     photos: options.Photos,
     out: Annotated[
-        Path | None, Opt(help="Folder for metrics.json and report.html.", flag="--out -o", default=None)
+        Path | None,
+        Opt(help="Folder for metrics.json, predictions.csv and report.html.", flag="--out -o", default=None),
     ],
     use: Annotated[ClassifierOptions, Only("strict", "threads")],
     as_json: options.Json,
 ) -> None:
-    """Test a model file on photos whose classes are known."""
+    """Test a model file on photos whose classes are known.
+
+    Photos in a class folder called unknown are of no class: how many of them are refused is said apart.
+    """
     from ..classification.evaluate import evaluate_model
     from ..workflows.loading import open_model
 
@@ -41,16 +45,12 @@ def evaluate(
     if as_json:
         print_json(result.to_dict())
         return
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console()
-    console.print(scores_table(result.evaluation))
-    console.print(result.evaluation.sentence, highlight=False, markup=False)
+    print_table(scores_table(result.evaluation))
+    say(result.evaluation.sentence, fold=True)
     for warning in result.warnings:
-        console.print("[yellow]![/yellow]", Text(warning), highlight=False)
+        warn(warning)
     for name, reason in result.unreadable:
-        console.print(f"  unreadable: {name}: {reason}", highlight=False, markup=False)
+        say(f"  unreadable: {name}: {reason}")
     if out is not None:
-        wrote = f"wrote {out / 'metrics.json'} and {out / 'report.html'}"
-        console.print(wrote, highlight=False, markup=False, soft_wrap=True)
+        names = "metrics.json", "predictions.csv", "report.html"
+        say(f"wrote {', '.join(str(out / name) for name in names)}")

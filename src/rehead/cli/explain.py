@@ -11,7 +11,7 @@ from ..classification.options import ClassifierOptions
 from ..core.options import Opt
 from . import options
 from .command import Only, command
-from .console import check_suffix, plain_table, read_lines
+from .console import check_suffix, plain_table, print_table, read_lines, say
 
 if TYPE_CHECKING:
     from ..classification.saliency import Explanation
@@ -59,20 +59,17 @@ def explain(
     explanation = explainer.explain(photo, classes=classes)
     write_png(out, draw_explanation(explanation, photo))
     _print(explanation)
-    typer.echo(f"wrote {out}")
+    say(f"wrote {out}")
 
 
 def _print(explanation: Explanation) -> None:
-    from rich.console import Console
-    from rich.text import Text
 
     cam = explanation.method == "cam"
     measured = ("probability", "logit" if cam else "largest drop")
     table = plain_table("class", *measured, right=measured)
     for one in explanation.maps:
         number = one.values.mean() + one.bias if cam else one.values.max()
-        table.add_row(Text(one.label), f"{one.probability:.3f}", f"{number:.3f}")
-    console = Console()
-    console.print(table)
+        table.add_row(one.label, f"{one.probability:.3f}", f"{number:.3f}")
+    print_table(table)
     if explanation.reason:
-        console.print(Text(f"answered {explanation.answer!r}: {explanation.reason}"))
+        say(f"answered {explanation.answer!r}: {explanation.reason}")

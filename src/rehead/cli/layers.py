@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,7 @@ import typer
 from ..classification.options import ClassifierOptions
 from ..core.options import Opt
 from .command import Only, command
-from .console import check_suffix, plain_table
+from .console import check_suffix, plain_table, print_table, say
 
 __all__ = ["layers"]
 
@@ -68,17 +67,15 @@ def layers(
     else:
         write_maps(out, maps)
     for error in maps.unreadable:
-        print(f"rehead: left out {error}", file=sys.stderr)
+        say(f"rehead: left out {error}", err=True)
     photos_, count, height, width = maps.maps.shape
-    typer.echo(
+    say(
         f"wrote {out}: {maps.backbone}, layer {maps.layer.name}, {photos_} photo{'s' * (photos_ > 1)}, "
         f"{count} channel{'s' * (count > 1)}, {width} x {height} pixels"
     )
 
 
 def _list(use: ClassifierOptions) -> None:
-    from rich.console import Console
-    from rich.text import Text
 
     from ..backbones.activations import list_layers
 
@@ -86,5 +83,5 @@ def _list(use: ClassifierOptions) -> None:
     table = plain_table("layer", "kind", *sides, right=sides)
     for layer in list_layers(use.backbone, preprocess=use.preprocess, weights=use.weights):
         sizes = (str(n or "?") for n in (layer.shape[0], layer.shape[2], layer.shape[1]))
-        table.add_row(Text(layer.name), layer.kind, *sizes)
-    Console().print(table)
+        table.add_row(layer.name, layer.kind, *sizes)
+    print_table(table)

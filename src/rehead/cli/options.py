@@ -31,8 +31,9 @@ NewRunFolder = Annotated[Path | None, Opt(help="Run directory to write.", flag="
 Picture = Annotated[Path, Opt(help="PNG file to write.", flag="--out -o")]
 Overwrite = Annotated[bool, Opt(help="Replace an earlier run at --out.", flag="--overwrite", default=False)]
 Quiet = Annotated[bool, Opt(help="Print nothing but errors.", flag="--quiet -q", default=False)]
+AnswerForm = Literal["table", "json", "jsonl", "csv"]
 AnswerFormat = Annotated[
-    Literal["table", "json", "jsonl", "csv"],
+    AnswerForm,
     Opt(help="How to print the answers.", flag="--format -f", default="table"),
 ]
 Json = Annotated[bool, Opt(help="Print JSON.", flag="--json", default=False)]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .console import plain_table
+from .console import plain_table, print_table, say
 
 __all__ = ["recipes"]
 
@@ -22,23 +22,22 @@ def recipes(
 
     if name is not None:
         recipe = find(name)
-        typer.echo(f"{recipe.name}: {recipe.summary}")
-        typer.echo(f"data: {recipe.data}")
-        typer.echo(f"the tutorial reports: {recipe.reported or 'not known here'}")
+        say(f"{recipe.name}: {recipe.summary}")
+        say(f"data: {recipe.data}")
+        say(f"the tutorial reports: {recipe.reported or 'not known here'}")
         if recipe.differs:
-            typer.echo(f"differs from the tutorial: {recipe.differs}")
-        typer.echo(f"\n{recipe.command} {shlex.join(recipe.config.arguments())}")
+            say(f"differs from the tutorial: {recipe.differs}")
+        say("")
+        say(f"{recipe.command} {shlex.join(recipe.config.arguments())}")
         return
-    from rich.console import Console
 
     table = plain_table("recipe", "what", "reported")
     table.columns[0].no_wrap, table.columns[2].max_width = True, 10
     for recipe in EVERY:
         table.add_row(recipe.name, recipe.summary, recipe.reported or "–")
-    console = Console()
-    console.print(table)
-    console.print(
+    print_table(table)
+    say(
         "rehead recipes NAME shows one in full; rehead train --recipe NAME runs it, and rehead keypoints "
         "train --recipe NAME one of keypoints.",
-        highlight=False,
+        fold=True,
     )

@@ -11,7 +11,7 @@ import typer
 from ..classification.options import ClassifierOptions
 from ..core.options import Opt
 from .command import Only, command
-from .console import photo_progress, scores_table
+from .console import photo_progress, print_table, say, scores_table, warn
 
 __all__ = ["report"]
 
@@ -33,7 +33,7 @@ def report(
     out: Annotated[
         Path | None,
         Opt(
-            help="Folder for report.html and metrics.json.",
+            help="Folder for report.html, predictions.csv and metrics.json.",
             flag="--out -o",
             shown="the run directory",
             default=None,
@@ -42,8 +42,6 @@ def report(
     use: Annotated[ClassifierOptions, Only("cache", "threads")],
 ) -> None:
     """Write a run's report again, after photos were relabelled or with more photos; nothing is trained."""
-    from rich.console import Console
-    from rich.text import Text
 
     from ..core.text import percent
     from ..workflows.report import report as write_again
@@ -58,10 +56,9 @@ def report(
             progress=progress,
             command=["rehead", *sys.argv[1:]],
         )
-    console = Console()
-    console.print(scores_table(found.evaluation))
+    print_table(scores_table(found.evaluation))
     for note in (*found.notes, *found.evaluation.warnings):
-        console.print(Text(note))
+        warn(note)
     if found.before is not None:
-        console.print(Text(f"Accuracy until now: {percent(found.before)}"))
-    typer.echo(f"wrote {found.path}")
+        say(f"Accuracy until now: {percent(found.before)}")
+    say(f"wrote {found.path}")

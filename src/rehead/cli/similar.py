@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,7 @@ import typer
 from ..classification.options import ClassifierOptions
 from ..core.options import Opt
 from .command import Only, command
-from .console import check_suffix, photo_progress, plain_table
+from .console import check_suffix, photo_progress, plain_table, print_table, say
 
 __all__ = ["similar"]
 
@@ -27,8 +26,6 @@ def similar(
     use: Annotated[ClassifierOptions, Only("backbone", "preprocess", "cache", "threads")],
 ) -> None:
     """Show the photos of a folder that look most like one photo, with their distances."""
-    from rich.console import Console
-    from rich.text import Text
 
     from ..backbones.neighbours import draw_neighbours
     from ..backbones.neighbours import similar as find
@@ -49,11 +46,11 @@ def similar(
         )
     table = plain_table(f"nearest of {found.compared:,} photos", "distance", "note", right=["distance"])
     for one in found.nearest:
-        table.add_row(Text(str(one.photo)), f"{one.distance:.3f}", "the same file" if one.same_file else "")
-    Console().print(table)
-    typer.echo(f"distance: 1 - mean cosine of {found.features}; 0 is the same picture")
+        table.add_row(str(one.photo), f"{one.distance:.3f}", "the same file" if one.same_file else "")
+    print_table(table)
+    say(f"distance: 1 - mean cosine of {found.features}; 0 is the same picture")
     for error in found.unreadable:
-        print(f"rehead: left out {error}", file=sys.stderr)
+        say(f"rehead: left out {error}", err=True)
     if out is not None:
         write_png(out, draw_neighbours(found))
-        typer.echo(f"wrote {out}")
+        say(f"wrote {out}")

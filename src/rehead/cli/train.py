@@ -14,7 +14,7 @@ from ..data.options import SplitOptions
 from ..finetune.config import FineTuneConfig
 from . import options
 from .command import command, given_in
-from .console import photo_progress, scores_table
+from .console import photo_progress, print_table, say, scores_table, warn
 
 if TYPE_CHECKING:
     from ..workflows.config import TrainConfig
@@ -82,30 +82,20 @@ def overridden(settings: Any, config: Any, given: set[str]) -> Any:
 
 def show_run(result: Run) -> None:
     """Print how good the trained model is, what was left out, and what was written."""
-    from rich.console import Console
-    from rich.text import Text
 
-    console = Console()
     if result.evaluation:
-        console.print(scores_table(result.evaluation))
-        console.print(result.evaluation.sentence, highlight=False, markup=False)
+        print_table(scores_table(result.evaluation))
+        say(result.evaluation.sentence, fold=True)
     if result.classifier.training_:
-        console.print(result.classifier.training_["sentence"], highlight=False, markup=False)
+        say(result.classifier.training_["sentence"], fold=True)
     for warning in result.warnings:
-        console.print("[yellow]![/yellow]", Text(warning), highlight=False)
+        warn(warning)
     if result.unreadable:
-        console.print(
-            f"[yellow]![/yellow] {len(result.unreadable)} unreadable photos were left out:", highlight=False
-        )
+        warn(f"{len(result.unreadable)} unreadable photos were left out:")
         for name, reason in result.unreadable[:10]:
-            console.print(f"    {name}: {reason}", highlight=False, markup=False)
+            say(f"    {name}: {reason}")
         if len(result.unreadable) > 10:
             more = f"    and {len(result.unreadable) - 10} more, in {result.folder / 'run.json'}"
-            console.print(more, highlight=False, markup=False, soft_wrap=True)
+            say(more)
     names = ["model.onnx", *(["report.html"] if result.evaluation else [])]
-    console.print(
-        f"{sum(result.seconds.values()):.1f} s; wrote " + " and ".join(str(result.folder / n) for n in names),
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    say(f"{sum(result.seconds.values()):.1f} s; wrote " + " and ".join(str(result.folder / n) for n in names))

@@ -9,7 +9,7 @@ import typer
 from ..core.options import Opt
 from . import options
 from .command import command
-from .console import print_json
+from .console import print_json, print_table, say
 
 if TYPE_CHECKING:
     from ..backbones.weights.spec import WeightFile, WeightSpec
@@ -60,11 +60,9 @@ def pull(
 
     for spec in [_named(name) for name in names]:
         if locate.is_here(spec) is None:
-            typer.echo(
-                f"fetching {spec.name}" + (f", {spec.size / 1e6:.1f} MB" if spec.size else ""), err=True
-            )
+            say(f"fetching {spec.name}" + (f", {spec.size / 1e6:.1f} MB" if spec.size else ""), err=True)
         path = locate.locate(spec)
-        typer.echo(f"{spec.name}  {locate.is_here(spec)}  {path}")
+        say(f"{spec.name}  {locate.is_here(spec)}  {path}")
 
 
 @app.command(short_help="Compare the sha256 of weights with the published one.")
@@ -89,9 +87,9 @@ def verify(
             except HashMismatchError as error:
                 mismatches.append(str(error))
                 result = "mismatch"
-            typer.echo(f"{spec.name}  {result}  {copy.where}  {copy.path}")
+            say(f"{spec.name}  {result}  {copy.where}  {copy.path}")
         if not copies:
-            typer.echo(f"{spec.name}  not here")
+            say(f"{spec.name}  not here")
     if mismatches:
         raise HashMismatchError(". ".join(mismatches))
 
@@ -118,7 +116,6 @@ def _file_record(spec: WeightFile) -> dict[str, Any]:
 
 
 def _print_faces(records: list[dict[str, Any]]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -128,16 +125,14 @@ def _print_faces(records: list[dict[str, Any]]) -> None:
         here = (record["here"] or "-").removesuffix(" package")
         licences = record["code_licence"], record["weights_licence"]
         table.add_row(record["name"], f"{record['size'] / 1e6:.1f}", *licences, here)
-    console = Console()
-    console.print(table)
-    console.print("code, weights: their licences. What the weights were learned from has terms of its own:")
+    print_table(table)
+    say("code, weights: their licences. What the weights were learned from has terms of its own:", fold=True)
     for terms in dict.fromkeys(record["data_licence"] for record in records):
         names = ", ".join(record["name"] for record in records if record["data_licence"] == terms)
-        console.print(f"{names}: {terms}", markup=False, highlight=False)
+        say(f"{names}: {terms}", fold=True)
 
 
 def _print_table(records: list[dict[str, Any]]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -154,7 +149,6 @@ def _print_table(records: list[dict[str, Any]]) -> None:
             "torch" if record["needs_torch"] else "core",
             (record["here"] or "-").removesuffix(" package"),
         )
-    console = Console()
-    console.print(table)
-    console.print("size: input side in pixels. licence: of the weights. top-1: ImageNet-1k, %.")
-    console.print("with torch: needs pip install 'rehead[torch]', as every network of timm.", markup=False)
+    print_table(table)
+    say("size: input side in pixels. licence: of the weights. top-1: ImageNet-1k, %.", fold=True)
+    say("with torch: needs pip install 'rehead[torch]', as every network of timm.", fold=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import math
+import re
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -13,12 +15,14 @@ __all__ = [
     "first_of",
     "latency",
     "listed",
+    "moment",
     "number",
     "number_range",
     "percent",
     "percent_range",
     "points",
     "points_range",
+    "printable",
     "thousands",
 ]
 
@@ -34,6 +38,10 @@ class Ends(Protocol):
 
 _SPACE = "\N{NARROW NO-BREAK SPACE}"
 _NONE = "\N{EN DASH}"
+_MONTHS = (  # strftime's are in the language of the system
+    *("January", "February", "March", "April", "May", "June", "July", "August", "September"),
+    *("October", "November", "December"),
+)
 
 
 def percent(fraction: float, digits: int = 1) -> str:
@@ -111,6 +119,31 @@ def first_of(names: Sequence[str], most: int = 5) -> str:
     """Write names as Python does, the first `most` of them: "'a', 'b' and 3 more"; for errors."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(map(repr, names[:most])) + more
+
+
+# Controls (a terminal obeys them), the marks and overrides of bidirectional text (Unicode annex 9, table 4),
+# line and paragraph separators, and the halves of surrogate pairs: bytes of a file name that are no UTF-8.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """Write text of others, such as names of files and classes, on one line: what is no glyph as an escape.
+
+    A newline becomes "\\n", an escape character "\\x1b", a right-to-left override "\\u202e".
+    """
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def moment(date: str) -> str:
+    """Write the time of a record, ISO 8601, as "27 November 2026, 23:32 UTC"; other text as it is."""
+    try:
+        time = datetime.datetime.fromisoformat(date)
+    except ValueError:
+        return date
+    if time.tzinfo:
+        time = time.astimezone(datetime.UTC)
+    zone = " UTC" if time.tzinfo else ""
+    return f"{time.day} {_MONTHS[time.month - 1]} {time.year}, {time:%H:%M}{zone}"
 
 
 def _signed(difference: float, *, always: bool = False) -> str:

@@ -15,6 +15,7 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..core.csv_cells import cell_text
 from ..errors import DatasetError
 
 __all__ = ["SPLIT_NAMES", "Row", "path_mode", "read_rows"]
@@ -109,7 +110,11 @@ def _read_lines(source: Path) -> list[tuple[int, list[str]]]:
         raise DatasetError(f"{source}, line {line}: not UTF-8 text; save it as 'CSV UTF-8'") from error
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
     try:
-        return [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
+        return [
+            (reader.line_num, [cell_text(cell) for cell in cells])
+            for cells in reader
+            if any(cell.strip() for cell in cells)
+        ]
     except csv.Error as error:
         raise DatasetError(f"{source}, line {reader.line_num}: no valid CSV ({error})") from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core import atomic
+from ..core.csv_cells import CsvWriter
 from ..core.text import count, first_of
 from .dataset import Dataset, check_labels, check_trainable
 from .duplicates import merge_groups
@@ -160,7 +160,7 @@ def _check_parts(dataset: Dataset, assignment: NDArray[np.str_]) -> None:
 def write_splits(path: Path, dataset: Dataset, assignment: NDArray[np.str_], group: NDArray[np.intp]) -> None:
     """Write each photo's `assignment` (n,) and group (n,) as CSV."""
     with atomic.replacing(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = CsvWriter(file)
         writer.writerow(["path", "label", "split", "group"])
         writer.writerows(
             zip(dataset.ids, dataset.labels.tolist(), assignment.tolist(), group.tolist(), strict=True)

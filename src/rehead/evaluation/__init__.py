@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from .charts import curves_chart, search_chart
-from .classification import ClassScores, Evaluation, evaluate
+from .classification import ClassScores, Evaluation, UnknownPhotos, evaluate
 from .comparison import Comparison, Cost, ModelResult, compare_answers, write_comparison
 from .intervals import Interval, mean_interval, proportion
 from .metrics import uniform_wrong
 from .mistakes import Mistake, NearPhoto, confident_mistakes
+from .predictions import PhotoAnswer, write_predictions
 from .report import AuditSummary, Exclusion, base64_thumbnail, render, write_report
 
 __all__ = [
@@ -21,6 +22,8 @@ __all__ = [
     "Mistake",
     "ModelResult",
     "NearPhoto",
+    "PhotoAnswer",
+    "UnknownPhotos",
     "base64_thumbnail",
     "compare_answers",
     "confident_mistakes",
@@ -32,5 +35,6 @@ __all__ = [
     "search_chart",
     "uniform_wrong",
     "write_comparison",
+    "write_predictions",
     "write_report",
 ]

@@ -67,8 +67,11 @@ def reliability_chart(bars: Reliability, classes: int) -> str:
 
 
 def coverage_chart(curve: CoverageCurve, coverage: Interval | None, accuracy: Interval | None) -> str:
-    """Accuracy against coverage, the operating point marked when given."""
-    keep = np.unique(np.linspace(0, len(curve.coverage) - 1, _CURVE_POINTS).round().astype(int))
+    """Accuracy against coverage, the operating point marked when given; it is a point of the curve."""
+    keep = np.linspace(0, len(curve.coverage) - 1, _CURVE_POINTS).round().astype(int)
+    if coverage is not None:
+        keep = np.append(keep, np.abs(curve.coverage - coverage.value).argmin())
+    keep = np.unique(keep)
     xs, ys = curve.coverage[keep].tolist(), curve.accuracy[keep].tolist()
     marked = coverage is not None and accuracy is not None and not math.isnan(accuracy.value)
     floor = _accuracy_floor(min([*ys, accuracy.value] if accuracy and marked else ys))

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..core.rejection import UNKNOWN
 from ..core.text import count, listed, number, number_range, percent, percent_range
 from ..errors import DataError
 from . import metrics
 from .intervals import LEVEL, Interval, ScoreIntervals, f1_interval, group_codes, proportion, score_intervals
 
-__all__ = ["ClassScores", "Evaluation", "evaluate"]
+__all__ = ["ClassScores", "Evaluation", "UnknownPhotos", "evaluate"]
 
 # 5 correct of 5 still has an interval from 57 % (Wilson): with fewer, a class's row shows nothing
 _FEW = 5
@@ -52,6 +53,25 @@ class ClassScores:
 
 
 @dataclass(frozen=True, eq=False)
+class UnknownPhotos:
+    """What a model says of photos of no class, which it should refuse.
+
+    Parameters
+    ----------
+    nearest : int (m,)
+        Index of the most probable class of each photo.
+    accepted : bool (m,)
+        Whether the operating point answers the photo, which is a mistake.
+    groups : int (m,), optional
+        As in `evaluate`.
+    """
+
+    nearest: NDArray[np.intp]
+    accepted: NDArray[np.bool_]
+    groups: NDArray[np.intp] | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Evaluation:
     """Evaluation of a model on a test set, as returned by `evaluate`.
 
@@ -72,6 +92,13 @@ class Evaluation:
         The accuracy of always predicting it.
     coverage, accepted_accuracy : Interval or None
         Fraction of photos that the operating point answers, and the accuracy on those.
+    answers : int (K, K + 1) or (K + 1, K + 1), or None
+        As `confusion`, but of what the operating point answers: the last column is "unknown", and a last row
+        the photos of no class, where there are such.
+    unknown_photos : int
+        Photos of no class; they are in no other number.
+    refused : Interval or None
+        Fraction of them that is answered "unknown".
     """
 
     classes: tuple[str, ...]
@@ -86,16 +113,29 @@ class Evaluation:
     baseline: float
     coverage: Interval | None = None
     accepted_accuracy: Interval | None = None
+    answers: NDArray[np.int64] | None = None
+    unknown_photos: int = 0
+    refused: Interval | None = None
 
     @property
     def sentence(self) -> str:
-        """The result in one sentence."""
+        """The result in one sentence, and one about photos of no class where there are such."""
         accuracy = self.scores.accuracy
         verb = "was" if self.photos == 1 else "were"
         return (
             f"{percent(accuracy.value)} of {count(self.photos, 'test photo')} {verb} named correctly "
             f"({percent(LEVEL, 0)} interval {percent_range(accuracy)}); "
             f"always answering '{self.baseline_class}' would get {percent(self.baseline)}."
+            f"{self._about_unknown()}"
+        )
+
+    def _about_unknown(self) -> str:
+        if not self.refused:
+            return ""
+        return (
+            f" Of {count(self.unknown_photos, 'photo')} of no class {percent(self.refused.value)} "
+            f"{'was' if self.unknown_photos == 1 else 'were'} answered 'unknown' "
+            f"({percent(LEVEL, 0)} interval {percent_range(self.refused)})."
         )
 
     @property
@@ -163,6 +203,8 @@ class Evaluation:
         if self.coverage and self.accepted_accuracy:
             rows.insert(1, ("Answered, not 'unknown'", self.coverage, True))
             rows.insert(2, ("Accuracy when answered", self.accepted_accuracy, True))
+        if self.refused:
+            rows.insert(len(rows) - 5, ("'unknown' for photos of no class", self.refused, True))
         return rows
 
     def table(self) -> list[tuple[str, str, str]]:
@@ -193,6 +235,7 @@ class Evaluation:
             "baseline": {"class": self.baseline_class, "accuracy": _rounded(self.baseline)},
             "coverage": self.coverage and self.coverage.to_dict(),
             "accepted_accuracy": self.accepted_accuracy and self.accepted_accuracy.to_dict(),
+            "unknown": self.refused and {"photos": self.unknown_photos, "refused": self.refused.to_dict()},
             "per_class": [
                 {
                     "class": row.name,
@@ -206,6 +249,7 @@ class Evaluation:
                 {"true": self.classes[i], "predicted": self.classes[j], "photos": int(self.confusion[i, j])}
                 for i, j in np.argwhere(self.confusion)
             ],
+            "answers": self._answer_cells(),
             "reliability": _records(
                 {
                     "above": bars.edges[:-1],
@@ -218,6 +262,15 @@ class Evaluation:
             "coverage_accuracy": _records({name: column[points] for name, column in vars(curve).items()}),
         }
 
+    def _answer_cells(self) -> list[dict[str, Any]] | None:
+        if self.answers is None:
+            return None
+        names = (*self.classes, UNKNOWN)
+        return [
+            {"true": names[i], "answer": names[j], "photos": int(self.answers[i, j])}
+            for i, j in np.argwhere(self.answers)
+        ]
+
 
 def evaluate(
     y_true: ArrayLike,
@@ -226,6 +279,7 @@ def evaluate(
     *,
     groups: ArrayLike | None = None,
     accepted: ArrayLike | None = None,
+    unknown: UnknownPhotos | None = None,
     seed: int = 0,
 ) -> Evaluation:
     """Evaluate a model by its probabilities on the test set.
@@ -241,6 +295,8 @@ def evaluate(
         Photos that are not independent share one: near-duplicates, one person, one recording.
     accepted : bool (n,), optional
         Whether the operating point answers the photo; False is "unknown".
+    unknown : UnknownPhotos, optional
+        Photos of no class, besides.
     seed : int
         Of the bootstrap; equal inputs and seeds give equal results.
 
@@ -256,13 +312,16 @@ def evaluate(
         )
     codes = group_codes(groups, len(y))
     y_pred = p.argmax(axis=1)
-    coverage = accepted_accuracy = None
+    coverage = accepted_accuracy = answers = refused = None
     if accepted is not None:
         taken = np.asarray(accepted, dtype=bool)
         if taken.shape != y.shape:
             raise DataError(f"accepted has shape {taken.shape}; expected one entry a photo, {y.shape}")
         coverage = proportion(taken, codes)
         accepted_accuracy = proportion((y_pred == y)[taken], codes[taken])
+        answers = _answers(y, y_pred, taken, len(classes), unknown)
+    if unknown is not None:
+        refused = proportion(~unknown.accepted, group_codes(unknown.groups, len(unknown.accepted)))
     baseline_class, baseline = metrics.majority_baseline(y)
     return Evaluation(
         classes=tuple(classes),
@@ -272,12 +331,32 @@ def evaluate(
         per_class=tuple(_class_scores(i, name, y, y_pred, codes) for i, name in enumerate(classes)),
         confusion=metrics.confusion_matrix(y, p),
         reliability=metrics.reliability(y, p),
-        curve=metrics.coverage_accuracy(y, p),
+        curve=metrics.coverage_accuracy(y, p, accepted),
         baseline_class=classes[baseline_class],
         baseline=baseline,
         coverage=coverage,
         accepted_accuracy=accepted_accuracy,
+        answers=answers,
+        unknown_photos=0 if unknown is None else len(unknown.accepted),
+        refused=refused,
     )
+
+
+def _answers(
+    y: NDArray[np.int64],
+    y_pred: NDArray[np.int64],
+    accepted: NDArray[np.bool_],
+    k: int,
+    unknown: UnknownPhotos | None,
+) -> NDArray[np.int64]:
+    """Photos by true class and answer; see `Evaluation`."""
+    if unknown is not None:
+        y = np.append(y, np.full(len(unknown.nearest), k))
+        y_pred = np.append(y_pred, unknown.nearest)
+        accepted = np.append(accepted, unknown.accepted)
+    rows = k + (unknown is not None)
+    cells = np.bincount(y * (k + 1) + np.where(accepted, y_pred, k), minlength=rows * (k + 1))
+    return cells.reshape(rows, k + 1).astype(np.int64)
 
 
 def _class_scores(

@@ -94,13 +94,14 @@ class Reliability:
 class CoverageCurve:
     """Accuracy against coverage.
 
-    One point for each distinct confidence, most confident first.
+    One point for each distinct confidence, most confident first: of the photos that the operating point
+    answers, then of those that it does not.
 
     Parameters
     ----------
-    coverage : float (m,), rising to 1: fraction of photos whose confidence is at least `threshold`
+    coverage : float (m,), rising to 1: fraction of photos so far
     accuracy : float (m,), accuracy on those
-    threshold : float (m,), falling
+    threshold : float (m,), confidence of the last of them
     """
 
     coverage: Floats
@@ -212,13 +213,21 @@ def expected_calibration_error(y_true: ArrayLike, probabilities: ArrayLike, bins
     return float(gaps @ bars.count[filled] / bars.count.sum())
 
 
-def coverage_accuracy(y_true: ArrayLike, probabilities: ArrayLike) -> CoverageCurve:
-    """Accuracy against coverage at falling thresholds of the confidence (El-Yaniv and Wiener 2010)."""
+def coverage_accuracy(
+    y_true: ArrayLike, probabilities: ArrayLike, accepted: ArrayLike | None = None
+) -> CoverageCurve:
+    """Accuracy against coverage at falling thresholds of the confidence (El-Yaniv and Wiener 2010).
+
+    The photos that an operating point does not answer, where `accepted` bool (n,) is False, come last: it
+    also looks at the outlier score, so that it is a point of no curve that goes by the confidence alone.
+    """
     y, p = check(y_true, probabilities)
     confidence = p.max(axis=1)
-    order = np.argsort(-confidence, kind="stable")
+    refused = np.zeros(len(y), dtype=bool) if accepted is None else ~np.asarray(accepted, dtype=bool)
+    order = np.lexsort((-confidence, refused))
     confidence, correct = confidence[order], (p.argmax(axis=1) == y)[order]
-    last = np.append(np.flatnonzero(np.diff(confidence)), len(y) - 1)
+    steps = (np.diff(confidence) != 0) | (np.diff(refused[order].astype(int)) != 0)
+    last = np.append(np.flatnonzero(steps), len(y) - 1)
     answered = last + 1
     return CoverageCurve(answered / len(y), np.cumsum(correct)[last] / answered, confidence[last])
 

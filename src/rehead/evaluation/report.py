@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from ..core.atomic import write_text
-from ..core.text import count, number, number_range, percent, percent_range
+from ..core.rejection import UNKNOWN
+from ..core.text import count, moment, number, number_range, percent, percent_range, printable
 from ..errors import ReheadError
 from .charts import coverage_chart, curves_chart, reliability_chart, search_chart
 from .classification import ClassScores, Evaluation
@@ -35,6 +36,7 @@ _MEANINGS = {
     "Accuracy": "fraction of the test photos named correctly; dashed: always the most frequent class",
     "Answered, not 'unknown'": "coverage: fraction of the test photos that get a class",
     "Accuracy when answered": "fraction of those that are named correctly",
+    "'unknown' for photos of no class": "fraction of the photos of no class that are refused",
     "Balanced accuracy": "mean recall of the classes",
     "Macro F1": "mean F1 of the classes",
     "Calibration error": "mean gap between confidence and accuracy",
@@ -175,6 +177,7 @@ def render(template: str, *, package: str = __package__, **values: Any) -> str:
 
     environment = Environment(
         autoescape=True,
+        finalize=_shown_text,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
@@ -186,10 +189,16 @@ def render(template: str, *, package: str = __package__, **values: Any) -> str:
         number=number,
         number_range=number_range,
         count=count,
+        moment=moment,
         quoted=_curly,
     )
     css = files(__package__).joinpath("report.css").read_text("utf-8")
     return environment.get_template(template).render(css=css, **values)
+
+
+def _shown_text(value: Any) -> Any:
+    """What a template prints: names of others as `printable` has them; HTML of rehead's own as it is."""
+    return printable(value) if type(value) is str else value
 
 
 def _curly(text: str) -> str:
@@ -205,17 +214,25 @@ def _class_rows(evaluation: Evaluation) -> tuple[list[ClassScores], list[ClassSc
     return rows[:_MOST_ROWS], rows[_MOST_ROWS:]
 
 
-def _matrix(evaluation: Evaluation) -> list[dict[str, Any]]:
-    def cell(true: str, predicted: str, n: int, of: int) -> dict[str, Any]:
-        share = n / max(of, 1)
-        kind = "zero" if n == 0 else "right" if true == predicted else "wrong"
-        return {"name": predicted, "n": n, "share": share, "kind": kind + " full" * (share > _DARK)}
+def _matrix(evaluation: Evaluation) -> dict[str, Any]:
+    """Columns and rows of the confusion matrix; with "unknown" where an operating point may answer so."""
 
-    classes, rows = evaluation.classes, evaluation.confusion.tolist()
-    return [
-        {"name": true, "cells": [cell(true, *of, sum(row)) for of in zip(classes, row, strict=True)]}
-        for true, row in zip(classes, rows, strict=True)
+    def cell(true: str, answer: str, n: int, of: int) -> dict[str, Any]:
+        share = n / max(of, 1)
+        kind = "zero" if n == 0 else "right" if true == answer else "none" if answer == UNKNOWN else "wrong"
+        return {"name": answer, "n": n, "share": share, "kind": kind + " full" * (share > _DARK)}
+
+    with_unknown = evaluation.answers is not None
+    counts = evaluation.answers if evaluation.answers is not None else evaluation.confusion
+    columns = [*evaluation.classes, *([UNKNOWN] if with_unknown else [])]
+    rows = [
+        {
+            "name": true if true != UNKNOWN else "of no class",
+            "cells": [cell(true, *of, sum(row)) for of in zip(columns, row, strict=True)],
+        }
+        for true, row in zip(columns, counts.tolist(), strict=False)
     ]
+    return {"columns": columns, "rows": rows, "with_unknown": with_unknown}
 
 
 def _confused_pairs(evaluation: Evaluation) -> list[dict[str, Any]]:

@@ -87,7 +87,7 @@ class FacePipeline:
         if faces:
             vectors = self.embedder.embed(pixels, faces)
             if not np.isfinite(vectors).all():
-                raise ImageError(path or None, "the embedder gave no finite numbers for a face")
+                raise ImageError(file, "the embedder gave no finite numbers for a face")
         else:
             vectors = np.zeros((0, int(self.embedder.embedding_spec["dimensions"])), np.float32)
         return FaceObservation(

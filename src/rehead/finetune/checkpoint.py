@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import math
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from numpy.typing import NDArray
 
 from ..core import atomic
+from ..core.csv_cells import CsvWriter
 from ..errors import TrainingError
 
 __all__ = [
@@ -165,7 +165,5 @@ class BestCheckpoint(Checkpoint):
 
 def _write_curves(path: Path, curves: Sequence[EpochMetrics]) -> None:
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(asdict(curves[0])), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(epoch) for epoch in curves)
+    CsvWriter(text).writerows([asdict(curves[0]), *(asdict(epoch).values() for epoch in curves)])
     atomic.write_text(path, text.getvalue())

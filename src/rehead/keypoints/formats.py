@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.csv_cells import CsvWriter, cell_text
 from ..errors import DatasetError
 from ..images import IMAGE_SUFFIXES, is_image_name
 
@@ -72,7 +73,7 @@ def read_table(source: Path) -> Table:
 def to_csv(photos: Sequence[str], points: NDArray[np.float64]) -> str:
     """CSV of photos and their points (n, K, 2), in the form that `read_table` takes."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    writer = CsvWriter(out)
     writer.writerow(["name", *(f"{axis}{k}" for k in range(points.shape[1]) for axis in "xy")])
     for photo, row in zip(photos, points - CENTRE, strict=True):
         writer.writerow([photo, *("" if math.isnan(v) else f"{v:.3f}" for v in row.ravel().tolist())])
@@ -97,7 +98,11 @@ def _read_csv(source: Path, text: str) -> Table:
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        lines = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
+        lines = [
+            (reader.line_num, [cell_text(cell) for cell in cells])
+            for cells in reader
+            if any(cell.strip() for cell in cells)
+        ]
     except csv.Error as error:
         raise DatasetError(f"{source}, line {reader.line_num}: no valid CSV ({error})") from error
     if not lines:

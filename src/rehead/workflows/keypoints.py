@@ -12,7 +12,6 @@ run.json         command, versions, digests, times
 from __future__ import annotations
 
 import contextlib
-import csv
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -24,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core import atomic
+from ..core.csv_cells import CsvWriter
 from ..core.options import options_record
 from ..core.run_dir import NewRun, failed_photos, write_json
 from ..data import split_fingerprint
@@ -234,6 +234,6 @@ def _about(model: KeypointRegressor, rows: Annotations, split: str) -> dict[str,
 
 def _write_splits(path: Path, rows: Annotations, fold: NDArray[np.intp]) -> None:
     with atomic.replacing(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = CsvWriter(file)
         writer.writerow(["path", "fold", "group"])
         writer.writerows(zip(rows.ids, fold.tolist(), rows.groups.tolist(), strict=True))

@@ -23,13 +23,15 @@ from numpy.typing import NDArray
 from ..backbones.backbone import Backbone, load_backbone
 from ..backbones.encoder import PhotoEncoder
 from ..backbones.features import Features, photo_groups
+from ..classification.evaluate import AnsweredPhotos
 from ..classification.predictor import Prediction, Predictor, load_model
+from ..core.csv_cells import cell_text
 from ..core.model_file import trained_on
 from ..core.progress import Progress
 from ..core.run_dir import failed_photos, run_record, write_json
 from ..data import Dataset, check_labels, merge_groups, read_dataset, split_fingerprint
 from ..errors import DataError, DatasetError
-from ..evaluation import Evaluation, Mistake, confident_mistakes, evaluate
+from ..evaluation import Evaluation, Mistake
 from .run_report import NEAR_TEST, run_report, with_maps, with_neighbours
 
 __all__ = ["ReportResult", "report"]
@@ -83,7 +85,7 @@ def report(
         with the labels they have there. By default the run's test photos, with the labels that its
         splits.csv has now.
     out : path, optional
-        Folder for report.html and metrics.json; the run directory by default.
+        Folder for report.html, predictions.csv and metrics.json; the run directory by default.
     cache, threads, progress
         As in `ImageClassifier`.
     command : sequence of str
@@ -115,7 +117,7 @@ def report(
             f"{found.dataset.root}: none of its readable photos is one that the model was not trained on; "
             "give photos to test on with --photos"
         )
-    evaluation, mistakes = _test(model, network, found, record["seed"])
+    answered, evaluation, mistakes = _test(model, network, found, record["seed"])
     place = Path(out) if out is not None else folder
     now = _record_now(record, found, command, drawn=photos is None)
     run_report(
@@ -136,6 +138,7 @@ def report(
         left_out={found.why: [found.dataset.ids[n] for n in np.flatnonzero(found.assignment == "left out")]},
     )
     written = {**metrics, "test": evaluation.to_dict(), "warnings": found.notes + evaluation.warnings}
+    answered.write(place / "predictions.csv")
     write_json(place / "metrics.json", written)
     before = ((metrics.get("test") or {}).get("accuracy") or {}).get("value")
     return ReportResult(place / "report.html", evaluation, before, found.notes)
@@ -252,7 +255,10 @@ def _read_splits(path: Path, root: Path) -> tuple[Dataset, NDArray[np.str_]]:
     """The photos of splits.csv, relative to `root`, and their sides."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = list(csv.DictReader(file))
+            lines = [
+                {name: cell_text(cell or "") for name, cell in line.items() if name}
+                for line in csv.DictReader(file)
+            ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as CSV ({error})") from error
     columns = ("path", "label", "split", "group")
@@ -275,34 +281,27 @@ def _read_splits(path: Path, root: Path) -> tuple[Dataset, NDArray[np.str_]]:
 
 def _test(
     model: Predictor, network: Backbone, found: EvaluatedSplit, seed: int
-) -> tuple[Evaluation, list[Mistake]]:
-    """How good the model is on the test photos, and its surest mistakes with their neighbours."""
+) -> tuple[AnsweredPhotos, Evaluation, list[Mistake]]:
+    """The answers for the test photos, how good they are, and the surest mistakes with their neighbours."""
     rows = np.flatnonzero(found.tested)
     tested, trained = found.dataset.take(rows), found.dataset.take(found.assignment == "train")
     check_labels(model.labels, tested)
-    answers = []
+    answers: list[Prediction] = []
     for answer in model.predict_each(tested.paths):
         if not isinstance(answer, Prediction):
             raise answer  # it could be read a moment ago
         answers.append(answer)
-    probabilities = np.stack([answer.probabilities for answer in answers]).astype(np.float64)
-    accepted = np.array([not answer.reason for answer in answers])
-    truth = np.array([model.labels.index(label) for label in tested.labels.tolist()])
-    classes = list(model.labels)
-    evaluation = evaluate(
-        truth, probabilities, classes, groups=found.group[rows], accepted=accepted, seed=seed
-    )
-    photos = list(zip(tested.paths, tested.ids, strict=True))
-    mistakes = confident_mistakes(truth, probabilities, classes, photos, accepted=accepted)
+    answered = AnsweredPhotos(tested, answers)
     plain = found.features.plain
-    return evaluation, with_neighbours(
-        mistakes,
+    mistakes = with_neighbours(
+        answered.mistakes(model),
         plain[rows],
         plain[found.assignment == "train"],
         network.blocks,
         trained.paths,
         trained.labels.tolist(),
     )
+    return answered, answered.evaluate(model, groups=found.group[rows], seed=seed), mistakes
 
 
 def _record_now(

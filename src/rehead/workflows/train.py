@@ -3,6 +3,7 @@
     model.onnx      the model file
     metrics.json    how good it is, each number with its interval
     splits.csv      which photo is in which split, and in which group
+    predictions.csv what it says of each test photo
     report.html     the same for people, one file
     run.json        command, versions, digests, times
 
@@ -30,10 +31,18 @@ from ..backbones.features import photo_groups
 from ..classification.estimator import ImageClassifier
 from ..classification.training_data import mirrors
 from ..core.run_dir import NewRun, write_json
-from ..data import read_dataset
+from ..data import Dataset, read_dataset
 from ..data.options import SplitOptions
 from ..data.split import Split, check_classes, make_split, write_splits
-from ..evaluation import Evaluation, Mistake, confident_mistakes, evaluate, uniform_wrong
+from ..evaluation import (
+    Evaluation,
+    Mistake,
+    PhotoAnswer,
+    confident_mistakes,
+    evaluate,
+    uniform_wrong,
+    write_predictions,
+)
 from ..finetune.classifier import FineTunedClassifier
 from .run_report import NEAR_TEST, run_report, with_maps, with_neighbours
 from .train_record import Classifier, head_record, metrics_summary, run_facts, run_options, training_record
@@ -183,6 +192,7 @@ def train(
             model.write_logs(beside)
         run.timer.mark("model file")
         if test:
+            _write_predictions(beside / "predictions.csv", model, dataset, test)
             _report(beside, model, divided, test, mistakes, record, notes)
         run.timer.mark("report")
     return Run(run.folder, model, evaluation, warnings, unreadable, run.timer.seconds, found)
@@ -206,6 +216,7 @@ class _Test:
     rows: NDArray[np.intp]
     truth: NDArray[np.intp]
     probabilities: NDArray[np.float64]
+    outliers: NDArray[np.float32]
     accepted: NDArray[np.bool_]
     evaluation: Evaluation
 
@@ -237,7 +248,22 @@ def _test(
         accepted=accepted,
         seed=model.options.random_state,
     )
-    return _Test(rows, truth, probabilities, accepted, evaluation)
+    return _Test(rows, truth, probabilities, outliers, accepted, evaluation)
+
+
+def _write_predictions(path: Path, model: Classifier, dataset: Dataset, test: _Test) -> None:
+    classes = model.classes_.tolist()
+
+    def answer(
+        name: str, truth: int, row: NDArray[np.float64], outlier: float, accepted: bool
+    ) -> PhotoAnswer:
+        probability = float(row.max())
+        reason = "" if accepted else model.operating_point_.reason(probability, outlier) or "unreadable"
+        return PhotoAnswer(name, classes[truth], classes[row.argmax()], probability, outlier, reason)
+
+    columns = test.truth.tolist(), test.probabilities, test.outliers.tolist(), test.accepted.tolist()
+    names = [dataset.ids[row] for row in test.rows]
+    write_predictions(path, [answer(*row) for row in zip(names, *columns, strict=True)])
 
 
 def _mistakes(

@@ -7,11 +7,10 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from ...core.options import EstimatorOptions, Opt
 from ...faces.options import FaceOptions
 from ..command import Only, command
+from ..console import say, say_over
 from .detect import counted
 
 if TYPE_CHECKING:
@@ -67,13 +66,13 @@ def capture(
             on_frame=on_frame,
         )
     if sys.stderr.isatty():
-        print(file=sys.stderr)
+        say("", err=True)
     for path, reason in done.unreadable:
-        typer.echo(f"unreadable: {path}: {reason}")
+        say(f"unreadable: {path}: {reason}")
     if not done.train and not done.val:
         why = f"left out: {_reasons(done)}" if done.rejected else "none could be read"
         raise DataError(f"{source}: no face was kept of {counted(done.frames, 'frame')}; {why}")
-    typer.echo(_summary(done, out, person))
+    say(_summary(done, out, person))
 
 
 def _enter_pressed() -> threading.Event:
@@ -92,7 +91,7 @@ def _enter_pressed() -> threading.Event:
 def _count(captured: CapturedFrame, count: int) -> None:
     """A line that counts on the error output of a terminal."""
     if sys.stderr.isatty():
-        print(f"\r{captured.kept} of {count}  {captured.note:<40}", end="", file=sys.stderr, flush=True)
+        say_over(f"{captured.kept} of {count}  {captured.note:<40}")
 
 
 def _summary(done: Capture, out: Path, person: str) -> str:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from ...core.options import EstimatorOptions, Opt
 from ...faces.options import FaceOptions
 from .. import options
 from ..command import Only, Without, command
-from ..console import photo_progress
+from ..console import photo_progress, say
 from .options import CalibrationFile, TargetFmr, load_pipeline, read_calibration_file
 
 __all__ = ["cluster"]
@@ -57,15 +55,15 @@ def cluster(
     for number, group in enumerate(shared, 1):
         names = ", ".join(Path(path).name for path, _ in group[:_SHOWN])
         more = f" and {len(group) - _SHOWN} more" if len(group) > _SHOWN else ""
-        typer.echo(f"group {number}: {len(group)} faces: {names}{more}")
+        say(f"group {number}: {len(group)} faces: {names}{more}")
     alone = len(found.groups) - len(shared)
-    typer.echo(
+    say(
         f"{count(found_faces, 'face')} in {count(len(files), 'photo')}: {count(len(shared), 'group')}, and "
         f"{count(alone, 'face')} alone"
     )
     if found.without:
-        typer.echo(f"{count(len(found.without), 'photo')} without a face")
+        say(f"{count(len(found.without), 'photo')} without a face")
     for path, reason in found.unreadable:
-        typer.echo(f"  unreadable: {path}: {reason}")
+        say(f"  unreadable: {path}: {reason}")
     if out is not None:
-        typer.echo(f"wrote {out}")
+        say(f"wrote {out}")

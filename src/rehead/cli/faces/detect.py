@@ -9,7 +9,7 @@ from ...core.options import EstimatorOptions, Opt
 from ...faces.options import FaceOptions
 from .. import options
 from ..command import Only, command
-from ..console import photo_progress, plain_table, print_json
+from ..console import photo_progress, plain_table, print_json, print_table, say, styled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,24 +77,21 @@ def detect(
 
 
 def _print_table(results: Sequence[PhotoFaces], out: Path | None) -> None:
-    from rich.console import Console
-    from rich.text import Text
 
     from ...faces import QualityLimits
 
     table = plain_table("photo", "face", "box", "score", "note", right=["face", "score"])
     limits = QualityLimits()
     for result in results:
-        photo = Text(str(result.path))
+        photo = str(result.path)
         if not result.faces:
-            table.add_row(photo, "-", "", "", Text(result.error or "no face", "yellow"))
+            table.add_row(photo, "-", "", "", styled(result.error or "no face", "yellow"))
         for number, face in enumerate(result.faces, 1):
             box = " ".join(f"{v:.0f}" for v in face.box)
-            note = Text("; ".join(limits.complaints(face.quality)), "yellow")
+            note = styled("; ".join(limits.complaints(face.quality)), "yellow")
             table.add_row(photo if number == 1 else "", str(number), box, f"{face.score:.3f}", note)
-    console = Console()
-    console.print(table)
-    console.print(_summary(results, out), highlight=False, markup=False, soft_wrap=True)
+    print_table(table)
+    say(_summary(results, out))
 
 
 def _summary(results: Sequence[PhotoFaces], out: Path | None) -> str:

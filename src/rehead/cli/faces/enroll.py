@@ -11,6 +11,7 @@ from ...core.options import EstimatorOptions, Opt
 from ...core.text import count
 from ...faces.options import FaceOptions
 from ..command import Only, command
+from ..console import say
 from .options import GalleryFile, KeyFile, RefusePoor, gallery_key, load_pipeline
 
 if TYPE_CHECKING:
@@ -78,9 +79,9 @@ def enroll(
         _print_issues(opened)
         everybody = opened.people()
     photos_there = count(sum(each.photos for each in everybody), "photo")
-    typer.echo(f"{gallery}: {count(len(everybody), 'person', 'people')}, {photos_there}")
+    say(f"{gallery}: {count(len(everybody), 'person', 'people')}, {photos_there}")
     if problems:
-        typer.echo(f"rehead: {count(problems, 'folder')} left out, see above", err=True)
+        say(f"rehead: {count(problems, 'folder')} left out, see above", err=True)
         raise typer.Exit(1)
 
 
@@ -95,7 +96,7 @@ def _key(gallery: Path, key_file: Path | None, no_encryption: bool) -> GalleryKe
         return None
     if new and key_file is not None and not key_file.exists():
         made = write_key_file(key_file)
-        typer.echo(f"made the key {key_file}: keep it apart from the gallery, which is lost without it")
+        say(f"made the key {key_file}: keep it apart from the gallery, which is lost without it")
         return made
     if (key := gallery_key(gallery, key_file)) is None and new:
         raise typer.BadParameter(
@@ -108,18 +109,18 @@ def _key(gallery: Path, key_file: Path | None, no_encryption: bool) -> GalleryKe
 
 def _print(done: Enrolment) -> None:
     if done.problem:
-        typer.echo(f"left out: {done.problem}")
+        say(f"left out: {done.problem}")
     elif done.enrolled is None:
-        typer.echo(f"{done.name}: nobody enrolled, none of {count(len(done.skipped), 'photo')} can be used")
+        say(f"{done.name}: nobody enrolled, none of {count(len(done.skipped), 'photo')} can be used")
     else:
         already = f", {done.enrolled.known} there already" if done.enrolled.known else ""
-        typer.echo(f"{done.name}: {count(done.enrolled.added, 'photo')} enrolled{already}")
+        say(f"{done.name}: {count(done.enrolled.added, 'photo')} enrolled{already}")
     for path, reason in done.skipped:
-        typer.echo(f"  left out: {path}: {reason}")
+        say(f"  left out: {path}: {reason}")
     for path, reason in done.removed:
-        typer.echo(f"  removed: {path}: {reason}")
+        say(f"  removed: {path}: {reason}")
     for path, remark in done.notes:
-        typer.echo(f"  note: {path}: {remark}")
+        say(f"  note: {path}: {remark}")
 
 
 def _print_issues(gallery: FaceGallery) -> None:
@@ -131,4 +132,4 @@ def _print_issues(gallery: FaceGallery) -> None:
     except DataError:
         return
     for issue, path in issues:
-        typer.echo(f"  look at: {path + ': ' if path else ''}{issue.sentence}")
+        say(f"  look at: {path + ': ' if path else ''}{issue.sentence}")

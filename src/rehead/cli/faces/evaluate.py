@@ -12,7 +12,7 @@ from ...core.options import EstimatorOptions, Opt
 from ...faces.options import FaceOptions
 from .. import options
 from ..command import Only, Without, command
-from ..console import photo_progress, plain_table, print_json
+from ..console import photo_progress, plain_table, print_json, print_table, say
 from .options import CalibrationFile, load_pipeline, read_calibration_file
 
 if TYPE_CHECKING:
@@ -85,19 +85,19 @@ def evaluate(
         return
     _print(found)
     if out is not None:
-        typer.echo(f"wrote {out / 'metrics.json'} and {out / 'report.html'}")
+        say(f"wrote {out / 'metrics.json'} and {out / 'report.html'}")
     if save_calibration is not None:
-        typer.echo(f"wrote {save_calibration}")
+        say(f"wrote {save_calibration}")
 
 
 def _print(found: PairListEvaluation | PeopleEvaluation) -> None:
     from ...faces.evaluation.evaluate import PairListEvaluation
 
-    typer.echo(found.sentence)
+    say(found.sentence)
     if isinstance(found, PairListEvaluation):
         result = found.result
         folds = "as published" if found.listed.published else "of people, made of one set of pairs"
-        typer.echo(
+        say(
             f"Mean of {len(result.fold_accuracy)} folds, {folds}: {result.accuracy.value:.4f} "
             f"± {result.standard_error:.4f} (standard error)"
         )
@@ -107,26 +107,25 @@ def _print(found: PairListEvaluation | PeopleEvaluation) -> None:
             _print_rates("strangers named", "enrolled missed", found.openset.points)
         issues = found.issues or []
         if issues and found.by_chance >= 1:
-            typer.echo(f"Photos and names to look at; up to {found.by_chance:.0f} pairs of people by chance:")
+            say(f"Photos and names to look at; up to {found.by_chance:.0f} pairs of people by chance:")
         for issue, path in issues[:_SHOWN]:
-            typer.echo(f"  look at: {path + ': ' if path else ''}{issue.sentence}")
+            say(f"  look at: {path + ': ' if path else ''}{issue.sentence}")
         _more(len(issues))
     if found.failed:
-        typer.echo(f"{len(found.failed)} photos without a face:")
+        say(f"{len(found.failed)} photos without a face:")
     for path, reason in found.failed[:_SHOWN]:
-        typer.echo(f"  {path}: {reason}")
+        say(f"  {path}: {reason}")
     _more(len(found.failed))
 
 
 def _more(count: int) -> None:
     if count > _SHOWN:
-        typer.echo(f"  and {count - _SHOWN} more; --out writes them all")
+        say(f"  and {count - _SHOWN} more; --out writes them all")
 
 
 def _print_rates(
     left: str, right: str, points: tuple[VerificationPoint, ...] | tuple[OpenSetPoint, ...]
 ) -> None:
-    from rich.console import Console
 
     from ...core.text import percent, percent_range
     from ...faces.evaluation.lfw import VerificationPoint
@@ -148,4 +147,4 @@ def _print_rates(
             percent_range(missed),
             "" if point.supported else "too few",
         )
-    Console().print(table)
+    print_table(table)

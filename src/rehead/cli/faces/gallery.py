@@ -13,7 +13,7 @@ from ...core.text import count
 from ...faces.options import FaceOptions
 from .. import options
 from ..command import Only, Without, command
-from ..console import photo_progress, print_json
+from ..console import photo_progress, print_json, print_table, say, styled
 from .options import CalibrationFile, KeyFile, gallery_key, load_pipeline, read_calibration_file
 
 if TYPE_CHECKING:
@@ -66,23 +66,19 @@ def list_(gallery: File, key_file: KeyFile, as_json: options.Json) -> None:
         }
         print_json(record)
         return
-    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
     for heading in ("name", "photos", "added", "last day", "consent"):
         table.add_column(heading, justify="right" if heading == "photos" else "left", overflow="fold")
     for person in people:
-        day = Text(person.expires or "-", "red" if person.expired else "")
+        day = styled(person.expires or "-", "red" if person.expired else "")
         if person.expired:
             day.append(" (expired)")
-        table.add_row(
-            Text(person.name), str(person.photos), person.added[:10], day, Text(person.consent or "-")
-        )
-    Console().print(table)
+        table.add_row(person.name, str(person.photos), person.added[:10], day, person.consent or "-")
+    print_table(table)
     kept, embedder = "encrypted" if encrypted else "not encrypted", spec.get("name", "an unknown embedder")
-    typer.echo(f"{count(len(people), 'person', 'people')}, faces of {embedder}, {kept}")
+    say(f"{count(len(people), 'person', 'people')}, faces of {embedder}, {kept}")
 
 
 @app.command()
@@ -102,12 +98,12 @@ def show(
         record = {**vars(person), "photos": [_photo(vars(photo)) for photo in photos]}
         print_json(record)
         return
-    typer.echo(f"{person.name}: {count(person.photos, 'photo')}, added {person.added}")
-    typer.echo(f"  consent: {person.consent or 'not noted'}")
-    typer.echo(f"  last day: {person.expires or 'none'}{' (expired)' if person.expired else ''}")
+    say(f"{person.name}: {count(person.photos, 'photo')}, added {person.added}")
+    say(f"  consent: {person.consent or 'not noted'}")
+    say(f"  last day: {person.expires or 'none'}{' (expired)' if person.expired else ''}")
     for photo in photos:
         said = ", ".join(f"{key} {value:.0f}" for key, value in photo.quality.items())
-        typer.echo(f"  {photo.path}  {said}")
+        say(f"  {photo.path}  {said}")
 
 
 def _photo(record: dict[str, object]) -> dict[str, object]:
@@ -127,7 +123,7 @@ def rename(
 
     with GalleryStore(gallery, key=gallery_key(gallery, key_file)) as store:
         before, after = store.person(name), store.rename(name, new)
-    typer.echo(f"{before.name} is {after.name} now")
+    say(f"{before.name} is {after.name} now")
 
 
 @app.command()
@@ -145,7 +141,7 @@ def merge(
 
     with GalleryStore(gallery, key=gallery_key(gallery, key_file)) as store:
         gone, stays = store.person(other), store.merge(name, other)
-    typer.echo(
+    say(
         f"{gone.name} is {stays.name} now: {count(stays.photos, 'photo')}, consent: "
         f"{stays.consent or 'not noted'}, last day: {stays.expires or 'none'}"
     )
@@ -191,11 +187,11 @@ def remove(
         return
     for removal in removals:
         what = f"{count(removal.photos, 'photo')} of {removal.name}" if photo else removal.name
-        typer.echo(
+        say(
             f"removed {what}: {count(removal.templates, 'face')} deleted; the photos themselves are not in "
             "the gallery and were left alone"
         )
-    typer.echo(_what_is_left(removals[0], encrypted, key_file) if removals else "nobody to remove")
+    say(_what_is_left(removals[0], encrypted, key_file) if removals else "nobody to remove")
 
 
 def _what_is_left(removal: Removal, encrypted: bool, key_file: Path | None) -> str:
@@ -232,7 +228,7 @@ def rekey(
 
     with GalleryStore(gallery, key=gallery_key(gallery, key_file)) as store:
         place = store.rekey(to)
-    typer.echo(f"{place} holds the new key of {gallery}; the old one is of use for older copies only")
+    say(f"{place} holds the new key of {gallery}; the old one is of use for older copies only")
 
 
 @app.command()
@@ -258,10 +254,10 @@ def check(
         print_json([issue.to_dict(path) for issue, path in issues])
         return
     for issue, path in issues:
-        typer.echo(f"look at: {path + ': ' if path else ''}{issue.sentence}")
+        say(f"look at: {path + ': ' if path else ''}{issue.sentence}")
     searched = f"{count(len(templates), 'face')} of {count(len(templates.names), 'person', 'people')}"
     expired = f", {templates.expired} more expired" if templates.expired else ""
-    typer.echo(f"{gallery}: {searched}{expired}, {count(len(issues), 'thing')} to look at")
+    say(f"{gallery}: {searched}{expired}, {count(len(issues), 'thing')} to look at")
 
 
 @app.command()
@@ -280,9 +276,9 @@ def export(
 
     record = export_gallery(gallery, key=gallery_key(gallery, key_file), person=person, templates=templates)
     write_private(out, record)
-    typer.echo(f"wrote {out}: {count(len(record['people']), 'person', 'people')}")
+    say(f"wrote {out}: {count(len(record['people']), 'person', 'people')}")
     if templates:
-        typer.echo("it holds faces' embeddings in the clear: keep it as safe as the key")
+        say("it holds faces' embeddings in the clear: keep it as safe as the key")
 
 
 @app.command()
@@ -312,6 +308,6 @@ def rebuild(
             drop_missing=drop_missing,
             progress=progress,
         )
-    typer.echo(f"{gallery}: {done.photos} photos embedded anew by {pipeline.embedder.embedding_spec['name']}")
+    say(f"{gallery}: {done.photos} photos embedded anew by {pipeline.embedder.embedding_spec['name']}")
     for path, reason in done.lost:
-        typer.echo(f"  forgotten: {path}: {reason}")
+        say(f"  forgotten: {path}: {reason}")

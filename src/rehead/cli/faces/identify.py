@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import csv
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
 
 from ...core.options import EstimatorOptions, Opt
 from ...faces.options import FaceOptions
 from .. import options
 from ..command import Only, Without, command
-from ..console import check_answered, plain_table, print_json, print_jsonl
+from ..console import (
+    check_answered,
+    csv_output,
+    plain_table,
+    print_json,
+    print_jsonl,
+    print_table,
+    say,
+    styled,
+)
 from .options import (
     CalibrationFile,
     GalleryFile,
@@ -85,10 +90,10 @@ def identify(
         else:
             _print_table(answers())
     if form == "table":
-        typer.echo(f"Threshold {threshold.comparison.value:.3f}: {threshold.sentence}.")
+        say(f"Threshold {threshold.comparison.value:.3f}: {threshold.sentence}.")
     check_answered(files, failed)
     if failed:
-        typer.echo(f"rehead: {len(failed)} of {len(files)} photos could not be read", err=True)
+        say(f"rehead: {len(failed)} of {len(files)} photos could not be read", err=True)
 
 
 def _record(file: Path, result: list[Identification] | ImageError) -> dict[str, Any]:
@@ -110,39 +115,36 @@ def _rows(record: dict[str, Any]) -> list[dict[str, Any]]:
 def _print_csv(answers: Iterator[dict[str, Any]]) -> None:
     columns = ["photo", "name", "nearest", "score", "margin", "probability", "threshold", "reason"]
     sides = ["left", "top", "right", "bottom"]
-    writer = csv.DictWriter(
-        sys.stdout, [*columns, *sides, "error"], extrasaction="ignore", lineterminator="\n"
-    )
-    writer.writeheader()
+    writer = csv_output()
+    writer.writerow([*columns, *sides, "error"])
     for record in answers:
         for row in _rows(record):
-            writer.writerow(row | dict(zip(sides, row["face"]["box"] if "face" in row else [], strict=False)))
+            box = row["face"]["box"] if "face" in row else [""] * 4
+            writer.writerow([*(row.get(name, "") for name in columns), *box, row.get("error", "")])
 
 
 def _print_table(answers: Iterator[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.text import Text
 
     measured = ("left, top", "score", "margin")
     table = plain_table("photo", "who", *measured, "note", right=measured)
     for record in answers:
         for place, row in enumerate(_rows(record)):
-            photo = Text("" if place else row["photo"])
+            photo = "" if place else row["photo"]
             if "name" not in row:
                 error = row.get("error")
-                who = Text("unreadable", "red") if error else Text("nobody", "dim")
-                table.add_row(photo, who, "", "", "", Text(error or "no face was found"))
+                who = styled("unreadable", "red") if error else styled("nobody", "dim")
+                table.add_row(photo, who, "", "", "", error or "no face was found")
                 continue
             box = row["face"]["box"]
             table.add_row(
                 photo,
-                Text(row["name"], "yellow" if row["reason"] else ""),
+                styled(row["name"], "yellow" if row["reason"] else ""),
                 f"{box[0]:.0f}, {box[1]:.0f}",
                 "" if row["score"] is None else f"{row['score']:.3f}",
                 "" if row["margin"] is None else f"{row['margin']:.3f}",
-                Text(_note(row)),
+                _note(row),
             )
-    Console().print(table)
+    print_table(table)
 
 
 def _note(row: dict[str, Any]) -> str:

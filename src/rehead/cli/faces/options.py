@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
-
 from ...core.options import Opt
 from ...faces.options import FaceOptions
+from ..console import say
 
 if TYPE_CHECKING:
     from ...faces.gallery.encryption import GalleryKey
@@ -82,9 +81,7 @@ def gallery_key(gallery: Path, key_file: Path | None) -> GalleryKey | None:
     key = find_key(key_file)
     for path in filter(None, (gallery, key_file)):
         if path.is_file() and open_to_others(path):
-            typer.echo(
-                f"rehead: other users can read {path}; run `chmod 600 {shlex.quote(str(path))}`", err=True
-            )
+            say(f"rehead: other users can read {path}; run `chmod 600 {shlex.quote(str(path))}`", err=True)
     return key
 
 

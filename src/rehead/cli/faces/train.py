@@ -13,7 +13,7 @@ from ...data.options import SplitOptions
 from ...faces.options import REPLACED, FaceOptions
 from .. import options
 from ..command import Without, command
-from ..console import photo_progress
+from ..console import photo_progress, say
 
 if TYPE_CHECKING:
     from ...workflows.train import Run
@@ -50,7 +50,7 @@ def train(
     if not quiet:
         show_run(result)
         for path, count in _several_faces(result):
-            typer.echo(f"  several faces: {path}: {count}", err=True)
+            say(f"  several faces: {path}: {count}", err=True)
 
 
 def _several_faces(result: Run) -> list[tuple[str, int]]:

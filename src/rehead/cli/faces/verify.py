@@ -10,7 +10,7 @@ import typer
 from ...core.options import EstimatorOptions
 from .. import options
 from ..command import Only, command
-from ..console import print_json
+from ..console import print_json, say
 from .options import CalibrationFile, TargetFmr, TwoFaces, load_pipeline, read_calibration_file
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def verify(
         print_json(found.to_dict())
     else:
         for line in _lines(found, (first, second)):
-            typer.echo(line)
+            say(line)
 
 
 def _lines(found: Verification, photos: tuple[Path, Path]) -> list[str]:

@@ -10,8 +10,8 @@ from ...classification.options import ClassifierOptions
 from ...core.options import Opt
 from .. import options
 from ..command import Only, command
-from ..console import photo_progress, print_json
-from .runs import Detect, DetectorAsTrained, Group, Images, Points, finder, finder_name, say, show_run
+from ..console import photo_progress, print_json, say
+from .runs import Detect, DetectorAsTrained, Group, Images, Points, finder, finder_name, show_run
 
 __all__ = ["evaluate"]
 

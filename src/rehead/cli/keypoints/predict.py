@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -11,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 from ...core.options import EstimatorOptions, Opt
 from .. import options
 from ..command import Only, command
-from ..console import answer_record, check_answered, plain_table, print_json, print_jsonl
+from ..console import (
+    answer_record,
+    check_answered,
+    csv_output,
+    plain_table,
+    print_json,
+    print_jsonl,
+    print_table,
+    say,
+    styled,
+)
 from .runs import Detect, DetectorAsTrained, finder, finder_name
 
 if TYPE_CHECKING:
@@ -61,11 +70,11 @@ def predict(
     else:
         _print_table(records, loaded.n_points)
     if not detect and "faces" in loaded.manifest and form == "table":
-        print("rehead: the model learnt in squares around faces; --detect finds them first", file=sys.stderr)
+        say("rehead: the model learnt in squares around faces; --detect finds them first", err=True)
     failed = [answer for _, answer in answers if isinstance(answer, ImageError)]
     check_answered(files, failed, expected="can be read or shows a face" if detect else "can be read")
     if failed and form == "table":
-        print(f"rehead: no points for {len(failed)} of {len(files)} photos", file=sys.stderr)
+        say(f"rehead: no points for {len(failed)} of {len(files)} photos", err=True)
 
 
 def _on_faces(
@@ -99,33 +108,29 @@ def _draw(out: Path, answers: Sequence[KeypointPrediction]) -> None:
 
 
 def _print_table(records: Sequence[dict[str, Any]], n_points: int) -> None:
-    from rich.console import Console
-    from rich.text import Text
 
     table = plain_table("photo", "points", "confidence", "note", right=["confidence"])
     more = f" and {n_points - 5} more" if n_points > 5 else ""
     for record in records:
-        photo = Text(record["photo"])
+        photo = record["photo"]
         if "error" in record:
-            table.add_row(photo, Text("none", "red"), "", Text(record["error"]))
+            table.add_row(photo, styled("none", "red"), "", record["error"])
             continue
         shown = " ".join(f"{p['x']:.1f},{p['y']:.1f}" for p in record["points"][:5])
         confidence = f"{record['confidence']:.2f}"
-        table.add_row(photo, Text(shown + more), confidence, Text(record["reason"], "yellow"))
-    Console().print(table)
+        table.add_row(photo, shown + more, confidence, styled(record["reason"], "yellow"))
+    print_table(table)
 
 
 def _print_csv(records: Sequence[dict[str, Any]], model: KeypointPredictor) -> None:
     """The columns that training takes, and what should be known of each photo behind them."""
-    import csv
-
     names = model.names
     columns = (
         [f"{name}_{axis}" for name in names for axis in "xy"]
         if names
         else [f"{axis}{k}" for k in range(model.n_points) for axis in "xy"]
     )
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer = csv_output()
     writer.writerow(["name", *columns, "confidence", "outlier_score", "reason"])
     for record in records:
         if "error" in record:

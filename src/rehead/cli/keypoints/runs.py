@@ -9,7 +9,7 @@ import typer
 
 from ...core.options import Opt
 from ...faces.options import DETECTORS
-from ..console import plain_table
+from ..console import plain_table, print_table, say, warn
 
 if TYPE_CHECKING:
     from ...faces import FaceDetector
@@ -24,7 +24,6 @@ __all__ = [
     "Points",
     "finder",
     "finder_name",
-    "say",
     "show_run",
 ]
 
@@ -76,10 +75,7 @@ def finder_name(given: str | None, model: KeypointPredictor) -> str:
 
 def show_run(run: KeypointRun) -> None:
     """Print scores, the sentence, and what to know."""
-    from rich.console import Console
-    from rich.text import Text
 
-    console = Console()
     scores = ("value", "95 % interval")
     table = plain_table(f"{run.evaluation.photos} photos", *scores, right=scores)
     for score in run.evaluation.scores:
@@ -87,20 +83,13 @@ def show_run(run: KeypointRun) -> None:
         i = score.interval
         ends = "–" if i.low != i.low else f"{factor * i.low:.2f} to {factor * i.high:.2f}{unit}"
         table.add_row(score.name, f"{factor * i.value:.2f}{unit}", ends)
-    console.print(table)
-    console.print(run.evaluation.sentence, highlight=False, markup=False)
+    print_table(table)
+    say(run.evaluation.sentence, fold=True)
     if run.training:
-        console.print(run.training["sentence"], highlight=False, markup=False)
+        say(run.training["sentence"], fold=True)
     for warning in [*run.warnings, *run.evaluation.warnings, *run.notes]:
-        console.print("[yellow]![/yellow]", Text(warning), highlight=False)
+        warn(warning)
     for name, reason in run.unreadable[:10]:
-        console.print(f"  left out: {name}: {reason}", highlight=False, markup=False)
+        say(f"  left out: {name}: {reason}")
     if len(run.unreadable) > 10:
-        console.print(f"  and {len(run.unreadable) - 10} more", highlight=False, markup=False)
-
-
-def say(text: str) -> None:
-    """Print a line as it is."""
-    from rich.console import Console
-
-    Console().print(text, highlight=False, markup=False, soft_wrap=True)
+        say(f"  and {len(run.unreadable) - 10} more")

@@ -15,9 +15,9 @@ from ...finetune.config import KeypointFineTuneConfig
 from ...keypoints.options import KeypointOptions
 from .. import options
 from ..command import Only, Without, command, given_in
-from ..console import photo_progress
+from ..console import photo_progress, say
 from ..train import overridden
-from .runs import Detect, Group, Images, Points, finder, say, show_run
+from .runs import Detect, Group, Images, Points, finder, show_run
 
 if TYPE_CHECKING:
     from ...workflows.config import KeypointTrainConfig
