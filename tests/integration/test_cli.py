@@ -291,7 +291,7 @@ def test_photos_that_nothing_can_be_learned_from(
 @pytest.mark.parametrize(
     ("rows", "named"),
     [
-        ([("path", "label"), ("a.jpg", "x"), ("gone.jpg", "y")], ["1 of 2 photos do not exist", "gone.jpg"]),
+        ([("path", "label"), ("b.jpg", "x"), ("gone.jpg", "y")], ["none of its 2 photos exists", "gone.jpg"]),
         ([("file", "label"), ("a.jpg", "x")], ["no column 'path'", "'file'"]),
         ([("path", "class"), ("a.jpg", "x")], ["no column 'label'", "'class'"]),
         ([("path", "label"), ("a.jpg", "x"), ("a.jpg", "x")], ["'a.jpg'", "lines 2 and 3"]),

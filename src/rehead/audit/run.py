@@ -28,7 +28,7 @@ __all__ = ["audit_photos", "run_checks"]
 
 
 def audit_photos(
-    photos: str | os.PathLike[str],
+    photos: str | os.PathLike[str] | Dataset,
     *,
     backbone: str | os.PathLike[str] = "efficientnet_lite0",
     weights: str | os.PathLike[str] | None = None,
@@ -41,7 +41,7 @@ def audit_photos(
 
     Parameters
     ----------
-    photos : path
+    photos : path or Dataset
         A folder of class folders, one with train, val and test folders, or a CSV, as `train` takes it.
     backbone, weights
         As of `ImageClassifier`: the network whose features are compared.

@@ -48,7 +48,7 @@ class ModelEvaluation:
 
 def evaluate_model(
     model: Predictor,
-    photos: str | os.PathLike[str],
+    photos: str | os.PathLike[str] | Dataset,
     *,
     out: str | os.PathLike[str] | None = None,
     strict: bool = False,
@@ -60,7 +60,7 @@ def evaluate_model(
     Parameters
     ----------
     model : Predictor
-    photos : path
+    photos : path or Dataset
         A folder or CSV with classes, in any form that `train` takes; with a test split, only that.
     out : path, optional
         Folder to write metrics.json and report.html to.

@@ -10,9 +10,11 @@ import typer
 
 from ..classification.options import ClassifierOptions
 from ..core.options import Opt
+from ..data.options import TableOptions
 from . import options
 from .command import Only, command
 from .console import photo_progress, plain_table, print_json
+from .photos import read_given
 
 if TYPE_CHECKING:
     from ..audit import Audit
@@ -43,6 +45,7 @@ def audit(
             default=None,
         ),
     ],
+    table: TableOptions,
     use: Annotated[ClassifierOptions, Only("backbone", "weights", "random_state", "cache", "threads")],
     as_json: options.Json,
 ) -> None:
@@ -60,9 +63,10 @@ def audit(
     for place in filter(None, (out, write_csv and write_csv.parent)):
         with replacing_folder(place / "audit" if place.is_dir() else place, keep=False):
             pass  # what cannot be written is refused before the work is done, and not after
+    dataset = read_given(photos, table, quiet=as_json)
     with photo_progress("Looking at photos") as progress:
         result = audit_photos(
-            photos,
+            dataset,
             backbone=use.backbone,
             weights=use.weights,
             seed=use.random_state,

@@ -8,9 +8,11 @@ from typing import Annotated
 
 from ..classification.options import ClassifierOptions
 from ..core.options import Opt
+from ..data.options import TableOptions
 from . import options
 from .command import Only, command
 from .console import photo_progress, print_json, scores_table
+from .photos import read_given
 
 __all__ = ["evaluate"]
 
@@ -22,6 +24,7 @@ def evaluate(
     out: Annotated[
         Path | None, Opt(help="Folder for metrics.json and report.html.", flag="--out -o", default=None)
     ],
+    table: TableOptions,
     use: Annotated[ClassifierOptions, Only("strict", "threads")],
     as_json: options.Json,
 ) -> None:
@@ -29,10 +32,11 @@ def evaluate(
     from ..classification.evaluate import evaluate_model
     from ..workflows.loading import open_model
 
+    dataset = read_given(photos, table, quiet=as_json)
     with photo_progress("Looking at photos") as progress:
         result = evaluate_model(
             open_model(model, threads=use.threads),
-            photos,
+            dataset,
             out=out,
             strict=use.strict,
             progress=progress,

@@ -10,6 +10,7 @@ import typer
 
 from ..classification.options import ClassifierOptions
 from ..core.options import Opt
+from ..data.options import TableOptions
 from .command import Only, command
 from .console import photo_progress, scores_table
 
@@ -39,6 +40,7 @@ def report(
             default=None,
         ),
     ],
+    table: TableOptions,
     use: Annotated[ClassifierOptions, Only("cache", "threads")],
 ) -> None:
     """Write a run's report again, after photos were relabelled or with more photos; nothing is trained."""
@@ -46,12 +48,13 @@ def report(
     from rich.text import Text
 
     from ..core.text import percent
+    from ..data import read_dataset
     from ..workflows.report import report as write_again
 
     with photo_progress("Looking at photos") as progress:
         found = write_again(
             run,
-            photos,
+            None if photos is None else read_dataset(photos, table),
             out=out,
             cache=use.cache,
             threads=use.threads,

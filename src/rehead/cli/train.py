@@ -10,11 +10,12 @@ import typer
 
 from ..classification.options import ClassifierOptions
 from ..core.options import options_of
-from ..data.options import SplitOptions
+from ..data.options import SplitOptions, TableOptions
 from ..finetune.config import FineTuneConfig
 from . import options
 from .command import command, given_in
 from .console import photo_progress, scores_table
+from .photos import read_given
 
 if TYPE_CHECKING:
     from ..workflows.config import TrainConfig
@@ -30,6 +31,7 @@ def train(
     out: options.NewRunFolder,
     classifier: ClassifierOptions,
     split: SplitOptions,
+    table: TableOptions,
     finetune: FineTuneConfig,
     recipe: options.Recipe,
     resume: options.Resume,
@@ -41,16 +43,17 @@ def train(
 
     given = given_in(context)
     folder = options.folder_of(out, resume)
-    config = TrainConfig(classifier=classifier, finetune=finetune, split=split)
+    config = TrainConfig(classifier=classifier, finetune=finetune, split=split, table=table)
     if recipe is not None:
         config = _with_recipe(recipe, config, given)
     config = config.with_backbone(str(config.classifier.backbone))
     options.refuse_in_vain(config, given)
+    dataset = read_given(photos, table, quiet=quiet)
     doing = "Training" if config.trains_network else "Looking at photos"
     with photo_progress(doing, quiet=quiet) as progress:
         result = run_training(
             config,
-            photos,
+            dataset,
             folder,
             resume=resume is not None,
             overwrite=overwrite,
@@ -71,6 +74,7 @@ def _with_recipe(recipe: str, config: TrainConfig, given: set[str]) -> TrainConf
         classifier=overridden(settings.classifier, config.classifier, given),
         finetune=overridden(settings.finetune, config.finetune, given),
         split=config.split,
+        table=config.table,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..core.preprocess import PreprocessSpec
 from .exif import Header, image_size, read_header
-from .formats import IMAGE_SUFFIXES, MAX_PIXELS, is_image_name, read_bytes
+from .formats import IMAGE_SUFFIXES, MAX_PIXELS, is_image_file, is_image_name, read_bytes
 from .reading import load_image, luma, read_image, thumbnail
 from .warping import area_weights, patches, pyramid, warped
 from .writing import write_jpeg, write_png
@@ -20,6 +20,7 @@ __all__ = [
     "PreprocessSpec",
     "area_weights",
     "image_size",
+    "is_image_file",
     "is_image_name",
     "load_image",
     "luma",

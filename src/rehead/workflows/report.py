@@ -64,7 +64,7 @@ class ReportResult:
 
 def report(
     run: str | os.PathLike[str],
-    photos: str | os.PathLike[str] | None = None,
+    photos: str | os.PathLike[str] | Dataset | None = None,
     *,
     out: str | os.PathLike[str] | None = None,
     cache: bool | str | os.PathLike[str] = True,
@@ -78,7 +78,7 @@ def report(
     ----------
     run : path
         A run directory.
-    photos : path, optional
+    photos : path or Dataset, optional
         A folder or CSV in any form that `train` takes: its photos that were not trained on are tested on,
         with the labels they have there. By default the run's test photos, with the labels that its
         splits.csv has now.
@@ -314,6 +314,7 @@ def _record_now(
     about = {
         "trained": {name: record[name] for name in ("date", "command", "versions")},
         "photos": {"folder": str(dataset.root), **dict(zip(names.tolist(), counts.tolist(), strict=True))},
+        "classes": dataset.counts,
         "test_photos": record.get("test_photos") if drawn else "unseen",
         "split": split_fingerprint(dataset.ids, dataset.labels, found.assignment),
         "unreadable": failed_photos((dataset.ids[row], error.reason) for row, error in found.features.errors),

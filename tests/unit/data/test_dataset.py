@@ -48,28 +48,6 @@ def test_split_folders_are_recognised(tmp_path: Path, train: str, val: str, test
     }
 
 
-def test_a_class_may_be_called_train(tmp_path: Path) -> None:
-    lay(tmp_path, "train/1.jpg", "train/steam/2.jpg", "bus/1.jpg")
-    data = read_dataset(tmp_path)
-    assert data.classes == ("bus", "train")
-    assert set(data.splits.tolist()) == {""}
-
-
-@pytest.mark.parametrize(
-    "names",
-    [
-        ("train/cat/1.jpg", "val/cat/1.jpg", "cats/1.jpg"),
-        ("train/1.jpg", "val/1.jpg", "cats/1.jpg"),
-        ("train/cat/1.jpg", "train/dog/1.jpg", "cats/1.jpg"),
-    ],
-)
-def test_a_mixture_of_splits_and_classes_is_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
-    message = refusal(lay(tmp_path, *names))
-    assert "'train'" in message
-    assert "'cats'" in message
-    assert "could be splits or classes" in message
-
-
 def test_a_split_without_classes_is_refused(tmp_path: Path) -> None:
     message = refusal(lay(tmp_path, "train/1.jpg", "test/1.jpg", "test/2.jpg"))
     assert "photos lie directly in it (2, first 'test/1.jpg')" in message
@@ -285,6 +263,41 @@ def test_a_folder_too_many_is_seen(tmp_path: Path) -> None:
     with pytest.raises(DatasetError) as caught:
         check_trainable(read_dataset(tmp_path))
     assert str(caught.value).endswith(f"did you mean {tmp_path / 'unpacked'}?")
+
+
+def test_folders_too_many_are_seen_at_any_depth(tmp_path: Path) -> None:
+    lay(tmp_path, *(f"unpacked/archive/data/{name}/1.jpg" for name in ("cat", "dog")))
+    with pytest.raises(DatasetError) as caught:
+        check_trainable(read_dataset(tmp_path))
+    assert str(caught.value).endswith(f"did you mean {tmp_path / 'unpacked' / 'archive' / 'data'}?")
+
+
+# --- what is a photo -------------------------------------------------------------------------
+
+JPEG = b"\xff\xd8\xff\xe0\0\x10JFIF\0"
+
+
+def test_photos_of_any_name_are_found_by_their_first_bytes(tmp_path: Path) -> None:
+    odd = ["photo", "media.jpg_large", "photo.jpg.1", "photo.jpg ", "a.b.c", "photo.JPG?w=640"]
+    for name in odd:
+        lay(tmp_path, f"cat/{name}")
+        (tmp_path / "cat" / name).write_bytes(JPEG)
+    lay(tmp_path, "cat/notes.txt", "cat/empty", "cat/raw.cr2", "cat/.hidden", "dog/1.jpg", "dog/page.jpg")
+    (tmp_path / "cat" / "raw.cr2").write_bytes(b"II*\0\x10\0\0\0CR\x02\0")
+    (tmp_path / "cat" / ".hidden").write_bytes(JPEG)
+    (tmp_path / "cat" / "notes.txt").write_text("BMW, P1 and RIFF are no photos", "utf-8")
+    (tmp_path / "dog" / "page.jpg").write_text("<html>", "utf-8")  # reading it says what is wrong
+    data = read_dataset(tmp_path)
+    assert data.ids == tuple(sorted([*(f"cat/{name}" for name in odd), "dog/1.jpg", "dog/page.jpg"]))
+    assert data.skipped == ("cat/empty", "cat/notes.txt", "cat/raw.cr2")
+    assert [path.name for path in list_photos(tmp_path / "cat")] == sorted(odd)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_is_passed_over(tmp_path: Path) -> None:
+    lay(tmp_path, "cat/1.jpg", "dog/1.jpg")
+    os.mkfifo(tmp_path / "cat" / "pipe")
+    assert read_dataset(tmp_path).skipped == ("cat/pipe",)
 
 
 def test_labels_must_have_been_learned() -> None:

@@ -15,6 +15,7 @@ from ...faces.options import FaceOptions
 from .. import options
 from ..command import Only, Without, command
 from ..console import check_answered, plain_table, print_json, print_jsonl
+from ..photos import list_given
 from .options import CalibrationFile, GalleryFile, KeyFile, RefusePoor, load_pipeline, read_calibration_file
 
 if TYPE_CHECKING:
@@ -46,12 +47,11 @@ def identify(
     machine: Annotated[EstimatorOptions, Only("threads")],
 ) -> None:
     """Say who is in photos, or "unknown" and why."""
-    from ...data import list_photos
     from ...errors import ImageError
     from ...faces.gallery.encryption import find_key
     from ...faces.gallery.gallery import FaceGallery
 
-    files = [file for photo in photos for file in list_photos(photo)]
+    files = list_given(photos)
     failed: list[ImageError] = []
     with FaceGallery(
         gallery,

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ...classification.options import ClassifierOptions
-from ...data.options import SplitOptions
+from ...data.options import SplitOptions, TableOptions
 from ...faces.options import REPLACED, FaceOptions
 from .. import options
 from ..command import Without, command
 from ..console import photo_progress
+from ..photos import read_given
 
 if TYPE_CHECKING:
     from ...workflows.train import Run
@@ -35,6 +36,7 @@ def train(
     faces: FaceOptions,
     classifier: Annotated[ClassifierOptions, Without(*REPLACED)],
     split: SplitOptions,
+    table: TableOptions,
     overwrite: options.Overwrite,
     quiet: options.Quiet,
 ) -> None:
@@ -42,10 +44,11 @@ def train(
     from ...workflows.config import TrainConfig, run_training
     from ..train import show_run
 
-    config = TrainConfig(classifier=classifier, split=split, faces=faces)
+    config = TrainConfig(classifier=classifier, split=split, table=table, faces=faces)
+    dataset = read_given(photos, table, quiet=quiet)
     with photo_progress("Looking at photos", quiet=quiet) as progress:
         result = run_training(
-            config, photos, out, overwrite=overwrite, command=["rehead", *sys.argv[1:]], progress=progress
+            config, dataset, out, overwrite=overwrite, command=["rehead", *sys.argv[1:]], progress=progress
         )
     if not quiet:
         show_run(result)

@@ -12,6 +12,7 @@ from ...core.options import EstimatorOptions, Opt
 from .. import options
 from ..command import Only, command
 from ..console import answer_record, check_answered, plain_table, print_json, print_jsonl
+from ..photos import list_given
 from .runs import Detect, DetectorAsTrained, finder, finder_name
 
 if TYPE_CHECKING:
@@ -39,12 +40,11 @@ def predict(
     use: Annotated[EstimatorOptions, Only("threads")],
 ) -> None:
     """Place points on photos: pixels, the centre of the upper left one being (0, 0)."""
-    from ...data import list_photos
     from ...errors import ImageError
     from ...keypoints import load_keypoints
 
     loaded = load_keypoints(model, threads=use.threads)
-    files = [file for photo in photos for file in list_photos(photo)]
+    files = list_given(photos)
     if detect:
         answers = list(_on_faces(loaded, finder(finder_name(detector, loaded), use.threads), files))
     else:
