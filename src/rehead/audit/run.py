@@ -16,6 +16,7 @@ from ..core.progress import Progress
 from ..data import Dataset, cv_folds, merge_groups, near_duplicates, read_dataset
 from ..data.bursts import burst_groups
 from ..heads.pca import Block, fit_pca, last_levels
+from .class_names import name_issues
 from .clean_csv import left_out
 from .duplicates import burst_issues, duplicate_issues, leak_issues
 from .image_issues import image_issues
@@ -104,6 +105,7 @@ def run_checks(
         *burst_issues(dataset, bursts, copies),
         *leak_issues(dataset, bursts, copies, "one burst"),
         *leak_issues(dataset, _user_groups(dataset), merge_groups(copies, bursts), "one group"),
+        *name_issues(dataset),
         *balance_issues(dataset, groups, readable),
         *image_issues(dataset, stats),
     ]

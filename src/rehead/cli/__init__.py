@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import sys
 from typing import Annotated, Any, NoReturn
 
@@ -116,6 +117,7 @@ def _drop_output() -> None:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    """End with one line, whatever the names in it hold."""
+    """End with one line, whatever the names in it hold; addresses that were taken for paths as they are."""
+    message = re.sub(r"\b(https?|ftp|s3|gs):/(?!/)", r"\1://", message)
     print("rehead: " + message.replace("\r", "\\r").replace("\n", "\\n"), file=sys.stderr)
     raise SystemExit(code) from None

@@ -14,7 +14,6 @@ from ..data.options import TableOptions
 from . import options
 from .command import Only, command
 from .console import photo_progress, plain_table, print_json
-from .photos import read_given
 
 if TYPE_CHECKING:
     from ..audit import Audit
@@ -52,21 +51,21 @@ def audit(
     """Look for what is wrong with photos before training: copies, leaks, wrong labels, spoilt files.
 
     No photo is changed. Kinds of issues: unreadable, contradiction (one picture under two classes), leak
-    (the same on both sides of the split), label (in doubt), copy, burst, outlier, balance (small classes),
-    blank, dark, blurred, tiny and shape (very long or tall).
+    (the same on both sides of the split), name (of classes), label (in doubt), copy, burst, outlier,
+    balance (small classes), blank, dark, blurred, tiny and shape (very long or tall).
     """
     from ..audit import audit_photos, write_audit
     from ..audit import write_csv as write_list
-    from ..core.atomic import replacing_folder
+    from ..core.atomic import check_place
+    from ..data import read_dataset
 
     kinds = _kinds(fail_on)
-    for place in filter(None, (out, write_csv and write_csv.parent)):
-        with replacing_folder(place / "audit" if place.is_dir() else place, keep=False):
-            pass  # what cannot be written is refused before the work is done, and not after
-    dataset = read_given(photos, table, quiet=as_json)
+    for place in (out and out / "audit.json", write_csv):
+        if place is not None:
+            check_place(place)
     with photo_progress("Looking at photos") as progress:
         result = audit_photos(
-            dataset,
+            read_dataset(photos, table),
             backbone=use.backbone,
             weights=use.weights,
             seed=use.random_state,
@@ -83,7 +82,7 @@ def audit(
     if as_json:
         print_json(result.to_dict())
     else:
-        _show(result, wrote)
+        _show(result, wrote, write_csv)
     if failed := [kind for kind in result.counts if kind in kinds]:
         print(f"rehead: found {', '.join(failed)}, as --fail-on asks", file=sys.stderr)
         raise typer.Exit(1)
@@ -102,7 +101,7 @@ def _kinds(text: str | None) -> frozenset[str]:
     return frozenset(ISSUE_TYPES) if "any" in names else frozenset(names)
 
 
-def _show(audit: Audit, wrote: list[Path]) -> None:
+def _show(audit: Audit, wrote: list[Path], listed: Path | None) -> None:
     from rich.console import Console
     from rich.text import Text
 
@@ -110,9 +109,9 @@ def _show(audit: Audit, wrote: list[Path]) -> None:
     from ..core.text import count
 
     console = Console()
-    counted = (
-        f"{count(len(audit.dataset), 'photo')} of {count(len(audit.dataset.classes), 'class', 'classes')}"
-    )
+    counted = count(len(audit.dataset), "photo")
+    for sentence in audit.dataset.summary():
+        typer.echo(sentence)
     table = plain_table("kind", "found", f"in {counted}", right=["found"])
     table.columns[0].no_wrap = table.columns[1].no_wrap = True
     for (kind, number), sentence in zip(audit.counts.items(), audit.summary(), strict=True):
@@ -125,12 +124,32 @@ def _show(audit: Audit, wrote: list[Path]) -> None:
             console.print(f"    {line}", highlight=False, markup=False, soft_wrap=True)
         if number > _EXAMPLES:
             console.print(f"    and {number - _EXAMPLES} more", highlight=False)
-    if (less := len(audit.left_out)) and not wrote:
-        verb = "is" if less == 1 else "are"
-        console.print(f"{less} of the photos {verb} better left out; --write-csv writes a list that does so.")
+    less, doubted = len(audit.left_out), audit.counts.get("label", 0)
+    if less and not wrote:
+        console.print(
+            f"{count(less, 'photo')} {'is' if less == 1 else 'are'} better left out; --write-csv writes a "
+            "list that does so."
+        )
+    if listed is not None:
+        console.print(_about_list(listed.name, less, doubted), highlight=False, markup=False)
     if wrote:
         names = ", ".join(map(str, wrote))
         console.print(f"wrote {names}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _about_list(name: str, less: int, doubted: int) -> str:
+    """What the list does, and what it leaves to a person."""
+    from ..core.text import count
+
+    leaves = f"leaves out {count(less, 'photo')}" if less else "leaves nothing out"
+    said = f"{name} {leaves} and has groups for what belongs together."
+    if not doubted:
+        return said
+    stay = "1 label in doubt is as it was" if doubted == 1 else f"{doubted} labels in doubt are as they were"
+    return (
+        f"{said} The {stay}: only a person can tell what is wrong; change it in the column 'label'. The next "
+        "audit names the others again."
+    )
 
 
 def _line(names: tuple[str, ...], detail: str) -> str:

@@ -15,7 +15,6 @@ from ..finetune.config import FineTuneConfig
 from . import options
 from .command import Without, command, given_in
 from .console import photo_progress, plain_table
-from .photos import read_given
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -74,7 +73,7 @@ def compare(
     if not any(candidate.config.trains_network for candidate in chosen):
         options.refuse_in_vain(chosen[0].config, given_in(context))
     result = compare_models(
-        read_given(photos, table, quiet=quiet),
+        photos,
         out,
         networks,
         train=trained,

@@ -6,13 +6,15 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import typer
+
 from ..classification.options import ClassifierOptions
 from ..core.options import Opt
 from ..data.options import TableOptions
 from . import options
 from .command import Only, command
 from .console import photo_progress, print_json, scores_table
-from .photos import read_given
+from .train import show_warnings
 
 __all__ = ["evaluate"]
 
@@ -30,9 +32,10 @@ def evaluate(
 ) -> None:
     """Test a model file on photos whose classes are known."""
     from ..classification.evaluate import evaluate_model
+    from ..data import read_dataset
     from ..workflows.loading import open_model
 
-    dataset = read_given(photos, table, quiet=as_json)
+    dataset = read_dataset(photos, table)
     with photo_progress("Looking at photos") as progress:
         result = evaluate_model(
             open_model(model, threads=use.threads),
@@ -46,13 +49,13 @@ def evaluate(
         print_json(result.to_dict())
         return
     from rich.console import Console
-    from rich.text import Text
 
     console = Console()
+    for sentence in dataset.summary():
+        typer.echo(sentence)
     console.print(scores_table(result.evaluation))
     console.print(result.evaluation.sentence, highlight=False, markup=False)
-    for warning in result.warnings:
-        console.print("[yellow]![/yellow]", Text(warning), highlight=False)
+    show_warnings(result.warnings, f"in {out / 'report.html'}" if out else "with --json")
     for name, reason in result.unreadable:
         console.print(f"  unreadable: {name}: {reason}", highlight=False, markup=False)
     if out is not None:

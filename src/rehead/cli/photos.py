@@ -1,28 +1,13 @@
-"""The photos that a command is given, listed, and what is to be said of them."""
+"""The photos that a command is given, listed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
-if TYPE_CHECKING:
-    from ..data import Dataset
-    from ..data.options import TableOptions
-
-__all__ = ["list_given", "read_given"]
-
-
-def read_given(photos: Path, table: TableOptions, *, quiet: bool = False) -> Dataset:
-    """The photos of a folder or CSV with their classes; says how many each has, and what was passed over."""
-    from ..data import read_dataset
-
-    dataset = read_dataset(photos, table)
-    for sentence in () if quiet else dataset.summary():
-        typer.echo(sentence)
-    return dataset
+__all__ = ["list_given"]
 
 
 def list_given(photos: Sequence[Path]) -> list[Path]:

@@ -13,6 +13,7 @@ from ..core.options import Opt
 from ..data.options import TableOptions
 from .command import Only, command
 from .console import photo_progress, scores_table
+from .train import show_warnings
 
 __all__ = ["report"]
 
@@ -63,8 +64,7 @@ def report(
         )
     console = Console()
     console.print(scores_table(found.evaluation))
-    for note in (*found.notes, *found.evaluation.warnings):
-        console.print(Text(note))
+    show_warnings([*found.notes, *found.evaluation.warnings], f"in {found.path}")
     if found.before is not None:
-        console.print(Text(f"Accuracy until now: {percent(found.before)}"))
+        console.print(Text(f"The report said {percent(found.before)} correct before."))
     typer.echo(f"wrote {found.path}")

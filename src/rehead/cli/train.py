@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +16,14 @@ from ..finetune.config import FineTuneConfig
 from . import options
 from .command import command, given_in
 from .console import photo_progress, scores_table
-from .photos import read_given
 
 if TYPE_CHECKING:
     from ..workflows.config import TrainConfig
     from ..workflows.train import Run
 
-__all__ = ["show_run", "train"]
+__all__ = ["show_run", "show_warnings", "train"]
+
+_MOST_WARNINGS = 3  # printed; a longer list is not read
 
 
 @command
@@ -48,12 +50,11 @@ def train(
         config = _with_recipe(recipe, config, given)
     config = config.with_backbone(str(config.classifier.backbone))
     options.refuse_in_vain(config, given)
-    dataset = read_given(photos, table, quiet=quiet)
     doing = "Training" if config.trains_network else "Looking at photos"
     with photo_progress(doing, quiet=quiet) as progress:
         result = run_training(
             config,
-            dataset,
+            photos,
             folder,
             resume=resume is not None,
             overwrite=overwrite,
@@ -84,22 +85,39 @@ def overridden(settings: Any, config: Any, given: set[str]) -> Any:
     return replace(settings, **{name: getattr(config, name) for name in own})
 
 
-def show_run(result: Run) -> None:
-    """Print how good the trained model is, what was left out, and what was written."""
+def show_warnings(warnings: Sequence[str], where: str) -> None:
+    """Print the first warnings, which are the gravest, and where the others stand."""
     from rich.console import Console
     from rich.text import Text
 
     console = Console()
+    for warning in warnings[:_MOST_WARNINGS]:
+        console.print("[yellow]![/yellow]", Text(warning), highlight=False)
+    if (more := len(warnings) - _MOST_WARNINGS) > 0:
+        console.print(f"  and {more} more {where}", highlight=False, markup=False, soft_wrap=True)
+
+
+def show_run(result: Run) -> None:
+    """Print how good the trained model is, what was left out, and what was written."""
+    from rich.console import Console
+
+    from ..core.text import count
+
+    console = Console()
+    for sentence in result.audit.dataset.summary():
+        typer.echo(sentence)
     if result.evaluation:
         console.print(scores_table(result.evaluation))
         console.print(result.evaluation.sentence, highlight=False, markup=False)
     if result.classifier.training_:
         console.print(result.classifier.training_["sentence"], highlight=False, markup=False)
-    for warning in result.warnings:
-        console.print("[yellow]![/yellow]", Text(warning), highlight=False)
+    report = result.folder / ("report.html" if result.evaluation else "run.json")
+    show_warnings(result.warnings, f"in {report}")
     if result.unreadable:
         console.print(
-            f"[yellow]![/yellow] {len(result.unreadable)} unreadable photos were left out:", highlight=False
+            f"[yellow]![/yellow] {count(len(result.unreadable), 'unreadable photo')} "
+            f"{'was' if len(result.unreadable) == 1 else 'were'} left out:",
+            highlight=False,
         )
         for name, reason in result.unreadable[:10]:
             console.print(f"    {name}: {reason}", highlight=False, markup=False)

@@ -24,6 +24,7 @@ from ..core.text import count, first_of, listed
 from ..errors import DatasetError
 from ..images import is_image_name
 from .class_level import class_level
+from .class_names import joined_names
 from .csv_table import Row, path_mode, read_rows
 from .folder import EXPECTED_LAYOUT, missing_path, read_folder
 from .options import TableOptions
@@ -187,9 +188,11 @@ def check_trainable(train: Dataset) -> None:
         )
     thin = [label for label, count in sorted(counts.items()) if count < 2]
     if thin:
+        several = joined_names(counts)
+        do = "a photo has one class here, and these names hold several labels: choose one for each photo"
         raise DatasetError(
             f"{train.root}: {first_of(thin)} {'has' if len(thin) == 1 else 'have'} 1 photo to train on; "
-            "add at least one more to each class or remove it"
+            f"{do if several else 'add at least one more to each class or remove it'}"
         )
 
 

@@ -29,6 +29,7 @@ __all__ = ["EXPECTED_LAYOUT", "find_photos", "list_photos", "missing_path", "rea
 EXPECTED_LAYOUT = "expected photos/CLASS/*.jpg, photos/{train,val,test}/CLASS/*.jpg or a CSV with path,label"
 """The end of an error about photos that are in none of the forms."""
 
+_WEB = {"http", "https", "ftp", "s3", "gs"}  # of addresses, whose two slashes a path makes one
 _CLUTTER = {"thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin"}
 
 
@@ -183,6 +184,11 @@ def _nfc(name: str) -> str:
 
 def missing_path(path: Path) -> DatasetError:
     """The error of a missing path, with the most similar name beside it."""
+    scheme, _, rest = path.as_posix().partition(":/")
+    if scheme in _WEB and rest:
+        return DatasetError(
+            f"{scheme}://{rest}: an address, not a file; download the photos and give their folder"
+        )
     parent = path.parent
     try:
         beside = [entry.name for entry in os.scandir(parent)]

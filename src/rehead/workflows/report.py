@@ -27,6 +27,7 @@ from ..classification.predictor import Prediction, Predictor, load_model
 from ..core.model_file import trained_on
 from ..core.progress import Progress
 from ..core.run_dir import failed_photos, run_record, write_json
+from ..core.text import count
 from ..data import Dataset, check_labels, merge_groups, read_dataset, split_fingerprint
 from ..errors import DataError, DatasetError
 from ..evaluation import Evaluation, Mistake, confident_mistakes, evaluate
@@ -51,7 +52,7 @@ class ReportResult:
         The report.
     evaluation : Evaluation
     before : float or None
-        The accuracy that the run stated until now.
+        The accuracy that the run's report stated before.
     notes : list of str
         What is different from the run, in plain sentences.
     """
@@ -185,9 +186,8 @@ def _run_split(
     assignment[~readable] = "unreadable"
     known = trained_on(manifest, features.digests)
     if (wrong := known & (assignment == "test")).any():
-        notes.append(
-            f"{int(wrong.sum())} photos that were trained on are not tested on, whatever splits.csv says."
-        )
+        were = count(int(wrong.sum()), "photo that was", "photos that were")
+        notes.append(f"{were} trained on: not tested on, whatever splits.csv says.")
     assignment[known] = "train"
     return EvaluatedSplit(dataset, features, assignment, merge_groups(dataset.groups), NEAR_TEST, notes)
 

@@ -55,7 +55,7 @@ class Run:
     evaluation : Evaluation or None
         On the test photos; None where there are too few photos to hold any out.
     warnings : list of str
-        What to know before relying on it, in plain sentences.
+        What to know before relying on it, in plain sentences, gravest first.
     unreadable : list of (str, str)
         Id and reason of each photo that was left out.
     seconds : dict of str to float
@@ -151,9 +151,12 @@ def train(
         mistakes = _mistakes(model, divided, test, encoder, tested) if test else []
     evaluation = test.evaluation if test else None
     run.timer.mark("evaluation")
-    notes = [*divided.notes, *_about_validation(model, divided), *model.warnings_]
-    seen = quick_warnings(found)
-    warnings = notes + seen + (evaluation.warnings if evaluation else [])
+    validation = _about_validation(model, divided)
+    notes = [*divided.notes, *validation, *model.warnings_]
+    seen = quick_warnings(found, keeps_bursts=divided.keeps_bursts)
+    wrong = [seen.pop(kind) for kind in ("contradiction", "name") if kind in seen]
+    about_test = evaluation.warnings if evaluation else []
+    warnings = [*wrong, *about_test, *model.warnings_, *divided.notes, *validation, *seen.values()]
     record = run.record(
         {
             **run_facts(model, run_options(asked, split, table), divided, unreadable, warnings),

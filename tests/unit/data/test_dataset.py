@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from dataset_files import lay, refusal, rows, table
 from rehead.data import Dataset, check_labels, check_trainable, list_photos, read_dataset
+from rehead.data.dataset import class_sentence
 from rehead.errors import DatasetError
 
 # --- folders ---------------------------------------------------------------------------------
@@ -104,6 +105,24 @@ def test_a_missing_folder_is_refused_with_the_nearest_name(tmp_path: Path) -> No
     assert "nor does the folder" in refusal(tmp_path / "no" / "photos")
     assert "does not exist" in refusal(tmp_path / ("x" * 300))
     assert "does not exist" in refusal(tmp_path / "nul\0byte")
+
+
+def test_an_address_is_shown_with_its_slashes() -> None:
+    for read in (read_dataset, list_photos):
+        with pytest.raises(DatasetError, match=r"^https://x\.org/photos: an address, not a file; download"):
+            read(Path("https://x.org/photos"))
+
+
+def test_the_photos_of_each_class_are_said_and_what_was_passed_over(tmp_path: Path) -> None:
+    lay(tmp_path, "cat/1.jpg", "cat/2.jpg", "dog/1.jpg", "dog/notes.txt", "loose.jpg")
+    assert read_dataset(tmp_path).summary() == [
+        "3 photos of 2 classes: 'cat' 2, 'dog' 1.",
+        "2 files were passed over (no photos, or outside of the class folders): "
+        "'dog/notes.txt' and 'loose.jpg'.",
+    ]
+    many = class_sentence({f"class {n}": n + 1 for n in range(12)})
+    assert many.startswith("78 photos of 12 classes, 1 to 12 of each: 'class 0' 1, ")
+    assert many.endswith("'class 8' 9 and 3 more.")
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,6 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
             made.append(config)
             raise _ReachedError
 
-        monkeypatch.setattr("rehead.cli.train.read_given", lambda *_, **__: None)
         monkeypatch.setattr(config_module, "run_training", train)
         monkeypatch.setattr(config_module, "run_keypoint_training", train)
         command: Any = get_command(app)

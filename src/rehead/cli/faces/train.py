@@ -14,7 +14,6 @@ from ...faces.options import REPLACED, FaceOptions
 from .. import options
 from ..command import Without, command
 from ..console import photo_progress
-from ..photos import read_given
 
 if TYPE_CHECKING:
     from ...workflows.train import Run
@@ -45,10 +44,9 @@ def train(
     from ..train import show_run
 
     config = TrainConfig(classifier=classifier, split=split, table=table, faces=faces)
-    dataset = read_given(photos, table, quiet=quiet)
     with photo_progress("Looking at photos", quiet=quiet) as progress:
         result = run_training(
-            config, dataset, out, overwrite=overwrite, command=["rehead", *sys.argv[1:]], progress=progress
+            config, photos, out, overwrite=overwrite, command=["rehead", *sys.argv[1:]], progress=progress
         )
     if not quiet:
         show_run(result)

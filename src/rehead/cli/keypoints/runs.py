@@ -10,6 +10,7 @@ import typer
 from ...core.options import Opt
 from ...faces.options import DETECTORS
 from ..console import plain_table
+from ..train import show_warnings
 
 if TYPE_CHECKING:
     from ...faces import FaceDetector
@@ -77,7 +78,6 @@ def finder_name(given: str | None, model: KeypointPredictor) -> str:
 def show_run(run: KeypointRun) -> None:
     """Print scores, the sentence, and what to know."""
     from rich.console import Console
-    from rich.text import Text
 
     console = Console()
     scores = ("value", "95 % interval")
@@ -91,8 +91,8 @@ def show_run(run: KeypointRun) -> None:
     console.print(run.evaluation.sentence, highlight=False, markup=False)
     if run.training:
         console.print(run.training["sentence"], highlight=False, markup=False)
-    for warning in [*run.warnings, *run.evaluation.warnings, *run.notes]:
-        console.print("[yellow]![/yellow]", Text(warning), highlight=False)
+    where = f"in {run.folder / 'report.html'}" if run.folder else "with --json"
+    show_warnings([*run.evaluation.warnings, *run.warnings, *run.notes], where)
     for name, reason in run.unreadable[:10]:
         console.print(f"  left out: {name}: {reason}", highlight=False, markup=False)
     if len(run.unreadable) > 10:
