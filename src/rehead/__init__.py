@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .core.preprocess import PreprocessSpec as PreprocessSpec
     from .core.rejection import UNKNOWN as UNKNOWN
     from .data.options import SplitOptions as SplitOptions
+    from .data.options import TableOptions as TableOptions
     from .errors import ReheadError as ReheadError
     from .faces.detection.detector import FaceDetector as FaceDetector
     from .faces.embedding.embedder import FaceEmbedder as FaceEmbedder
@@ -69,7 +70,7 @@ _resolve, _, _names = attach(
         "classification.saliency": ["Explainer", "explain"],
         "core.preprocess": ["PreprocessSpec"],
         "core.rejection": ["UNKNOWN"],
-        "data.options": ["SplitOptions"],
+        "data.options": ["SplitOptions", "TableOptions"],
         "errors": ["ReheadError"],
         "faces.detection.detector": ["FaceDetector"],
         "faces.embedding.embedder": ["FaceEmbedder"],

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 import os
@@ -322,7 +323,7 @@ def test_photos_that_nothing_can_be_learned_from(
 @pytest.mark.parametrize(
     ("rows", "named"),
     [
-        ([("path", "label"), ("a.jpg", "x"), ("gone.jpg", "y")], ["1 of 2 photos do not exist", "gone.jpg"]),
+        ([("path", "label"), ("b.jpg", "x"), ("gone.jpg", "y")], ["none of its 2 photos exists", "gone.jpg"]),
         ([("file", "label"), ("a.jpg", "x")], ["no column 'path'", "'file'"]),
         ([("path", "class"), ("a.jpg", "x")], ["no column 'label'", "'class'"]),
         ([("path", "label"), ("a.jpg", "x"), ("a.jpg", "x")], ["'a.jpg'", "lines 2 and 3"]),
@@ -340,6 +341,36 @@ def test_a_csv_that_is_wrong(
     table = write_csv(tmp_path / "my list.csv", *rows)
     refused(cli("train", table, "--out", tmp_path / "run"), table, *named)
     assert nothing_left(tmp_path / "run")
+
+
+def test_a_csv_of_the_world_and_a_photo_that_is_gone(
+    cli: Cli, tiny_onnx: Path, photo_folder: PhotoFolder, tmp_path: Path
+) -> None:
+    train = photo_folder(tmp_path / "train", {"a": 8, "b": 8})
+    (train / "a" / "notes.txt").touch()
+    rows = [(f"{label}/{n:04d}", label) for label in "ab" for n in range(8)]
+    labels = write_csv(tmp_path / "labels.csv", ("image_id", "breed"), *rows, ("a/gone", "a"))
+    columns = ("--path-column", "image_id", "--label-column", "breed")
+    arguments = ("train", labels, "--out", tmp_path / "run", "--backbone", tiny_onnx, *columns)
+    refused(cli(*arguments), "none of its 17 photos exists", f"--root {train} --suffix .jpg?")
+    read = ("--root", train, "--suffix", ".jpg")
+    refused(cli(*arguments, *read, "--strict"), "gone.jpg: there is no such file")
+    assert nothing_left(tmp_path / "run")
+    code, out, err = cli(*arguments, *read)
+    assert (code, err) == (0, "")
+    assert out.startswith("17 photos of 2 classes: 'a' 9, 'b' 8.\n")
+    assert "1 unreadable photo was left out:\n    a/gone.jpg: there is no such file" in out
+    record = json.loads((tmp_path / "run" / "run.json").read_text("utf-8"))
+    assert record["classes"] == {"a": 9, "b": 8}
+    assert record["options"]["label_column"] == "breed"
+    page = (tmp_path / "run" / "report.html").read_text("utf-8")
+    assert "17 photos of 2 classes: 'a' 9, 'b' 8." in html.unescape(page)
+    assert "--path-column image_id" in record["audit"]["command"]
+    evaluated = cli("evaluate", tmp_path / "run" / "model.onnx", labels, *columns, *read)
+    assert evaluated[0] == 0
+    assert cli("audit", train, "--backbone", tiny_onnx)[1].startswith(
+        "16 photos of 2 classes: 'a' 8, 'b' 8.\n1 file was passed over (no photos, "
+    )
 
 
 def test_strict_refuses_an_unreadable_photo_that_is_else_listed(

@@ -156,5 +156,5 @@ def test_the_command_says_what_became_of_it(
         main()
     shown = capsys.readouterr()
     assert (end.value.code or 0, shown.err) == (0, "")
-    assert "Accuracy until now" in shown.out
+    assert "correct before." in shown.out
     assert "report.html" in shown.out

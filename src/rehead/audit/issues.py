@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from ..core.text import count, listed
 from ..data import Dataset
 from ..errors import UnknownNameError
 
-__all__ = ["ISSUE_TYPES", "Audit", "Issue", "IssueType", "check_issue_types", "in_order"]
+__all__ = ["ISSUE_TYPES", "Audit", "Issue", "IssueType", "burst_phrase", "check_issue_types", "in_order"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,11 @@ ISSUE_TYPES: Mapping[str, IssueType] = {
         "On both sides of the split",
         "Pictures that are trained on and tested on: the test then measures memory, not skill.",
     ),
+    "name": IssueType(
+        "Names of classes",
+        "Names that differ in case or spaces only are two classes, and a name that holds several labels is "
+        "one: a photo has one class. Rename the folders, or mend the labels.",
+    ),
     "label": IssueType(
         "Labels in doubt",
         "A model that did not see the photo says that it looks like another class. Some of these labels are "
@@ -60,8 +65,8 @@ ISSUE_TYPES: Mapping[str, IssueType] = {
     ),
     "burst": IssueType(
         "Bursts",
-        "Photos of one scene, taken right after each other. A random split would put nearly the same photo "
-        "on both sides; `rehead train` keeps each on one.",
+        "Photos of one scene, next to each other in time or number. A random split would put nearly the same "
+        "photo on both sides; `rehead train` keeps each burst on one.",
     ),
     "outlier": IssueType(
         "Unlike all others",
@@ -200,6 +205,13 @@ def check_issue_types(names: Iterable[str]) -> None:
             raise UnknownNameError("type of issue", name, ISSUE_TYPES)
 
 
+def burst_phrase(bursts: Sequence[Issue]) -> str:
+    """What was seen: "6 photos show 2 scenes, one after the other in time or number"."""
+    photos = count(len({name for issue in bursts for name in issue.photos}), "photo")
+    scenes = "the same scene" if len(bursts) == 1 else f"only {len(bursts)} scenes"
+    return f"{photos} show {scenes}, one right after the other by time or number (bursts)"
+
+
 def _sentence(kind: str, found: list[Issue]) -> str:
     n, are = len(found), "is" if len(found) == 1 else "are"
     pictures, photos = (
@@ -214,6 +226,10 @@ def _sentence(kind: str, found: list[Issue]) -> str:
         case "leak":
             where = "pictures, bursts or groups stand" if n > 1 else "picture, burst or group stands"
             return f"{n} {where} on both sides of the split, as {photos}; a test on them measures memory."
+        case "name":
+            names = listed(found[0].labels, 5)
+            more = f", and {count(n - 1, 'other pair', 'others')}" if n > 1 else ""
+            return f"The classes {names} {found[0].detail}{more}."
         case "label" if n == 1:
             return "1 photo looks like another class than its own; its label may be wrong."
         case "label":
@@ -221,10 +237,7 @@ def _sentence(kind: str, found: list[Issue]) -> str:
         case "copy":
             return f"{pictures} {are} there more than once, as {photos}."
         case "burst":
-            return (
-                f"{photos} {'comes' if n == 1 else 'come'} from {count(n, 'burst')}, scenes taken right "
-                "after each other; each belongs on one side of a split."
-            )
+            return f"{burst_phrase(found)}; `rehead train` keeps each burst on one side of its split."
         case "balance":
             names = listed([issue.labels[0] for issue in found], 5)
             return f"{'A small class' if n == 1 else 'Small classes'}: {names}; {found[0].detail}."

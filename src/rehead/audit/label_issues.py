@@ -139,6 +139,7 @@ _TAIL = 0.1  # share of the scores, the highest, whose excess falls off exponent
 # simplest); the fences of a box plot take a skewed tail for outliers, 45 of 1,000 faces
 _BY_CHANCE = 2.0  # photos beyond the limit if nothing is unusual: of 15 outliers among those faces 11 are
 # found with 1 photo besides; at 0.5, 7 and 0, at 8, 15 and 4 (benchmarks/audit.py)
+_ROUNDING = 1e-6  # of scores in single precision: photos of one colour differ by no more
 _FEWEST = 20  # photos below which there is no tail to tell outliers by
 _COORDINATES = 512  # main coordinates: outliers rank as high as with all, in a third of the
 # time (benchmarks/audit.py)
@@ -193,7 +194,10 @@ def outlier_issues(
     found = []
     for row in np.flatnonzero(scores > limit):
         score = float(scores[row])
-        detail = f"outlier score {score:.2f}, where {limit:.2f} is far out"
+        if score - limit < _ROUNDING:
+            continue
+        digits = next((n for n in range(2, 6) if f"{score:.{n}f}" != f"{limit:.{n}f}"), 6)
+        detail = f"outlier score {score:.{digits}f}, where {limit:.{digits}f} is far out"
         found.append(Issue("outlier", (dataset.ids[row],), detail, score, (str(dataset.labels[row]),)))
     return found
 

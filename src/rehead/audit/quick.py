@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from ..data import Dataset, merge_groups
 from ..data.duplicates import iter_groups
+from .class_names import name_issues
 from .duplicates import burst_issues, issue_of_rows
-from .issues import Audit, Issue, in_order
+from .issues import Audit, Issue, burst_phrase, in_order
 from .label_issues import calibrated, find_label_issues
 from .pixel_match import pixel_duplicates
 
@@ -23,7 +24,7 @@ def quick_checks(
     trained: NDArray[np.bool_],
     held_out: NDArray[np.float64],
 ) -> Audit:
-    """Find duplicates under several classes, label issues and bursts.
+    """Find duplicates under several classes, doubtful names of classes, label issues and bursts.
 
     Parameters
     ----------
@@ -41,16 +42,26 @@ def quick_checks(
     """
     found = [
         *_contradictions(dataset, copies),
+        *name_issues(dataset),
         *_label_issues(dataset.take(trained), held_out),
         *burst_issues(dataset, bursts, copies),
     ]
     return Audit(dataset, in_order(found), merge_groups(copies, bursts, dataset.groups))
 
 
-def quick_warnings(audit: Audit) -> list[str]:
-    """The audit's summary, with a pointer to `rehead audit` at the end of the last sentence."""
-    *sentences, last = audit.summary() or [""]
-    return [*sentences, f"{last} `rehead audit` shows which."] if last else []
+def quick_warnings(audit: Audit, *, keeps_bursts: bool = True) -> dict[str, str]:
+    """A sentence for each kind of issue as a run says it, gravest first.
+
+    `keeps_bursts` says whether no burst was divided.
+    """
+    found = dict(zip(audit.counts, audit.summary(), strict=True))
+    if "burst" in found:
+        kept = "were kept" if keeps_bursts else "were not kept"
+        seen = burst_phrase(audit.of("burst"))
+        found["burst"] = f"{seen}; those of a scene {kept} on one side of the split."
+    if shown := [kind for kind in found if kind != "name"]:
+        found[shown[0]] += " `rehead audit` shows which."
+    return found
 
 
 def _contradictions(dataset: Dataset, copies: NDArray[np.intp]) -> list[Issue]:

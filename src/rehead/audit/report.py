@@ -20,7 +20,7 @@ _MOST_PICTURES = 60  # of each type: 5 kB each, so that the file has 4 MB at the
 _MOST_ABREAST = 6
 _MOST_ROWS = 100  # of issues without pictures
 _SIDE, _QUALITY = 140, 72  # px
-_PLAIN = frozenset(("unreadable", "balance"))  # types without pictures
+_PLAIN = frozenset(("unreadable", "balance", "name"))  # types without pictures
 _ALONE = frozenset(("outlier", "blank", "dark", "blurred", "tiny", "shape", "unended"))  # one photo each
 
 

@@ -16,6 +16,7 @@ from ..core.progress import Progress
 from ..data import Dataset, cv_folds, merge_groups, near_duplicates, read_dataset
 from ..data.bursts import burst_groups
 from ..heads.pca import Block, fit_pca, last_levels
+from .class_names import name_issues
 from .clean_csv import left_out
 from .duplicates import burst_issues, duplicate_issues, leak_issues
 from .image_issues import image_issues
@@ -28,7 +29,7 @@ __all__ = ["audit_photos", "run_checks"]
 
 
 def audit_photos(
-    photos: str | os.PathLike[str],
+    photos: str | os.PathLike[str] | Dataset,
     *,
     backbone: str | os.PathLike[str] = "efficientnet_lite0",
     weights: str | os.PathLike[str] | None = None,
@@ -41,7 +42,7 @@ def audit_photos(
 
     Parameters
     ----------
-    photos : path
+    photos : path or Dataset
         A folder of class folders, one with train, val and test folders, or a CSV, as `train` takes it.
     backbone, weights
         As of `ImageClassifier`: the network whose features are compared.
@@ -111,6 +112,7 @@ def run_checks(
         *burst_issues(dataset, bursts, copies),
         *leak_issues(dataset, bursts, copies, "one burst"),
         *leak_issues(dataset, _user_groups(dataset), merge_groups(copies, bursts), "one group"),
+        *name_issues(dataset),
         *balance_issues(dataset, groups, readable),
         *image_issues(dataset, stats),
     ]

@@ -59,7 +59,7 @@ class ModelEvaluation:
 
 def evaluate_model(
     model: Predictor,
-    photos: str | os.PathLike[str],
+    photos: str | os.PathLike[str] | Dataset,
     *,
     out: str | os.PathLike[str] | None = None,
     strict: bool = False,
@@ -71,7 +71,7 @@ def evaluate_model(
     Parameters
     ----------
     model : Predictor
-    photos : path
+    photos : path or Dataset
         A folder or CSV with classes, in any form that `train` takes; with a test split, only that. Photos
         of a class "unknown" are of no class: the evaluation says how many of them are refused.
     out : path, optional

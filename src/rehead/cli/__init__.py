@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from typing import Annotated, Any, NoReturn
 
@@ -123,6 +124,7 @@ def _gone() -> NoReturn:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    """End with one line, whatever the names in it hold."""
+    """End with one line, whatever the names in it hold; addresses that were taken for paths as they are."""
+    message = re.sub(r"\b(https?|ftp|s3|gs):/(?!/)", r"\1://", message)
     say(f"rehead: {message}", err=True)
     raise SystemExit(code) from None

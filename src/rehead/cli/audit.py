@@ -10,6 +10,7 @@ import typer
 
 from ..classification.options import ClassifierOptions
 from ..core.options import Opt
+from ..data.options import TableOptions
 from . import options
 from .command import Only, command
 from .console import photo_progress, plain_table, print_json, print_table, say
@@ -43,26 +44,29 @@ def audit(
             default=None,
         ),
     ],
+    table: TableOptions,
     use: Annotated[ClassifierOptions, Only("backbone", "weights", "random_state", "cache", "threads")],
     as_json: options.Json,
 ) -> None:
     """Look for what is wrong with photos before training: copies, leaks, wrong labels, spoilt files.
 
     No photo is changed. Kinds of issues: unreadable, contradiction (one picture under two classes), leak
-    (the same on both sides of the split), label (in doubt), copy, burst, outlier, balance (small classes),
-    blank, dark, blurred, tiny, shape (very long or tall) and unended (a JPEG without its end marker).
+    (the same on both sides of the split), name (of classes), label (in doubt), copy, burst, outlier,
+    balance (small classes), blank, dark, blurred, tiny, shape (very long or tall) and unended (a JPEG
+    without its end marker).
     """
     from ..audit import audit_photos, write_audit
     from ..audit import write_csv as write_list
-    from ..core.atomic import replacing_folder
+    from ..core.atomic import check_place
+    from ..data import read_dataset
 
     kinds = _kinds(fail_on)
-    for place in filter(None, (out, write_csv and write_csv.parent)):
-        with replacing_folder(place / "audit" if place.is_dir() else place, keep=False):
-            pass  # what cannot be written is refused before the work is done, and not after
+    for place in (out and out / "audit.json", write_csv):
+        if place is not None:
+            check_place(place)
     with photo_progress("Looking at photos") as progress:
         result = audit_photos(
-            photos,
+            read_dataset(photos, table),
             backbone=use.backbone,
             weights=use.weights,
             seed=use.random_state,
@@ -79,7 +83,7 @@ def audit(
     if as_json:
         print_json(result.to_dict())
     else:
-        _show(result, wrote)
+        _show(result, wrote, write_csv)
     if failed := [kind for kind in result.counts if kind in kinds]:
         say(f"rehead: found {', '.join(failed)}, as --fail-on asks", err=True)
         raise typer.Exit(1)
@@ -98,14 +102,14 @@ def _kinds(text: str | None) -> frozenset[str]:
     return frozenset(ISSUE_TYPES) if "any" in names else frozenset(names)
 
 
-def _show(audit: Audit, wrote: list[Path]) -> None:
+def _show(audit: Audit, wrote: list[Path], listed: Path | None) -> None:
 
     from ..audit import ISSUE_TYPES
     from ..core.text import count
 
-    counted = (
-        f"{count(len(audit.dataset), 'photo')} of {count(len(audit.dataset.classes), 'class', 'classes')}"
-    )
+    counted = count(len(audit.dataset), "photo")
+    for sentence in audit.dataset.summary():
+        say(sentence)
     table = plain_table("kind", "found", f"in {counted}", right=["found"])
     table.columns[0].no_wrap = table.columns[1].no_wrap = True
     for (kind, number), sentence in zip(audit.counts.items(), audit.summary(), strict=True):
@@ -121,14 +125,33 @@ def _show(audit: Audit, wrote: list[Path]) -> None:
             say(f"    {line}")
         if number > _EXAMPLES:
             say(f"    and {number - _EXAMPLES} more")
-    if (less := len(audit.left_out)) and not wrote:
-        verb = "is" if less == 1 else "are"
+    less, doubted = len(audit.left_out), audit.counts.get("label", 0)
+    if less and not wrote:
         say(
-            f"{less} of the photos {verb} better left out; --write-csv writes a list that does so.", fold=True
+            f"{count(less, 'photo')} {'is' if less == 1 else 'are'} better left out; --write-csv writes a "
+            "list that does so.",
+            fold=True,
         )
+    if listed is not None:
+        say(_about_list(listed.name, less, doubted), fold=True)
     if wrote:
         names = ", ".join(map(str, wrote))
         say(f"wrote {names}")
+
+
+def _about_list(name: str, less: int, doubted: int) -> str:
+    """What the list does, and what it leaves to a person."""
+    from ..core.text import count
+
+    leaves = f"leaves out {count(less, 'photo')}" if less else "leaves nothing out"
+    said = f"{name} {leaves} and has groups for what belongs together."
+    if not doubted:
+        return said
+    stay = "1 label in doubt is as it was" if doubted == 1 else f"{doubted} labels in doubt are as they were"
+    return (
+        f"{said} The {stay}: only a person can tell what is wrong; change it in the column 'label'. The next "
+        "audit names the others again."
+    )
 
 
 def _line(names: tuple[str, ...], detail: str) -> str:

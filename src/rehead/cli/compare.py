@@ -10,7 +10,7 @@ import typer
 
 from ..classification.options import ClassifierOptions
 from ..core.options import Opt
-from ..data.options import SplitOptions
+from ..data.options import SplitOptions, TableOptions
 from ..finetune.config import FineTuneConfig
 from . import options
 from .command import Without, command, given_in
@@ -58,6 +58,7 @@ def compare(
     ],
     classifier: Annotated[ClassifierOptions, Without("backbone", "weights", "preprocess")],
     split: SplitOptions,
+    table: TableOptions,
     finetune: Annotated[FineTuneConfig, Without("train")],
     overwrite: Annotated[bool, Opt(help="Train all models anew.", flag="--overwrite", default=False)],
     quiet: options.Quiet,
@@ -66,7 +67,7 @@ def compare(
     from ..workflows.compare import candidates, compare_models
     from ..workflows.config import TrainConfig
 
-    config = TrainConfig(classifier=classifier, finetune=finetune, split=split)
+    config = TrainConfig(classifier=classifier, finetune=finetune, split=split, table=table)
     networks, trained = _list(with_, "--with"), _list(ways, "--train")
     chosen, _ = candidates(networks, trained, config)
     if not any(candidate.config.trains_network for candidate in chosen):

@@ -46,11 +46,13 @@ __all__ = [
     "say",
     "say_over",
     "scores_table",
+    "show_warnings",
     "styled",
     "terminal_width",
     "warn",
 ]
 
+_MOST_WARNINGS = 3  # printed; a longer list is not read
 # what reports are set with, in letters that every terminal has
 _PLAIN = {"\N{NARROW NO-BREAK SPACE}": " ", "\N{MINUS SIGN}": "-", "\N{EN DASH}": "-"}
 # as `core.text.printable`, but JSON has escapes of its own, and for C0 uses them anyway
@@ -116,6 +118,14 @@ def warn(sentence: str) -> None:
     from .terminal import terminal
 
     terminal().print(styled("!", "yellow"), sentence)
+
+
+def show_warnings(warnings: Sequence[str], where: str) -> None:
+    """Print the first warnings, which are the gravest, and where the others stand."""
+    for warning in warnings[:_MOST_WARNINGS]:
+        warn(warning)
+    if (more := len(warnings) - _MOST_WARNINGS) > 0:
+        say(f"  and {more} more {where}")
 
 
 def styled(text: str, style: str = "") -> Text:

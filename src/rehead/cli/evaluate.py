@@ -8,9 +8,10 @@ from typing import Annotated
 
 from ..classification.options import ClassifierOptions
 from ..core.options import Opt
+from ..data.options import TableOptions
 from . import options
 from .command import Only, command
-from .console import photo_progress, print_json, print_table, say, scores_table, warn
+from .console import photo_progress, print_json, print_table, say, scores_table, show_warnings
 
 __all__ = ["evaluate"]
 
@@ -23,6 +24,7 @@ def evaluate(
         Path | None,
         Opt(help="Folder for metrics.json, predictions.csv and report.html.", flag="--out -o", default=None),
     ],
+    table: TableOptions,
     use: Annotated[ClassifierOptions, Only("strict", "threads")],
     as_json: options.Json,
 ) -> None:
@@ -31,12 +33,14 @@ def evaluate(
     Photos in a class folder called unknown are of no class: how many of them are refused is said apart.
     """
     from ..classification.evaluate import evaluate_model
+    from ..data import read_dataset
     from ..workflows.loading import open_model
 
+    dataset = read_dataset(photos, table)
     with photo_progress("Looking at photos") as progress:
         result = evaluate_model(
             open_model(model, threads=use.threads),
-            photos,
+            dataset,
             out=out,
             strict=use.strict,
             progress=progress,
@@ -45,10 +49,11 @@ def evaluate(
     if as_json:
         print_json(result.to_dict())
         return
+    for sentence in dataset.summary():
+        say(sentence)
     print_table(scores_table(result.evaluation))
     say(result.evaluation.sentence, fold=True)
-    for warning in result.warnings:
-        warn(warning)
+    show_warnings(result.warnings, f"in {out / 'report.html'}" if out else "with --json")
     for name, reason in result.unreadable:
         say(f"  unreadable: {name}: {reason}")
     if out is not None:

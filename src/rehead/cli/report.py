@@ -10,8 +10,9 @@ import typer
 
 from ..classification.options import ClassifierOptions
 from ..core.options import Opt
+from ..data.options import TableOptions
 from .command import Only, command
-from .console import photo_progress, print_table, say, scores_table, warn
+from .console import photo_progress, print_table, say, scores_table, show_warnings
 
 __all__ = ["report"]
 
@@ -39,17 +40,19 @@ def report(
             default=None,
         ),
     ],
+    table: TableOptions,
     use: Annotated[ClassifierOptions, Only("cache", "threads")],
 ) -> None:
     """Write a run's report again, after photos were relabelled or with more photos; nothing is trained."""
 
     from ..core.text import percent
+    from ..data import read_dataset
     from ..workflows.report import report as write_again
 
     with photo_progress("Looking at photos") as progress:
         found = write_again(
             run,
-            photos,
+            None if photos is None else read_dataset(photos, table),
             out=out,
             cache=use.cache,
             threads=use.threads,
@@ -57,8 +60,7 @@ def report(
             command=["rehead", *sys.argv[1:]],
         )
     print_table(scores_table(found.evaluation))
-    for note in (*found.notes, *found.evaluation.warnings):
-        warn(note)
+    show_warnings([*found.notes, *found.evaluation.warnings], f"in {found.path}")
     if found.before is not None:
-        say(f"Accuracy until now: {percent(found.before)}")
+        say(f"The report said {percent(found.before)} correct before.")
     say(f"wrote {found.path}")

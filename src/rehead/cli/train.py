@@ -10,11 +10,11 @@ import typer
 
 from ..classification.options import ClassifierOptions
 from ..core.options import options_of
-from ..data.options import SplitOptions
+from ..data.options import SplitOptions, TableOptions
 from ..finetune.config import FineTuneConfig
 from . import options
 from .command import command, given_in
-from .console import photo_progress, print_table, say, scores_table, warn
+from .console import photo_progress, print_table, say, scores_table, show_warnings, warn
 
 if TYPE_CHECKING:
     from ..workflows.config import TrainConfig
@@ -30,6 +30,7 @@ def train(
     out: options.NewRunFolder,
     classifier: ClassifierOptions,
     split: SplitOptions,
+    table: TableOptions,
     finetune: FineTuneConfig,
     recipe: options.Recipe,
     resume: options.Resume,
@@ -41,7 +42,7 @@ def train(
 
     given = given_in(context)
     folder = options.folder_of(out, resume)
-    config = TrainConfig(classifier=classifier, finetune=finetune, split=split)
+    config = TrainConfig(classifier=classifier, finetune=finetune, split=split, table=table)
     if recipe is not None:
         config = _with_recipe(recipe, config, given)
     config = config.with_backbone(str(config.classifier.backbone))
@@ -71,6 +72,7 @@ def _with_recipe(recipe: str, config: TrainConfig, given: set[str]) -> TrainConf
         classifier=overridden(settings.classifier, config.classifier, given),
         finetune=overridden(settings.finetune, config.finetune, given),
         split=config.split,
+        table=config.table,
     )
 
 
@@ -82,16 +84,20 @@ def overridden(settings: Any, config: Any, given: set[str]) -> Any:
 
 def show_run(result: Run) -> None:
     """Print how good the trained model is, what was left out, and what was written."""
+    from ..core.text import count
 
+    for sentence in result.audit.dataset.summary():
+        say(sentence)
     if result.evaluation:
         print_table(scores_table(result.evaluation))
         say(result.evaluation.sentence, fold=True)
     if result.classifier.training_:
         say(result.classifier.training_["sentence"], fold=True)
-    for warning in result.warnings:
-        warn(warning)
+    report = result.folder / ("report.html" if result.evaluation else "run.json")
+    show_warnings(result.warnings, f"in {report}")
     if result.unreadable:
-        warn(f"{len(result.unreadable)} unreadable photos were left out:")
+        verb = "was" if len(result.unreadable) == 1 else "were"
+        warn(f"{count(len(result.unreadable), 'unreadable photo')} {verb} left out:")
         for name, reason in result.unreadable[:10]:
             say(f"    {name}: {reason}")
         if len(result.unreadable) > 10:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ..errors import OutputError
 
-__all__ = ["output_errors", "replacing", "replacing_folder", "write_bytes", "write_text"]
+__all__ = ["check_place", "output_errors", "replacing", "replacing_folder", "write_bytes", "write_text"]
 
 
 @contextlib.contextmanager
@@ -82,6 +82,20 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def check_place(path: str | os.PathLike[str]) -> None:
+    """Refuse a file that cannot be written, before the work is done and not after; nothing is made.
+
+    The OutputError names the file, and not what it would be written beside.
+    """
+    final = Path(path)
+    if final.is_dir():
+        raise OutputError(f"{final}: a folder is in the way; choose another name")
+    with output_errors(final):
+        there = next((parent for parent in final.absolute().parents if parent.exists()), Path())
+        with tempfile.TemporaryFile(dir=there):
+            pass
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:

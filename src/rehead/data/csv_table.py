@@ -1,7 +1,8 @@
 """A CSV of photos: path,label[,split][,group][,keep].
 
 The header's names are matched without regard to case, columns of other names are ignored, and
-comma, semicolon or tab may separate. Paths are relative to the CSV's folder.
+comma, semicolon or tab may separate. Paths are relative to the CSV's folder. `TableOptions` has other names
+of columns, and another folder. Rows whose file is missing stay: reading the photo says so.
 """
 
 from __future__ import annotations
@@ -10,13 +11,18 @@ import csv
 import difflib
 import io
 import os
+import re
+import shlex
 import stat
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.csv_cells import cell_text
+from ..core.text import count
 from ..errors import DatasetError
+from ..images import IMAGE_SUFFIXES
+from .options import TableOptions
 
 __all__ = ["SPLIT_NAMES", "Row", "path_mode", "read_rows"]
 
@@ -28,12 +34,15 @@ SPLIT_NAMES = {
 """What a folder or a cell may call a split, in lower case, and what rehead calls it."""
 
 _KEEP = {"": True, "yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+_KEEP_COLUMN = "keep"
 _MEANT = {
-    **dict.fromkeys(("file", "filename", "file_name", "filepath", "image", "photo", "name", "id"), "path"),
-    **dict.fromkeys(("class", "category", "target", "labels", "y"), "label"),
+    "path": re.compile(r"(file|image|img|photo|pic(ture)?)?[ _-]?(path|name|id|file)s?|image|img|photo|file"),
+    "label": re.compile(r"(class|category|target|labels?|breed|species|diagnosis|y)([ _-]?(name|id))?"),
 }
+"""What columns are called that hold the paths or the classes."""
 _EXPECTED = "the first line must be path,label[,split][,group]"
 _NAMED = 5  # rows that a message lists
+_LOOKED_IN = 50  # folders that are looked in for the first photo of a CSV whose photos are not there
 
 
 @dataclass(frozen=True)
@@ -56,18 +65,19 @@ def path_mode(path: Path) -> int:
         return 0
 
 
-def read_rows(source: Path) -> tuple[list[Row], list[str]]:
+def read_rows(source: Path, table: TableOptions) -> tuple[list[Row], list[str]]:
     """Read a CSV.
 
     Parameters
     ----------
     source : Path
         The file.
+    table : TableOptions
 
     Returns
     -------
     rows : list of Row
-        In the file's order; every file is there, every label is given.
+        In the file's order; at least one file is there, every label is given.
     left_out : list of str
         Ids of the rows whose `keep` says no; nothing else of them is checked.
 
@@ -76,10 +86,10 @@ def read_rows(source: Path) -> tuple[list[Row], list[str]]:
     DatasetError
         With the line where something is wrong.
     """
-    lines = _read_lines(source)
+    lines = _read_lines(source, table)
     if not lines:
         raise DatasetError(f"{source}: the file is empty; {_EXPECTED}")
-    columns = _columns(source, lines[0][1])
+    columns = _columns(source, lines[0][1], table)
     rows: list[Row] = []
     dropped: list[Row] = []
     for line, cells in lines[1:]:
@@ -88,16 +98,17 @@ def read_rows(source: Path) -> tuple[list[Row], list[str]]:
                 f"{source}, line {line}: {len(cells)} cells under {len(lines[0][1])} columns; "
                 "put a cell that holds the separator in double quotes"
             )
-        row, keep = _row(source, line, {name: cells[i] for name, i in columns.items() if i < len(cells)})
+        given = {name: cells[i] for name, i in columns.items() if i < len(cells)}
+        row, keep = _row(source, line, given, table)
         (rows if keep else dropped).append(row)
     if not rows:
         raise DatasetError(f"{source}: no photo is listed in it; expected a line for each below the first")
-    _check_files(source, rows)
+    _check_files(source, rows, table)
     _check_twice(source, rows)
     return rows, [row.id for row in dropped]
 
 
-def _read_lines(source: Path) -> list[tuple[int, list[str]]]:
+def _read_lines(source: Path, table: TableOptions) -> list[tuple[int, list[str]]]:
     """Every line that is not blank, with its last line number."""
     try:
         data = source.read_bytes()
@@ -108,7 +119,7 @@ def _read_lines(source: Path) -> list[tuple[int, list[str]]]:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise DatasetError(f"{source}, line {line}: not UTF-8 text; save it as 'CSV UTF-8'") from error
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text, table), strict=True)
     try:
         return [
             (reader.line_num, [cell_text(cell) for cell in cells])
@@ -119,34 +130,55 @@ def _read_lines(source: Path) -> list[tuple[int, list[str]]]:
         raise DatasetError(f"{source}, line {reader.line_num}: no valid CSV ({error})") from error
 
 
-def _delimiter(text: str) -> str:
+def _delimiter(text: str, table: TableOptions) -> str:
     """The delimiter that gives most of our columns in the first line; a comma where none gives any."""
+    wanted = {table.path_column.lower(), table.label_column.lower()}
     first = io.StringIO(text.lstrip(), newline=None).readline().lower()
 
     def score(delimiter: str) -> tuple[int, int]:
         names = [name.strip(' "\n') for name in first.split(delimiter)]
-        return len({"path", "label"} & set(names)), len(names)
+        return len(wanted & set(names)), len(names)
 
     return max(",;\t", key=score)
 
 
-def _columns(source: Path, header: list[str]) -> dict[str, int]:
+def _columns(source: Path, header: list[str], table: TableOptions) -> dict[str, int]:
     """Index of each known column."""
     names = [name.strip().lower() for name in header]
-    for name in ("path", "label"):
-        if name not in names:
-            near = [found for found in names if _MEANT.get(found) == name]
-            near = near or difflib.get_close_matches(name, names, n=1, cutoff=0.7)
-            hint = f"did you mean {near[0]!r}? rename it to {name!r}" if near else _EXPECTED
+    wanted = {
+        "path": table.path_column.strip(),
+        "label": table.label_column.strip(),
+        "split": table.split_column.strip(),
+        "group": table.group_column.strip(),
+        "keep": _KEEP_COLUMN,
+    }
+    default = TableOptions()
+    asked = {part for part in wanted if part != "keep" and wanted[part] != getattr(default, f"{part}_column")}
+    for part, name in wanted.items():
+        if name.lower() not in names and (part in ("path", "label") or part in asked):
+            taken = {other.lower() for other in wanted.values()}
+            free = [cell.strip() for cell in header if cell.strip().lower() not in taken]
             found = ", ".join(repr(cell.strip()) for cell in header)
-            raise DatasetError(f"{source}: no column {name!r} (found: {found}); {hint}")
-    for name in ("path", "label", "split", "group", "keep"):
-        if names.count(name) > 1:
-            raise DatasetError(f"{source}: {names.count(name)} columns are called {name!r}; keep one of them")
-    return {name: names.index(name) for name in ("path", "label", "split", "group", "keep") if name in names}
+            raise DatasetError(f"{source}: no column {name!r} (found: {found}); {_hint(part, name, free)}")
+        if names.count(name.lower()) > 1:
+            raise DatasetError(
+                f"{source}: {names.count(name.lower())} columns are called {name!r}; keep one of them"
+            )
+    return {part: names.index(name.lower()) for part, name in wanted.items() if name.lower() in names}
 
 
-def _row(source: Path, line: int, cells: dict[str, str]) -> tuple[Row, bool]:
+def _hint(part: str, name: str, free: list[str]) -> str:
+    """Which of the other columns was probably meant."""
+    near = difflib.get_close_matches(name.lower(), [cell.lower() for cell in free], n=1, cutoff=0.7)
+    meant = [cell for cell in free if near and cell.lower() == near[0]]
+    meant = meant or [cell for cell in free if part in _MEANT and _MEANT[part].fullmatch(cell.lower())]
+    meant = meant or (free if len(free) == 1 and part in _MEANT else [])
+    if not meant:
+        return _EXPECTED
+    return f"did you mean {meant[0]!r}? Say it with --{part}-column {shlex.quote(meant[0])}"
+
+
+def _row(source: Path, line: int, cells: dict[str, str], table: TableOptions) -> tuple[Row, bool]:
     """One line as a Row, and whether it is to be kept."""
 
     def cell(name: str) -> str:
@@ -162,12 +194,15 @@ def _row(source: Path, line: int, cells: dict[str, str]) -> tuple[Row, bool]:
         raise DatasetError(f"{source}, line {line}: split is {cell('split')!r}; expected train, val or test")
     if keep and not cell("label"):
         raise DatasetError(f"{source}, line {line}: the label is empty; give every photo one or drop the row")
-    path = _find(source.parent, cells["path"])
-    return Row(_id(source.parent, path), path, cell("label"), split, cell("group"), line), keep
+    root = table.root or source.parent
+    path = _find(root, cells["path"], table.suffix)
+    return Row(_id(root, path), path, cell("label"), split, cell("group"), line), keep
 
 
-def _find(root: Path, text: str) -> Path:
+def _find(root: Path, text: str, suffix: str) -> Path:
     """The file that is meant: spreadsheets add spaces, Windows turns slashes, macOS decomposes accents."""
+    if suffix and not text.strip().lower().endswith(suffix.lower()):
+        text = text.strip() + suffix
     slashed = text.strip().replace("\\", "/")
     spellings = (text, *(unicodedata.normalize(form, slashed) for form in ("NFC", "NFD")))
     for spelling in dict.fromkeys(spellings):
@@ -183,20 +218,38 @@ def _id(root: Path, path: Path) -> str:
     return unicodedata.normalize("NFC", name.as_posix())
 
 
-def _check_files(source: Path, rows: list[Row]) -> None:
-    """DatasetError for rows whose file does not exist."""
+def _check_files(source: Path, rows: list[Row], table: TableOptions) -> None:
+    """DatasetError where no file exists, or one is a folder."""
     modes = [(row, path_mode(row.path)) for row in rows]
-    if missing := [f"line {row.line}: {row.id!r}" for row, mode in modes if not mode]:
-        named = ", ".join(missing[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
+    if not any(mode for _, mode in modes):
+        named = ", ".join(f"line {row.line}: {row.id!r}" for row in rows[:_NAMED])
+        root = table.root or source.parent
+        where = "--root" if table.root else "the CSV's folder"
+        hint = _elsewhere(root, rows[0].id) or "say with --root where they are, with --suffix how they end"
         raise DatasetError(
-            f"{source}: {len(missing)} of {len(rows)} photos do not exist ({named}); "
-            "paths are relative to the CSV's folder"
+            f"{source}: none of its {count(len(rows), 'photo')} exists ({named}"
+            f"{', ...' if len(rows) > _NAMED else ''}), with paths relative to {where}; {hint}"
         )
     for row, mode in modes:
         if stat.S_ISDIR(mode):
             raise DatasetError(
                 f"{source}, line {row.line}: {row.id!r} is a folder; list each photo on a line"
             )
+
+
+def _elsewhere(root: Path, name: str) -> str:
+    """The options with which a photo would be there, where it is in a folder beside, or lacks its ending."""
+    try:
+        beside = sorted(Path(entry.path) for entry in os.scandir(root) if entry.is_dir())
+    except OSError:
+        return ""
+    for folder in [root, *beside[:_LOOKED_IN]]:
+        for suffix in ("", *sorted(IMAGE_SUFFIXES)):
+            for ending in dict.fromkeys((suffix, suffix.upper())):
+                if path_mode(folder / f"{name}{ending}"):
+                    words = ["--root", str(folder)] if folder != root else []
+                    return f"did you mean {shlex.join([*words, *(['--suffix', ending] if ending else [])])}?"
+    return ""
 
 
 def _check_twice(source: Path, rows: list[Row]) -> None:

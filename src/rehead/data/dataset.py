@@ -11,7 +11,7 @@ import difflib
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -19,13 +19,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.text import first_of
+from ..core.options import arguments_of
+from ..core.text import count, first_of, listed
 from ..errors import DatasetError
 from ..images import is_image_name
+from .class_level import class_level
+from .class_names import joined_names
 from .csv_table import Row, path_mode, read_rows
 from .folder import EXPECTED_LAYOUT, missing_path, read_folder
+from .options import TableOptions
 
-__all__ = ["Dataset", "check_labels", "check_trainable", "read_dataset"]
+__all__ = ["Dataset", "check_labels", "check_trainable", "class_sentence", "passed_over", "read_dataset"]
+
+_NOT_TAKEN = "no photos, or outside of the class folders"
+_NAMED = 10  # classes that a sentence lists
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,9 +55,11 @@ class Dataset:
     groups : array of str, shape (n,)
         Photos that must stay in one part of a split share a name; "" where none is given.
     skipped : tuple of str
-        Files that were ignored: not images by name, or images outside of the class folders.
+        Files that were passed over: no images, or images outside of the class folders.
     left_out : tuple of str
         Ids that the CSV's column `keep` excludes.
+    source : Path or None
+        The folder or CSV that was read.
     """
 
     root: Path
@@ -61,6 +70,7 @@ class Dataset:
     groups: NDArray[np.str_]
     skipped: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    source: Path | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -69,6 +79,16 @@ class Dataset:
     def classes(self) -> tuple[str, ...]:
         """The distinct labels, sorted by code point."""
         return tuple(np.unique(self.labels).tolist())
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Photos of each class."""
+        names, counts = np.unique(self.labels, return_counts=True)
+        return dict(zip(names.tolist(), counts.tolist(), strict=True))
+
+    def summary(self) -> list[str]:
+        """What was listed, in plain sentences: the photos of each class, and what was passed over."""
+        return [class_sentence(self.counts), *passed_over(self.skipped, _NOT_TAKEN)]
 
     def take(self, rows: NDArray[np.bool] | NDArray[np.integer] | Sequence[int]) -> Dataset:
         """The subset of some rows, given by number or by a mask, in that order."""
@@ -83,15 +103,39 @@ class Dataset:
         )
 
 
-def read_dataset(source: str | os.PathLike[str]) -> Dataset:
+def class_sentence(counts: Mapping[str, int]) -> str:
+    """The photos of each class in a sentence, of many classes those of the first."""
+    photos, classes = count(sum(counts.values()), "photo"), count(len(counts), "class", "classes")
+    each = [f"'{name}' {number:,}" for name, number in counts.items()]
+    if len(each) <= _NAMED:
+        return f"{photos} of {classes}: {', '.join(each)}."
+    shown, more = ", ".join(each[: _NAMED - 1]), len(each) - _NAMED + 1
+    least, most = min(counts.values()), max(counts.values())
+    of_each = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+    return f"{photos} of {classes}, {of_each} of each: {shown} and {more} more."
+
+
+def passed_over(names: Sequence[str], why: str = "no photos") -> list[str]:
+    """A sentence about files that were passed over when a folder was listed; none where there are none."""
+    if not names:
+        return []
+    were = "was" if len(names) == 1 else "were"
+    return [f"{count(len(names), 'file')} {were} passed over ({why}): {listed(names, 3)}."]
+
+
+def read_dataset(source: str | os.PathLike[str] | Dataset, table: TableOptions | None = None) -> Dataset:
     """Read a folder or a CSV, whichever `source` is.
 
-    Photos are not opened: unreadable ones are found when features are extracted.
+    Photos are not opened, but for the first bytes of files whose ending is of no image: unreadable ones are
+    found when features are extracted.
 
     Parameters
     ----------
-    source : path
-        A folder in one of the forms above, or a file that ends in .csv or .tsv.
+    source : path or Dataset
+        A folder in one of the forms above, or a file that ends in .csv or .tsv; what was read before is
+        returned as it is.
+    table : TableOptions, optional
+        How a CSV is read.
 
     Returns
     -------
@@ -103,16 +147,21 @@ def read_dataset(source: str | os.PathLike[str]) -> Dataset:
     DatasetError
         There is nothing there, or not in one of the forms.
     """
+    if isinstance(source, Dataset):
+        return source
     root = Path(source)
     mode = path_mode(root)
     if not mode:
         raise missing_path(root)
     if stat.S_ISDIR(mode):
+        if table not in (None, TableOptions()):
+            raise DatasetError(f"{root}: this is a folder; {', '.join(arguments_of(table)[::2])} need a CSV")
         rows, skipped = read_folder(root)
-        return _dataset(root, rows, skipped=skipped)
+        return replace(_dataset(root, rows, skipped=skipped), source=root)
     if root.suffix.lower() in {".csv", ".tsv"}:
-        rows, left_out = read_rows(root)
-        return _dataset(root.parent, rows, left_out=left_out)
+        table = table or TableOptions()
+        rows, left_out = read_rows(root, table)
+        return replace(_dataset(table.root or root.parent, rows, left_out=left_out), source=root)
     kind = "a single photo" if is_image_name(root.name) else "neither a folder nor a CSV"
     raise DatasetError(f"{root}: this is {kind}; {EXPECTED_LAYOUT}")
 
@@ -131,17 +180,19 @@ def check_trainable(train: Dataset) -> None:
         raise DatasetError(f"{train.root}: no photo is there to train on; {EXPECTED_LAYOUT}")
     if len(counts) == 1:
         (label,) = counts
-        inner = {tuple(name.split("/")[1:-1])[:1] for name in train.ids if name.startswith(f"{label}/")}
-        meant = f"; did you mean {train.root / label}?" if len(inner) > 1 and () not in inner else ""
+        inner = class_level(train.ids)
+        meant = f"; did you mean {train.root.joinpath(*inner)}?" if inner and label in inner else ""
         raise DatasetError(
             f"{train.root}: all photos to train on are of one class, {label!r}; "
             f"give at least two classes, each in a folder of its own{meant}"
         )
     thin = [label for label, count in sorted(counts.items()) if count < 2]
     if thin:
+        several = joined_names(counts)
+        do = "a photo has one class here, and these names hold several labels: choose one for each photo"
         raise DatasetError(
             f"{train.root}: {first_of(thin)} {'has' if len(thin) == 1 else 'have'} 1 photo to train on; "
-            "add at least one more to each class or remove it"
+            f"{do if several else 'add at least one more to each class or remove it'}"
         )
 
 

@@ -3,9 +3,10 @@
     photos/CLASS/**/*.jpg
     photos/SPLIT/CLASS/**/*.jpg      where every first-level folder with photos is named like a split
 
-A split is called train or training; val, valid or validation; test or testing, in any case. One
-folder of such a name that has photos directly in it, beside folders of other names, is a class;
-any other mixture is an error. Hidden files and the clutter of operating systems are ignored.
+A split is called train or training; val, valid or validation; test or testing, in any case. Beside
+folders of other names it is an error, and so are class folders that are rather not the classes, see
+`class_level`. What is a photo is decided by its ending, else by its first bytes. Hidden files and the
+clutter of operating systems are ignored.
 """
 
 from __future__ import annotations
@@ -17,16 +18,18 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..core.text import first_of
+from ..core.text import count, first_of
 from ..errors import DatasetError
-from ..images import is_image_name
+from ..images import is_image_file
+from .class_level import check_class_level
 from .csv_table import SPLIT_NAMES, Row, path_mode
 
-__all__ = ["EXPECTED_LAYOUT", "list_photos", "missing_path", "read_folder"]
+__all__ = ["EXPECTED_LAYOUT", "find_photos", "list_photos", "missing_path", "read_folder"]
 
 EXPECTED_LAYOUT = "expected photos/CLASS/*.jpg, photos/{train,val,test}/CLASS/*.jpg or a CSV with path,label"
 """The end of an error about photos that are in none of the forms."""
 
+_WEB = {"http", "https", "ftp", "s3", "gs"}  # of addresses, whose two slashes a path makes one
 _CLUTTER = {"thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin"}
 
 
@@ -34,14 +37,16 @@ def read_folder(root: Path) -> tuple[list[Row], list[str]]:
     """The rows of a folder of classes, or of splits of classes, and the ids of ignored files."""
     entries = _entries(root)
     folders = [entry.name for entry in entries if _is_dir(entry)]
-    loose = [_nfc(entry.name) for entry in entries if not _is_dir(entry) and is_image_name(entry.name)]
+    files = [entry for entry in entries if not _is_dir(entry)]
+    loose = [_nfc(entry.name) for entry in files if is_image_file(entry.path)]
     found = {name: _walk(root / name, name, {_key(root)}) for name in folders}
     photos = {name: listed for name, (listed, _) in found.items() if listed}
     skipped = [*loose, *(name for _, others in found.values() for name in others)]
     if not photos:
         raise _no_classes(root, loose, [entry.name for entry in entries])
     empty = found.keys() - photos.keys()
-    if not _are_splits(root, photos):
+    if not all(name.lower() in SPLIT_NAMES for name in photos):
+        check_class_level(root, [name for listed in photos.values() for name, _ in listed])
         _check_empty(root, empty)
         rows = [Row(name, path, _nfc(label)) for label in photos for name, path in photos[label]]
         return rows, skipped
@@ -69,18 +74,24 @@ def list_photos(source: str | os.PathLike[str]) -> tuple[Path, ...]:
     DatasetError
         There is nothing there, or no photo in the folder.
     """
+    return find_photos(source)[0]
+
+
+def find_photos(source: str | os.PathLike[str]) -> tuple[tuple[Path, ...], list[str]]:
+    """`list_photos`, and the names of the files of a folder that were passed over, as they are no photos."""
     root = Path(source)
     mode = path_mode(root)
     if not mode:
         raise missing_path(root)
     if not stat.S_ISDIR(mode):
-        return (root,)
-    photos, _ = _walk(root, "", set())
+        return (root,), []
+    photos, others = _walk(root, "", set())
     if not photos:
+        found = f" ({count(len(others), 'other file')}, first {others[0]!r})" if others else ""
         raise DatasetError(
-            f"{root}: no photo is in this folder; expected files such as photo.jpg or photo.png"
+            f"{root}: no photo is in this folder{found}; expected files such as photo.jpg or photo.png"
         )
-    return tuple(path for _, path in sorted(photos))
+    return tuple(path for _, path in sorted(photos)), sorted(others)
 
 
 def _split_rows(folder: Path, photos: list[tuple[str, Path]]) -> list[Row]:
@@ -92,23 +103,10 @@ def _split_rows(folder: Path, photos: list[tuple[str, Path]]) -> list[Row]:
             f"{folder}: photos lie directly in it ({len(photos)}, first {photos[0][0]!r}); "
             f"put each class in a folder of its own: {folder.name}/CLASS/*.jpg"
         )
+    check_class_level(folder, [row.id.partition("/")[2] for row in rows])
     classes = {_nfc(entry.name) for entry in _entries(folder) if _is_dir(entry)}
     _check_empty(folder, classes - {row.label for row in rows})
     return rows
-
-
-def _are_splits(root: Path, by_folder: dict[str, list[tuple[str, Path]]]) -> bool:
-    """Whether the first level is splits (True) or classes (False); a mixture is an error."""
-    splits = [name for name in by_folder if name.lower() in SPLIT_NAMES]
-    if len(splits) == len(by_folder) or not splits:
-        return bool(splits)
-    if len(splits) == 1 and any(name.count("/") == 1 for name, _ in by_folder[splits[0]]):
-        return False
-    others = [name for name in by_folder if name not in splits]
-    raise DatasetError(
-        f"{root}: {first_of(splits)} could be splits or classes beside {first_of(others)}; "
-        f"move {first_of(others)} away or into the splits, or rename the classes"
-    )
 
 
 def _no_classes(root: Path, loose: list[str], names: list[str]) -> DatasetError:
@@ -142,7 +140,7 @@ def _walk(folder: Path, prefix: str, above: set[tuple[int, int]]) -> tuple[list[
             name = f"{prefix}/{_nfc(entry.name)}" if prefix else _nfc(entry.name)
             if _is_dir(entry):
                 waiting.append((Path(entry.path), name))
-            elif is_image_name(entry.name):
+            elif is_image_file(entry.path):
                 photos.append((name, Path(entry.path)))
             else:
                 others.append(name)
@@ -186,6 +184,11 @@ def _nfc(name: str) -> str:
 
 def missing_path(path: Path) -> DatasetError:
     """The error of a missing path, with the most similar name beside it."""
+    scheme, _, rest = path.as_posix().partition(":/")
+    if scheme in _WEB and rest:
+        return DatasetError(
+            f"{scheme}://{rest}: an address, not a file; download the photos and give their folder"
+        )
     parent = path.parent
     try:
         beside = [entry.name for entry in os.scandir(parent)]

@@ -1,13 +1,16 @@
-"""The options of a split, declared."""
+"""The options of a split, and of a CSV of photos, declared."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from ..core.options import Opt
 
-__all__ = ["SplitOptions"]
+__all__ = ["SplitOptions", "TableOptions"]
+
+_CSV = "A CSV of photos"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,3 +35,30 @@ class SplitOptions:
             flag="--bursts/--no-bursts",
         ),
     ] = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableOptions:
+    """How a CSV of photos is read.
+
+    Parameters
+    ----------
+    path_column, label_column, split_column, group_column : str
+        Names in the header, matched without regard to case.
+    root : path or None
+        The folder that paths are relative to; None: the CSV's own.
+    suffix : str
+        What is added to each path that does not end in it.
+    """
+
+    path_column: Annotated[str, Opt(help="Column of the photos' paths.", panel=_CSV)] = "path"
+    label_column: Annotated[str, Opt(help="Column of their classes.", panel=_CSV)] = "label"
+    split_column: Annotated[str, Opt(help="Column of train, val or test.", panel=_CSV)] = "split"
+    group_column: Annotated[str, Opt(help="Column of what stays on one side of a split.", panel=_CSV)] = (
+        "group"
+    )
+    root: Annotated[
+        Path | None,
+        Opt(help="Folder that the paths are relative to.", panel=_CSV, shown="the CSV's own"),
+    ] = None
+    suffix: Annotated[str, Opt(help="Ending that the paths lack, such as .jpg.", panel=_CSV, shown="")] = ""

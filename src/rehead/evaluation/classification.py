@@ -153,7 +153,7 @@ class Evaluation:
                 f"The test set is too small to tell whether the model is better than {always}: that gets "
                 f"{percent(self.baseline)}, and the accuracy may be as low as {percent(accuracy.low)}."
             )
-        if accuracy.high - accuracy.low > _WIDE:
+        elif accuracy.high - accuracy.low > _WIDE:
             sentences.append(
                 "The test set is too small to tell how good the model is: the accuracy may lie anywhere from "
                 f"{percent_range(accuracy)}. {_ENOUGH} photos, no two alike, would tell to within 10 points."

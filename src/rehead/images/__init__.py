@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..core.preprocess import PreprocessSpec
 from .exif import Header, image_size, read_header
-from .formats import IMAGE_SUFFIXES, file_digest, is_image_name, read_bytes
+from .formats import IMAGE_SUFFIXES, file_digest, is_image_file, is_image_name, read_bytes
 from .grey_range import find_grey_range
 from .limits import MAX_PIXELS, set_max_pixels
 from .reading import load_image, luma, read_image, thumbnail
@@ -24,6 +24,7 @@ __all__ = [
     "file_digest",
     "find_grey_range",
     "image_size",
+    "is_image_file",
     "is_image_name",
     "load_image",
     "luma",

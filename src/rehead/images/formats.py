@@ -11,6 +11,7 @@ import errno
 import hashlib
 import io
 import os
+import re
 import stat
 import struct
 import threading
@@ -27,7 +28,17 @@ from ..core.photos import File
 from ..errors import ImageError, MachineError
 from .limits import byte_limit, check_pixels, is_truncation
 
-__all__ = ["IMAGE_SUFFIXES", "JPEG", "file_digest", "is_image_name", "open_image", "read_bytes", "reading"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "JPEG",
+    "file_digest",
+    "has_image_signature",
+    "is_image_file",
+    "is_image_name",
+    "open_image",
+    "read_bytes",
+    "reading",
+]
 
 # Pillow's readers in the order they are tried, by content; and the endings by which folders are listed.
 # Its other readers are left out: they are not for photos, and one of them (EPS) runs another program.
@@ -51,6 +62,18 @@ JPEG = ("JPEG", "MPO")
 _AVIF_BRANDS = frozenset((b"avif", b"avis"))
 _HEIF_BRANDS = frozenset(b"heic heix heim heis hevc hevx hevm hevs mif1 msf1".split())
 
+# How the files of `_FORMATS` begin, each by its specification. Two letters are not enough: BMP has reserved
+# bytes of 0 and the size of a header that exists, PPM a number or a comment.
+_SIGNATURE = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF.{4}WEBP|II[*+]\0|MM\0[*+]"
+    rb"|\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51|P[1-6]\s+[#\d]"
+    rb"|BM.{4}\0{4}.{4}[\x0c\x28\x34\x38\x40\x6c\x7c]\0{3}",
+    re.DOTALL,
+)
+_FIRST = 64  # bytes that are read of a file whose ending says nothing
+_RAW = frozenset((".arw", ".cr2", ".dcr", ".dng", ".erf", ".kdc", ".nef", ".nrw", ".pef", ".sr2", ".srw"))
+"""Endings of cameras' raw files that begin like TIFF, of which Pillow reads a small preview at the most."""
+
 
 def is_image_name(name: str | os.PathLike[str]) -> bool:
     """Whether a file of this name is an image when a folder is listed.
@@ -59,6 +82,33 @@ def is_image_name(name: str | os.PathLike[str]) -> bool:
     """
     path = PurePath(name)
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def is_image_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is taken for an image when a folder is listed: by its ending, else by its first bytes.
+
+    So `photo`, `photo.jpg_large`, `photo.jpg.1` and `photo.jpg ` are images where they begin like one. A
+    file with the ending of an image is one whatever it holds: reading it says what is wrong with it. Hidden
+    files and cameras' raw files are not.
+    """
+    if is_image_name(path):
+        return True
+    file = Path(path)
+    if file.name.startswith(".") or file.suffix.lower() in _RAW:
+        return False
+    try:
+        if not stat.S_ISREG(file.stat().st_mode):  # before opening: opening a pipe waits for its writer
+            return False
+        with file.open("rb", buffering=0) as opened:
+            return has_image_signature(opened.read(_FIRST))
+    except (OSError, ValueError):
+        return False
+
+
+def has_image_signature(data: bytes) -> bool:
+    """Whether bytes, 64 or more where there are as many, begin like an image of a format that is read."""
+    brands = _container_brands(data)
+    return bool(_SIGNATURE.match(data) or brands & (_AVIF_BRANDS | _HEIF_BRANDS))
 
 
 def read_bytes(path: File) -> bytes:

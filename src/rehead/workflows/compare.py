@@ -30,8 +30,8 @@ from ..core.options import options_of
 from ..core.progress import Progress
 from ..core.run_dir import holds_training, run_record, work_folder, write_json
 from ..core.runtime import cpu_count
-from ..data import read_dataset
-from ..data.options import SplitOptions
+from ..data import Dataset, read_dataset
+from ..data.options import SplitOptions, TableOptions
 from ..data.split import Split, check_classes, make_split
 from ..errors import DataError, DatasetError, OutputError, TrainingError
 from ..evaluation import Comparison, write_comparison
@@ -49,6 +49,7 @@ _NOT_OF_THE_MODEL = {
     "cache",
     "threads",
     *options_of(SplitOptions),
+    *options_of(TableOptions),
 }  # options that do not change what is fitted
 
 Watch = Callable[[str], AbstractContextManager[Progress | None]]
@@ -148,7 +149,7 @@ def _folder(network: str, mode: str, taken: Collection[str]) -> str:
 
 
 def compare_models(
-    photos: str | os.PathLike[str],
+    photos: str | os.PathLike[str] | Dataset,
     out: str | os.PathLike[str],
     networks: Sequence[str],
     *,
@@ -162,8 +163,8 @@ def compare_models(
 
     Parameters
     ----------
-    photos : path
-        In any form that `run.train` takes.
+    photos : path or Dataset
+        In any form that `train` takes.
     out : path
         Folder to write; models that are finished there are not trained again, an unfinished training is
         continued.
@@ -226,9 +227,9 @@ def compare_models(
     return comparison
 
 
-def _split(photos: str | os.PathLike[str], config: TrainConfig, progress: Progress | None) -> Split:
+def _split(photos: str | os.PathLike[str] | Dataset, config: TrainConfig, progress: Progress | None) -> Split:
     """The split, made once, with near-duplicates as the default network sees them."""
-    dataset = read_dataset(photos)
+    dataset = read_dataset(photos, config.table)
     check_classes(dataset)
     options = config.classifier
     encoder = ImageClassifier(cache=options.cache, threads=options.threads).make_encoder()

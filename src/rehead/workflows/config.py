@@ -19,7 +19,7 @@ from ..classification.options import ClassifierOptions
 from ..core.options import arguments_of, option_values, options_of
 from ..core.progress import Progress
 from ..core.run_dir import prepare_output, work_folder
-from ..data.options import SplitOptions
+from ..data.options import SplitOptions, TableOptions
 from ..errors import DataError
 from ..faces.options import REPLACED, FaceOptions
 from ..finetune.config import FineTuneConfig, KeypointFineTuneConfig
@@ -27,6 +27,7 @@ from ..keypoints.options import KeypointOptions
 
 if TYPE_CHECKING:
     from ..classification.estimator import ImageClassifier
+    from ..data import Dataset
     from ..data.split import Split
     from ..finetune.classifier import FineTunedClassifier
     from ..keypoints import FaceFinder, KeypointRegressor
@@ -55,6 +56,7 @@ class TrainConfig:
     classifier : ClassifierOptions
     finetune : FineTuneConfig
     split : SplitOptions
+    table : TableOptions
     faces : FaceOptions, optional
         Classify the faces of photos, instead of whole photos through a backbone.
     """
@@ -62,6 +64,7 @@ class TrainConfig:
     classifier: ClassifierOptions = field(default_factory=ClassifierOptions)
     finetune: FineTuneConfig = field(default_factory=FineTuneConfig)
     split: SplitOptions = field(default_factory=SplitOptions)
+    table: TableOptions = field(default_factory=TableOptions)
     faces: FaceOptions | None = None
 
     @property
@@ -123,7 +126,8 @@ class TrainConfig:
 
     def arguments(self) -> list[str]:
         """The options of `rehead train` that differ from what it does by itself, as words."""
-        return [*arguments_of(self.classifier), *arguments_of(self.split), *arguments_of(self.finetune)]
+        owners = (self.classifier, self.split, self.table, self.finetune)
+        return [word for owner in owners for word in arguments_of(owner)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +206,7 @@ def from_scratch_only(name: str) -> bool:
 
 def run_training(
     config: TrainConfig,
-    photos: str | os.PathLike[str] | Split,
+    photos: str | os.PathLike[str] | Dataset | Split,
     out: Path,
     *,
     resume: bool = False,
@@ -215,7 +219,7 @@ def run_training(
     Parameters
     ----------
     config : TrainConfig
-    photos : path or Split
+    photos : path, Dataset or Split
         As in `train`.
     out : Path
     resume : bool
@@ -237,6 +241,7 @@ def run_training(
             out,
             classifier=config.estimator(work=work, resume=resume, progress=progress),
             split=config.split,
+            table=config.table,
             overwrite=overwrite,
             command=command,
         )

@@ -29,6 +29,7 @@ from ..core.csv_cells import cell_text
 from ..core.model_file import trained_on
 from ..core.progress import Progress
 from ..core.run_dir import failed_photos, run_record, write_json
+from ..core.text import count
 from ..data import Dataset, check_labels, merge_groups, read_dataset, split_fingerprint
 from ..errors import DataError, DatasetError
 from ..evaluation import Evaluation, Mistake
@@ -53,7 +54,7 @@ class ReportResult:
         The report.
     evaluation : Evaluation
     before : float or None
-        The accuracy that the run stated until now.
+        The accuracy that the run's report stated before.
     notes : list of str
         What is different from the run, in plain sentences.
     """
@@ -66,7 +67,7 @@ class ReportResult:
 
 def report(
     run: str | os.PathLike[str],
-    photos: str | os.PathLike[str] | None = None,
+    photos: str | os.PathLike[str] | Dataset | None = None,
     *,
     out: str | os.PathLike[str] | None = None,
     cache: bool | str | os.PathLike[str] = True,
@@ -80,7 +81,7 @@ def report(
     ----------
     run : path
         A run directory.
-    photos : path, optional
+    photos : path or Dataset, optional
         A folder or CSV in any form that `train` takes: its photos that were not trained on are tested on,
         with the labels they have there. By default the run's test photos, with the labels that its
         splits.csv has now.
@@ -188,9 +189,8 @@ def _run_split(
     assignment[~readable] = "unreadable"
     known = trained_on(manifest, features.digests)
     if (wrong := known & (assignment == "test")).any():
-        notes.append(
-            f"{int(wrong.sum())} photos that were trained on are not tested on, whatever splits.csv says."
-        )
+        were = count(int(wrong.sum()), "photo that was", "photos that were")
+        notes.append(f"{were} trained on: not tested on, whatever splits.csv says.")
     assignment[known] = "train"
     return EvaluatedSplit(dataset, features, assignment, merge_groups(dataset.groups), NEAR_TEST, notes)
 
@@ -313,6 +313,7 @@ def _record_now(
     about = {
         "trained": {name: record[name] for name in ("date", "command", "versions")},
         "photos": {"folder": str(dataset.root), **dict(zip(names.tolist(), counts.tolist(), strict=True))},
+        "classes": dataset.counts,
         "test_photos": record.get("test_photos") if drawn else "unseen",
         "split": split_fingerprint(dataset.ids, dataset.labels, found.assignment),
         "unreadable": failed_photos((dataset.ids[row], error.reason) for row, error in found.features.errors),

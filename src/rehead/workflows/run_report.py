@@ -16,6 +16,7 @@ from ..backbones.neighbours import nearest
 from ..classification.drawing import overlay_map
 from ..classification.saliency import Explainer
 from ..core.parallel import map_in_order
+from ..data.dataset import class_sentence
 from ..errors import ReheadError
 from ..evaluation import AuditSummary, Evaluation, Exclusion, Mistake, NearPhoto, write_report
 from ..images import read_image
@@ -147,7 +148,7 @@ def run_report(
         audit=AuditSummary(audit["summary"], audit["command"]) if audit else None,
         methods=_made(record),
         facts=facts,
-        notes=notes,
+        notes=[*([class_sentence(record["classes"])] if "classes" in record else []), *notes],
     )
 
 

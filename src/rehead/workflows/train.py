@@ -30,9 +30,10 @@ from ..backbones.encoder import Encoder, PhotoEncoder, for_photos
 from ..backbones.features import photo_groups
 from ..classification.estimator import ImageClassifier
 from ..classification.training_data import mirrors
+from ..core.options import arguments_of
 from ..core.run_dir import NewRun, write_json
 from ..data import Dataset, read_dataset
-from ..data.options import SplitOptions
+from ..data.options import SplitOptions, TableOptions
 from ..data.split import Split, check_classes, make_split, write_splits
 from ..evaluation import (
     Evaluation,
@@ -63,7 +64,7 @@ class Run:
     evaluation : Evaluation or None
         On the test photos; None where there are too few photos to hold any out.
     warnings : list of str
-        What to know before relying on it, in plain sentences.
+        What to know before relying on it, in plain sentences, gravest first.
     unreadable : list of (str, str)
         Id and reason of each photo that was left out.
     seconds : dict of str to float
@@ -82,11 +83,12 @@ class Run:
 
 
 def train(
-    photos: str | os.PathLike[str] | Split,
+    photos: str | os.PathLike[str] | Dataset | Split,
     out: str | os.PathLike[str],
     *,
     classifier: Classifier | None = None,
     split: SplitOptions | None = None,
+    table: TableOptions | None = None,
     overwrite: bool = False,
     command: Sequence[str] = (),
 ) -> Run:
@@ -94,15 +96,17 @@ def train(
 
     Parameters
     ----------
-    photos : path or Split
+    photos : path, Dataset or Split
         A folder of class folders, one with train, val and test folders, or a CSV; or photos that were
-        divided before.
+        read or divided before.
     out : path
         The run directory to write.
     classifier : ImageClassifier or FineTunedClassifier, optional
         What to fit, with its options. It is cloned and stays as it is.
     split : SplitOptions, optional
         How test photos are held out, where they are not divided yet.
+    table : TableOptions, optional
+        How a CSV is read.
     overwrite : bool
         Whether to replace an earlier run at `out`.
     command : sequence of str
@@ -117,7 +121,7 @@ def train(
     DataError, WeightsError, OutputError
     """
     run = NewRun(out, overwrite=overwrite, command=command)
-    dataset = photos.dataset if isinstance(photos, Split) else read_dataset(photos)
+    dataset = photos.dataset if isinstance(photos, Split) else read_dataset(photos, table)
     check_classes(dataset)
     asked = classifier or ImageClassifier()
     with _cached(asked) as model:
@@ -157,16 +161,19 @@ def train(
         mistakes = _mistakes(model, divided, test, encoder, tested) if test else []
     evaluation = test.evaluation if test else None
     run.timer.mark("evaluation")
-    notes = [*divided.notes, *_about_validation(model, divided), *model.warnings_]
-    seen = quick_warnings(found)
-    warnings = notes + seen + (evaluation.warnings if evaluation else [])
+    validation = _about_validation(model, divided)
+    notes = [*divided.notes, *validation, *model.warnings_]
+    seen = quick_warnings(found, keeps_bursts=divided.keeps_bursts)
+    wrong = [seen.pop(kind) for kind in ("contradiction", "name") if kind in seen]
+    about_test = evaluation.warnings if evaluation else []
+    warnings = [*wrong, *about_test, *model.warnings_, *divided.notes, *validation, *seen.values()]
     record = run.record(
         {
-            **run_facts(model, run_options(asked, split), divided, unreadable, warnings),
+            **run_facts(model, run_options(asked, split, table), divided, unreadable, warnings),
             "audit": {
                 "counts": found.counts,
                 "summary": found.summary(),
-                "command": _to_audit(dataset.root if isinstance(photos, Split) else photos),
+                "command": _to_audit(dataset.source or dataset.root, table or TableOptions()),
             },
         }
     )
@@ -198,8 +205,8 @@ def train(
     return Run(run.folder, model, evaluation, warnings, unreadable, run.timer.seconds, found)
 
 
-def _to_audit(photos: str | os.PathLike[str]) -> str:
-    return shlex.join(["rehead", "audit", os.fspath(photos), "--out", "audit"])
+def _to_audit(photos: Path, table: TableOptions) -> str:
+    return shlex.join(["rehead", "audit", str(photos), *arguments_of(table), "--out", "audit"])
 
 
 def _about_validation(model: Classifier, divided: Split) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 from ..classification.estimator import ImageClassifier
 from ..core.options import options_record
 from ..core.run_dir import failed_photos
-from ..data.options import SplitOptions
+from ..data.options import SplitOptions, TableOptions
 from ..data.split import Split
 from ..faces.options import FaceOptions
 from ..finetune.classifier import FineTunedClassifier
@@ -87,6 +87,7 @@ def run_facts(
     parts, counts = np.unique(divided.assignment, return_counts=True)
     return {
         "photos": {"folder": str(dataset.root), **dict(zip(parts.tolist(), counts.tolist(), strict=True))},
+        "classes": dataset.counts,
         "groups_kept_together": int((np.unique(divided.group, return_counts=True)[1] > 1).sum()),
         "keeps_bursts": divided.keeps_bursts,
         "test_photos": "given" if (dataset.splits != "").any() else "drawn",
@@ -104,9 +105,10 @@ def run_facts(
     }
 
 
-def run_options(model: Classifier, split: SplitOptions | None) -> dict[str, Any]:
+def run_options(model: Classifier, split: SplitOptions | None, table: TableOptions | None) -> dict[str, Any]:
     """All options of a run, as run.json has them."""
-    return {**classifier_record(model), **options_record(split or SplitOptions())}
+    owners = (split or SplitOptions(), table or TableOptions())
+    return {**classifier_record(model), **options_record(owners[0]), **options_record(owners[1])}
 
 
 def classifier_record(model: Classifier) -> dict[str, Any]:

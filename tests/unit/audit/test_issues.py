@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from PIL import Image
 from rehead.audit import ISSUE_TYPES, Audit, Issue, check_issue_types, quick_checks, quick_warnings, write_csv
 from rehead.audit.clean_csv import left_out
 from rehead.audit.duplicates import duplicate_issues, leak_issues
-from rehead.audit.label_issues import balance_issues
+from rehead.audit.issues import in_order
+from rehead.audit.label_issues import balance_issues, outlier_issues
 from rehead.data import Dataset, read_dataset
 from rehead.data.bursts import burst_groups
 from rehead.data.duplicates import iter_groups
@@ -108,7 +110,7 @@ def alike(*scenes: int, common: float = 0.0) -> np.ndarray:
     return (rows + 0.1 * rng.normal(size=rows.shape)).astype(np.float32)
 
 
-OTHERS = list(range(20, 50))  # scenes of one photo each, under names without a number
+OTHERS = list(range(20, 80))  # scenes of one photo each, under names without a number
 OTHER_NAMES = [f"b/{chr(97 + n // 26)}{chr(97 + n % 26)}.jpg" for n in range(len(OTHERS))]
 
 
@@ -140,6 +142,26 @@ def test_numbers_say_nothing_where_all_photos_of_a_class_are_alike() -> None:
     assert all(
         pairs[row] == pairs[row + 1] for row in range(0, 2 * n, 2)
     )  # here the numbers follow the scenes
+
+
+def test_numbers_that_follow_something_else_than_scenes_are_no_bursts() -> None:
+    # digits in the order of their writers: neighbours share a manner of writing, and no scene
+    rng = np.random.default_rng(1)
+    writers, each, width = 30, 6, 64
+    manner = np.repeat(rng.normal(size=(writers, width)), each, axis=0)
+    common = 1.5 * rng.normal(size=width)
+    rows = (common + 0.45 * manner + 0.9 * rng.normal(size=manner.shape)).astype(np.float32)
+    digits = np.concatenate([rows, -rows])  # another class, so that the mean is that of none
+    names = [f"{label}/{n:04d}.png" for label in "ab" for n in range(writers * each)]
+    group = burst_groups(named(names, [name[0] for name in names]), digits)
+    in_bursts = np.unique(group, return_counts=True)[1]
+    assert in_bursts[in_bursts > 1].sum() <= 0.01 * len(names)
+
+
+def test_long_scenes_are_bursts_though_all_photos_of_a_scene_are_alike() -> None:
+    names = [f"a/{n:03d}.jpg" for n in range(30)] + OTHER_NAMES
+    group = burst_groups(named(names), alike(*np.repeat([0, 1, 2], 10).tolist(), *OTHERS))
+    assert len(set(group.tolist())) == 3 + len(OTHERS)
 
 
 def test_bursts_by_clock_need_one_camera_and_a_scene() -> None:
@@ -197,6 +219,40 @@ def test_the_summary_speaks_plainly() -> None:
     assert Audit(dataset, (), np.arange(2)).summary() == []
 
 
+def test_bursts_are_said_plainly_and_that_they_were_kept_together() -> None:
+    dataset = made(["a"] * 6)
+    found = (Issue("burst", ("a/0.jpg", "a/1.jpg"), "2 photos", 2.0),)
+    seen = "2 photos show the same scene, one right after the other by time or number (bursts)"
+    audit = Audit(dataset, found, np.arange(6))
+    assert audit.summary() == [f"{seen}; `rehead train` keeps each burst on one side of its split."]
+    kept = quick_warnings(audit)["burst"]
+    assert kept.startswith(f"{seen}; those of a scene were kept on one side of the split.")
+    assert "were not kept" in quick_warnings(audit, keeps_bursts=False)["burst"]
+    two = Audit(dataset, (*found, Issue("burst", ("a/3.jpg", "a/4.jpg"), "2 photos", 2.0)), np.arange(6))
+    assert two.summary()[0].startswith("4 photos show only 2 scenes")
+
+
+def test_names_of_classes_are_said_before_labels_in_doubt() -> None:
+    found = (
+        Issue("label", ("a/0.jpg",), "", 1.0, ("a",), "b"),
+        Issue("name", (), "differ in case or spaces only (1 and 2 photos)", 3.0, ("Cat", "cat")),
+    )
+    audit = Audit(made(["a", "b"]), in_order(found), np.arange(2))
+    assert list(quick_warnings(audit)) == ["name", "label"]
+    assert audit.summary()[0] == "The classes 'Cat' and 'cat' differ in case or spaces only (1 and 2 photos)."
+
+
+def test_an_outlier_score_is_told_apart_from_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = np.array([0.0001] * 29 + [0.0004])
+    monkeypatch.setattr("rehead.audit.label_issues.held_out_scores", lambda *_: scores)
+    dataset, z, zeros = made(["a"] * 30), np.ones((30, 4), np.float32), np.zeros(30, np.intp)
+    (found,) = outlier_issues(dataset, z, zeros, zeros)
+    first, second = re.findall(r"\d\.\d+", found.detail)
+    assert float(first) > float(second)
+    monkeypatch.setattr("rehead.audit.label_issues.held_out_scores", lambda *_: 1e-5 * scores)
+    assert outlier_issues(dataset, z, zeros, zeros) == []  # photos of one colour: rounding
+
+
 def test_in_short_it_says_what_training_knows_already(tmp_path: Path) -> None:
     dataset = made(["a"] * 10 + ["b"] * 10, root=tmp_path)
     shades = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
@@ -213,13 +269,14 @@ def test_in_short_it_says_what_training_knows_already(tmp_path: Path) -> None:
     assert found.counts == {"contradiction": 1, "label": 1}
     assert found.of("contradiction")[0].photos == ("a/0.jpg", "b/11.jpg")
     assert found.of("label")[0].photos == ("a/3.jpg",)
-    assert quick_warnings(found)[-1].endswith("`rehead audit` shows which.")
+    assert list(quick_warnings(found)) == ["contradiction", "label"]
+    assert quick_warnings(found)["contradiction"].endswith("`rehead audit` shows which.")
     given_group = made(["a"] * 10 + ["b"] * 10, groups=["person 1"] * 20)
     nothing = quick_checks(
         given_group, np.arange(20), np.arange(20), trained=trained, held_out=np.full((20, 2), np.nan)
     )
     assert nothing.counts == {}
-    assert quick_warnings(nothing) == []
+    assert quick_warnings(nothing) == {}
 
 
 # what to leave out

@@ -77,3 +77,11 @@ def test_what_a_console_lacks_is_shown_otherwise(console_of: object) -> None:
     raw = console_of("cp1252")  # type: ignore[operator]
     console.say("96.9\N{NARROW NO-BREAK SPACE}% \N{MINUS SIGN}2 thé 😀")
     assert raw.getvalue().decode("cp1252") == "96.9 % -2 thé \\U0001f600\n"
+
+
+def test_three_warnings_at_most_and_where_the_others_are(capsys: pytest.CaptureFixture[str]) -> None:
+    console.show_warnings([f"[b]warning {n}" for n in range(5)], "in run/report.html")
+    said = capsys.readouterr().out.splitlines()
+    assert said == [*(f"! [b]warning {n}" for n in range(3)), "  and 2 more in run/report.html"]
+    console.show_warnings(["one"], "in run/report.html")
+    assert capsys.readouterr().out == "! one\n"

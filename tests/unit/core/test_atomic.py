@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rehead.core.atomic import output_errors, replacing, write_bytes, write_text
+from rehead.core.atomic import check_place, output_errors, replacing, write_bytes, write_text
 from rehead.errors import OutputError
 
 
@@ -63,6 +63,17 @@ def test_a_folder_in_the_way_is_an_output_error_and_stays(tmp_path: Path) -> Non
         write_bytes(tmp_path / "result.bin", b"data")
     assert names(tmp_path) == ["result.bin"]
     assert (tmp_path / "result.bin").is_dir()
+
+
+def test_a_place_is_checked_under_its_own_name_and_nothing_is_made(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    check_place(tmp_path / "new" / "folder" / "clean.csv")
+    check_place(tmp_path / "taken")
+    with pytest.raises(OutputError, match=r"taken/clean\.csv: cannot be written"):
+        check_place(tmp_path / "taken" / "clean.csv")
+    with pytest.raises(OutputError, match="a folder is in the way"):
+        check_place(tmp_path)
+    assert names(tmp_path) == ["taken"]
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")  # noqa: PTH110

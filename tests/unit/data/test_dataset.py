@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from dataset_files import lay, refusal, rows, table
 from rehead.data import Dataset, check_labels, check_trainable, list_photos, read_dataset
+from rehead.data.dataset import class_sentence
 from rehead.errors import DatasetError
 
 # --- folders ---------------------------------------------------------------------------------
@@ -46,28 +47,6 @@ def test_split_folders_are_recognised(tmp_path: Path, train: str, val: str, test
         ("cat", "val"),
         ("dog", "test"),
     }
-
-
-def test_a_class_may_be_called_train(tmp_path: Path) -> None:
-    lay(tmp_path, "train/1.jpg", "train/steam/2.jpg", "bus/1.jpg")
-    data = read_dataset(tmp_path)
-    assert data.classes == ("bus", "train")
-    assert set(data.splits.tolist()) == {""}
-
-
-@pytest.mark.parametrize(
-    "names",
-    [
-        ("train/cat/1.jpg", "val/cat/1.jpg", "cats/1.jpg"),
-        ("train/1.jpg", "val/1.jpg", "cats/1.jpg"),
-        ("train/cat/1.jpg", "train/dog/1.jpg", "cats/1.jpg"),
-    ],
-)
-def test_a_mixture_of_splits_and_classes_is_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
-    message = refusal(lay(tmp_path, *names))
-    assert "'train'" in message
-    assert "'cats'" in message
-    assert "could be splits or classes" in message
 
 
 def test_a_split_without_classes_is_refused(tmp_path: Path) -> None:
@@ -126,6 +105,24 @@ def test_a_missing_folder_is_refused_with_the_nearest_name(tmp_path: Path) -> No
     assert "nor does the folder" in refusal(tmp_path / "no" / "photos")
     assert "does not exist" in refusal(tmp_path / ("x" * 300))
     assert "does not exist" in refusal(tmp_path / "nul\0byte")
+
+
+def test_an_address_is_shown_with_its_slashes() -> None:
+    for read in (read_dataset, list_photos):
+        with pytest.raises(DatasetError, match=r"^https://x\.org/photos: an address, not a file; download"):
+            read(Path("https://x.org/photos"))
+
+
+def test_the_photos_of_each_class_are_said_and_what_was_passed_over(tmp_path: Path) -> None:
+    lay(tmp_path, "cat/1.jpg", "cat/2.jpg", "dog/1.jpg", "dog/notes.txt", "loose.jpg")
+    assert read_dataset(tmp_path).summary() == [
+        "3 photos of 2 classes: 'cat' 2, 'dog' 1.",
+        "2 files were passed over (no photos, or outside of the class folders): "
+        "'dog/notes.txt' and 'loose.jpg'.",
+    ]
+    many = class_sentence({f"class {n}": n + 1 for n in range(12)})
+    assert many.startswith("78 photos of 12 classes, 1 to 12 of each: 'class 0' 1, ")
+    assert many.endswith("'class 8' 9 and 3 more.")
 
 
 @pytest.mark.parametrize(
@@ -285,6 +282,41 @@ def test_a_folder_too_many_is_seen(tmp_path: Path) -> None:
     with pytest.raises(DatasetError) as caught:
         check_trainable(read_dataset(tmp_path))
     assert str(caught.value).endswith(f"did you mean {tmp_path / 'unpacked'}?")
+
+
+def test_folders_too_many_are_seen_at_any_depth(tmp_path: Path) -> None:
+    lay(tmp_path, *(f"unpacked/archive/data/{name}/1.jpg" for name in ("cat", "dog")))
+    with pytest.raises(DatasetError) as caught:
+        check_trainable(read_dataset(tmp_path))
+    assert str(caught.value).endswith(f"did you mean {tmp_path / 'unpacked' / 'archive' / 'data'}?")
+
+
+# --- what is a photo -------------------------------------------------------------------------
+
+JPEG = b"\xff\xd8\xff\xe0\0\x10JFIF\0"
+
+
+def test_photos_of_any_name_are_found_by_their_first_bytes(tmp_path: Path) -> None:
+    odd = ["photo", "media.jpg_large", "photo.jpg.1", "photo.jpg ", "a.b.c", "photo.JPG?w=640"]
+    for name in odd:
+        lay(tmp_path, f"cat/{name}")
+        (tmp_path / "cat" / name).write_bytes(JPEG)
+    lay(tmp_path, "cat/notes.txt", "cat/empty", "cat/raw.cr2", "cat/.hidden", "dog/1.jpg", "dog/page.jpg")
+    (tmp_path / "cat" / "raw.cr2").write_bytes(b"II*\0\x10\0\0\0CR\x02\0")
+    (tmp_path / "cat" / ".hidden").write_bytes(JPEG)
+    (tmp_path / "cat" / "notes.txt").write_text("BMW, P1 and RIFF are no photos", "utf-8")
+    (tmp_path / "dog" / "page.jpg").write_text("<html>", "utf-8")  # reading it says what is wrong
+    data = read_dataset(tmp_path)
+    assert data.ids == tuple(sorted([*(f"cat/{name}" for name in odd), "dog/1.jpg", "dog/page.jpg"]))
+    assert data.skipped == ("cat/empty", "cat/notes.txt", "cat/raw.cr2")
+    assert [path.name for path in list_photos(tmp_path / "cat")] == sorted(odd)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_is_passed_over(tmp_path: Path) -> None:
+    lay(tmp_path, "cat/1.jpg", "dog/1.jpg")
+    os.mkfifo(tmp_path / "cat" / "pipe")
+    assert read_dataset(tmp_path).skipped == ("cat/pipe",)
 
 
 def test_labels_must_have_been_learned() -> None:

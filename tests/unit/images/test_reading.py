@@ -28,6 +28,7 @@ from rehead.images import (
     MAX_PIXELS,
     PreprocessSpec,
     image_size,
+    is_image_file,
     is_image_name,
     load_image,
     read_bytes,
@@ -612,3 +613,23 @@ def test_colour_profile_does_not_change_the_pixels() -> None:
 def test_is_image_name(name: str, taken: bool) -> None:
     assert is_image_name(name) is taken
     assert is_image_name(Path(name)) is taken
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF", "JPEG2000", "AVIF"])
+def test_every_format_is_known_by_its_first_bytes(kind: str, tmp_path: Path) -> None:
+    Image.init()
+    if kind not in Image.SAVE:
+        pytest.skip(f"this Pillow does not write {kind}")
+    for mode in ("RGB", "L"):
+        Image.new(mode, (32, 32), 90).save(tmp_path / "photo", format=kind)
+        assert is_image_file(tmp_path / "photo")
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"BMW and Audi, by year", b"P5 is a chord", b"GIF", b"%PDF-1.4", b"II."]
+)
+def test_other_files_are_no_images_by_their_first_bytes(text: bytes, tmp_path: Path) -> None:
+    (tmp_path / "photo").write_bytes(text)
+    assert not is_image_file(tmp_path / "photo")
+    assert not is_image_file(tmp_path / "not there")
+    assert not is_image_file(tmp_path)

@@ -12,7 +12,7 @@ from rehead.classification.estimator import ImageClassifier
 from rehead.classification.options import ClassifierOptions
 from rehead.cli import app
 from rehead.core.options import option_values
-from rehead.data.options import SplitOptions
+from rehead.data.options import SplitOptions, TableOptions
 from rehead.errors import DataError, UnknownNameError
 from rehead.finetune.config import FineTuneConfig, KeypointFineTuneConfig
 from rehead.keypoints.options import KeypointOptions
@@ -28,6 +28,7 @@ CONFIGS = {
             cv=3, coverage=0.8, random_state=5, strict=True, cache=False, threads=1, size=192,
         ),
         split=SplitOptions(test_share=0.3, keep_bursts=False),
+        table=TableOptions(path_column="image id", label_column="breed", root=Path("my root"), suffix=".jpg"),
     ),
     "the network's options": TrainConfig(
         classifier=ClassifierOptions("small-cnn", mirror=True),

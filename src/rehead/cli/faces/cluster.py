@@ -10,6 +10,7 @@ from ...faces.options import FaceOptions
 from .. import options
 from ..command import Only, Without, command
 from ..console import photo_progress, say
+from ..photos import list_given
 from .options import CalibrationFile, TargetFmr, load_pipeline, read_calibration_file
 
 __all__ = ["cluster"]
@@ -29,10 +30,9 @@ def cluster(
     """Group the faces of people whom nobody has named."""
     from ...core.run_dir import failed_photos, write_json
     from ...core.text import count
-    from ...data import list_photos
     from ...faces.clustering import cluster_photos
 
-    files = [file for photo in photos for file in list_photos(photo)]
+    files = list_given(photos)
     pipeline = load_pipeline(faces, machine.threads)
     with photo_progress("Looking at photos") as progress:
         found = cluster_photos(

@@ -10,6 +10,7 @@ from ...faces.options import FaceOptions
 from .. import options
 from ..command import Only, command
 from ..console import photo_progress, plain_table, print_json, print_table, say, styled
+from ..photos import list_given
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,14 +47,13 @@ def detect(
     machine: Annotated[EstimatorOptions, Only("threads")],
 ) -> None:
     """Find the faces of photos: boxes, five points, quality; and cut them out, aligned by their points."""
-    from ...data import list_photos
     from ...faces import FaceDetector
     from ...faces.crops import CropPlan, check_new, detect_faces, save_crops
 
     plan = CropPlan(size, margin)
     if out is not None:
         check_new(out)
-    found = [(file, photo) for photo in photos for file in list_photos(photo)]
+    found = [(file, photo) for photo in photos for file in list_given([photo])]
     files, roots = [file for file, _ in found], [root for _, root in found]
     finder = FaceDetector(str(faces.detector), smallest=smallest, threads=1)
     with photo_progress("Looking for faces") as progress:

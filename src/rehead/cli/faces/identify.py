@@ -20,6 +20,7 @@ from ..console import (
     say,
     styled,
 )
+from ..photos import list_given
 from .options import (
     CalibrationFile,
     GalleryFile,
@@ -59,11 +60,10 @@ def identify(
     machine: Annotated[EstimatorOptions, Only("threads")],
 ) -> None:
     """Say who is in photos, or "unknown" and why."""
-    from ...data import list_photos
     from ...errors import ImageError
     from ...faces.gallery.gallery import FaceGallery
 
-    files = [file for photo in photos for file in list_photos(photo)]
+    files = list_given(photos)
     failed: list[ImageError] = []
     with FaceGallery(
         gallery,

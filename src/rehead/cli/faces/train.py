@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ...classification.options import ClassifierOptions
-from ...data.options import SplitOptions
+from ...data.options import SplitOptions, TableOptions
 from ...faces.options import REPLACED, FaceOptions
 from .. import options
 from ..command import Without, command
@@ -35,6 +35,7 @@ def train(
     faces: FaceOptions,
     classifier: Annotated[ClassifierOptions, Without(*REPLACED)],
     split: SplitOptions,
+    table: TableOptions,
     overwrite: options.Overwrite,
     quiet: options.Quiet,
 ) -> None:
@@ -42,7 +43,7 @@ def train(
     from ...workflows.config import TrainConfig, run_training
     from ..train import show_run
 
-    config = TrainConfig(classifier=classifier, split=split, faces=faces)
+    config = TrainConfig(classifier=classifier, split=split, table=table, faces=faces)
     with photo_progress("Looking at photos", quiet=quiet) as progress:
         result = run_training(
             config, photos, out, overwrite=overwrite, command=["rehead", *sys.argv[1:]], progress=progress

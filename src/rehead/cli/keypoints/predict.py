@@ -21,6 +21,7 @@ from ..console import (
     say,
     styled,
 )
+from ..photos import list_given
 from .runs import Detect, DetectorAsTrained, finder, finder_name
 
 if TYPE_CHECKING:
@@ -48,12 +49,11 @@ def predict(
     use: Annotated[EstimatorOptions, Only("threads")],
 ) -> None:
     """Place points on photos: pixels, the centre of the upper left one being (0, 0)."""
-    from ...data import list_photos
     from ...errors import ImageError
     from ...keypoints import load_keypoints
 
     loaded = load_keypoints(model, threads=use.threads)
-    files = [file for photo in photos for file in list_photos(photo)]
+    files = list_given(photos)
     if detect:
         answers = list(_on_faces(loaded, finder(finder_name(detector, loaded), use.threads), files))
     else:

@@ -9,7 +9,7 @@ import typer
 
 from ...core.options import Opt
 from ...faces.options import DETECTORS
-from ..console import plain_table, print_table, say, warn
+from ..console import plain_table, print_table, say, show_warnings
 
 if TYPE_CHECKING:
     from ...faces import FaceDetector
@@ -87,8 +87,8 @@ def show_run(run: KeypointRun) -> None:
     say(run.evaluation.sentence, fold=True)
     if run.training:
         say(run.training["sentence"], fold=True)
-    for warning in [*run.warnings, *run.evaluation.warnings, *run.notes]:
-        warn(warning)
+    where = f"in {run.folder / 'report.html'}" if run.folder else "with --json"
+    show_warnings([*run.evaluation.warnings, *run.warnings, *run.notes], where)
     for name, reason in run.unreadable[:10]:
         say(f"  left out: {name}: {reason}")
     if len(run.unreadable) > 10:

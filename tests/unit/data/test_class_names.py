@@ -1,0 +1,48 @@
+"""Names of classes that are probably one class, or several in one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dataset_files import lay, table
+from rehead.audit.class_names import name_issues
+from rehead.data import check_trainable, read_dataset
+from rehead.data.class_names import joined_names, similar_names
+from rehead.errors import DatasetError
+
+
+def test_names_that_differ_in_case_or_spaces_only() -> None:
+    names = ["Cat", "cat ", "dog", "red  fish", "Red fish", "STRASSE", "straße", "dogs"]
+    assert similar_names(names) == [("Cat", "cat "), ("Red fish", "red  fish"), ("STRASSE", "straße")]
+    assert similar_names(["cat", "dog"]) == []
+
+
+@pytest.mark.parametrize(
+    ("counts", "joined"),
+    [
+        ({"round;red": 5, "round;blue": 5, "square": 5}, ("round;blue", "round;red")),
+        ({"a|b": 3, "a": 20, "b": 5}, ("a|b",)),
+        ({"a|b": 2, "a": 20, "b": 5}, ()),  # too few to say
+        ({"size;10": 9, "colour;red": 9}, ()),  # no label is there twice
+        ({"Smith, John": 9, "Smith, Jane": 9}, ()),
+        ({";": 9, "a;": 9, "a": 9}, ()),
+        ({}, ()),
+    ],
+)
+def test_names_that_hold_several_labels(counts: dict[str, int], joined: tuple[str, ...]) -> None:
+    assert joined_names(counts) == joined
+
+
+def test_both_are_issues_of_an_audit(tmp_path: Path) -> None:
+    lay(tmp_path, *(f"{n}.jpg" for n in range(6)))
+    labels = ["Cat", "cat", "cat", "a;b", "a;c", "a;c"]
+    data = read_dataset(table(tmp_path, "path;label", *(f'{n}.jpg;"{x}"' for n, x in enumerate(labels))))
+    alike, several = name_issues(data)
+    assert alike.labels == ("Cat", "cat")
+    assert alike.detail.startswith("differ in case or spaces only (1 and 2 photos)")
+    assert several.labels == ("a;b", "a;c")
+    assert "a photo has one class here" in several.detail
+    with pytest.raises(DatasetError, match=r"'Cat', 'a;b' have 1 photo .* these names hold several labels"):
+        check_trainable(data)
