@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 import rehead
+from rehead.backbones.neighbours import similar
 from rehead.cli import main
 from rehead.errors import ImageError
 from rehead.faces.pipeline import FacePipeline
@@ -154,3 +155,36 @@ def test_errors_hold_nothing_but_their_words(of: str, tmp_path: Path, face_pipel
     for error, path in zip(answers, paths, strict=True):
         assert isinstance(error, ImageError) and error.path == str(path)
         assert (error.__traceback__, error.__cause__, error.__context__) == (None, None, None)
+
+
+def test_points_on_12_bits_are_those_on_8(
+    drawn_faces: Callable[..., Path], tiny_onnx: Path, tmp_path: Path
+) -> None:
+    """The regressor finds the range too, keeps it, and its predictor applies it."""
+    found = []
+    for name in ("8", "12"):
+        points = drawn_faces(tmp_path / name, 10)
+        for path in points.parent.glob("*.png"):
+            grey = np.asarray(Image.open(path).convert("L"))
+            Image.fromarray(grey if name == "8" else grey.astype(np.uint16) * 16 + 15).save(path)
+        model = rehead.KeypointRegressor(tiny_onnx, cascade=False, n_jitter=0).fit(points)
+        photos = sorted(points.parent.glob("*.png"))
+        found.append(model.predict(photos))
+        model.save(tmp_path / f"{name}.onnx")
+    manifest = rehead.load_keypoints(tmp_path / "12.onnx").manifest["preprocess"]
+    assert manifest["grey_range"] == [0, 4095]
+    assert "grey_range" not in rehead.load_keypoints(tmp_path / "8.onnx").manifest["preprocess"]
+    np.testing.assert_allclose(found[1], found[0], atol=0.5)
+
+
+def test_similar_photos_of_12_bits(tiny_onnx: Path, tmp_path: Path) -> None:
+    distances = []
+    for name in ("8", "12"):
+        photos = stripes(tmp_path / name, 12)
+        if name == "8":
+            for path in photos.rglob("*.png"):
+                grey = np.rint(np.asarray(Image.open(path)) / 4095 * 255).astype(np.uint8)
+                Image.fromarray(grey).save(path)
+        near = similar(photos, sorted(photos.rglob("*.png"))[0], count=5, backbone=tiny_onnx).nearest
+        distances.append([one.distance for one in near])
+    np.testing.assert_allclose(distances[1], distances[0], atol=1e-3)

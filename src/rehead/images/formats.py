@@ -26,6 +26,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError, _imaging
 
 from ..core.photos import File
 from ..errors import ImageError, MachineError
+from .avif_size import coded_sizes
 from .limits import byte_limit, check_pixels, is_truncation
 
 __all__ = [
@@ -269,6 +270,8 @@ def open_image(data: bytes, limit: int) -> ImageFile.ImageFile:
     """
     brands = _container_brands(data)
     if brands & _AVIF_BRANDS:
+        for size in coded_sizes(data):
+            check_pixels(*size, limit)
         image = _identified(data, ("AVIF",))
     elif brands & _HEIF_BRANDS:
         image = _open_heif(data)

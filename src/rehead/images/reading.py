@@ -178,8 +178,8 @@ def _upright(
     """The decoded photo, upright, "L" or "RGB", and its whole size; its memory is reserved meanwhile."""
     with reading(source) as data:
         image, size = _open_reduced(data, at_least, pixel_limit(max_pixels))
+        orientation = orientation_of(image, data)
         with decoding(image.width * image.height, also=len(data) + _beside(image, size)):
-            orientation = orientation_of(image, data)
             grey = _eight_bit(_loaded(image, data, at_least), data, grey_range)
             del image
             yield grey.transpose(_TURNS[orientation]) if orientation in _TURNS else grey, size

@@ -179,6 +179,17 @@ class TestMemory:
                 future.result()
         assert budget.taken == 0 and max(most) == 250
 
+    def test_photo_whose_exif_stands_behind_its_pixels_is_not_waited_for(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        photo = encoded(40, 30, "PNG", exif=exif)
+        monkeypatch.setattr(limits._MEMORY, "total", 1)
+        for _ in range(2):
+            assert image_size(photo) == (30, 40)
+            assert read_image(photo).shape == (40, 30, 3)
+
     def test_it_is_given_back_when_decoding_fails(self) -> None:
         damaged = encoded(64, 64, "PNG")[:80]
         for _ in range(3):

@@ -20,7 +20,7 @@ from rehead.images import PreprocessSpec, image_size, load_image, read_header, r
 
 SPEC = PreprocessSpec(16, (0, 0, 0), (1, 1, 1), grey_range=(0, 4095))
 _SIZE = (40, 30)
-_SEEDS, _MANY_SEEDS = 200, 5000
+_SEEDS, _MANY_SEEDS = 200, 1500
 _LIMIT = 1_000_000  # pixels, so that headers which lie of their size cost little
 
 
