@@ -16,7 +16,7 @@ from .command import Only, command
 from .console import photo_progress, plain_table, print_json
 
 if TYPE_CHECKING:
-    from ..audit import Audit
+    from ..audit import Audit, Issue
 
 __all__ = ["audit"]
 
@@ -120,7 +120,7 @@ def _show(audit: Audit, wrote: list[Path], listed: Path | None) -> None:
     for kind, number in audit.counts.items():
         console.print(f"{ISSUE_TYPES[kind].title}, gravest first:", style="bold", highlight=False)
         for issue in audit.of(kind)[:_EXAMPLES]:
-            line = _line(issue.photos or issue.labels, issue.detail)
+            line = _line(issue)
             console.print(f"    {line}", highlight=False, markup=False, soft_wrap=True)
         if number > _EXAMPLES:
             console.print(f"    and {number - _EXAMPLES} more", highlight=False)
@@ -152,7 +152,11 @@ def _about_list(name: str, less: int, doubted: int) -> str:
     )
 
 
-def _line(names: tuple[str, ...], detail: str) -> str:
-    """What is found, and in which photos: the first two of them."""
+def _line(issue: Issue) -> str:
+    """What is found, and in which photos, the first two of them, or of which classes."""
+    from ..core.text import listed
+
+    names = issue.photos
     named = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
-    return f"{named}: {detail}" if named else detail
+    named = named or listed(issue.labels, 5)
+    return f"{named}: {issue.detail}" if named else issue.detail
