@@ -17,7 +17,7 @@ def name_issues(dataset: Dataset) -> list[Issue]:
         Issue(
             "name",
             (),
-            f"differ in case or spaces only ({' and '.join(str(counts[name]) for name in names)} photos); if "
+            f"differ in case or spaces only (photos: {', '.join(f'{counts[name]:,}' for name in names)}); if "
             "they are one class, give them one name",
             float(sum(counts[name] for name in names)),
             names,

@@ -16,7 +16,7 @@ from .command import Only, command
 from .console import photo_progress, plain_table, print_json, print_table, say
 
 if TYPE_CHECKING:
-    from ..audit import Audit
+    from ..audit import Audit, Issue
 
 __all__ = ["audit"]
 
@@ -121,8 +121,7 @@ def _show(audit: Audit, wrote: list[Path], listed: Path | None) -> None:
     for kind, number in audit.counts.items():
         say(f"{ISSUE_TYPES[kind].title}, gravest first:", style="bold")
         for issue in audit.of(kind)[:_EXAMPLES]:
-            line = _line(issue.photos or issue.labels, issue.detail)
-            say(f"    {line}")
+            say(f"    {_line(issue)}")
         if number > _EXAMPLES:
             say(f"    and {number - _EXAMPLES} more")
     less, doubted = len(audit.left_out), audit.counts.get("label", 0)
@@ -154,7 +153,11 @@ def _about_list(name: str, less: int, doubted: int) -> str:
     )
 
 
-def _line(names: tuple[str, ...], detail: str) -> str:
-    """What is found, and in which photos: the first two of them."""
+def _line(issue: Issue) -> str:
+    """What is found, and in which photos, the first two of them, or of which classes."""
+    from ..core.text import listed
+
+    names = issue.photos
     named = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
-    return f"{named}: {detail}" if named else detail
+    named = named or listed(issue.labels, 5)
+    return f"{named}: {issue.detail}" if named else issue.detail

@@ -51,14 +51,16 @@ class TableOptions:
         What is added to each path that does not end in it.
     """
 
-    path_column: Annotated[str, Opt(help="Column of the photos' paths.", panel=_CSV)] = "path"
-    label_column: Annotated[str, Opt(help="Column of their classes.", panel=_CSV)] = "label"
-    split_column: Annotated[str, Opt(help="Column of train, val or test.", panel=_CSV)] = "split"
-    group_column: Annotated[str, Opt(help="Column of what stays on one side of a split.", panel=_CSV)] = (
-        "group"
-    )
+    path_column: Annotated[str, Opt(help="Of a CSV: column of the paths.", panel=_CSV)] = "path"
+    label_column: Annotated[str, Opt(help="Of a CSV: column of the classes.", panel=_CSV)] = "label"
+    split_column: Annotated[str, Opt(help="Of a CSV: column of train, val or test.", panel=_CSV)] = "split"
+    group_column: Annotated[
+        str, Opt(help="Of a CSV: column of what stays on one side of a split.", panel=_CSV)
+    ] = "group"
     root: Annotated[
         Path | None,
-        Opt(help="Folder that the paths are relative to.", panel=_CSV, shown="the CSV's own"),
+        Opt(help="Of a CSV: folder that the paths are relative to.", panel=_CSV, shown="the CSV's own"),
     ] = None
-    suffix: Annotated[str, Opt(help="Ending that the paths lack, such as .jpg.", panel=_CSV, shown="")] = ""
+    suffix: Annotated[
+        str, Opt(help="Of a CSV: ending that the paths lack, such as .jpg.", panel=_CSV, shown="")
+    ] = ""

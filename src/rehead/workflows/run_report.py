@@ -141,7 +141,7 @@ def run_report(
             *(Exclusion(why, [(name, "") for name in names]) for why, names in left_out.items()),
             Exclusion("Rows whose column keep says no", [(name, "") for name in record.get("left_out", ())]),
             Exclusion(
-                "Files that are no photos by their names, or lie outside of the class folders",
+                "Files that are no photos, or lie outside of the class folders",
                 [(name, "") for name in record.get("skipped", ())],
             ),
         ],

@@ -41,7 +41,7 @@ def test_both_are_issues_of_an_audit(tmp_path: Path) -> None:
     data = read_dataset(table(tmp_path, "path;label", *(f'{n}.jpg;"{x}"' for n, x in enumerate(labels))))
     alike, several = name_issues(data)
     assert alike.labels == ("Cat", "cat")
-    assert alike.detail.startswith("differ in case or spaces only (1 and 2 photos)")
+    assert alike.detail.startswith("differ in case or spaces only (photos: 1, 2)")
     assert several.labels == ("a;b", "a;c")
     assert "a photo has one class here" in several.detail
     with pytest.raises(DatasetError, match=r"'Cat', 'a;b' have 1 photo .* these names hold several labels"):
