@@ -45,7 +45,7 @@ def test_a_run_from_folder_to_model_file(photos: Path, face_parts: Any, tmp_path
     assert dict(run.unreadable)["train/Rani/scene.png"] == "no face was found"
     assert any("1 photos that were trained on show several faces" in words for words in run.warnings)
     names = {path.name for path in (tmp_path / "run").iterdir()}
-    assert names == {"model.onnx", "metrics.json", "splits.csv", "report.html", "run.json"}
+    assert names == {"model.onnx", "metrics.json", "predictions.csv", "splits.csv", "report.html", "run.json"}
     manifest = read_model_file(tmp_path / "run/model.onnx").manifest
     assert manifest["kind"] == "face-classifier"
     assert manifest["faces"]["embedder"]["sha256"] == "ef" * 32

@@ -105,5 +105,8 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write `text` to `path` as UTF-8 with plain newlines, whole or not at all."""
-    write_bytes(path, text.encode("utf-8"))
+    """Write `text` to `path` as UTF-8 with plain newlines, whole or not at all.
+
+    A byte of a file name that is no text becomes an escape, "\\udce9", which JSON reads back.
+    """
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))

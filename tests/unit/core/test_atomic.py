@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -85,3 +86,10 @@ def test_a_full_disk_is_an_output_error(tmp_path: Path) -> None:
 def test_only_operating_system_errors_are_turned(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="mine"), output_errors(tmp_path):
         raise ValueError("mine")
+
+
+def test_names_that_are_no_text_are_written_as_escapes(tmp_path: Path) -> None:
+    name = "caf\udce9"
+    write_text(tmp_path / "a.json", json.dumps([name], ensure_ascii=False))
+    assert (tmp_path / "a.json").read_bytes() == b'["caf\\udce9"]'
+    assert json.loads((tmp_path / "a.json").read_text("utf-8")) == [name]
