@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime
 import io
 import json
 import os
 import shlex
+import sqlite3
 import stat
 import sys
 from collections.abc import Callable
@@ -300,6 +302,20 @@ def test_a_new_key(cli: Cli, tmp_path: Path, gallery: list[object], monkeypatch:
     assert "1 person" in cli("gallery", "list", file, "--key-file", tmp_path / "own.key")[1]
     out = cli("gallery", "remove", file, "blå, [b]", "--key-file", tmp_path / "own.key", "--keep-key")[1]
     assert "The key is the same" in out
+
+
+def test_a_removal_beside_a_reader_says_that_nothing_is_overwritten(
+    cli: Cli, gallery: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, *key = gallery[1], *gallery[2:]
+    monkeypatch.setattr("rehead.faces.gallery.schema._READER_TIMEOUT", 0.05)
+    with contextlib.closing(sqlite3.connect(str(file), isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM people").fetchall()
+        code, out, _ = cli("gallery", "remove", file, "Rani", *key)
+    assert code == 0
+    assert "Another process is reading the gallery, and before that ends nothing is overwritten." in out
+    assert "is overwritten in the gallery" not in out
 
 
 def test_a_key_for_a_gallery_without_encryption_is_refused(

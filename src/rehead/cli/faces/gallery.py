@@ -196,10 +196,9 @@ def remove(
 
 def _what_is_left(removal: Removal, encrypted: bool, key_file: Path | None) -> str:
     """What holds after a removal, in sentences."""
-    held = "Another process is reading the gallery: what was deleted is overwritten when that ends."
-    written = (
-        "What was deleted is overwritten in the gallery and its journal." if removal.journal_cleared else held
-    )
+    written = "What was deleted is overwritten in the gallery and its journal."
+    if not removal.journal_cleared:
+        written = "Another process is reading the gallery, and before that ends nothing is overwritten."
     if removal.key_replaced:
         return f"{written} {key_file} holds a new key, with which older copies of the gallery cannot be read."
     if not encrypted:

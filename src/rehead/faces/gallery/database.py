@@ -8,11 +8,10 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ...errors import DamagedGalleryError, OutputError
+from ...errors import DamagedGalleryError, OutputError, WrongKeyError
 from ..embedding.spec import spec_fingerprint
 from .encryption import GalleryKey
 from .keyring import Keyring
@@ -99,7 +98,16 @@ class GalleryDatabase:
             self.set_embedding_spec(embedding_spec)
 
     def _unlock(self) -> Keyring:
-        """The keys of the gallery as it is now."""
+        """The keys of the gallery as it is now; again where another process replaces them meanwhile."""
+        while True:
+            check = self._about("key_check")
+            try:
+                return self._keyring(check)
+            except WrongKeyError:
+                if self._about("key_check") == check:
+                    raise
+
+    def _keyring(self, check: bytes | None) -> Keyring:
         if (uid := self._about("id")) is None:
             raise DamagedGalleryError(f"{self.path}: the gallery was never finished; enrol anew")
         self.uid = uid.decode("ascii", "replace")
@@ -107,7 +115,7 @@ class GalleryDatabase:
         keyring = Keyring(
             self.path,
             self.uid,
-            self._about("key_check"),
+            check,
             [key for key in keys if key is not None],
             bound=protocol_of(self._connection) > 1,
         )
@@ -171,8 +179,11 @@ class GalleryDatabase:
             return
         with gallery_errors(self.path):
             self._connection.execute("BEGIN")
+            while self._about("key_check") != self.keyring.check:
+                self._connection.execute("ROLLBACK")
+                self.keyring = self._unlock()
+                self._connection.execute("BEGIN")
             try:
-                self.refresh_key()
                 yield
             finally:
                 self._connection.execute("ROLLBACK")
@@ -187,7 +198,9 @@ class GalleryDatabase:
         """
         with gallery_errors(self.path):
             with transaction(self._connection):
-                self.refresh_key()
+                self._refresh_key()
+                if new_key is not None:
+                    self._put_key_in_place()  # before another one lies where it may still be
                 yield self._connection
                 following = self.keyring if new_key is None else self.keyring.with_key(new_key)
                 if new_key is not None:
@@ -198,16 +211,11 @@ class GalleryDatabase:
                 self.keyring, self._key = following, new_key
                 self._settle_key()
 
-    def refresh_key(self) -> None:
-        """Read the key again where another process has replaced it; WrongKeyError where that fails."""
-        if self._about("key_check") != self.keyring.check:
-            self.keyring = self._unlock()
-
     def next_key(self) -> GalleryKey | None:
         """A key to replace the present one; None where its file is of more than this gallery, or is none."""
         key = self.keyring.key
-        own = key is not None and key.file is not None and key.gallery == self.uid
-        return key.successor(self.uid) if key is not None and own else None
+        own = key is not None and key.belongs_to(self.uid, self.path)
+        return key.successor(self.uid, self.path) if key is not None and own else None
 
     def _rewrap(self, following: Keyring) -> None:
         """Have all data keys wrapped as the other keyring does it."""
@@ -222,22 +230,32 @@ class GalleryDatabase:
             )
 
     def _settle_key(self) -> None:
-        """End what an interrupted change of the key has begun; nothing else can change it meanwhile."""
+        """End what a change of the key has begun."""
         key = self.keyring.key
-        if key is None or key.file is None:
-            return
-        if key.gallery == "":  # made for this gallery, which did not have an id yet
+        if key is not None and (key.gallery == "" or key.staged(self.uid) is not None):
             with transaction(self._connection):
-                replace(key, gallery=self.uid).stage()
-        if key.staged(self.uid) is None:
+                self._refresh_key()
+                self._put_key_in_place()
+
+    def _put_key_in_place(self) -> None:
+        """Move the key to where it belongs; inside a transaction, as nobody else can change it then."""
+        key = self.keyring.key
+        if key is None or not (key.gallery == "" or key.belongs_to(self.uid, self.path)):
             return
-        with transaction(self._connection):
-            staged = key.staged(self.uid)
-            if staged is not None and self.keyring.fits(staged):
-                staged.put_in_place()
-                self.keyring.key = self._key = staged
-            elif staged is not None:
-                key.unstage(self.uid)
+        if (staged := key.staged(self.uid)) is not None and not self.keyring.fits(staged):
+            key.unstage(self.uid)  # the gallery never came to need it
+            staged = None
+        if staged is None and key.gallery == "":  # made for this gallery, which did not have an id yet
+            staged = key.given_to(self.uid, self.path)
+            staged.stage()
+        if staged is not None:
+            staged.put_in_place()
+            self.keyring.key = self._key = staged
+
+    def _refresh_key(self) -> None:
+        """Read the key again where another process has replaced it."""
+        if self._about("key_check") != self.keyring.check:
+            self.keyring = self._unlock()
 
     def clear_journal(self) -> bool:
         """Overwrite and empty the journal; False where other processes keep it in use."""

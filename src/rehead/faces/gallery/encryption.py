@@ -2,8 +2,9 @@
 
 Nonces are random, of 96 bits. What is encrypted is bound to its place as associated data.
 
-A key file holds the key in hexadecimal digits and, in a second line, the id of the one gallery that it is the
-key of. Where that line is missing the key may be needed elsewhere, and is replaced only when asked for.
+A key file holds the key in hexadecimal digits and, in further lines, the id and the path of the one gallery
+that it is the key of. Where they are missing, or another file is at that path (so that this one is a copy),
+others may need the key, and it is not replaced by itself.
 """
 
 from __future__ import annotations
@@ -56,22 +57,36 @@ class GalleryKey:
     gallery : str, optional
         Id of the one gallery that it is the key of, "" where that is still to be made; None where other
         galleries may need it too.
+    path : str
+        Of that gallery when the key was made, "" where it is not known.
     """
 
     value: bytes = field(repr=False)
     file: Path | None = None
     gallery: str | None = None
+    path: str = ""
 
-    def successor(self, gallery: str) -> GalleryKey:
+    def belongs_to(self, gallery: str, path: Path) -> bool:
+        """Whether it is the key of this gallery alone, and this no copy of the one that it was made for."""
+        if self.file is None or self.gallery != gallery:
+            return False
+        made_for = Path(self.path)
+        return not self.path or not made_for.exists() or made_for.samefile(path)
+
+    def given_to(self, gallery: str, path: Path) -> GalleryKey:
+        """The same key as that of one gallery."""
+        return replace(self, gallery=gallery, path=os.path.realpath(path))
+
+    def successor(self, gallery: str, path: Path) -> GalleryKey:
         """A new random key of one gallery for the same file."""
-        return GalleryKey(secrets.token_bytes(KEY_BYTES), self.file, gallery)
+        return replace(self.given_to(gallery, path), value=secrets.token_bytes(KEY_BYTES))
 
     def check_unused(self) -> None:
         """WrongKeyError where it is another gallery's, which may replace it at any time."""
         if self.gallery:
             raise WrongKeyError(
-                f"{self.file}: the key of another gallery, which replaces it when somebody is removed there; "
-                "name another file, which is made, or remove this one if that gallery is no more"
+                f"{self.file}: the key of another gallery, {self.path}, which replaces it when somebody is "
+                "removed there; name another file, which is made, or remove this one with that gallery"
             )
 
     def written(self) -> GalleryKey:
@@ -143,23 +158,22 @@ def find_key(
 def read_key_file(path: str | os.PathLike[str]) -> GalleryKey:
     """The key in a file, as `write_key_file` wrote it; WrongKeyError says what is wrong."""
     try:
-        text = Path(path).read_text("ascii")
+        text = Path(path).read_bytes().decode("utf-8", "surrogateescape")
     except OSError as error:
         raise WrongKeyError(f"{os.fspath(path)}: the key cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise WrongKeyError(f"{os.fspath(path)}: not a key; {_EXPECTED}") from error
     if not text.strip():
         raise WrongKeyError(
             f"{os.fspath(path)}: the file is empty, as a kill in the middle of making a key leaves it; if "
             "its gallery is not there yet, remove the file and enrol again, else restore a copy"
         )
-    line = text.split()[1:]
-    of = line[1] if len(line) == 2 and line[0] == "gallery" else None
+    noted = dict(line.split(" ", 1) for line in text.splitlines()[1:] if " " in line)
+    of = noted.get("gallery")
     regular = Path(path).is_file()  # and no pipe, which cannot be replaced
     return GalleryKey(
         _decode(text, os.fspath(path)),
         Path(os.path.realpath(path)) if regular else None,
         "" if of == _NO_GALLERY_YET else of,
+        noted.get("path", ""),
     )
 
 
@@ -176,12 +190,14 @@ def open_to_others(path: str | os.PathLike[str]) -> bool:
 
 
 def _write_new(path: Path, key: GalleryKey) -> None:
-    of = "" if key.gallery is None else f"gallery {key.gallery or _NO_GALLERY_YET}\n"
+    lines = [key.value.hex()]
+    if key.gallery is not None:
+        lines += [f"gallery {key.gallery or _NO_GALLERY_YET}", f"path {key.path}"]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as f:
-            f.write(f"{key.value.hex()}\n{of}")
+        with os.fdopen(descriptor, "wb") as f:
+            f.write("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape"))
             f.flush()
             os.fsync(f.fileno())
         _sync_folder(path.parent)

@@ -25,7 +25,7 @@ from .threshold import TARGET_FPIR, GalleryThreshold
 
 __all__ = ["FaceGallery"]
 
-_LOST = "none of the enrolled photos is there any more; remove {!r} if that is meant"
+_LOST = "no photo enrolled as {!r} is there any more; `gallery remove` forgets them if that is meant"
 
 
 class FaceGallery:

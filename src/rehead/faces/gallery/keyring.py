@@ -100,7 +100,8 @@ class Keyring:
         self.key = next((key for key in keys if self.fits(key)), None)
         if self.key is None:
             raise WrongKeyError(
-                f"{path}: this is not the key that the gallery was made with, nor the one that it got since"
+                f"{path}: this is not the key of the gallery as it is now; an older copy needs the key of "
+                "its time"
             )
 
     def fits(self, key: GalleryKey) -> bool:

@@ -79,6 +79,10 @@ def gallery_errors(path: Path) -> Iterator[None]:
     """Turn SQLite's errors inside the block into ones that name the gallery and the next step."""
     try:
         yield
+    except UnicodeDecodeError as error:  # in SQLite's own message
+        raise DamagedGalleryError(
+            f"{path}: the gallery is damaged (text that is no UTF-8); restore a copy"
+        ) from error
     except sqlite3.DatabaseError as error:
         code = (error.sqlite_errorcode & 0xFF) if hasattr(error, "sqlite_errorcode") else None
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
@@ -265,7 +269,7 @@ def clear_journal(connection: sqlite3.Connection, path: Path) -> bool:
             _overwrite_journal(_journal(path))
         return not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
             return False
         raise
     finally:

@@ -327,7 +327,12 @@ class GalleryStore:
             raise GalleryError(f"{self.path}: its key is in no file; name one for the new key with --to")
         if to is not None and file.exists():
             raise OutputError(f"{file}: is there already; a key is never overwritten")
-        with self._file.writing(replace(own, file=file).successor(self._file.uid)):
+        if to is None and own.gallery == self._file.uid and self._file.next_key() is None:
+            raise GalleryError(
+                f"{file}: the key of {own.path} too, of which this is a copy; name a file for a key of its "
+                "own with --to"
+            )
+        with self._file.writing(replace(own, file=file).successor(self._file.uid, self.path)):
             pass
         self._file.clear_journal()
         return file

@@ -144,7 +144,8 @@ def test_photos_that_were_replaced_or_deleted_are_forgotten(gallery: FaceGallery
     assert len(done["Örn"][0]) == len(done["Zoë"][0]) == 4
     assert done["Ada"] == (
         [],
-        f"{root}/Ada: none of the enrolled photos is there any more; remove 'Ada' if that is meant",
+        f"{root}/Ada: no photo enrolled as 'Ada' is there any more; `gallery remove` forgets them if that is "
+        "meant",
     )
     assert {person.name: person.photos for person in gallery.people()} == {
         "Ada": 4,
@@ -163,7 +164,7 @@ def test_nobody_is_forgotten_because_a_folder_has_only_unusable_photos(
     list(gallery.enroll_folder(tmp_path / "people"))
     photo.write_bytes(b"torn")
     (done,) = gallery.enroll_each(person_folders(tmp_path / "people"), sync=True)
-    assert done.problem == "none of the enrolled photos is there any more; remove 'Rani' if that is meant"
+    assert done.problem.startswith("no photo enrolled as 'Rani' is there any more; `gallery remove`")
     assert gallery.people()[0].photos == 1
 
 

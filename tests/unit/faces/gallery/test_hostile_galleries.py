@@ -184,6 +184,14 @@ def test_damaged_columns_are_told(tmp_path: Path, statement: str, key: bytes | N
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("text", [b"CREATE TABLE people", b"sqlite_autoindex_about_1", b"photos_by_digest"])
+def test_a_damaged_schema_is_told(tmp_path: Path, text: bytes) -> None:
+    path = made(tmp_path / "p.db", KEY)
+    path.write_bytes(path.read_bytes().replace(text, text[:-3] + b"\xff" + text[-2:]))
+    with pytest.raises(DamagedGalleryError, match="restore a copy"):
+        GalleryStore(path, key=KEY)
+
+
 def test_odd_measures_of_quality_are_passed_over(tmp_path: Path) -> None:
     path = changed(
         made(tmp_path / "p.db", KEY), """UPDATE templates SET face = '{"quality": {"side": "x"}}'"""

@@ -14,6 +14,7 @@ import pytest
 
 from rehead.errors import DataError, GalleryError, OutputError, UnknownNameError, WrongKeyError
 from rehead.faces.gallery import encryption
+from rehead.faces.gallery.database import GalleryDatabase
 from rehead.faces.gallery.encryption import GalleryKey, find_key, read_key_file, write_key_file
 from rehead.faces.gallery.records import NewTemplate
 from rehead.faces.gallery.store import GalleryStore
@@ -50,7 +51,7 @@ def test_after_a_removal_older_copies_cannot_be_read(path: Path) -> None:
         store.enroll("c", [photo(3)])
     new = key_of(path)
     assert new.value != old.value
-    with pytest.raises(WrongKeyError, match="not the key that the gallery was made with"):
+    with pytest.raises(WrongKeyError, match="not the key of the gallery"):
         GalleryStore(path, key=old.value)
     with pytest.raises(WrongKeyError):
         GalleryStore(copy, key=new)
@@ -113,6 +114,38 @@ def test_a_key_file_that_other_galleries_may_need_is_replaced_only_when_asked_fo
     with pytest.raises(WrongKeyError, match=r"the key of another gallery, .* name another file"):
         made(tmp_path / "third.db", read_key_file(file))
     assert not list(tmp_path.glob("*.new"))
+
+
+def test_a_copy_does_not_take_the_key_from_the_gallery(path: Path) -> None:
+    copy, key = Path(shutil.copy(path, path.with_name("copy.db"))), key_of(path)
+    with GalleryStore(copy, key=key_of(path)) as store:
+        assert not store.remove(["a"])[0].key_replaced
+        with pytest.raises(GalleryError, match=r"the key of .*people\.db too, of which this is a copy"):
+            store.rekey()
+        store.rekey(copy.with_suffix(".key"))
+        assert store.remove(["b"])[0].key_replaced
+    assert key_of(path) == key
+    moved = path.rename(path.with_name("moved.db"))
+    with GalleryStore(moved, key=key) as store:
+        assert store.templates().names == ("a", "b")
+        assert store.remove(["a"])[0].key_replaced, "nothing is where it was made"
+    assert key_of(path).path == str(moved)
+
+
+def test_a_copy_leaves_alone_what_an_interrupted_change_of_the_gallerys_key_has_begun(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Path(shutil.copy(path, path.with_name("copy.db")))
+    with GalleryStore(path, key=key_of(path)) as store:
+        monkeypatch.setattr(GalleryDatabase, "_settle_key", lambda _: None)  # as if it had been killed
+        store.rekey()
+        monkeypatch.undo()
+    with GalleryStore(copy, key=key_of(path)) as store:
+        store.remove(["a"])
+    for _ in range(2):
+        with GalleryStore(path, key=key_of(path)) as store:
+            assert store.templates().names == ("a", "b")
+    assert not list(path.parent.glob("*.new"))
 
 
 def test_the_old_key_is_overwritten_and_the_access_kept(path: Path) -> None:
@@ -182,6 +215,22 @@ def test_a_key_that_cannot_take_its_place_works_beside_its_file(
     assert not list(path.parent.glob("*.new"))
 
 
+def test_a_key_that_is_needed_is_not_lost_to_the_next_one(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with GalleryStore(path, key=key_of(path)) as other:
+        with GalleryStore(path, key=key_of(path)) as store:
+            monkeypatch.setattr(GalleryDatabase, "_settle_key", lambda _: None)  # as if it had been killed
+            store.rekey()
+            monkeypatch.undo()
+        monkeypatch.setattr(GalleryDatabase, "_rewrap", broken)
+        with pytest.raises(OSError, match="Input/output error"):
+            other.remove(["a"])
+        monkeypatch.undo()
+    with GalleryStore(path, key=key_of(path)) as store:
+        assert store.templates().names == ("a", "b")
+
+
 def test_another_process_follows_to_the_new_key(path: Path) -> None:
     with GalleryStore(path, key=key_of(path)) as other, GalleryStore(path, key=key_of(path)) as store:
         assert other.templates().names == ("a", "b")
@@ -201,7 +250,7 @@ def test_who_has_the_key_from_elsewhere_is_told_that_it_changed(path: Path) -> N
     with GalleryStore(path, key=key_of(path).value) as other, GalleryStore(path, key=key_of(path)) as store:
         store.rekey()
         for work in (other.templates, other.people, lambda: other.enroll("c", [photo(3)])):
-            with pytest.raises(WrongKeyError, match="nor the one that it got since"):
+            with pytest.raises(WrongKeyError, match="needs the key of its time"):
                 work()
 
 

@@ -183,7 +183,7 @@ def test_a_day_must_be_a_day(store: GalleryStore) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "words"), [(None, "is encrypted; give its key"), (bytes(32), "not the key that the gallery")]
+    ("key", "words"), [(None, "is encrypted; give its key"), (bytes(32), "not the key of the gallery")]
 )
 def test_wrong_keys(store: GalleryStore, key: bytes | None, words: str) -> None:
     with pytest.raises(WrongKeyError, match=words):
