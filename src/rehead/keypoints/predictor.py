@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..core.model_file import ModelFile, read_model_file
 from ..core.predictor import BasePredictor, Photo
-from ..errors import ImageError
+from ..errors import ImageError, NotAModelFileError
 from ..images import image_size, load_image, read_bytes
 from .formats import CENTRE
 
@@ -105,9 +106,20 @@ class KeypointPredictor(BasePredictor[KeypointPrediction]):
 
     def __init__(self, file: ModelFile, *, threads: int | None = None) -> None:
         super().__init__(file, threads=threads)
-        self.n_points = int(file.manifest["points"]["count"])
-        self.names = tuple(file.manifest["points"].get("names", ()))
-        self._limit = float(file.manifest["operating_point"]["outlier_score"])
+        try:
+            points = file.manifest["points"]
+            self.n_points = int(points["count"])
+            self.names = tuple(str(name) for name in points.get("names", ()))
+            self._limit = float(file.manifest["operating_point"]["outlier_score"])
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise self._invalid(f"{type(error).__name__}: {error}") from error
+        if not math.isfinite(self._limit) or len(self.names) not in (0, self.n_points):
+            raise self._invalid(f"limit {self._limit:g}, {len(self.names)} names of {self.n_points} points")
+
+    def _invalid(self, what: str) -> NotAModelFileError:
+        return NotAModelFileError(
+            f"{self._file.path}: its manifest does not say points and limit ({what}); train the model again"
+        )
 
     def _outputs(self) -> Mapping[str, int | None]:
         return dict.fromkeys(_OUTPUTS)
@@ -146,7 +158,13 @@ class KeypointPredictor(BasePredictor[KeypointPrediction]):
         box: Sequence[float] | NDArray[np.float64],
         session: Any,
     ) -> KeypointPrediction:
-        points, covariance, confidence, outlier = session.run(_OUTPUTS, {"image": pixels[None]})
+        outputs = session.run(_OUTPUTS, {"image": pixels[None]})
+        points, covariance, confidence, outlier = outputs
+        if points.shape[1:] != (self.n_points, 2) or not all(np.isfinite(of).all() for of in outputs):
+            raise NotAModelFileError(
+                f"{self._file.path}: its graph gives {points.shape[1:]} numbers, or some not finite; "
+                f"expected {self.n_points} x 2 finite ones; train the model again"
+            )
         low, high = np.array(box, dtype=np.float64).reshape(2, 2)
         sides = high - low
         score = float(outlier[0])
