@@ -141,7 +141,7 @@ def test_coco(tmp_path: Path) -> None:
         [{}, 2, 2],
         [[], [], [1]],
     ],
-    ids=str,
+    ids=lambda v: str(v)[:12],
 )
 def test_coco_of_anything_but_numbers(tmp_path: Path, keypoints: object) -> None:
     with pytest.raises(DatasetError, match=r"no list of coordinates|no photo with the keypoints"):
