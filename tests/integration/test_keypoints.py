@@ -137,6 +137,25 @@ def test_photos_that_were_trained_on_are_told(run: Path, source: Path, tmp_path:
     ]
 
 
+def test_points_are_compared_by_their_names(run: Path, fresh: Path, tmp_path: Path) -> None:
+    model = load_keypoints(run / "model.onnx")
+    with fresh.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    turned = [*reversed(list(rows[0])[1:])]  # the last point first, and y before x
+    lines = [",".join(["name", *turned]), *(",".join([r["name"], *(r[c] for c in turned)]) for r in rows)]
+    (tmp_path / "turned.csv").write_text("\n".join(lines), "utf-8")
+    plain, other = (
+        evaluate_keypoint_model(model, source, images=fresh.parent)
+        for source in (fresh, tmp_path / "turned.csv")
+    )
+    assert other.evaluation.scores[0].interval.value == pytest.approx(
+        plain.evaluation.scores[0].interval.value
+    )
+    (tmp_path / "turned.csv").write_text("\n".join(lines).replace("nose_", "snout_"), "utf-8")
+    other = evaluate_keypoint_model(model, tmp_path / "turned.csv", images=fresh.parent)
+    assert any("other names than the model's" in note for note in other.notes)
+
+
 def test_scikit_learn_grammar(source: Path, tiny_onnx: Path) -> None:
     rows = read_annotations(source)
     photos = [str(path) for path in rows.paths]

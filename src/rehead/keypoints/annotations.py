@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,16 +15,17 @@ from numpy.typing import NDArray
 
 from ..core.parallel import map_in_order
 from ..core.photos import File
+from ..core.text import count
 from ..errors import DatasetError, ImageError
 from ..images import image_size, read_bytes, read_image
-from .formats import Table, read_table
+from .annotation_checks import FAR, far_outside, placeholders, shape_misfits
+from .formats import CENTRE, Table, read_table
 
-__all__ = ["Annotations", "read_annotations"]
+__all__ = ["Annotations", "checked", "read_annotations"]
 
 _PREVIEW = (64, 64)  # pixels: a JPEG is decoded at an eighth to check that it can be
 _MAX_NAMED = 5  # photos that a message names, before "..."
-_FAR = 0.5  # of the photo's side: if many points lie so far outside, they are in another unit
-_MANY = 0.2  # of all points
+_MANY = 0.2  # of all points: if so many lie far outside of their photo, they are in another unit
 _UNIT = 2.0  # pixels: no photo has all its points in so small a corner, but fractions of the side do
 _MIN_GROUPS = 5  # as many as folds: names that give fewer people mean something else
 
@@ -95,6 +97,13 @@ class Annotations:
             corners=None if self.corners is None else self.corners[index],
         )
 
+    def ordered_as(self, names: Sequence[str]) -> Annotations:
+        """The same with points in the order of these names; as it is where they are not all of its own."""
+        if sorted(names) != sorted(self.names) or not names:
+            return self
+        order = [self.names.index(name) for name in names]
+        return replace(self, points=self.points[:, order], names=tuple(names))
+
 
 def read_annotations(
     source: str | os.PathLike[str],
@@ -103,14 +112,14 @@ def read_annotations(
     group: str = "auto",
     strict: bool = False,
 ) -> Annotations:
-    """Read points, and check the photos that they belong to.
+    """Read points, and check the photos that they belong to, and the points themselves (`checked`).
 
     Parameters
     ----------
     source : path
         A CSV (name, x0, y0, x1, y1, ... in pixels, the centre of the upper left pixel being (0, 0); a header
-        is optional, and so is a column `group` or `person`), a COCO keypoints JSON, a .pts file or a folder
-        of them.
+        is optional, says by its names which column is which, and may have a column `group` or `person`), a
+        COCO keypoints JSON, a .pts file or a folder of them.
     images : path, optional
         Folder that the names are relative to; that of `source` by default.
     group : str
@@ -118,7 +127,8 @@ def read_annotations(
         numbers at their end), "none", or a regular expression whose first group, or whole match, names the
         person.
     strict : bool
-        Whether an unreadable photo is an error; otherwise it is left out and listed.
+        Whether an unreadable photo, or one whose points are wrong, is an error; otherwise it is left out and
+        listed.
 
     Returns
     -------
@@ -140,26 +150,55 @@ def read_annotations(
     if errors and (strict or len(errors) == len(paths)):
         raise errors[0][1]
     bad = {n for n, _ in errors}
-    keep = [n for n in range(len(paths)) if n not in bad and not np.isnan(table.points[n]).all()]
-    if not keep:
-        raise DatasetError(f"{file}: no photo has a point; expected coordinates in pixels")
-    size = np.array([sizes[n] for n in keep], dtype=np.int64)
+    keep = [n for n in range(len(paths)) if n not in bad]
     groups, note = _groups(file, table, group)
-    names = tuple(table.photos[n] for n in keep)
-    notes = [*table.notes, *_check_points(file, names, table.points[keep], size), *note]
-    if blank := len(paths) - len(keep) - len(errors):
-        notes.append(f"{blank} photos without any point were left out.")
-    return Annotations(
+    rows = Annotations(
         file,
-        names,
+        tuple(table.photos[n] for n in keep),
         tuple(paths[n] for n in keep),
         table.points[keep],
-        size,
+        np.array([sizes[n] for n in keep], dtype=np.int64),
         groups[keep],
         table.names,
         tuple((table.photos[n], error.reason) for n, error in errors),
-        tuple(notes),
+        table.notes,
     )
+    rows = checked(rows, strict=strict)
+    return replace(rows, notes=(*rows.notes, *note))
+
+
+def checked(rows: Annotations, *, strict: bool = False) -> Annotations:
+    """Take placeholders for missing points, and leave out photos whose points are wrong; it is all said.
+
+    Raises
+    ------
+    DatasetError
+        No photo has a point, the points are in another unit, or, if `strict`, a photo would be left out.
+    """
+    missing, places = placeholders(rows.points - CENTRE, rows.sizes)
+    points = np.where(missing[:, :, None], np.nan, rows.points)
+    notes = list(rows.notes)
+    if places:
+        where = " or ".join(f"({x:g}, {y:g})" for x, y in places)
+        notes.append(
+            f"Taken for missing: {count(int(missing.sum()), 'point')} at {where}, in "
+            f"{count(int(missing.any(axis=1).sum()), 'photo')}."
+        )
+    blank = np.isnan(points).all(axis=(1, 2))
+    if blank.all():
+        raise DatasetError(f"{rows.source}: no photo has a point; expected coordinates in pixels")
+    if blank.any():
+        notes.append(f"Left out: {count(int(blank.sum()), 'photo')} without any point.")
+    rows = replace(rows, points=points).take(np.flatnonzero(~blank))
+    _check_unit(rows)
+    wrong, odd = _wrong(rows)
+    if wrong and strict:
+        n, reason = min(wrong.items())
+        raise DatasetError(f"{rows.source}: {rows.ids[n]!r}: {reason}; correct its points, or leave it out")
+    listed = [(rows.ids[n], reason) for n, reason in sorted(wrong.items())]
+    kept = rows.take([n for n in range(len(rows)) if n not in wrong])
+    notes += [*_left_out(listed), *_another_kind([rows.ids[n] for n in odd]), *_outside(kept)]
+    return replace(kept, unreadable=(*rows.unreadable, *listed), notes=tuple(notes))
 
 
 def _size(path: Path) -> tuple[int, int] | ImageError:
@@ -173,42 +212,77 @@ def _size(path: Path) -> tuple[int, int] | ImageError:
 
 
 def _check_photos(source: Path, folder: Path, names: Sequence[str], paths: Sequence[Path]) -> None:
-    if missing := [name for name, path in zip(names, paths, strict=True) if not path.exists()]:
+    # os.path, as Path raises an error on a name that is too long
+    if missing := [name for name, path in zip(names, paths, strict=True) if not os.path.exists(path)]:  # noqa: PTH110
         raise DatasetError(
             f"{source}: {len(missing)} of {len(names)} photos are not in {folder} ({_named(missing)}); give "
             "the folder of the photos as --images"
         )
-    if twice := sorted({name for name in names if names.count(name) > 1})[:_MAX_NAMED]:
+    if twice := sorted(name for name, times in Counter(names).items() if times > 1)[:_MAX_NAMED]:
         raise DatasetError(f"{source}: listed twice: {', '.join(map(repr, twice))}; keep one line a photo")
 
 
-def _check_points(
-    source: Path, names: Sequence[str], points: NDArray[np.float64], sizes: NDArray[np.int64]
-) -> list[str]:
-    """Refuse points in another unit; return notes on those outside of their photo."""
-    known = ~np.isnan(points[:, :, 0])
-    raw = points[known] - 0.5
+def _check_unit(rows: Annotations) -> None:
+    """Refuse points in another unit."""
+    known = ~np.isnan(rows.points[:, :, 0])
+    raw = rows.points[known] - CENTRE
     if len(raw) > 1 and raw.min() >= -_UNIT and raw.max() <= _UNIT:
         raise DatasetError(
-            f"{source}: all coordinates lie between {raw.min():.3g} and {raw.max():.3g}, so they look like "
-            "shares of the side; expected pixels: multiply x by the photo's width and y by its height"
+            f"{rows.source}: all coordinates lie between {raw.min():.3g} and {raw.max():.3g}, so they look "
+            "like shares of the side; expected pixels: multiply x by the photo's width and y by its height"
         )
-    units = points / sizes[:, None, :]
-    far = known & ((units < -_FAR) | (units > 1 + _FAR)).any(axis=2)
+    far = far_outside(rows.points, rows.sizes)
     if far.sum() > _MANY * known.sum():
         n = int(np.argmax(far.any(axis=1)))
         raise DatasetError(
-            f"{source}: {far.sum():,} of {known.sum():,} points lie far outside of their photos, the "
-            f"first in {names[n]!r} of {sizes[n, 0]} x {sizes[n, 1]} pixels; expected pixels of the "
-            "photo as it is"
+            f"{rows.source}: {far.sum():,} of {known.sum():,} points lie far outside of their photos, the "
+            f"first in {rows.ids[n]!r} of {rows.sizes[n, 0]} x {rows.sizes[n, 1]} pixels; expected pixels of "
+            "the photo as it is"
         )
-    outside = known & ((units < 0) | (units > 1)).any(axis=2)
+
+
+def _wrong(rows: Annotations) -> tuple[dict[int, str], list[int]]:
+    """Why photos cannot be used, by row; and rows whose points are of another kind than most."""
+    known = ~np.isnan(rows.points[:, :, 0])
+    given, far = known.sum(axis=1), far_outside(rows.points, rows.sizes).sum(axis=1)
+    raw = np.abs(rows.points - CENTRE).max(axis=2, where=known[:, :, None], initial=0).max(axis=1)
+    single, odd = shape_misfits(rows.points)
+    wrong = dict.fromkeys(single.tolist(), "its points have another shape than those of the other photos")
+    wrong |= dict.fromkeys(
+        np.flatnonzero((given > 1) & (raw <= _UNIT)).tolist(), "its points look like shares of the side"
+    )
+    outside = f"most of its points lie far outside of the photo, more than {FAR:g} of its side"
+    wrong |= dict.fromkeys(np.flatnonzero(2 * far > given).tolist(), outside)
+    return wrong, [n for n in odd.tolist() if n not in wrong]
+
+
+def _left_out(listed: Sequence[tuple[str, str]]) -> list[str]:
+    if not listed:
+        return []
+    names = [name for name, _ in listed]
+    return [
+        f"Left out: {count(len(listed), 'photo')} whose points are wrong ({_named(names)}); look whether x "
+        "and y, or the order of the points, were exchanged there."
+    ]
+
+
+def _another_kind(photos: Sequence[str]) -> list[str]:
+    if not photos:
+        return []
+    return [
+        f"Used as given: the points of {count(len(photos), 'photo')}, of another shape than most, but one in "
+        f"common ({_named(photos)}); look whether left and right, or x and y, were exchanged there."
+    ]
+
+
+def _outside(rows: Annotations) -> list[str]:
+    outside = np.asarray(((rows.units < 0) | (rows.units > 1)).any(axis=2))
     if not outside.any():
         return []
-    photos = [names[n] for n in np.flatnonzero(outside.any(axis=1)).tolist()]
+    photos = [rows.ids[n] for n in np.flatnonzero(outside.any(axis=1)).tolist()]
     return [
-        f"{outside.sum()} points lie outside of their photo, in {len(photos)} photos ({_named(photos)}); "
-        "they are used as given."
+        f"Used as given: {count(int(outside.sum()), 'point')} outside of the photo, in "
+        f"{count(len(photos), 'photo')} ({_named(photos)})."
     ]
 
 

@@ -28,6 +28,7 @@ from .alignment import (
 from .feature_maps import candidate_feature_maps, extract_maps
 from .flip import flip_points
 from .ridge import LinearStage, SearchPoint, fit_stage, held_out_path, make_design
+from .styles import SAMPLE, styled_features
 from .uncertainty import UncertaintyModel, fit_uncertainty
 
 __all__ = ["Cascade", "CascadeConfig", "SearchStep", "covariance_in_photos", "fit_cascade"]
@@ -135,7 +136,17 @@ def fit_cascade(
             stages, held_out, in_crops = [one, two], second, two.held_out
             moves = in_crops - points_in_crops(predicted_crops, first)
     errors = in_crops - points_in_crops(upright, points)
-    uncertainty, log_error = fit_uncertainty(errors, moves, stages[-1].pooled, fold, coverage=config.coverage)
+    rows = np.sort(np.random.default_rng(config.seed).permutation(len(paths))[:SAMPLE])
+    features = styled_features(
+        [paths[n] for n in rows],
+        predicted_crops[rows] if len(stages) == 2 else None,
+        backbone,
+        stages[-1].chosen.feature_maps[-1],
+        threads=config.threads,
+    )
+    uncertainty, log_error = fit_uncertainty(
+        errors, moves, stages[-1].pooled, fold, coverage=config.coverage, styled=(rows, features)
+    )
     covariance = covariance_in_photos(uncertainty, log_error, upright)
     fitted = tuple(each.stage for each in stages)
     return Cascade(fitted, alignment, uncertainty, tuple(path), one.held_out, held_out, covariance)

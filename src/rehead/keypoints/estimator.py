@@ -23,7 +23,7 @@ from ..core.progress import Progress
 from ..data.inputs import photo_files
 from ..errors import DataError, DatasetError
 from ..images import PreprocessSpec
-from .annotations import Annotations, read_annotations
+from .annotations import Annotations, checked, read_annotations
 from .cascade import Cascade, CascadeConfig, fit_cascade
 from .export import model_graph
 from .face_crops import points_frame
@@ -98,7 +98,7 @@ class KeypointRegressor(KeypointOptions, RegressorMixin, BaseEstimator):  # type
     training_ : dict
         Empty here; how a network was trained, in `FineTunedKeypoints`.
     warnings_ : list of str
-        Plain sentences on data that are few.
+        Plain sentences on data that are few, and on what was found in annotations.
 
     Notes
     -----
@@ -118,7 +118,7 @@ class KeypointRegressor(KeypointOptions, RegressorMixin, BaseEstimator):  # type
         X : path or sequence of paths
             A CSV, COCO JSON or .pts as `read_annotations` takes; or n photos.
         y : array-like (n, K, 2) or (n, 2K), optional
-            Points in pixels, NaN where missing; not with a file.
+            Points in pixels, NaN where missing; not with a file. Photos whose points are wrong are left out.
         groups : array-like (n,), optional
             Person of each photo; photos of one person are in one fold.
 
@@ -140,8 +140,10 @@ class KeypointRegressor(KeypointOptions, RegressorMixin, BaseEstimator):  # type
                 )
             rows = read_annotations(X)
         else:
-            rows = annotate(X, y, groups)
-        return self.fit_annotations(rows)
+            rows = checked(annotate(X, y, groups))
+        self.fit_annotations(rows)
+        self.warnings_ += rows.notes
+        return self
 
     def fit_annotations(self, rows: Annotations) -> KeypointRegressor:
         """Fit on annotations that were read before."""
@@ -242,7 +244,7 @@ class KeypointRegressor(KeypointOptions, RegressorMixin, BaseEstimator):  # type
 
     def score(self, X: Photos, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
         """Minus the mean absolute error in units of the photo's side: higher is better, 0 is perfect."""
-        rows = annotate(X, y) if y is not None else read_annotations(str(X))
+        rows = annotate(X, y) if y is not None else read_annotations(str(X)).ordered_as(self.names_)
         predicted = self.predict([str(path) for path in rows.paths]) + CENTRE
         error = np.nanmean(np.abs(predicted / rows.sizes[:, None, :] - rows.units), axis=(1, 2))
         return -float(np.average(error, weights=None if sample_weight is None else np.asarray(sample_weight)))

@@ -3,7 +3,7 @@
 A model's manifest says what part of the training photos the points took up. Each detected face is cropped so
 that its box takes up that part; as a detector's box is not the points' box, the crop is then adjusted to the
 predicted points, and they are predicted again. A model that was trained on face crops (`FaceFrame`) gets the
-same crops.
+same crops. A face whose eyes are not level is turned upright first, and its points are turned back.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.geometry import Matrix, centre, composed, invert, transformed
 from ..core.photos import Photos, as_files, name_of
 from ..core.progress import Progress
 from ..errors import DatasetError, ImageError, NotAModelFileError
-from ..images import patches, read_image, write_png
+from ..images import patches, read_image, warped, write_png
 from .annotations import Annotations
 from .formats import CENTRE
 from .predictor import KeypointPrediction, KeypointPredictor
@@ -37,6 +38,7 @@ __all__ = [
 
 
 _MIN_SIDE = 1.0  # pixels, of a box
+_LEVEL = np.radians(5)  # eyes by less off the level are left so: turned or not, the error is the same
 
 
 def points_frame(points: NDArray[np.float64], sizes: NDArray[np.int64]) -> dict[str, Any]:
@@ -91,30 +93,42 @@ def predict_on_faces(
             yield ImageError(photo, error.reason)
             continue
         yield [
-            replace(predict(pixels, face.box), photo=name_of(photo), face=tuple(face.box.tolist()))
+            replace(predict(pixels, face), photo=name_of(photo), face=tuple(face.box.tolist()))
             for face in faces
         ]
 
 
 def _face_predictor(
     model: KeypointPredictor,
-) -> Callable[[NDArray[np.uint8], NDArray[np.float64]], KeypointPrediction]:
-    """Keypoints by the pixels of a photo and the box of a face: in the crop that the model was trained on."""
+) -> Callable[[NDArray[np.uint8], DetectedFace], KeypointPrediction]:
+    """Keypoints by the pixels of a photo and a face in it: in the crop that the model was trained on."""
     if "faces" in model.manifest:
         trained = FaceFrame(**model.manifest["faces"])
-        return lambda pixels, box: _predict_crop(model, pixels, trained.crop_box(box))
+        return lambda pixels, face: _predict_crop(model, pixels, trained.crop_box(face.box), _turn(face))
     frame = model.manifest["points"].get("frame")
     low, high = np.array(frame["box"]).reshape(2, 2) if frame else np.zeros((2, 2))
     if not ((high - low) > 0).all():
         raise NotAModelFileError("the model does not say how large faces were in its photos; train it again")
 
-    def predict(pixels: NDArray[np.uint8], box: NDArray[np.float64]) -> KeypointPrediction:
-        first = _predict_crop(model, pixels, _crop_box(box, low, high, frame["aspect"]))
-        points = first.points + CENTRE
+    def predict(pixels: NDArray[np.uint8], face: DetectedFace) -> KeypointPrediction:
+        turn = _turn(face)
+        first = _predict_crop(model, pixels, _crop_box(face.box, low, high, frame["aspect"]), turn)
+        points = transformed(first.points + CENTRE, turn)
         extent = np.concatenate([points.min(axis=0), points.max(axis=0)])
-        return _predict_crop(model, pixels, _crop_box(extent, low, high, frame["aspect"]))
+        return _predict_crop(model, pixels, _crop_box(extent, low, high, frame["aspect"]), turn)
 
     return predict
+
+
+def _turn(face: DetectedFace) -> Matrix:
+    """From points of the photo to points of the photo turned about the middle of the face, eyes level."""
+    x, y = face.points[1] - face.points[0]
+    angle = np.arctan2(y, x)
+    if abs(angle) < _LEVEL:
+        return np.eye(2, 3)
+    c, s = np.cos(angle), np.sin(angle)
+    linear, middle = np.array([[c, s], [-s, c]]), centre(face.box)
+    return np.column_stack([linear, middle - linear @ middle])
 
 
 def _crop_box(
@@ -130,11 +144,18 @@ def _crop_box(
 
 
 def _predict_crop(
-    model: KeypointPredictor, pixels: NDArray[np.uint8], box: NDArray[np.float64]
+    model: KeypointPredictor, pixels: NDArray[np.uint8], box: NDArray[np.float64], turn: Matrix
 ) -> KeypointPrediction:
-    """Keypoints of the crop, in pixels of the photo."""
-    crop = patches(pixels, box[None], model.preprocess.size)[0]
-    return model.predict_crop(crop, (pixels.shape[1], pixels.shape[0]), box)
+    """Keypoints, in pixels of the photo, of a crop of the turned photo."""
+    side, size = model.preprocess.size, (pixels.shape[1], pixels.shape[0])
+    linear = turn[:, :2]
+    if (linear == np.eye(2)).all():
+        return model.predict_crop(patches(pixels, box[None], side)[0], size, box)
+    scale = side / (box[2:] - box[:2])
+    to_crop = composed(np.column_stack([np.diag(scale), -scale * box[:2]]), turn)
+    found = model.predict_crop(warped(pixels, to_crop, side), size, box)
+    points = transformed(found.points + CENTRE, invert(turn)) - CENTRE
+    return replace(found, points=points, covariance=linear.T @ found.covariance @ linear)
 
 
 _TAIL = 0.01  # of the photos: points may lie beyond the crop without its margin, on each side
@@ -148,6 +169,10 @@ class DetectedFace(Protocol):
     @property
     def box(self) -> NDArray[np.float64]:
         """Left, top, right and bottom, in pixels of the upright photo."""
+
+    @property
+    def points(self) -> NDArray[np.float64]:
+        """(K, 2), in the same pixels: the eyes first, that on the left before that on the right."""
 
 
 class FaceFinder(Protocol):

@@ -32,6 +32,10 @@ CENTRE = 0.5
 _GROUP_COLUMNS = ("group", "person", "subject", "identity")
 _MATLAB = -0.5
 _MISSING = ("", "nan", "na", "none", "null")
+_MOST = 1e6  # pixels from the corner: a JPEG has at most 65,535 a side, and beyond 1e154 squares overflow
+_AXES = {"x": 0, "col": 0, "y": 1, "row": 1}
+_AXIS_FIRST = re.compile(r"(x|y|col|row)(?:[ _.-]?(\d+)|[ _.-](.+))?", re.I)  # x0, x_nose, x
+_AXIS_LAST = re.compile(r"(.+?)([ _.-]?)(x|y|col|row)", re.I)  # nose_x, noseX
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,8 @@ def _read_csv(source: Path, text: str) -> Table:
     column = next((i for i, name in enumerate(header) if i and name.lower() in _GROUP_COLUMNS), None)
     width = len(header) if header else len(body[0][1])
     where = [i for i in range(1, width) if i != column]
+    found = _named_columns(source, {i: header[i] for i in where}) if header else None
+    where, names, notes = found or (where, (), [])
     if len(where) % 2 or not where:
         raise DatasetError(
             f"{source}, line {lines[0][0]}: {len(where)} coordinates, an odd number or none; expected x "
@@ -133,9 +139,7 @@ def _read_csv(source: Path, text: str) -> Table:
         rows.append([_number(source, line, cells[i]) for i in where])
         groups.append(cells[column].strip() if column is not None else "")
     points = np.array(rows, dtype=np.float64).reshape(len(rows), -1, 2) + CENTRE
-    return Table(
-        tuple(photos), _whole(points), tuple(groups), _point_names([header[i] for i in where if header])
-    )
+    return Table(tuple(photos), _whole(points), tuple(groups), names, tuple(notes))
 
 
 def _number(source: Path, line: int, cell: str) -> float:
@@ -145,7 +149,7 @@ def _number(source: Path, line: int, cell: str) -> float:
         value = float(cell)
     except ValueError:
         value = math.inf
-    if math.isinf(value):
+    if abs(value) > _MOST:
         raise DatasetError(
             f"{source}, line {line}: {cell!r} is no coordinate; expected a number of pixels, or an empty "
             "cell for a missing point"
@@ -159,14 +163,47 @@ def _whole(points: NDArray[np.float64]) -> NDArray[np.float64]:
     return points
 
 
-def _point_names(columns: Sequence[str]) -> tuple[str, ...]:
-    """Names of points from those of their columns, nose_x and nose_y; none for numbers and x0, y0."""
-    pairs = list(zip(columns[::2], columns[1::2], strict=False))
-    stems = [
-        (re.sub(r"[ _.]?x$", "", x, flags=re.I), re.sub(r"[ _.]?y$", "", y, flags=re.I)) for x, y in pairs
-    ]
-    named = all(x == y and x for x, y in stems) and len(set(stems)) == len(stems)
-    return tuple(x for x, _ in stems) if named else ()
+def _named_columns(
+    source: Path, header: Mapping[int, str]
+) -> tuple[list[int], tuple[str, ...], list[str]] | None:
+    """Columns of x and y, point after point, as their names say, whatever their order; names, and notes.
+
+    None where no column names an axis. Points that are only numbered have no names, and stand by number.
+    """
+    places: dict[tuple[str, int], list[int | None]] = {}  # a name that comes twice is of two points
+    sure: set[int] = set()
+    for column, name in header.items():
+        if first := _AXIS_FIRST.fullmatch(name):
+            stem, axis, apart = first[2] or first[3] or "", first[1].lower(), True
+        elif last := _AXIS_LAST.fullmatch(name):
+            stem, axis, apart = last[1], last[3].lower(), bool(last[2])
+        else:
+            continue
+        if apart and axis in "xy":  # others may be words that end so, such as quality or eyebrow
+            sure.add(column)
+        side, n = _AXES[axis], 0
+        while places.setdefault((stem, n), [None, None])[side] is not None:
+            n += 1
+        places[stem, n][side] = column
+    pairs = {key: (x, y) for key, (x, y) in places.items() if x is not None and y is not None}
+    used = {column for pair in pairs.values() for column in pair}
+    if alone := sorted(sure - used):
+        raise DatasetError(
+            f"{source}: the header names {header[alone[0]]!r}, but not the other coordinate of that point; "
+            "expected x and y of each, such as x0,y0 or nose_x,nose_y"
+        )
+    if not pairs:
+        return None
+    stems = [stem for stem, _ in pairs]
+    numbered = all(stem.isdecimal() for stem in stems)
+    order = sorted(pairs, key=lambda key: (int(key[0]), key[1])) if numbered else list(pairs)
+    others = [repr(name) for column, name in header.items() if column not in used]
+    named = not numbered and all(stems) and len(set(stems)) == len(stems)
+    return (
+        [column for key in order for column in pairs[key]],
+        tuple(stems) if named else (),
+        [f"Columns that name no coordinate were passed over: {', '.join(others)}."] if others else [],
+    )
 
 
 # COCO
@@ -189,22 +226,40 @@ def _read_coco(source: Path, text: str) -> Table:
     single = {image: of[0] for image, of in found.items() if len(of) == 1 and image in files}
     if not single:
         raise DatasetError(f"{source}: no photo with the keypoints of one object is listed in it")
-    rows = [np.array(a["keypoints"], dtype=np.float64) for a in single.values()]
-    if any(row.size != rows[0].size or row.size % 3 for row in rows):
-        raise DatasetError(
-            f"{source}: objects with different numbers of keypoints, or not x, y, visibility of each"
-        )
-    points = np.stack(rows).reshape(len(rows), -1, 3)
-    points[points[:, :, 2] == 0] = np.nan
+    photos = tuple(files[image] for image in single)
+    points = _coco_points(source, photos, [of["keypoints"] for of in single.values()])
     several = len(found) - len(single)
     notes = [f"{several} photos of several objects were left out; crop them to one each."] if several else []
     return Table(
-        tuple(files[image] for image in single),
+        photos,
         points[:, :, :2] + CENTRE,
         ("",) * len(single),
         names if len(names) == points.shape[1] else (),
         tuple(notes),
     )
+
+
+def _coco_points(source: Path, photos: Sequence[str], keypoints: Sequence[Any]) -> NDArray[np.float64]:
+    """x, y and visibility (n, K, 3) of the photos' keypoints; NaN where a point is not visible."""
+    rows = []
+    for photo, values in zip(photos, keypoints, strict=True):
+        try:
+            row = np.array(values, dtype=np.float64)  # ValueError: text; Overflow: an integer of 400 digits
+        except (ValueError, TypeError, OverflowError):
+            row = np.array(math.inf)
+        if row.ndim != 1 or (np.abs(row) > _MOST).any():
+            raise DatasetError(
+                f"{source}: the keypoints of {photo!r} are no list of coordinates; expected numbers of "
+                "pixels: x, y, visibility of each point"
+            )
+        rows.append(row)
+    if any(row.size != rows[0].size or row.size % 3 for row in rows):
+        raise DatasetError(
+            f"{source}: objects with different numbers of keypoints, or not x, y, visibility of each"
+        )
+    points = np.stack(rows).reshape(len(rows), -1, 3)
+    points[~(points[:, :, 2] > 0)] = np.nan
+    return _whole(points)
 
 
 # .pts
@@ -218,10 +273,12 @@ def _read_pts(folder: Path, files: Sequence[Path]) -> Table:
     photos: list[str] = []
     rows: list[list[float]] = []
     for file in files:
-        match = re.search(r"n_points:\s*(\d+)\s*\{(.*?)\}", _text(file), re.S)
+        match = re.search(r"n_points:\s*(\d{1,9})\s*\{(.*?)\}", _text(file), re.S)
         try:
             values = [float(v) for v in match[2].split()] if match else []
         except ValueError:
+            values = []
+        if any(abs(v) > _MOST for v in values):
             values = []
         if match is None or len(values) != 2 * int(match[1]) or not values:
             raise DatasetError(

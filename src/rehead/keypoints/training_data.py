@@ -127,7 +127,12 @@ def annotate(photos: Photos, y: ArrayLike | None, groups: ArrayLike | None = Non
     """
     paths = photo_files(photos)
     names = photo_names(paths)
-    points = np.asarray(y, dtype=np.float64)
+    try:
+        points = np.asarray(y, dtype=np.float64)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise DatasetError(
+            f"points are no array of numbers ({error}); expected ({len(paths)}, K, 2) pixels"
+        ) from error
     if points.ndim == 2 and points.shape[1] % 2 == 0:
         points = points.reshape(len(points), -1, 2)
     if points.ndim != 3 or points.shape[0] != len(paths) or points.shape[2] != 2 or not points.size:

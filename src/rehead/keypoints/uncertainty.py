@@ -10,7 +10,8 @@ expected of a photo, a point's covariance is
 times one factor that makes the 95 % ellipses hold 95 % of the held-out points. Confidence is the probability
 that the mean error is below twice the median one of held-out photos, the log of the error being normal about
 its expectation. The outlier score is the squared Mahalanobis distance of the stage's pooled features, by a
-covariance shrunk by half, over their number (`heads.mahalanobis`).
+covariance shrunk by half, over their number (`heads.mahalanobis`). Mean and covariance are also those of
+photos in other styles (`styles`); the limit is that of the photos as they are.
 """
 
 from __future__ import annotations
@@ -80,6 +81,7 @@ def fit_uncertainty(
     fold: NDArray[np.intp],
     *,
     coverage: float,
+    styled: tuple[NDArray[np.intp], NDArray[np.float32]] | None = None,
 ) -> tuple[UncertaintyModel, NDArray[np.float64]]:
     """Fit to held-out predictions; also the log of the error expected of each photo, (n,).
 
@@ -94,8 +96,15 @@ def fit_uncertainty(
     fold : int ndarray (n,)
     coverage : float
         Fraction of training photos that are not called outliers.
+    styled : (int ndarray (m,), float32 ndarray (V, m, C)), optional
+        Some of the photos, and their features in V other styles.
     """
-    scores = _held_out_scores(pooled, fold)
+    photos = np.arange(len(pooled))
+    if styled is not None:
+        rows, features = styled
+        photos = np.concatenate([photos, np.tile(rows, len(features))])
+        pooled = np.concatenate([pooled, features.reshape(-1, features.shape[2])])
+    scores = _held_out_scores(pooled, photos, fold)
     used = (fold >= 0) & ~np.isnan(errors[:, :, 0]).all(axis=1) & np.isfinite(scores)
     distance = np.nanmean(np.linalg.norm(errors[used], axis=2), axis=1)
     predictors = [np.ones(used.sum()), np.log(np.maximum(scores[used], _TINY))]
@@ -144,10 +153,13 @@ def _fit_distance(features: NDArray[np.float32]) -> tuple[NDArray[np.float64], N
     return mean, whitening_matrix(rows, variance, d)
 
 
-def _held_out_scores(features: NDArray[np.float32], fold: NDArray[np.intp]) -> NDArray[np.float64]:
-    scores = np.full(len(features), np.nan)
+def _held_out_scores(
+    features: NDArray[np.float32], photos: NDArray[np.intp], fold: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Of the first n = len(fold) rows of the features (n + m, C); `photos` (n + m,) says whose a row is."""
+    scores = np.full(len(fold), np.nan)
     for number in range(int(fold.max()) + 1):
-        out = fold == number
-        mean, whitening = _fit_distance(features[~out])
+        out = np.flatnonzero(fold == number)
+        mean, whitening = _fit_distance(features[fold[photos] != number])
         scores[out] = (((features[out] - mean) @ whitening) ** 2).sum(axis=1)
     return scores

@@ -12,6 +12,7 @@ from ..core import atomic
 from ..core.model_file import trained_on
 from ..core.progress import Progress
 from ..core.run_dir import StepTimer, run_record, write_json
+from ..core.text import first_of
 from ..errors import DatasetError, ImageError
 from ..keypoints import (
     Annotations,
@@ -51,7 +52,7 @@ def evaluate_keypoint_model(
     DataError, OutputError
     """
     timer = StepTimer()
-    rows = read_annotations(source, images, group=group, strict=strict)
+    rows = read_annotations(source, images, group=group, strict=strict).ordered_as(model.names)
     if rows.points.shape[1] != model.n_points:
         raise DatasetError(
             f"{rows.source}: {rows.points.shape[1]} points a photo, the model places {model.n_points}; "
@@ -66,7 +67,12 @@ def evaluate_keypoint_model(
         predicted, tested.points, tested.sizes, tested.groups, covariance=covariance
     )
     timer.mark("photos")
-    notes = [*_trained_on(model, tested), *_outliers(predictions), *_whole_photos(model, detector)]
+    notes = [
+        *_trained_on(model, tested),
+        *_other_names(model, rows),
+        *_outliers(predictions),
+        *_whole_photos(model, detector),
+    ]
     folder = None if out is None else Path(out)
     result = KeypointRun(
         folder, evaluation, [], [*rows.notes, *notes], [*rows.unreadable, *failed], timer.seconds
@@ -146,6 +152,16 @@ def _trained_on(model: KeypointPredictor, rows: Annotations) -> list[str]:
     return [
         f"{count} of {len(rows)} photos tested on had been trained on, so the figures flatter the model; "
         "test on photos that it has not seen."
+    ]
+
+
+def _other_names(model: KeypointPredictor, rows: Annotations) -> list[str]:
+    """A note where the points have names, but not the model's."""
+    if not model.names or not rows.names or rows.names == model.names:
+        return []
+    return [
+        f"The points have other names than the model's, which are {first_of(model.names)}; they were "
+        "compared in the order of the file."
     ]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rehead.errors import DataError, DatasetError
-from rehead.keypoints.annotations import Annotations, read_annotations
+from rehead.keypoints.annotations import Annotations, checked, read_annotations
 from rehead.keypoints.training_data import TrainingData, annotate, prepare_data
 
 
@@ -68,5 +68,18 @@ def test_arrays_are_annotations_too(rows: Annotations) -> None:
     ):
         with pytest.raises(DatasetError, match=message):
             annotate(photos, y)
+    for nested in ([["a"]] * 20, [[10**400, 1]] * 20, [[[1, 2]], [1]] * 10):
+        with pytest.raises(DatasetError, match="points are no array of numbers"):
+            annotate(photos, nested)  # type: ignore[arg-type]
     with pytest.raises(DatasetError, match="groups of shape"):
         annotate(photos, rows.points, rows.groups[:3])
+
+
+def test_arrays_are_checked_as_files_are(rows: Annotations) -> None:
+    points = rows.points - 0.5
+    points[3, :2] = 0
+    points[4] *= 40
+    found = checked(annotate([str(path) for path in rows.paths], points))
+    assert np.isnan(found.points[3, :2]).all()
+    assert [name for name, _ in found.unreadable] == [str(rows.paths[4])]
+    assert [note.split(":")[0] for note in found.notes] == ["Taken for missing", "Left out"]
