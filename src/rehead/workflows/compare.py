@@ -23,7 +23,7 @@ from typing import Any
 
 from ..backbones.features import photo_groups
 from ..classification.estimator import ImageClassifier
-from ..core import atomic
+from ..core import atomic, records
 from ..core.options import options_of
 from ..core.progress import Progress
 from ..core.run_dir import holds_training, run_record, work_folder, write_json
@@ -48,6 +48,17 @@ _NOT_OF_THE_MODEL = {
     "threads",
     *options_of(SplitOptions),
 }  # options that do not change what is fitted
+
+_ENTRIES: records.Entries = {
+    "split": (records.text, "a digest"),
+    "options": (records.record(), "options"),
+    "seconds": (records.record(features=records.number, head=records.number), "times of steps"),
+    "parameters": (records.record(total=records.count, trained=records.count), "counts"),
+    "training": (
+        records.either(None, records.record(epochs_resumed=records.either(None, records.count))),
+        "how the network was trained",
+    ),
+}  # of run.json, as far as it is compared
 
 Watch = Callable[[str], AbstractContextManager[Progress | None]]
 
@@ -297,16 +308,13 @@ def _finished(at: Path, candidate: Candidate, split: Split) -> bool:
 
 def _read(record: Path) -> dict[str, Any]:
     try:
-        found = json.loads(record.read_text("utf-8"))
-        if isinstance(found, dict):
-            return found
-    except (OSError, ValueError) as error:
-        reason = f": {error}"
-    else:
-        reason = ""
-    raise OutputError(
-        f"{record}: not a record of rehead{reason}; remove {record.parent}, or choose another --out"
-    )
+        found = records.read_record(record)
+        records.check_entries(found, _ENTRIES, needed=record.name != _RECORD)
+    except DataError as error:
+        raise OutputError(
+            f"{record}: not a record of rehead: {error}; remove {record.parent}, or choose another --out"
+        ) from error
+    return found
 
 
 def _train(
