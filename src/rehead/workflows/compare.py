@@ -24,6 +24,7 @@ from typing import Any
 from ..backbones.features import photo_groups
 from ..classification.estimator import ImageClassifier
 from ..core import atomic, records
+from ..core.locking import locked
 from ..core.options import options_of
 from ..core.progress import Progress
 from ..core.run_dir import holds_training, run_record, work_folder, write_json
@@ -198,9 +199,30 @@ def compare_models(
         Options, weights or photos that do not fit are refused before anything is trained. A training
         that fails is noted, and the others go on.
     """
-    folder, config, watch = Path(out), config or TrainConfig(), watch or (lambda _: nullcontext())
+    with locked(out):
+        return _compare(
+            photos,
+            Path(out),
+            candidates(networks, train, config or TrainConfig()),
+            config or TrainConfig(),
+            overwrite=overwrite,
+            command=command,
+            watch=watch or (lambda _: nullcontext()),
+        )
+
+
+def _compare(
+    photos: str | os.PathLike[str],
+    folder: Path,
+    what: tuple[list[Candidate], list[str]],
+    config: TrainConfig,
+    *,
+    overwrite: bool,
+    command: Sequence[str],
+    watch: Watch,
+) -> Comparison:
     options = config.classifier
-    chosen, notes = candidates(networks, train, config)
+    chosen, notes = what
     for candidate in chosen:
         candidate.config.estimator().make_encoder()
     with watch("Looking at photos") as progress:

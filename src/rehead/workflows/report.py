@@ -24,6 +24,7 @@ from ..backbones.encoder import PhotoEncoder
 from ..backbones.features import Features, photo_groups
 from ..classification.predictor import Prediction, Predictor, load_model
 from ..core import records
+from ..core.locking import locked
 from ..core.model_file import trained_on
 from ..core.progress import Progress
 from ..core.run_dir import failed_photos, run_record, write_json
@@ -99,7 +100,20 @@ def report(
         Not a run directory; a label that the model does not know; no photo to test on.
     ModelFileError, OutputError
     """
-    folder = Path(run)
+    place = Path(out) if out is not None else Path(run)
+    with locked(place):
+        return _report(Path(run), photos, place, cache, threads, progress, command)
+
+
+def _report(
+    folder: Path,
+    photos: str | os.PathLike[str] | None,
+    place: Path,
+    cache: bool | str | os.PathLike[str],
+    threads: int | None,
+    progress: Progress | None,
+    command: Sequence[str],
+) -> ReportResult:
     record, metrics = _read_json(folder, "run.json", _RUN), _read_json(folder, "metrics.json", _METRICS)
     model = load_model(folder / "model.onnx", threads=threads)
     network = load_backbone(folder / "model.onnx")
@@ -116,7 +130,6 @@ def report(
             "give photos to test on with --photos"
         )
     evaluation, mistakes = _test(model, network, found, record["seed"])
-    place = Path(out) if out is not None else folder
     now = _record_now(record, found, command, drawn=photos is None)
     run_report(
         place / "report.html",

@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,8 @@ from ..backbones.encoder import Encoder
 from ..backbones.features import photo_groups
 from ..classification.estimator import ImageClassifier
 from ..classification.training_data import mirrors
+from ..core.leftovers import temporary_folder
+from ..core.locking import locked
 from ..core.run_dir import NewRun, write_json
 from ..data import read_dataset
 from ..data.options import SplitOptions
@@ -107,10 +108,16 @@ def train(
     ------
     DataError, WeightsError, OutputError
     """
-    run = NewRun(out, overwrite=overwrite, command=command)
+    with locked(out):
+        run = NewRun(out, overwrite=overwrite, command=command)
+        return _train(run, photos, classifier or ImageClassifier(), split)
+
+
+def _train(
+    run: NewRun, photos: str | os.PathLike[str] | Split, asked: Classifier, split: SplitOptions | None
+) -> Run:
     dataset = photos.dataset if isinstance(photos, Split) else read_dataset(photos)
     check_classes(dataset)
-    asked = classifier or ImageClassifier()
     with _cached(asked) as model:
         options, encoder = model.options, model.make_encoder()
         backbone = encoder.backbone
@@ -296,7 +303,7 @@ def _cached(model: Classifier) -> Iterator[Classifier]:
     if model.options.cache is not False:
         yield _copy(model)
         return
-    with tempfile.TemporaryDirectory(prefix="rehead-") as folder:
+    with temporary_folder() as folder:
         yield _copy(model, cache=folder)
 
 
