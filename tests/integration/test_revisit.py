@@ -158,3 +158,30 @@ def test_the_command_says_what_became_of_it(
     assert (end.value.code or 0, shown.err) == (0, "")
     assert "correct before." in shown.out
     assert "report.html" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("name", "entry", "value"),
+    [
+        ("run.json", "photos", []),
+        ("run.json", "photos", {"folder": 3}),
+        ("run.json", "backbone", {"name": "x"}),
+        ("run.json", "seed", "0"),
+        ("run.json", "versions", None),
+        ("run.json", "unreadable", [3]),
+        ("run.json", "training", {"curves": [1]}),
+        ("run.json", "audit", {"summary": "x", "command": "y"}),
+        ("metrics.json", "head", {"path": [{"l2": 0}]}),
+        ("metrics.json", "test", {"accuracy": [1]}),
+    ],
+)
+def test_a_record_with_entries_of_other_types_is_said(
+    run: Path, name: str, entry: str, value: object
+) -> None:
+    record = read(run / name)
+    (run / name).write_text(json.dumps({**record, entry: value}), "utf-8")
+    with pytest.raises(DataError, match=rf"damaged one; {name} cannot be read \({entry} is "):
+        report(run)
+    (run / name).write_text("[]", "utf-8")
+    with pytest.raises(DataError, match=rf"{name} cannot be read \(not a record\)"):
+        report(run)

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
@@ -79,14 +80,19 @@ class Backbone:
         ends = accumulate((level.width for level in self.levels), initial=0)
         return [slice(start, stop) for start, stop in pairwise(ends)]
 
-    @property
+    @cached_property
     def context(self) -> dict[str, Any]:
-        """The cache key: what features depend on besides the photo and its view."""
+        """The cache key: what features depend on besides the photo and its view.
+
+        The network is in it as it is, not by the digest that a model file claims for its weights.
+        """
+        import onnx
+
+        levels = [level.name for level in self.levels]
         return {
-            "graph": _GRAPH_VERSION,
             "preprocess": self.preprocess.to_dict(),
-            "levels": [level.name for level in self.levels],
-            "weights": self.weights["sha256"],
+            "levels": levels,
+            "network": inspect.fingerprint(onnx.load_from_string(self.trunk), levels),
         }
 
     def for_photos(self, photos: Iterable[File], *, threads: int | None = None) -> Backbone:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from ..errors import OutputError
 from . import atomic
+from .leftovers import PARTS, sweep
 
 __all__ = ["FORMAT_VERSION", "RowCache", "cache_root", "cached_graph", "digest_of"]
 
@@ -59,7 +60,7 @@ def cached_graph(record: Mapping[str, Any], build: Callable[[], bytes]) -> bytes
             return graph
     graph = build()
     with contextlib.suppress(OutputError):  # then it is built again the next time
-        atomic.write_bytes(kept, graph)
+        atomic.write_bytes(kept, graph, sync=False)  # it has a digest: a power failure only costs time
         atomic.write_text(digest, hashlib.sha256(graph).hexdigest())
     return graph
 
@@ -142,11 +143,12 @@ class RowCache:
         if not photos:
             return
         if not self._places:
+            sweep(self.folder, PARTS)
             note = json.dumps(self._record, indent=2, sort_keys=True)
             atomic.write_text(self.folder / "context.json", note)
         name = hashlib.sha256("".join(photos).encode()).hexdigest()[:32]
         path = self.folder / f"{name}.rows"
         keys, data = "".join(photos).encode("ascii"), np.asarray(rows, dtype=self.row).tobytes()
         head = _HEAD.pack(len(photos), zlib.crc32(keys), zlib.crc32(data))
-        atomic.write_bytes(path, head + keys + data)
+        atomic.write_bytes(path, head + keys + data, sync=False)
         self._open(path)

@@ -21,8 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import AlteredModelFileError, DataError, ModelFileError, NewerProtocolError, NotAModelFileError
-from . import atomic, protobuf
-from .manifest import check_manifest
+from . import atomic, protobuf, records
 from .onnx_contents import MAX_BYTES, check_operators
 from .run_dir import now
 
@@ -69,6 +68,39 @@ KINDS = {
     ),
 }
 """Every kind, by the name that its manifest says."""
+
+
+def _points(value: object) -> bool:
+    if not isinstance(value, dict) or not records.count(value.get("count")) or not value["count"]:
+        return False
+    named = value.get("names") or []
+    return records.words(named) and len(named) in (0, value["count"]) and _frame(value.get("frame"))
+
+
+def _box(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 4 and all(map(records.number, value))
+
+
+_frame = records.either(None, records.record(box=_box, aspect=records.number))
+_weights = records.record(
+    name=records.text, sha256=records.text, licences=records.values(records.text)
+)  # what a network was built from
+_ENTRIES: records.Entries = {
+    "kind": (records.text, "a word"),
+    "labels": (records.names, "classes, each once"),
+    "depths": (records.names, "names of feature levels, each once"),
+    "preprocess": (records.record(), "a record"),
+    "operating_point": (records.values(records.number), "finite numbers"),
+    "points": (_points, "how many points there are, and a name for each"),
+    "backbone": (_weights, "name, sha256 and licences"),
+    "photos": (records.either(records.count, records.values(records.count)), "counts of photos"),
+    "faces": (records.record(), "a record"),
+    "metrics": (records.either(None, records.record()), "a record"),
+    "unreadable": (records.words, "names of photos"),
+    "seen": (records.text, "digests"),
+    "split": (records.text, "a digest"),
+}
+"""Of a manifest: a digest is no signature, so that anybody may write it."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +202,7 @@ def _checked(file: Path, data: bytes) -> dict[str, Any]:
     if lacking := [name for name in needed if name not in manifest]:
         raise ModelFileError(f"{file}: its manifest lacks {', '.join(lacking)}")
     try:
-        check_manifest(manifest)
+        records.check_entries(manifest, _ENTRIES)
     except DataError as error:
         raise ModelFileError(f"{file}: its manifest cannot be used: {error}") from error
     return manifest

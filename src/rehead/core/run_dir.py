@@ -8,7 +8,6 @@ import json
 import os
 import platform
 import shutil
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -17,6 +16,7 @@ from typing import Any
 
 from ..errors import DataError, OutputError
 from . import atomic
+from .leftovers import sweep_beside, temporary_folder
 
 __all__ = [
     "TRAINING",
@@ -90,6 +90,7 @@ class NewRun:
     ) -> None:
         self.folder, self._command = Path(out), command
         check_place(self.folder, overwrite)
+        self._replaced = _listing(self.folder)
         self.timer = StepTimer()
 
     def record(self, about: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,11 +101,22 @@ class NewRun:
     def writing(self, record: Mapping[str, Any]) -> Iterator[Path]:
         """Yield a folder beside `folder`; on success it takes its place, otherwise it is removed.
 
-        At the end run.json is written into it: `record`, and the seconds of all steps.
+        At the end run.json is written into it: `record`, and the seconds of all steps. OutputError where
+        something came to `folder`, or was changed in it, since the run began: see `atomic.replacing_folder`.
         """
-        with atomic.replacing_folder(self.folder) as beside:
+        with atomic.replacing_folder(
+            self.folder, replaced=lambda folder: _listing(folder) == self._replaced
+        ) as beside:
             yield beside
             write_json(beside / "run.json", {**record, "seconds": self.timer.seconds})
+        self._replaced = _listing(self.folder)
+
+
+def _listing(folder: Path) -> list[tuple[str, int, int]]:
+    """All that is in a folder, with sizes and times of change of the files."""
+    with atomic.output_errors(folder):
+        found = [(path, path.lstat()) for path in sorted(folder.rglob("*")) if not path.is_dir()]
+        return [(str(path.relative_to(folder)), at.st_size, at.st_mtime_ns) for path, at in found]
 
 
 def now() -> str:
@@ -125,6 +137,7 @@ def check_place(folder: Path, overwrite: bool) -> None:
     OutputError
         The folder holds other files, or an earlier run and `overwrite` is false; it cannot be written.
     """
+    sweep_beside(folder)  # an earlier run that a kill left aside is there again
     with atomic.output_errors(folder):
         in_use = folder.is_dir() and any(folder.iterdir())
     if in_use:
@@ -175,8 +188,8 @@ def work_or_temporary(work: str | os.PathLike[str] | None) -> Iterator[Path]:
     if work is not None:
         yield Path(work)
         return
-    with tempfile.TemporaryDirectory(prefix="rehead-") as folder:
-        yield Path(folder)
+    with temporary_folder() as folder:
+        yield folder
 
 
 def prepare_output(out: Path, *, resume: bool, overwrite: bool) -> None:

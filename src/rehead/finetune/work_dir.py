@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import shutil
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ..core import atomic
+from ..core.records import Entries, check_entries, read_record
+from ..core.records import record as record_with
 from ..core.run_dir import TRAINING, check_work, holds_training, write_json
 from ..errors import DataError
 from .config import TrainingConfig
@@ -28,6 +31,7 @@ _DESCRIPTIONS = {
     "split": "other photos, or another split",
     "weights": "other weights",
 }  # of what is no option
+_ENTRIES: Entries = {"options": (record_with(), "options")}
 _MAY_CHANGE = ("epochs", "patience", "precision", "accelerator", "devices")  # when a run is resumed
 
 
@@ -36,16 +40,28 @@ def open_work(work: Path, record: Mapping[str, Any], resume: bool) -> None:
     path = work / TRAINING
     if holds_training(work):
         check_work(work, resume=resume)
-        _check_same(work, json.loads(path.read_text("utf-8")), json.loads(json.dumps(record)))
+        try:
+            before = read_record(path)
+            check_entries(before, _ENTRIES, needed=True)
+        except DataError as error:
+            raise DataError(
+                f"{path}: damaged, so that nobody knows what is trained here ({error}); remove {work}, and "
+                "start anew without --resume"
+            ) from error
+        _check_same(work, before, json.loads(json.dumps(record)))
     with atomic.output_errors(work):
         (work / "logs").mkdir(parents=True, exist_ok=True)
         write_json(path, record)
 
 
 def discard_other(work: Path, record: Mapping[str, Any]) -> None:
-    """Remove the folder if it holds a training with another record."""
-    path = work / TRAINING
-    if holds_training(work) and json.loads(path.read_text("utf-8")) != json.loads(json.dumps(record)):
+    """Remove the folder if it holds a training with another record, or one that cannot be read."""
+    if not holds_training(work):
+        return
+    before = None
+    with contextlib.suppress(DataError):
+        before = read_record(work / TRAINING)
+    if before != json.loads(json.dumps(record)):
         with atomic.output_errors(work):
             shutil.rmtree(work)
 

@@ -25,7 +25,8 @@ from ..backbones.encoder import for_photos
 from ..backbones.features import photo_groups
 from ..classification.estimator import ImageClassifier
 from ..classification.options import ClassifierOptions
-from ..core import atomic
+from ..core import atomic, records
+from ..core.locking import locked
 from ..core.options import options_of
 from ..core.progress import Progress
 from ..core.run_dir import holds_training, run_record, work_folder, write_json
@@ -51,6 +52,17 @@ _NOT_OF_THE_MODEL = {
     *options_of(SplitOptions),
     *options_of(TableOptions),
 }  # options that do not change what is fitted
+
+_ENTRIES: records.Entries = {
+    "split": (records.text, "a digest"),
+    "options": (records.record(), "options"),
+    "seconds": (records.record(features=records.number, head=records.number), "times of steps"),
+    "parameters": (records.record(total=records.count, trained=records.count), "counts"),
+    "training": (
+        records.either(None, records.record(epochs_resumed=records.either(None, records.count))),
+        "how the network was trained",
+    ),
+}  # of run.json, as far as it is compared
 
 Watch = Callable[[str], AbstractContextManager[Progress | None]]
 
@@ -190,9 +202,30 @@ def compare_models(
         Options, weights or photos that do not fit are refused before anything is trained. A training
         that fails is noted, and the others go on.
     """
-    folder, config, watch = Path(out), config or TrainConfig(), watch or (lambda _: nullcontext())
+    with locked(out):
+        return _compare(
+            photos,
+            Path(out),
+            candidates(networks, train, config or TrainConfig()),
+            config or TrainConfig(),
+            overwrite=overwrite,
+            command=command,
+            watch=watch or (lambda _: nullcontext()),
+        )
+
+
+def _compare(
+    photos: str | os.PathLike[str] | Dataset,
+    folder: Path,
+    what: tuple[list[Candidate], list[str]],
+    config: TrainConfig,
+    *,
+    overwrite: bool,
+    command: Sequence[str],
+    watch: Watch,
+) -> Comparison:
     options = config.classifier
-    chosen, notes = candidates(networks, train, config)
+    chosen, notes = what
     for candidate in chosen:
         candidate.config.estimator().make_encoder()
     with watch("Looking at photos") as progress:
@@ -303,16 +336,13 @@ def _finished(at: Path, candidate: Candidate, split: Split) -> bool:
 
 def _read(record: Path) -> dict[str, Any]:
     try:
-        found = json.loads(record.read_text("utf-8"))
-        if isinstance(found, dict):
-            return found
-    except (OSError, ValueError) as error:
-        reason = f": {error}"
-    else:
-        reason = ""
-    raise OutputError(
-        f"{record}: not a record of rehead{reason}; remove {record.parent}, or choose another --out"
-    )
+        found = records.read_record(record)
+        records.check_entries(found, _ENTRIES, needed=record.name != _RECORD)
+    except DataError as error:
+        raise OutputError(
+            f"{record}: not a record of rehead: {error}; remove {record.parent}, or choose another --out"
+        ) from error
+    return found
 
 
 def _train(

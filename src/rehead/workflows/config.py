@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..classification.options import ClassifierOptions
+from ..core.locking import locked
 from ..core.options import arguments_of, option_values, options_of
 from ..core.progress import Progress
 from ..core.run_dir import prepare_output, work_folder
@@ -302,8 +303,9 @@ def _work_folder(
 ) -> Iterator[Path]:
     """Where a network's training keeps its state beside `out`; removed when the run stands."""
     work = work_folder(out)
-    if config.trains_network:
-        prepare_output(out, resume=resume, overwrite=overwrite)
-    yield work
-    if config.trains_network:
-        shutil.rmtree(work, ignore_errors=True)
+    with locked(out):
+        if config.trains_network:
+            prepare_output(out, resume=resume, overwrite=overwrite)
+        yield work
+        if config.trains_network:
+            shutil.rmtree(work, ignore_errors=True)

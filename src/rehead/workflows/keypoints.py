@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,8 @@ from numpy.typing import NDArray
 
 from ..core import atomic
 from ..core.csv_cells import CsvWriter
+from ..core.leftovers import temporary_folder
+from ..core.locking import locked
 from ..core.options import options_record
 from ..core.run_dir import NewRun, failed_photos, write_json
 from ..data import split_fingerprint
@@ -115,10 +116,17 @@ def train_keypoints(
     ------
     DataError, WeightsError, OutputError
     """
-    run = NewRun(out, overwrite=overwrite, command=command)
-    rows = read_annotations(source, images, group=group, strict=strict)
-    run.timer.mark("annotations")
     model = regressor or KeypointRegressor()
+    with locked(out):
+        run = NewRun(out, overwrite=overwrite, command=command)
+        rows = read_annotations(source, images, group=group, strict=strict)
+        run.timer.mark("annotations")
+        return _train(run, rows, model, detector)
+
+
+def _train(
+    run: NewRun, rows: Annotations, model: KeypointRegressor, detector: FaceFinder | None
+) -> KeypointRun:
     with _cropped(rows, detector, model) as (rows, frame):
         if frame:
             run.timer.mark("faces")
@@ -136,8 +144,8 @@ def _cropped(
         yield rows, None
         return
     side = model.network().preprocess.size
-    with tempfile.TemporaryDirectory(prefix="rehead-") as temporary:
-        yield crop_to_faces(rows, detector, Path(temporary), side, model.progress)
+    with temporary_folder() as temporary:
+        yield crop_to_faces(rows, detector, temporary, side, model.progress)
 
 
 def _write(run: NewRun, model: KeypointRegressor, rows: Annotations, frame: FaceFrame | None) -> KeypointRun:

@@ -8,7 +8,6 @@ content, so renaming them or moving them to another class changes nothing.
 from __future__ import annotations
 
 import csv
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +24,9 @@ from ..backbones.encoder import PhotoEncoder
 from ..backbones.features import Features, photo_groups
 from ..classification.evaluate import AnsweredPhotos
 from ..classification.predictor import Prediction, Predictor, load_model
+from ..core import records
 from ..core.csv_cells import cell_text
+from ..core.locking import locked
 from ..core.model_file import trained_on
 from ..core.progress import Progress
 from ..core.run_dir import failed_photos, run_record, write_json
@@ -102,8 +103,21 @@ def report(
         Not a run directory; a label that the model does not know; no photo to test on.
     ModelFileError, OutputError
     """
-    folder = Path(run)
-    record, metrics = _read_json(folder, "run.json"), _read_json(folder, "metrics.json")
+    place = Path(out) if out is not None else Path(run)
+    with locked(place):
+        return _report(Path(run), photos, place, cache, threads, progress, command)
+
+
+def _report(
+    folder: Path,
+    photos: str | os.PathLike[str] | Dataset | None,
+    place: Path,
+    cache: bool | str | os.PathLike[str],
+    threads: int | None,
+    progress: Progress | None,
+    command: Sequence[str],
+) -> ReportResult:
+    record, metrics = _read_json(folder, "run.json", _RUN), _read_json(folder, "metrics.json", _METRICS)
     model = load_model(folder / "model.onnx", threads=threads)
     network = load_backbone(folder / "model.onnx")
     encoder = PhotoEncoder(network, cache if isinstance(cache, bool) else Path(cache))
@@ -119,7 +133,6 @@ def report(
             "give photos to test on with --photos"
         )
     answered, evaluation, mistakes = _test(model, network, found, record["seed"])
-    place = Path(out) if out is not None else folder
     now = _record_now(record, found, command, drawn=photos is None)
     run_report(
         place / "report.html",
@@ -239,13 +252,64 @@ def _relabelled(found: EvaluatedSplit, manifest: Mapping[str, Any]) -> list[str]
 # what a run directory holds
 
 
-def _read_json(folder: Path, name: str) -> dict[str, Any]:
+_epoch = dict.fromkeys(("train_loss", "val_loss", "train_accuracy", "val_accuracy"), records.number)
+
+
+def _curve(value: object) -> bool:
+    return records.record(**_epoch)(value) and records.values(records.either(None, records.number))(value)
+
+
+def _positive(value: object) -> bool:
+    return records.number(value) and value > 0  # type: ignore[operator]
+
+
+_training = records.record(
+    curves=records.either(None, records.list_of(_curve)), sentence=records.either(None, records.text)
+)
+_RUN: records.Entries = {
+    "date": (records.text, "a time"),
+    "command": (records.words, "words"),
+    "versions": (records.values(records.text), "versions"),
+    "photos": (
+        lambda value: (
+            records.record(folder=records.text)(value)
+            and all(records.count(number) for name, number in value.items() if name != "folder")
+        ),
+        "a folder and counts",
+    ),
+    "split": (records.text, "a digest"),
+    "seed": (records.count, "a whole number"),
+    "folds": (records.either(None, records.count), "a whole number"),
+    "backbone": (records.record(name=records.text, sha256=records.text), "name and sha256"),
+    "training": (records.either(None, _training), "how the network was trained"),
+    "audit": (
+        records.either(None, records.record(summary=records.words, command=records.text)),
+        "what was noticed",
+    ),
+    "unreadable": (
+        records.either(None, records.list_of(records.record(photo=records.text, reason=records.text))),
+        "photos and reasons",
+    ),
+    "skipped": (records.either(None, records.words), "names of files"),
+    "left_out": (records.either(None, records.words), "names of photos"),
+}
+_step = records.record(
+    candidate=records.text, log_loss=_positive, l2=_positive, chosen=lambda value: isinstance(value, bool)
+)
+_accuracy = records.either(None, records.record(value=records.number))
+_METRICS: records.Entries = {
+    "test": (records.either(None, records.record(accuracy=_accuracy)), "the scores of the test photos"),
+    "head": (records.either(None, records.record(path=records.list_of(_step))), "how the head was chosen"),
+}
+
+
+def _read_json(folder: Path, name: str, entries: records.Entries) -> dict[str, Any]:
     try:
-        record: dict[str, Any] = json.loads((folder / name).read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else f"not JSON: {error}"
+        record = records.read_record(folder / name)
+        records.check_entries(record, entries, needed=True)
+    except DataError as error:
         raise DataError(
-            f"{folder}: not a run directory, or a damaged one; {name} cannot be read ({reason}); "
+            f"{folder}: not a run directory, or a damaged one; {name} cannot be read ({error}); "
             "expected what `rehead train --out` wrote"
         ) from error
     return record

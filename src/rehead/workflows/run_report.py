@@ -136,13 +136,15 @@ def run_report(
         curves=training.get("curves", ()),
         curves_sentence=training.get("sentence"),
         operating_point=operating_point,
-        unreadable=[(entry["photo"], entry["reason"]) for entry in record.get("unreadable", ())],
+        unreadable=[(entry["photo"], entry["reason"]) for entry in record.get("unreadable") or ()],
         exclusions=[
             *(Exclusion(why, [(name, "") for name in names]) for why, names in left_out.items()),
-            Exclusion("Rows whose column keep says no", [(name, "") for name in record.get("left_out", ())]),
+            Exclusion(
+                "Rows whose column keep says no", [(name, "") for name in record.get("left_out") or ()]
+            ),
             Exclusion(
                 "Files that are no photos, or lie outside of the class folders",
-                [(name, "") for name in record.get("skipped", ())],
+                [(name, "") for name in record.get("skipped") or ()],
             ),
         ],
         audit=AuditSummary(audit["summary"], audit["command"]) if audit else None,

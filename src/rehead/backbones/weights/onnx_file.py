@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +59,11 @@ def _embedded(file: Path, data: bytes) -> tuple[bytes, str]:
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             continue
         raw = _raw(file, {entry.key: entry.value for entry in tensor.external_data}, MAX_BYTES - size)
+        if len(raw) != _bytes_of(tensor):
+            raise WeightsError(
+                f"{file}: {len(raw)} bytes lie elsewhere for its tensor {tensor.name!r:.60}, which has "
+                f"{_bytes_of(tensor)}; the two files do not belong together"
+            )
         size += len(raw)
         digest.update(hashlib.sha256(raw).digest())
         tensor.raw_data, tensor.data_location = raw, onnx.TensorProto.DEFAULT
@@ -75,6 +81,17 @@ def _tensors(message: Any) -> Iterator[Any]:
                 yield part
             else:
                 yield from _tensors(part)
+
+
+def _bytes_of(tensor: Any) -> int:
+    """The size of a tensor's elements by its type and shape; of types below a byte, several in one."""
+    import onnx
+
+    name = onnx.TensorProto.DataType.Name(tensor.data_type)
+    bits = next((int(n) for n in ("64", "32", "16") if n in name), 0)
+    bits = {"FLOAT": 32, "DOUBLE": 64, "COMPLEX64": 64, "COMPLEX128": 128}.get(name, bits)
+    bits = bits or next((n for n in (4, 2) if name.startswith((f"INT{n}", f"UINT{n}", f"FLOAT{n}"))), 8)
+    return int(math.prod(tensor.dims) * bits + 7) // 8
 
 
 def _raw(file: Path, entry: dict[str, str], limit: int) -> bytes:

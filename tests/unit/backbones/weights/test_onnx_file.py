@@ -88,6 +88,7 @@ def test_only_the_networks_own_folder_is_read(split: Path, tmp_path: Path, outsi
         ({"location": "net.data", "offset": "-5"}, "too short"),
         ({"location": "net.data", "offset": "0", "length": "900000000"}, "too short"),
         ({"location": "net.data", "length": "many"}, "does not say where"),
+        ({"location": "net.data", "length": "12"}, "do not belong together"),
         ({"location": "a\x00b"}, "does not say where"),
     ],
 )
