@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from ..core.progress import Progress
 from ..images import load_image
 from .backbone import Backbone
-from .features import Features, extract
+from .features import Features, extract, extract_views
 
-__all__ = ["Encoder", "PhotoEncoder"]
+__all__ = ["Encoder", "PhotoEncoder", "ViewEncoder"]
 
 
 class Encoder(Protocol):
@@ -47,6 +47,21 @@ class Encoder(Protocol):
 
     def warnings(self, paths: Sequence[Path]) -> list[str]:
         """Plain sentences about photos that were trained on, worth knowing before relying on them."""
+
+
+@runtime_checkable
+class ViewEncoder(Encoder, Protocol):
+    """One that can also say what another camera would make of photos: where it cannot, no style is known."""
+
+    def extract_views(
+        self,
+        paths: Sequence[Path],
+        views: Sequence[str],
+        digests: Sequence[str],
+        *,
+        threads: int | None = None,
+    ) -> NDArray[np.float32]:
+        """Features of one view of each photo, as `features.extract_views`."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +96,25 @@ class PhotoEncoder:
             cache_root=None if isinstance(self.cache, bool) else self.cache,
             threads=threads,
             progress=progress,
+        )
+
+    def extract_views(
+        self,
+        paths: Sequence[Path],
+        views: Sequence[str],
+        digests: Sequence[str],
+        *,
+        threads: int | None = None,
+    ) -> NDArray[np.float32]:
+        """See `ViewEncoder`."""
+        return extract_views(
+            paths,
+            views,
+            digests,
+            self.backbone,
+            cache=self.cache is not False,
+            cache_root=None if isinstance(self.cache, bool) else self.cache,
+            threads=threads,
         )
 
     def pixels(self, paths: Sequence[Path]) -> NDArray[np.uint8]:

@@ -25,7 +25,7 @@ from ..data.inputs import Photos, as_labels, as_paths, read_labelled, training_r
 from ..data.inputs import warnings as data_warnings
 from ..errors import DataError
 from ..heads import FittedHead, select_head
-from ..heads.mahalanobis import fit_distance, held_out_scores
+from ..heads.mahalanobis import fit_held_out
 from ..heads.temperature import fit_temperature, softmax
 from .fitted import FittedClassifier, TrainedOn
 from .options import ClassifierOptions
@@ -264,15 +264,15 @@ def fit_classifier(data: TrainingFeatures, encoder: Encoder, options: Classifier
     logits = head.held_out[checked]
     temperature = fit_temperature(logits, data.target[checked], smooth=True)
     blocks = data.backbone.blocks
-    outliers = held_out_scores(data.plain, data.target, blocks, fold)[checked]
+    outlier_model, outliers = fit_held_out(data.plain, data.target, blocks, fold, data.shifts)
     return FittedClassifier(
         encoder,
         data.backbone,
         data.classes,
         head,
         temperature,
-        fit_distance(data.plain, data.target, blocks),
-        choose_operating_point(softmax(logits / temperature), outliers, coverage=options.coverage),
+        outlier_model,
+        choose_operating_point(softmax(logits / temperature), outliers[checked], coverage=options.coverage),
         TrainedOn.of(
             data, folds=int(fold.max()) + 1, class_weight=options.class_weight, seed=options.random_state
         ),

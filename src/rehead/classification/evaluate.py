@@ -137,7 +137,7 @@ def _write(
     notes: list[str],
     command: Sequence[str],
 ) -> None:
-    about = {k: v for k, v in model.manifest.items() if k not in ("seen", "metrics")}
+    about = {k: v for k, v in model.manifest.items() if k not in ("seen", "metrics", "styles")}
     photos = list(zip(dataset.paths, dataset.ids, strict=True))
     write_report(
         folder / "report.html",

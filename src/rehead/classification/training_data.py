@@ -12,17 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backbones.backbone import Backbone
-from ..backbones.encoder import Encoder
+from ..backbones.encoder import Encoder, ViewEncoder
 from ..backbones.features import duplicate_groups
 from ..core.progress import Progress
 from ..data import check_trainable, cv_folds, merge_groups
 from ..data.inputs import LabelledPhotos
 from ..errors import DatasetError
+from ..heads.mahalanobis import StyleShifts
+from ..images import CAMERA_VIEWS
 from .options import ClassifierOptions
 
-__all__ = ["TrainingFeatures", "extract_features", "mirrors"]
+__all__ = ["TrainingFeatures", "extract_features", "mirrors", "style_shifts"]
 
 _MIRROR_UP_TO = 200  # photos; mirrored ones cost as much again and gain little, benchmarks/head_candidates.py
+_VIEWED = (
+    120  # views of training photos, 24 of each style: twice as many set the same limits, and cost twice the
+)
+# time (benchmarks/camera.py)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +53,8 @@ class TrainingFeatures:
         Which of the photos that were given these are.
     unreadable : tuple of (str, str)
         Name and reason of the others.
+    shifts : StyleShifts or None
+        What views do to features; None where the encoder has none.
     """
 
     backbone: Backbone
@@ -59,6 +67,7 @@ class TrainingFeatures:
     digests: tuple[str, ...]
     readable: NDArray[np.bool_]
     unreadable: tuple[tuple[str, str], ...] = ()
+    shifts: StyleShifts | None = None
 
     def __len__(self) -> int:
         return len(self.target)
@@ -118,18 +127,50 @@ def extract_features(
     check_trainable(rows.as_dataset(keep))
     classes, target = np.unique(labels[keep], return_inverse=True)
     group = merge_groups(duplicate_groups(features, backbone)[keep], *_given(groups, keep))
+    plain = features.plain if keep.all() else features.plain[keep]
+    readable, digests = tuple(compress(paths, keep)), tuple(compress(features.digests, keep))
     return TrainingFeatures(
         backbone,
-        features.plain if keep.all() else features.plain[keep],
+        plain,
         None if features.mirrored is None else features.mirrored[keep],
         classes,
         target,
         group,
-        tuple(compress(paths, keep)),
-        tuple(compress(features.digests, keep)),
+        readable,
+        digests,
         keep,
         tuple((names[row], error.reason) for row, error in features.errors),
+        style_shifts(encoder, readable, digests, plain, options),
     )
+
+
+def style_shifts(
+    encoder: Encoder,
+    paths: Sequence[Path],
+    digests: Sequence[str],
+    plain: NDArray[np.float32],
+    options: ClassifierOptions,
+) -> StyleShifts | None:
+    """What each camera view does to the features (n, D) of photos on average, by views of some of them."""
+    if not isinstance(encoder, ViewEncoder):
+        return None
+    names = list(CAMERA_VIEWS)
+    order = np.random.default_rng(options.random_state).permutation(len(paths))
+    turn = np.arange(min(_VIEWED, len(paths) * len(names)))
+    photo, view = order[turn % len(paths)], (turn % len(paths) + turn // len(paths)) % len(names)
+    rows = encoder.extract_views(
+        [paths[n] for n in photo],
+        [names[n] for n in view],
+        [digests[n] for n in photo],
+        threads=options.threads,
+    )
+    change = rows - plain[photo]
+    usable = np.isfinite(change).all(axis=1)
+    known = [n for n in range(len(names)) if (usable & (view == n)).any()]
+    means = [change[usable & (view == n)].mean(axis=0) for n in known]
+    if not known:
+        return None
+    return StyleShifts(tuple(names[n] for n in known), np.stack(means))
 
 
 def _given(groups: NDArray[Any] | None, keep: NDArray[np.bool_]) -> Sequence[NDArray[Any]]:

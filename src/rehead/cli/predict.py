@@ -65,8 +65,8 @@ def _print_table(records: Iterable[dict[str, Any]]) -> None:
         if "error" in record:
             table.add_row(photo, Text("unreadable", "red"), "", Text(record["error"]))
             continue
-        note = f"{record['reason']}; nearest {record['nearest']}" if record["reason"] else ""
-        style = "yellow" if note else ""
+        note = f"{record['reason']}; nearest {record['nearest']}" if record["reason"] else record["note"]
+        style = "yellow" if record["reason"] else ""
         table.add_row(photo, Text(record["label"], style), f"{record['probability']:.3f}", Text(note))
     Console().print(table)
 
@@ -74,7 +74,7 @@ def _print_table(records: Iterable[dict[str, Any]]) -> None:
 def _print_csv(records: Iterable[dict[str, Any]], labels: tuple[str, ...]) -> None:
     import csv
 
-    columns = ["photo", "label", "probability", "nearest", "reason", "outlier_score", "error"]
+    columns = ["photo", "label", "probability", "nearest", "reason", "note", "outlier_score", "error"]
     writer = csv.DictWriter(sys.stdout, [*columns, *(f"p({label})" for label in labels)], lineterminator="\n")
     writer.writeheader()
     for record in records:

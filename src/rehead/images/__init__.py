@@ -10,15 +10,18 @@ from ..core.preprocess import PreprocessSpec
 from .exif import Header, image_size, read_header
 from .formats import IMAGE_SUFFIXES, MAX_PIXELS, is_image_name, read_bytes
 from .reading import load_image, luma, read_image, thumbnail
+from .views import CAMERA_VIEWS, camera_view
 from .warping import area_weights, patches, pyramid, warped
 from .writing import write_jpeg, write_png
 
 __all__ = [
+    "CAMERA_VIEWS",
     "IMAGE_SUFFIXES",
     "MAX_PIXELS",
     "Header",
     "PreprocessSpec",
     "area_weights",
+    "camera_view",
     "image_size",
     "is_image_name",
     "load_image",
