@@ -40,13 +40,13 @@ from rehead.backbones.backbone import Backbone, load_backbone
 from rehead.backbones.encoder import PhotoEncoder
 from rehead.backbones.features import extract
 from rehead.classification.options import ClassifierOptions
-from rehead.classification.training_data import style_shifts
+from rehead.classification.training_data import style_views
 from rehead.core.parallel import map_in_order
-from rehead.core.rejection import OperatingPoint, choose_operating_point
+from rehead.core.rejection import OperatingPoint, choose_operating_point, outlier_rate
 from rehead.core.runtime import open_session
 from rehead.data import cv_folds, list_photos, read_dataset
 from rehead.heads import FittedHead, select_head
-from rehead.heads.mahalanobis import RelativeMahalanobis, StyleShifts, fit_held_out
+from rehead.heads.mahalanobis import RelativeMahalanobis, StyleViews, fit_held_out
 from rehead.heads.temperature import fit_temperature, softmax
 from rehead.images import read_image
 
@@ -126,9 +126,9 @@ class Model:
         self.point: OperatingPoint
         self.outlier: RelativeMahalanobis
 
-    def limits(self, shifts: StyleShifts | None) -> None:
+    def limits(self, views: StyleViews | None) -> None:
         """Fit the outlier model, and set the limits."""
-        self.outlier, scores = fit_held_out(self.X, self.y, self.blocks, self.fold, shifts)
+        self.outlier, scores = fit_held_out(self.X, self.y, self.blocks, self.fold, views, outlier_rate(0.95))
         self.point = choose_operating_point(softmax(self.head.held_out / self.temperature), scores)
 
     def probabilities(self, X: X32) -> NDArray[np.float64]:
@@ -188,8 +188,8 @@ def measure(
                 model = Model(f.plain[train], y[train], network.blocks, seed)
                 paths, digests = ([values[n] for n in train] for values in (f.paths, f.digests))
                 options = ClassifierOptions(random_state=seed)
-                shifts = style_shifts(PhotoEncoder(network), paths, digests, model.X, options)
-                for when, known in (("before", None), ("after", shifts)):
+                views = style_views(PhotoEncoder(network), paths, digests, model.X, options)
+                for when, known in (("before", None), ("after", views)):
                     table: Table = defaultdict(lambda: defaultdict(list))
                     kinds: dict[str, Counter[str]] = defaultdict(Counter)
                     model.limits(known)

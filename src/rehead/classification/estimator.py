@@ -19,7 +19,7 @@ from ..backbones.weights import registry
 from ..core.options import check_options, option_values, options_of
 from ..core.preprocess import PreprocessSpec
 from ..core.progress import Progress
-from ..core.rejection import OperatingPoint, choose_operating_point
+from ..core.rejection import OperatingPoint, choose_operating_point, outlier_rate
 from ..data import Dataset
 from ..data.inputs import Photos, as_labels, as_paths, read_labelled, training_rows
 from ..data.inputs import warnings as data_warnings
@@ -264,7 +264,9 @@ def fit_classifier(data: TrainingFeatures, encoder: Encoder, options: Classifier
     logits = head.held_out[checked]
     temperature = fit_temperature(logits, data.target[checked], smooth=True)
     blocks = data.backbone.blocks
-    outlier_model, outliers = fit_held_out(data.plain, data.target, blocks, fold, data.shifts)
+    outlier_model, outliers = fit_held_out(
+        data.plain, data.target, blocks, fold, data.views, outlier_rate(options.coverage)
+    )
     return FittedClassifier(
         encoder,
         data.backbone,

@@ -18,11 +18,11 @@ from ..core.progress import Progress
 from ..data import check_trainable, cv_folds, merge_groups
 from ..data.inputs import LabelledPhotos
 from ..errors import DatasetError
-from ..heads.mahalanobis import StyleShifts
+from ..heads.mahalanobis import StyleViews
 from ..images import CAMERA_VIEWS
 from .options import ClassifierOptions
 
-__all__ = ["TrainingFeatures", "extract_features", "mirrors", "style_shifts"]
+__all__ = ["TrainingFeatures", "extract_features", "mirrors", "style_views"]
 
 _MIRROR_UP_TO = 200  # photos; mirrored ones cost as much again and gain little, benchmarks/head_candidates.py
 _VIEWED = (
@@ -53,8 +53,8 @@ class TrainingFeatures:
         Which of the photos that were given these are.
     unreadable : tuple of (str, str)
         Name and reason of the others.
-    shifts : StyleShifts or None
-        What views do to features; None where the encoder has none.
+    views : StyleViews or None
+        Some of the photos as another camera would have taken them; None where the encoder cannot tell.
     """
 
     backbone: Backbone
@@ -67,7 +67,7 @@ class TrainingFeatures:
     digests: tuple[str, ...]
     readable: NDArray[np.bool_]
     unreadable: tuple[tuple[str, str], ...] = ()
-    shifts: StyleShifts | None = None
+    views: StyleViews | None = None
 
     def __len__(self) -> int:
         return len(self.target)
@@ -140,37 +140,38 @@ def extract_features(
         digests,
         keep,
         tuple((names[row], error.reason) for row, error in features.errors),
-        style_shifts(encoder, readable, digests, plain, options),
+        style_views(encoder, readable, digests, plain, options),
     )
 
 
-def style_shifts(
+def style_views(
     encoder: Encoder,
     paths: Sequence[Path],
     digests: Sequence[str],
     plain: NDArray[np.float32],
     options: ClassifierOptions,
-) -> StyleShifts | None:
-    """What each camera view does to the features (n, D) of photos on average, by views of some of them."""
+) -> StyleViews | None:
+    """Views of some photos, whose features are `plain` (n, D); None where the encoder has none."""
     if not isinstance(encoder, ViewEncoder):
         return None
     names = list(CAMERA_VIEWS)
     order = np.random.default_rng(options.random_state).permutation(len(paths))
     turn = np.arange(min(_VIEWED, len(paths) * len(names)))
-    photo, view = order[turn % len(paths)], (turn % len(paths) + turn // len(paths)) % len(names)
+    photo = order[turn % len(paths)]
+    style = (turn % len(paths) + turn // len(paths)) % len(names)
     rows = encoder.extract_views(
         [paths[n] for n in photo],
-        [names[n] for n in view],
+        [names[n] for n in style],
         [digests[n] for n in photo],
         threads=options.threads,
     )
-    change = rows - plain[photo]
-    usable = np.isfinite(change).all(axis=1)
-    known = [n for n in range(len(names)) if (usable & (view == n)).any()]
-    means = [change[usable & (view == n)].mean(axis=0) for n in known]
-    if not known:
+    there = np.isfinite(rows).all(axis=1)
+    photo, rows = photo[there], rows[there]
+    known, style = np.unique(style[there], return_inverse=True)
+    if not len(known):
         return None
-    return StyleShifts(tuple(names[n] for n in known), np.stack(means))
+    shifts = np.stack([(rows - plain[photo])[style == k].mean(axis=0) for k in range(len(known))])
+    return StyleViews(tuple(names[n] for n in known), photo, style, rows, shifts)
 
 
 def _given(groups: NDArray[Any] | None, keep: NDArray[np.bool_]) -> Sequence[NDArray[Any]]:

@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 
-__all__ = ["UNKNOWN", "OperatingPoint", "PhotoStyles", "choose_operating_point", "order_statistic"]
+__all__ = [
+    "UNKNOWN",
+    "OperatingPoint",
+    "PhotoStyles",
+    "choose_operating_point",
+    "order_statistic",
+    "outlier_rate",
+]
 
 UNKNOWN = "unknown"
 """What a photo is called that the model should not name; no class may be called so."""
@@ -139,7 +146,7 @@ def choose_operating_point(
     """
     if not 0 < coverage <= 1:
         raise DataError(f"coverage is {coverage}; expected more than 0 and at most 1")
-    rate = (1 + coverage) / 2
+    rate = outlier_rate(coverage)
     limit = order_statistic(outlier_scores, rate)
     kept = probabilities[outlier_scores <= limit].max(axis=1)
     sure = -order_statistic(-kept, coverage / rate)
@@ -154,6 +161,11 @@ def _with_enough_digits(value: float, limit: float) -> tuple[str, str]:
 
 def _as_text(numbers: NDArray[np.float32]) -> str:
     return base64.b64encode(np.ascontiguousarray(numbers, "<f4").tobytes()).decode("ascii")
+
+
+def outlier_rate(coverage: float) -> float:
+    """The fraction of known photos that the limit of the outlier score accepts."""
+    return (1 + coverage) / 2
 
 
 def order_statistic(values: NDArray[np.floating], fraction: float) -> float:

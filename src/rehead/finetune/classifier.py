@@ -25,17 +25,17 @@ from ..classification.estimator import (
 )
 from ..classification.fitted import FittedClassifier, TrainedOn
 from ..classification.options import ClassifierOptions
-from ..classification.training_data import TrainingFeatures, extract_features, style_shifts
+from ..classification.training_data import TrainingFeatures, extract_features, style_views
 from ..core import atomic
 from ..core.options import check_options
 from ..core.progress import Progress
-from ..core.rejection import choose_operating_point
+from ..core.rejection import choose_operating_point, outlier_rate
 from ..core.run_dir import check_work, work_or_temporary
 from ..data import Dataset, holdout_mask, split_fingerprint
 from ..data.inputs import Photos, training_rows
 from ..errors import DataError, DatasetError
 from ..heads import FittedHead, SearchPoint
-from ..heads.mahalanobis import StyleShifts, fit_distance
+from ..heads.mahalanobis import StyleViews, fit_distance, fit_split
 from ..heads.model_selection import balanced_weights
 from ..heads.temperature import calibrated_loss, fit_temperature, softmax
 from . import require_torch
@@ -337,11 +337,10 @@ class FineTunedClassifier(FittedMixin, BaseEstimator):
 
         adopted, recorded = refit or network, {**network.record, "trained": config.train}
         backbone = trained_backbone(network, recorded)
-        (features, shifts), target = self._features(data, backbone), data.target
+        (features, views), target = self._features(data, backbone), data.target
         temperature = fit_temperature(logits, target[held_out], smooth=True)
-        distance = fit_distance(features[~held_out], target[~held_out], backbone.blocks, shifts)
-        _, _, margin = distance.parts(features[held_out])
-        distance = distance.with_style_limit(margin)
+        accepted = outlier_rate(self.base.coverage)
+        distance = fit_split(features, target, backbone.blocks, held_out, views, accepted)
         operating_point = choose_operating_point(
             softmax(logits / temperature),
             distance.scores(features[held_out]),
@@ -349,8 +348,8 @@ class FineTunedClassifier(FittedMixin, BaseEstimator):
         )
         if refit:
             backbone = trained_backbone(refit, recorded)
-            features, shifts = self._features(data, backbone)
-            distance = fit_distance(features, target, backbone.blocks, shifts).with_style_limit(margin)
+            features, views = self._features(data, backbone)
+            distance = fit_distance(features, target, backbone.blocks, views).calibrated_as(distance)
         loss = calibrated_loss(logits, target[held_out], self._weights(target)[held_out])
         point = SearchPoint(adopted.n_levels, False, "network", config.weight_decay, loss)
         everyone = np.full((len(held_out), len(data.classes)), np.nan)
@@ -372,11 +371,11 @@ class FineTunedClassifier(FittedMixin, BaseEstimator):
 
     def _features(
         self, data: TrainingFeatures, backbone: Backbone
-    ) -> tuple[NDArray[np.float32], StyleShifts | None]:
-        """Of a trained network, needed once and not cached; and what other kinds of photos do to them."""
+    ) -> tuple[NDArray[np.float32], StyleViews | None]:
+        """Of a trained network, needed once and not cached; and views of some of the photos."""
         encoder = PhotoEncoder(backbone, cache=False)
         plain = encoder.extract(data.paths, threads=self.base.threads, progress=self.progress).plain
-        return plain, style_shifts(encoder, data.paths, data.digests, plain, self.base)
+        return plain, style_views(encoder, data.paths, data.digests, plain, self.base)
 
     def _weights(self, target: NDArray[np.intp]) -> NDArray[np.float64]:
         return balanced_weights(target) if self.base.class_weight == "balanced" else np.ones(len(target))

@@ -10,14 +10,16 @@ principal subspace (benchmarks/outliers.py).
 
 Another camera moves the features of all photos alike: grey photos differ from coloured ones by much the same
 vector, whatever they show. A style is known by that shift, the mean change over views of training photos. A
-photo that shows a style more than 97.5 % of the training photos do is also scored without the shift, so that
-one that is odd in its style only is not odd (benchmarks/camera.py).
+photo that shows a style more than 97.5 % of the training photos do is also scored without the shift, and less
+what held-out views of the style need to be accepted, so that one that is odd in its style only is not odd
+(benchmarks/camera.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +29,12 @@ from ..core.rejection import PhotoStyles, order_statistic
 from .pca import Block, fit_scaling, gram_matrix, row_chunks
 
 __all__ = [
+    "Parts",
     "RelativeMahalanobis",
-    "StyleShifts",
+    "StyleViews",
     "fit_distance",
     "fit_held_out",
+    "fit_split",
     "held_out_scores",
     "whitening_matrix",
 ]
@@ -39,22 +43,59 @@ _COMPONENTS = 128  # and
 _SHRINKAGE = 0.5  # both by benchmarks/outliers.py
 _PARALLEL_UP_TO = 2**24  # numbers, 64 MB: each fold copies its rows: those of larger arrays go one by one
 _USUAL = 0.975  # share of the photos that no style is seen in: as many as the limit of the score accepts
+_VIEWS_ACCEPTED = 0.9  # share of held-out views of a style that its allowance accepts
 _LEAST = 1e-6  # floor of the variance, which is 1 on average: identical photos have none
 
 
 @dataclass(frozen=True, eq=False)
-class StyleShifts:
-    """What other kinds of photos do to features: the mean change from a photo to its view.
+class StyleViews:
+    """Views of some of the photos that a score is fitted to, as another camera would have taken them.
 
     Parameters
     ----------
     names : tuple of str
         Of the S styles, such as "grey".
+    photo, style : int ndarray (m,)
+        Row of the photo, and style, 0..S-1, of each view.
+    rows : float32 ndarray (m, D)
+        Features of the views.
     shifts : float32 ndarray (S, D)
+        Mean change from a photo to its view.
     """
 
     names: tuple[str, ...]
+    photo: NDArray[np.intp]
+    style: NDArray[np.intp]
+    rows: NDArray[np.float32]
     shifts: NDArray[np.float32]
+
+
+class Parts(NamedTuple):
+    """What an outlier score is made of, (n,) each."""
+
+    plain: NDArray[np.float32]
+    """Score of a photo as it is."""
+    styled: NDArray[np.float32]
+    """Its score without the style that it shows most."""
+    margin: NDArray[np.float32]
+    """How much it shows that."""
+    style: NDArray[np.intp]
+    """Which that is."""
+
+    @staticmethod
+    def empty(n: int) -> Parts:
+        """All NaN, for n photos."""
+        plain, styled, margin = np.full((3, n), np.nan, np.float32)
+        return Parts(plain, styled, margin, np.zeros(n, np.intp))
+
+    def take(self, rows: NDArray[np.bool_]) -> Parts:
+        """Those of some photos."""
+        return Parts(self.plain[rows], self.styled[rows], self.margin[rows], self.style[rows])
+
+    def put(self, rows: NDArray[np.bool_], parts: Parts) -> None:
+        """Fill in those of some photos."""
+        self.plain[rows], self.styled[rows] = parts.plain, parts.styled
+        self.margin[rows], self.style[rows] = parts.margin, parts.style
 
 
 @dataclass(frozen=True)
@@ -63,7 +104,7 @@ class RelativeMahalanobis:
 
     With z = (x - mean) * scale and u = z @ basis, a photo as it is has the score
     s(x) = min_c |u @ within - centres_c|^2 - |u @ total|^2 + outside * (|z|^2 - |u|^2).
-    The outlier score is s(x), or, where `styles` sees style k in x, min(s(x), s(x - shifts_k)).
+    The outlier score is s(x) or, where `styles` sees style k in x, min(s(x), s(x - shifts_k) - allowances_k).
 
     Parameters
     ----------
@@ -80,6 +121,8 @@ class RelativeMahalanobis:
         Sees other kinds of photos; None where none is known.
     shifts : float32 ndarray (S, D)
         What each style adds to x.
+    allowances : float32 ndarray (S,)
+        By how much views of each style are odder than photos, 0 or more.
     """
 
     mean: NDArray[np.float32]
@@ -91,40 +134,66 @@ class RelativeMahalanobis:
     outside: float
     styles: PhotoStyles | None = None
     shifts: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    allowances: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
 
     def scores(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
         """Outlier score of each row of X (n, D): float32 (n,), higher for more unusual; may be negative."""
-        return self.less_style(*self.parts(X))
+        return self.combine(self.parts(X))
 
-    def parts(
-        self, X: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """Scores (n,) of rows as they are, and without the style that they show most; how much they do."""
-        out = [(np.zeros(0, np.float32),) * 3]
+    def parts(self, X: NDArray[np.float32]) -> Parts:
+        """What the outlier scores of the rows of X (n, D) are made of."""
+        out = [Parts.empty(0)]
         for part in row_chunks(X):
             score = self._as_it_is(part)
             if self.styles is None:
-                out.append((score, score, np.full(len(part), -np.inf, np.float32)))
+                never = np.full(len(part), -np.inf, np.float32)
+                out.append(Parts(score, score, never, np.zeros(len(part), np.intp)))
                 continue
             margins = self.styles.margins(part)
-            moved = part - self.shifts[margins.argmax(axis=1)]
-            out.append((score, self._as_it_is(moved), margins.max(axis=1)))
-        plain, styled, margin = (np.concatenate(arrays) for arrays in zip(*out, strict=True))
-        return plain, styled, margin
+            style = margins.argmax(axis=1)
+            styled = self._as_it_is(part - self.shifts[style])
+            out.append(Parts(score, styled, margins.max(axis=1), style))
+        return Parts(*(np.concatenate(arrays) for arrays in zip(*out, strict=True)))
 
-    def less_style(
-        self, plain: NDArray[np.float32], styled: NDArray[np.float32], margin: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        """Outlier scores (n,) of what `parts` gives."""
-        limit = np.inf if self.styles is None else self.styles.limit
-        return np.where(margin > limit, np.minimum(plain, styled), plain)
+    def combine(self, parts: Parts) -> NDArray[np.float32]:
+        """Outlier scores (n,) of their parts."""
+        if self.styles is None:
+            return parts.plain
+        allowed = np.minimum(parts.plain, parts.styled - self.allowances[parts.style])
+        return np.where(parts.margin > self.styles.limit, allowed, parts.plain)
 
-    def with_style_limit(self, margin: NDArray[np.float32]) -> RelativeMahalanobis:
-        """The same, seeing a style where the margin is above that of 97.5 % of held-out photos, (n,)."""
+    def calibrate_styles(
+        self, photos: Parts, views: Parts, style: NDArray[np.intp], accepted: float
+    ) -> RelativeMahalanobis:
+        """The same, with limit and allowances of styles set by held-out photos and views.
+
+        Parameters
+        ----------
+        photos, views : Parts
+            Held-out, (n,) and (m,).
+        style : int ndarray (m,)
+            That each view is made in.
+        accepted : float
+            Fraction of the photos that the limit of the score will accept.
+        """
         if self.styles is None:
             return self
-        limit = max(0.0, order_statistic(margin, _USUAL))
-        return replace(self, styles=replace(self.styles, limit=limit))
+        limit = max(0.0, order_statistic(photos.margin, _USUAL))
+        most = order_statistic(photos.plain, accepted)
+        scores = np.minimum(views.plain, views.styled)
+        needed = [
+            order_statistic(scores[style == k], _VIEWS_ACCEPTED) if (style == k).any() else most
+            for k in range(len(self.shifts))
+        ]
+        allowances = np.maximum(np.array(needed, np.float32) - np.float32(most), 0)
+        return replace(self, styles=replace(self.styles, limit=limit), allowances=allowances)
+
+    def calibrated_as(self, other: RelativeMahalanobis) -> RelativeMahalanobis:
+        """The same, with limit and allowances of the styles of another, which must be as many."""
+        if self.styles is None or other.styles is None:
+            return self
+        styles = replace(self.styles, limit=other.styles.limit)
+        return replace(self, styles=styles, allowances=other.allowances)
 
     def _as_it_is(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
         z = (X - self.mean) * self.scale
@@ -142,7 +211,7 @@ def fit_distance(
     X: NDArray[np.float32],
     y: NDArray[np.intp],
     blocks: Sequence[Block],
-    shifts: StyleShifts | None = None,
+    views: StyleViews | None = None,
 ) -> RelativeMahalanobis:
     """Fit the score to rows X (n, D) of classes y (n,), with one block of columns for each feature level."""
     d = X.shape[1]
@@ -173,24 +242,25 @@ def fit_distance(
         (centres @ within).astype(np.float32),
         max(0.0, (1 / inner - 1 / spread) / _SHRINKAGE),
     )
-    if shifts is None:
+    if views is None:
         return model
-    return replace(model, styles=_fit_styles(model, shifts, spread), shifts=shifts.shifts)
+    none = np.zeros(len(views.names), np.float32)
+    return replace(model, styles=_fit_styles(model, views, spread), shifts=views.shifts, allowances=none)
 
 
-def _fit_styles(model: RelativeMahalanobis, shifts: StyleShifts, spread: float) -> PhotoStyles:
+def _fit_styles(model: RelativeMahalanobis, views: StyleViews, spread: float) -> PhotoStyles:
     """See a style in a photo x that is nearer to the mean of all photos without it.
 
     With B the squared distance from that mean by the shrunken covariance, B(x) - B(x - shift) is linear in x.
     """
-    z = shifts.shifts.astype(np.float64) * model.scale
+    z = views.shifts.astype(np.float64) * model.scale
     u = z @ model.basis
     rest = z - u @ model.basis.T
     weight = 1 / (_SHRINKAGE * spread)
     whitened = u @ model.total
     W = 2 * model.scale[:, None] * (model.basis @ (model.total @ whitened.T) + weight * rest.T)
     b = -(whitened**2).sum(axis=1) - weight * (rest**2).sum(axis=1) - model.mean @ W
-    return PhotoStyles(shifts.names, W.astype(np.float32), b.astype(np.float32), 0.0)
+    return PhotoStyles(views.names, W.astype(np.float32), b.astype(np.float32), 0.0)
 
 
 def whitening_matrix(rows: NDArray[np.float64], variance: float, d: int) -> NDArray[np.float64]:
@@ -229,8 +299,7 @@ def held_out_scores(
     X: NDArray[np.float32], y: NDArray[np.intp], blocks: Sequence[Block], fold: NDArray[np.intp]
 ) -> NDArray[np.float32]:
     """Cross-validated outlier scores of the rows of X, float32 (n,); NaN where `fold` is -1."""
-    plain, _, _ = _held_out_parts(X, y, blocks, fold, None)
-    return plain
+    return _held_out_parts(X, y, blocks, fold, None)[0].plain
 
 
 def fit_held_out(
@@ -238,12 +307,41 @@ def fit_held_out(
     y: NDArray[np.intp],
     blocks: Sequence[Block],
     fold: NDArray[np.intp],
-    shifts: StyleShifts | None,
+    views: StyleViews | None,
+    accepted: float,
 ) -> tuple[RelativeMahalanobis, NDArray[np.float32]]:
-    """The score fitted to all rows, its limit of styles set by held-out ones; and `held_out_scores` by it."""
-    plain, styled, margin = _held_out_parts(X, y, blocks, fold, shifts)
-    model = fit_distance(X, y, blocks, shifts).with_style_limit(margin[fold >= 0])
-    return model, model.less_style(plain, styled, margin)
+    """The score fitted to all rows, its styles calibrated by held-out ones; and `held_out_scores` by it.
+
+    `accepted` is the fraction of photos that the limit of the score will accept.
+    """
+    photos, others = _held_out_parts(X, y, blocks, fold, views)
+    model = fit_distance(X, y, blocks, views)
+    if views is not None:
+        held_out = fold[views.photo] >= 0
+        model = model.calibrate_styles(
+            photos.take(fold >= 0),
+            others.take(held_out),
+            views.style[held_out],
+            accepted,
+        )
+    return model, model.combine(photos)
+
+
+def fit_split(
+    X: NDArray[np.float32],
+    y: NDArray[np.intp],
+    blocks: Sequence[Block],
+    held_out: NDArray[np.bool_],
+    views: StyleViews | None,
+    accepted: float,
+) -> RelativeMahalanobis:
+    """The score fitted to the rows that are not held out (n,), its styles calibrated by those that are."""
+    model = fit_distance(X[~held_out], y[~held_out], blocks, views)
+    if views is None:
+        return model
+    new = held_out[views.photo]
+    photos, others = model.parts(X[held_out]), model.parts(views.rows[new])
+    return model.calibrate_styles(photos, others, views.style[new], accepted)
 
 
 def _held_out_parts(
@@ -251,19 +349,22 @@ def _held_out_parts(
     y: NDArray[np.intp],
     blocks: Sequence[Block],
     fold: NDArray[np.intp],
-    shifts: StyleShifts | None,
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """What `parts` gives for each row by the fold that did not see it; NaN where there is none."""
+    views: StyleViews | None,
+) -> tuple[Parts, Parts]:
+    """Parts of each row and each view by the fold that did not see the photo; NaN where there is none."""
     import threadpoolctl
 
-    parts = np.full((3, len(X)), np.nan, np.float32)
+    photos, others = Parts.empty(len(X)), Parts.empty(0 if views is None else len(views.photo))
 
     def run(number: int) -> None:
         out = fold == number
-        parts[:, out] = fit_distance(X[~out], y[~out], blocks, shifts).parts(X[out])
+        model = fit_distance(X[~out], y[~out], blocks, views)
+        photos.put(out, model.parts(X[out]))
+        if views is not None:
+            of_these = out[views.photo]
+            others.put(of_these, model.parts(views.rows[of_these]))
 
     workers = None if X.size <= _PARALLEL_UP_TO else 1
     with threadpoolctl.threadpool_limits(1, user_api="blas"):
         list(map_in_order(run, range(int(fold.max()) + 1), threads=workers))
-    plain, styled, margin = parts
-    return plain, styled, margin
+    return photos, others

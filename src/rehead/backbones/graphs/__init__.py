@@ -176,8 +176,10 @@ def linear_model(
     if (styles := outlier.styles) is not None:
         margins = op.add(op.matmul(x, op.const(styles.weight)), op.const(styles.bias))
         seen = op.greater(op.reduce_max(margins, axes=[1], keepdims=0), op.const(np.float32(styles.limit)))
-        shift = op.gather(op.const(outlier.shifts), op.arg_max(margins, axis=1, keepdims=0))
-        score = op.where(seen, op.min([score, outlier_score(op.sub(x, shift))]), score)
+        style = op.arg_max(margins, axis=1, keepdims=0)
+        styled = outlier_score(op.sub(x, op.gather(op.const(outlier.shifts), style)))
+        allowed = op.sub(styled, op.gather(op.const(outlier.allowances), style))
+        score = op.where(seen, op.min([score, allowed]), score)
     return spox.build(
         {"image": image}, {"probabilities": probabilities, "features": x, "outlier_score": score}
     )
