@@ -174,7 +174,7 @@ def measure(
     folders: Mapping[str, SimpleNamespace], unknown: Sequence[X32], network: Backbone, seeds: Sequence[int]
 ) -> Iterator[tuple[str, Table, dict[str, Counter[str]]]]:
     for name, f in folders.items():
-        strange = {c: [g.changed[c] for other, g in folders.items() if other != name] for c in CHANGES}
+        strange = {c: [g.changed[c] for other, g in folders.items() if other != name] for c in f.changed}
         strange["as they are"] = [g.plain for other, g in folders.items() if other != name] + [*unknown]
         empty = np.zeros((0, f.plain.shape[1]), np.float32)
         for seed in seeds:
@@ -198,7 +198,7 @@ def measure(
                         known_photos(model, f.plain[test], y[test], away, table["class left out"], Counter())
                         yield when, table, kinds
                         continue
-                    for change in ("as they are", *CHANGES):
+                    for change in ("as they are", *f.changed):
                         rows = f.plain if change == "as they are" else f.changed[change]
                         others = np.concatenate(strange[change]) if strange[change] else empty
                         known_photos(model, rows[test], y[test], others, table[change], kinds[change])
@@ -239,6 +239,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--photos", type=int, default=400, help="at most, of each FOLDER")
     parser.add_argument("--features", type=Path, help="keep features of changed photos in this folder")
+    parser.add_argument("--as-they-are", action="store_true", help="change no photos")
     arguments = parser.parse_args()
     if not arguments.folders:
         print("camera: skipped, no folder of photos was given")
@@ -251,7 +252,7 @@ def main() -> None:
         paths = [Path(os.fspath(dataset.paths[n])) for n in some]
         features = extract(paths, network)
         kept = arguments.features and arguments.features / f"{folder.name}.npz"
-        changed = changed_features(paths, network, kept)
+        changed = {} if arguments.as_they_are else changed_features(paths, network, kept)
         folders[folder.name] = SimpleNamespace(
             paths=paths,
             digests=features.digests,

@@ -82,6 +82,7 @@ class TrainingFeatures:
             group=self.group[rows],
             paths=tuple(compress(self.paths, rows)),
             digests=tuple(compress(self.digests, rows)),
+            views=None if self.views is None else self.views.take(rows),
         )
 
     @property

@@ -69,6 +69,12 @@ class StyleViews:
     rows: NDArray[np.float32]
     shifts: NDArray[np.float32]
 
+    def take(self, photos: NDArray[np.bool_]) -> StyleViews:
+        """The views of some of the photos, bool (n,), whose rows are then counted anew; the shifts stay."""
+        kept = photos[self.photo]
+        place = np.cumsum(photos) - 1
+        return replace(self, photo=place[self.photo[kept]], style=self.style[kept], rows=self.rows[kept])
+
 
 class Parts(NamedTuple):
     """What an outlier score is made of, (n,) each."""
