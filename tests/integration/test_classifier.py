@@ -23,10 +23,11 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_predict,
 from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import make_pipeline
 
-from rehead import ImageClassifier, load_model
+from rehead import ImageClassifier, Prediction, load_model
+from rehead.classification import training_data
 from rehead.core.model_file import read_model_file
 from rehead.data import cv_folds
-from rehead.errors import DataError, DatasetError, ImageError, UnknownNameError
+from rehead.errors import DataError, DatasetError, ImageError, NotAModelFileError, UnknownNameError
 
 PhotoFolder = Callable[..., Path]
 
@@ -544,3 +545,66 @@ def test_the_default_backbone_tells_textures_apart(tmp_path: Path) -> None:
     loaded = load_model(tmp_path / "m.onnx")
     np.testing.assert_allclose(loaded.predict_proba(photos), model.predict_proba(photos), atol=1e-4)
     assert json.dumps(dict(loaded.manifest))
+
+
+# photos of another camera
+
+
+def striped(folder: Path, count: int, seed: int, mode: str = "RGB") -> Path:
+    """Photos of two classes, all of nearly one colour, as a camera at one place takes them."""
+    for across, name in ((True, "across"), (False, "upright")):
+        (folder / name).mkdir(parents=True)
+        for index in range(count):
+            rng = np.random.default_rng([seed, across, index])
+            wave = np.sin(np.arange(64) * np.pi / 4 + rng.uniform(0, 2 * np.pi))
+            light = 120 + 60 * (wave[:, None] if across else wave[None, :]) + rng.normal(0, 12, (64, 64))
+            colour = np.array([1.15, 0.8, 0.35]) * rng.uniform(0.95, 1.05, 3)
+            pixels = (light[:, :, None] * colour + rng.uniform(-15, 15)).clip(0, 255).astype(np.uint8)
+            Image.fromarray(pixels).convert(mode).save(folder / name / f"{index:03d}.png")
+    return folder
+
+
+def odd_share(answers: list[Prediction]) -> float:
+    return float(np.mean([answer.reason.startswith("unlike") for answer in answers]))
+
+
+def test_grey_photos_of_known_classes_are_answered_with_a_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = striped(tmp_path / "train", 30, 0)
+    grey = sorted(striped(tmp_path / "grey", 20, 1, "L").rglob("*.png"))
+    new = sorted(striped(tmp_path / "new", 20, 1).rglob("*.png"))
+    rng = np.random.default_rng(2)
+    for n in range(10):
+        noise = Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).resize((64, 64))
+        noise.save(tmp_path / f"{n}.png")
+    classifier = ImageClassifier("efficientnet_lite0", size=64, cache=False)
+    classifier.fit(photos).save(tmp_path / "model.onnx")
+    monkeypatch.setattr(training_data, "CAMERA_VIEWS", {})
+    clone(classifier).fit(photos).save(tmp_path / "without.onnx")
+    model, without = load_model(tmp_path / "model.onnx"), load_model(tmp_path / "without.onnx")
+    assert "styles" not in without.manifest
+
+    before, after = without.predict(grey), model.predict(grey)
+    assert odd_share(before) > 0.9, "or there is nothing to mend"
+    assert odd_share(after) <= 0.15
+    answered = [answer for answer in after if answer.label == answer.nearest]
+    assert {answer.note for answer in answered} == {"another kind of photo: grey"}
+    assert {answer.note for answer in after if answer not in answered} == {""}
+    assert answered[0].to_dict()["note"] == answered[0].note
+
+    assert odd_share(model.predict(new)) <= 0.15
+    assert odd_share(model.predict(sorted(tmp_path.glob("*.png")))) == 1.0
+    for ours, theirs in zip((*after, *model.predict(new)), (*before, *without.predict(new)), strict=True):
+        assert ours.nearest == theirs.nearest
+        assert ours.probability == theirs.probability
+    scores = classifier.decision(grey)[1]
+    np.testing.assert_allclose([answer.outlier_score for answer in after], scores, atol=1e-3)
+
+
+def test_a_model_whose_record_of_styles_is_nonsense_is_refused(
+    fitted: ImageClassifier, tmp_path: Path
+) -> None:
+    fitted.save(tmp_path / "model.onnx", extra={"styles": {"names": ["grey"], "limit": 0}})
+    with pytest.raises(NotAModelFileError, match="other kinds of photos"):
+        load_model(tmp_path / "model.onnx")

@@ -92,6 +92,7 @@ def test_the_file_runs_without_torch_and_agrees_with_the_classifier(folder: Path
     manifest = read_model_file(tmp_path / "model.onnx").manifest
     assert manifest["backbone"]["trained"] == "top:1"
     assert manifest["head"]["loss"] == "network"
+    assert "grey" in manifest["styles"]["names"]
     explained = explain(tmp_path / "model.onnx", photos[0], classes=list(model.classes_))
     assert explained.method == "cam"
     assert explained.maps[0].values.size > 1

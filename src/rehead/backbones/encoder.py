@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,9 @@ from ..core.preprocess import GreyRange
 from ..core.progress import Progress
 from ..images import load_image
 from .backbone import Backbone
-from .features import Features, extract
+from .features import Features, extract, extract_views
 
-__all__ = ["Encoder", "PhotoEncoder", "for_photos", "grey_range_note"]
+__all__ = ["Encoder", "PhotoEncoder", "ViewEncoder", "for_photos", "grey_range_note"]
 
 
 class Encoder(Protocol):
@@ -49,6 +49,21 @@ class Encoder(Protocol):
 
     def warnings(self, paths: Sequence[File]) -> list[str]:
         """Plain sentences about photos that were trained on, worth knowing before relying on them."""
+
+
+@runtime_checkable
+class ViewEncoder(Encoder, Protocol):
+    """One that can also say what another camera would make of photos: where it cannot, no style is known."""
+
+    def extract_views(
+        self,
+        paths: Sequence[File],
+        views: Sequence[str],
+        digests: Sequence[str],
+        *,
+        threads: int | None = None,
+    ) -> NDArray[np.float32]:
+        """Features of one view of each photo, as `features.extract_views`."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +98,25 @@ class PhotoEncoder:
             cache_root=None if isinstance(self.cache, bool) else self.cache,
             threads=threads,
             progress=progress,
+        )
+
+    def extract_views(
+        self,
+        paths: Sequence[File],
+        views: Sequence[str],
+        digests: Sequence[str],
+        *,
+        threads: int | None = None,
+    ) -> NDArray[np.float32]:
+        """See `ViewEncoder`."""
+        return extract_views(
+            paths,
+            views,
+            digests,
+            self.backbone,
+            cache=self.cache is not False,
+            cache_root=None if isinstance(self.cache, bool) else self.cache,
+            threads=threads,
         )
 
     def pixels(self, paths: Sequence[File]) -> NDArray[np.uint8]:

@@ -8,6 +8,7 @@ of features are kept, so memory does not grow with the size of the photos.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,10 +27,10 @@ from ..data import near_duplicates, perceptual_hash
 from ..data.bursts import burst_groups, clocks
 from ..data.dataset import Dataset
 from ..errors import ImageError, OutputError
-from ..images import file_digest, load_image, read_bytes
+from ..images import camera_view, file_digest, load_image, read_bytes
 from .backbone import Backbone
 
-__all__ = ["Features", "duplicate_groups", "extract", "photo_groups"]
+__all__ = ["Features", "duplicate_groups", "extract", "extract_views", "photo_groups"]
 
 _PHOTOS = 8  # photos a worker takes at a time: of 4, 8 and 16 the best compromise between the processor's
 # cache, which likes to do one thing for long, and evenly spread work (benchmarks/extraction.py)
@@ -117,8 +118,7 @@ def extract(
     """
     files = list(photos)
     views = 2 if mirror else 1
-    width = sum(level.width for level in backbone.levels)
-    row = np.dtype([("hash", "<u8"), ("features", "<f4", (width,))])
+    row = _row_type(backbone)
     stores = [
         RowCache({**backbone.context, "view": view}, row, cache_root)
         for view in ("plain", "mirrored")[:views]
@@ -147,6 +147,71 @@ def extract(
         tuple(sorted(errors.items())),
         len(todo),
     )
+
+
+def extract_views(
+    paths: Sequence[File],
+    views: Sequence[str],
+    digests: Sequence[str],
+    backbone: Backbone,
+    *,
+    cache: bool = True,
+    cache_root: Path | None = None,
+    threads: int | None = None,
+) -> NDArray[np.float32]:
+    """Extract features of one view of each photo.
+
+    Parameters
+    ----------
+    paths : sequence of path or bytes (n,)
+        A photo may come several times, with another view each.
+    views : sequence of str (n,)
+        Names of `images.CAMERA_VIEWS`.
+    digests : sequence of str (n,)
+        Sha256 of each file, as `extract` found it.
+    backbone, cache, cache_root, threads
+        As in `extract`.
+
+    Returns
+    -------
+    float32 ndarray (n, D)
+        NaN where a photo is unreadable.
+    """
+    rows = np.zeros(len(paths), _row_type(backbone))
+    rows["features"] = np.nan
+    missing = np.ones(len(paths), dtype=bool)
+    names = np.array(views)
+    stores: dict[str, RowCache] = {}
+    for view in sorted(set(views)) if cache else ():
+        stores[view] = RowCache({**backbone.context, "view": view}, rows.dtype, cache_root)
+        these = np.flatnonzero(names == view)
+        known = rows[these]
+        missing[these] = ~stores[view].fetch([digests[n] for n in these.tolist()], known)
+        rows[these] = known
+    todo = np.flatnonzero(missing).tolist()
+    if not todo:
+        return np.ascontiguousarray(rows["features"])
+    session = open_session(backbone.features_graph(), threads=1)
+
+    def run(n: int) -> None:
+        with contextlib.suppress(ImageError):
+            data = read_bytes(paths[n])
+            pixels = camera_view(load_image(data, backbone.preprocess), views[n])
+            rows["features"][n] = session.run(None, {"image": pixels[None]})[0][0]
+            missing[n] = hashlib.sha256(data).hexdigest() != digests[n]  # a file that changed is not kept
+
+    list(map_in_order(run, todo, threads=threads))
+    with contextlib.suppress(OutputError):  # on a full disk they are computed again the next time
+        for view, store in stores.items():
+            new = [n for n in todo if views[n] == view and not missing[n]]
+            store.put([digests[n] for n in new], rows[new])
+    return np.ascontiguousarray(rows["features"])
+
+
+def _row_type(backbone: Backbone) -> np.dtype[Any]:
+    """What the cache keeps of a view of a photo."""
+    width = sum(level.width for level in backbone.levels)
+    return np.dtype([("hash", "<u8"), ("features", "<f4", (width,))])
 
 
 @dataclass

@@ -20,13 +20,13 @@ from ..core.options import check_options, option_values, options_of
 from ..core.photos import Photos
 from ..core.preprocess import PreprocessSpec
 from ..core.progress import Progress
-from ..core.rejection import OperatingPoint, choose_operating_point
+from ..core.rejection import OperatingPoint, choose_operating_point, outlier_rate
 from ..data import Dataset
 from ..data.inputs import as_labels, photo_files, read_labelled, training_rows
 from ..data.inputs import warnings as data_warnings
 from ..errors import DataError
 from ..heads import FittedHead, select_head
-from ..heads.mahalanobis import fit_distance, held_out_scores
+from ..heads.mahalanobis import fit_held_out
 from ..heads.temperature import fit_temperature, softmax
 from .fitted import FittedClassifier, TrainedOn
 from .options import ClassifierOptions
@@ -293,15 +293,17 @@ def fit_classifier(data: TrainingFeatures, encoder: Encoder, options: Classifier
     weight = None if data.sample_weight is None else data.sample_weight[checked]
     temperature = fit_temperature(logits, data.target[checked], weight, smooth=True)
     blocks = data.backbone.blocks
-    outliers = held_out_scores(data.plain, data.target, blocks, fold)[checked]
+    outlier_model, outliers = fit_held_out(
+        data.plain, data.target, blocks, fold, data.views, outlier_rate(options.coverage)
+    )
     return FittedClassifier(
         encoder,
         data.backbone,
         data.classes,
         head,
         temperature,
-        fit_distance(data.plain, data.target, blocks),
-        choose_operating_point(softmax(logits / temperature), outliers, coverage=options.coverage),
+        outlier_model,
+        choose_operating_point(softmax(logits / temperature), outliers[checked], coverage=options.coverage),
         TrainedOn.of(
             data, folds=int(fold.max()) + 1, class_weight=options.class_weight, seed=options.random_state
         ),

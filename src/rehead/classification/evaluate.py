@@ -220,7 +220,7 @@ def _write(
     notes: list[str],
     command: Sequence[str],
 ) -> None:
-    about = {k: v for k, v in model.manifest.items() if k not in ("seen", "metrics")}
+    about = {k: v for k, v in model.manifest.items() if k not in ("seen", "metrics", "styles")}
     known = int(answered.known.sum())
     of_no_class = len(answered.answers) - known
     write_report(

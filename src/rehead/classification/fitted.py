@@ -152,7 +152,7 @@ class FittedClassifier:
         write_model_file(path, graph, {**self._manifest(), **self.encoder.manifest(), **(extra or {})})
 
     def _manifest(self) -> dict[str, Any]:
-        chosen, trained_on = self.head.chosen, self.trained_on
+        chosen, trained_on, styles = self.head.chosen, self.trained_on, self.outlier_model.styles
         return {
             "kind": self.encoder.kind,
             "labels": [str(name) for name in self.classes],
@@ -171,6 +171,7 @@ class FittedClassifier:
                 "seed": trained_on.seed,
             },
             "operating_point": self.operating_point.to_dict(),
+            **({"styles": styles.to_dict()} if styles else {}),
             "photos": dict(trained_on.class_counts),
             "unreadable": [name for name, _ in trained_on.unreadable],
             "seen": " ".join(sorted(digest[:12] for digest in trained_on.digests)),

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from ..core.model_file import read_model_file
 from ..core.photos import File, Photos, name_of
 from ..core.predictor import BasePredictor
-from ..core.rejection import UNKNOWN, OperatingPoint
+from ..core.rejection import UNKNOWN, OperatingPoint, PhotoStyles
 from ..core.values import ComparedByValue
-from ..errors import ImageError
+from ..errors import ImageError, NotAModelFileError
 from ..images import load_image
 
 __all__ = ["UNKNOWN", "Prediction", "Predictor", "load_model"]
@@ -44,6 +44,8 @@ class Prediction(ComparedByValue):
     probabilities : float32 ndarray (K,)
     labels : tuple of str
         Classes, in the order of `probabilities`.
+    note : str
+        What should be known of an answer, such as "another kind of photo: grey"; "" where there is nothing.
     """
 
     photo: str
@@ -54,6 +56,7 @@ class Prediction(ComparedByValue):
     reason: str
     probabilities: NDArray[np.float32]
     labels: tuple[str, ...]
+    note: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able record, as `rehead predict --format json` prints it."""
@@ -64,6 +67,7 @@ class Prediction(ComparedByValue):
             "probability": round(self.probability, 6),
             "nearest": self.nearest,
             "reason": self.reason,
+            "note": self.note,
             "outlier_score": round(self.outlier_score, 6),
             "probabilities": dict(zip(self.labels, probabilities, strict=True)),
         }
@@ -96,8 +100,20 @@ class Predictor(BasePredictor[Prediction]):
         """Classes, in the order of the columns of probabilities."""
         return tuple(self.manifest["labels"])
 
+    @cached_property
+    def _styles(self) -> PhotoStyles | None:
+        """Other kinds of photos; None in files of earlier versions, and where features have none."""
+        record = self.manifest.get("styles")
+        try:
+            return None if record is None else PhotoStyles.from_dict(record)
+        except (KeyError, TypeError, ValueError) as error:
+            raise NotAModelFileError(
+                f"{self._file.path}: its record of other kinds of photos cannot be read ({error})"
+            ) from error
+
     def _outputs(self) -> Mapping[str, int | None]:
-        return {"probabilities": len(self.labels), "features": None, "outlier_score": None}
+        features = len(self._styles.weight) if self._styles else None
+        return {"probabilities": len(self.labels), "features": features, "outlier_score": None}
 
     def _pixels(self, photo: File) -> NDArray[np.uint8]:
         """What the network gets of a photo, (S, S, 3); ImageError where that cannot be had."""
@@ -108,10 +124,12 @@ class Predictor(BasePredictor[Prediction]):
             pixels = self._pixels(photo)
         except ImageError as error:
             return error.bare()
-        probabilities, outlier = session.run(["probabilities", "outlier_score"], {"image": pixels[None]})
+        wanted = ["probabilities", "outlier_score", "features"]
+        probabilities, outlier, features = session.run(wanted, {"image": pixels[None]})
         row, score = probabilities[0], float(outlier[0])
         best = int(row.argmax())
         reason = self.operating_point.reason(float(row[best]), score)
+        style = self._styles.of(features)[0] if self._styles and not reason else -1
         return Prediction(
             name_of(photo),
             UNKNOWN if reason else self.labels[best],
@@ -121,6 +139,7 @@ class Predictor(BasePredictor[Prediction]):
             reason,
             row,
             self.labels,
+            f"another kind of photo: {self._styles.names[style]}" if self._styles and style >= 0 else "",
         )
 
     def predict_proba(self, photos: Photos) -> NDArray[np.float32]:

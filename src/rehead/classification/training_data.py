@@ -11,18 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backbones.backbone import Backbone
-from ..backbones.encoder import Encoder
+from ..backbones.encoder import Encoder, ViewEncoder
 from ..backbones.features import duplicate_groups
 from ..core.photos import File
 from ..core.progress import Progress
 from ..data import check_trainable, cv_folds, merge_groups
 from ..data.inputs import LabelledPhotos
 from ..errors import DatasetError
+from ..heads.mahalanobis import StyleViews
+from ..images import CAMERA_VIEWS
 from .options import ClassifierOptions
 
-__all__ = ["TrainingFeatures", "extract_features", "mirrors"]
+__all__ = ["TrainingFeatures", "extract_features", "mirrors", "style_views"]
 
 _MIRROR_UP_TO = 200  # photos; mirrored ones cost as much again and gain little, benchmarks/head_candidates.py
+_VIEWED = (
+    120  # views of training photos, 24 of each style: twice as many set the same limits, and cost twice the
+)
+# time (benchmarks/camera.py)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +55,8 @@ class TrainingFeatures:
         Name and reason of the others.
     sample_weight : float64 ndarray (n,) or None
         Weight of each, None where all weigh the same.
+    views : StyleViews or None
+        Some of the photos as another camera would have taken them; None where the encoder cannot tell.
     """
 
     backbone: Backbone
@@ -62,6 +70,7 @@ class TrainingFeatures:
     readable: NDArray[np.bool_]
     unreadable: tuple[tuple[str, str], ...] = ()
     sample_weight: NDArray[np.float64] | None = None
+    views: StyleViews | None = None
 
     def __len__(self) -> int:
         return len(self.target)
@@ -77,6 +86,7 @@ class TrainingFeatures:
             sample_weight=None if self.sample_weight is None else self.sample_weight[rows],
             paths=tuple(compress(self.paths, rows)),
             digests=tuple(compress(self.digests, rows)),
+            views=None if self.views is None else self.views.take(rows),
         )
 
     @property
@@ -122,19 +132,52 @@ def extract_features(
     check_trainable(rows.as_dataset(keep))
     classes, target = np.unique(labels[keep], return_inverse=True)
     group = merge_groups(duplicate_groups(features, backbone)[keep], *_given(groups, keep))
+    plain = features.plain if keep.all() else features.plain[keep]
+    readable, digests = tuple(compress(paths, keep)), tuple(compress(features.digests, keep))
     return TrainingFeatures(
         backbone,
-        features.plain if keep.all() else features.plain[keep],
+        plain,
         None if features.mirrored is None else features.mirrored[keep],
         classes,
         target,
         group,
-        tuple(compress(paths, keep)),
-        tuple(compress(features.digests, keep)),
+        readable,
+        digests,
         keep,
         tuple((names[row], error.reason) for row, error in features.errors),
         None if weights is None else weights[keep],
+        style_views(encoder, readable, digests, plain, options),
     )
+
+
+def style_views(
+    encoder: Encoder,
+    paths: Sequence[File],
+    digests: Sequence[str],
+    plain: NDArray[np.float32],
+    options: ClassifierOptions,
+) -> StyleViews | None:
+    """Views of some photos, whose features are `plain` (n, D); None where the encoder has none."""
+    if not isinstance(encoder, ViewEncoder):
+        return None
+    names = list(CAMERA_VIEWS)
+    order = np.random.default_rng(options.random_state).permutation(len(paths))
+    turn = np.arange(min(_VIEWED, len(paths) * len(names)))
+    photo = order[turn % len(paths)]
+    style = (turn % len(paths) + turn // len(paths)) % len(names)
+    rows = encoder.extract_views(
+        [paths[n] for n in photo],
+        [names[n] for n in style],
+        [digests[n] for n in photo],
+        threads=options.threads,
+    )
+    there = np.isfinite(rows).all(axis=1)
+    photo, rows = photo[there], rows[there]
+    known, style = np.unique(style[there], return_inverse=True)
+    if not len(known):
+        return None
+    shifts = np.stack([(rows - plain[photo])[style == k].mean(axis=0) for k in range(len(known))])
+    return StyleViews(tuple(names[n] for n in known), photo, style, rows, shifts)
 
 
 def _given(groups: NDArray[Any] | None, keep: NDArray[np.bool_]) -> Sequence[NDArray[Any]]:

@@ -167,11 +167,11 @@ def _print_table(records: Iterable[dict[str, Any]], names: Sequence[str], labels
             nearest = f"nearest {record['nearest']}, probability {record['probability']:.3f}"
             row(record["photo"], styled(record["label"], "yellow"), "", f"{record['reason']}; {nearest}")
         else:
-            row(record["photo"], record["label"], f"{record['probability']:.3f}", "")
+            row(record["photo"], record["label"], f"{record['probability']:.3f}", record["note"])
 
 
 def _print_csv(records: Iterable[dict[str, Any]], labels: tuple[str, ...], file: TextIO | None) -> None:
-    columns = ["photo", "label", "nearest", "probability", "reason", "outlier_score", "error"]
+    columns = ["photo", "label", "nearest", "probability", "reason", "note", "outlier_score", "error"]
     writer = csv_output(file)
     writer.writerow([*columns, *(f"p({label})" for label in labels)])
     for record in records:

@@ -1,7 +1,8 @@
-"""When to answer, and when to say "unknown"."""
+"""When to answer, when to say "unknown", and which photos are of another kind than those trained on."""
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -12,7 +13,14 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 
-__all__ = ["UNKNOWN", "OperatingPoint", "choose_operating_point"]
+__all__ = [
+    "UNKNOWN",
+    "OperatingPoint",
+    "PhotoStyles",
+    "choose_operating_point",
+    "order_statistic",
+    "outlier_rate",
+]
 
 UNKNOWN = "unknown"
 """What a photo is called that the model should not name; no class may be called so."""
@@ -56,7 +64,7 @@ class OperatingPoint:
         self, probabilities: NDArray[np.floating], outlier_scores: NDArray[np.floating]
     ) -> NDArray[np.bool_]:
         """Which photos are answered, bool (n,), of probabilities (n, K) and outlier scores (n,)."""
-        sure = probabilities.max(axis=1) >= self.probability
+        sure = probabilities.max(axis=1) >= self.probability  # False where a number is NaN
         accepted: NDArray[np.bool_] = sure & (outlier_scores <= self.outlier_score)
         return accepted
 
@@ -69,6 +77,52 @@ class OperatingPoint:
             found, needed = _with_enough_digits(probability, self.probability)
             return f"not sure enough (probability {found}, needs {needed})"
         return ""
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoStyles:
+    """Tells photos of another kind, such as grey ones, from those that were trained on.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Of the S styles.
+    weight, bias : float32 ndarray (D, S) and (S,)
+        features @ weight + bias says how much nearer to the training photos a photo would be without each
+        style.
+    limit : float
+        A photo has the style of which this is most where that is above the limit.
+    """
+
+    names: tuple[str, ...]
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    limit: float
+
+    def margins(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """How much nearer the photos would be without each style, float32 (n, S), of features (n, D)."""
+        margins: NDArray[np.float32] = features @ self.weight + self.bias
+        return margins
+
+    def of(self, features: NDArray[np.float32]) -> NDArray[np.intp]:
+        """The style of each photo by its features (n, D): 0..S-1, or -1 for none of these, int (n,)."""
+        margins = self.margins(features)
+        style: NDArray[np.intp] = np.where(margins.max(axis=1) > self.limit, margins.argmax(axis=1), -1)
+        return style
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as it goes into a model file: weight and bias as base64 of little-endian float32."""
+        record = {"names": list(self.names), "limit": self.limit}
+        return record | {name: _as_text(getattr(self, name)) for name in ("weight", "bias")}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> PhotoStyles:
+        """The styles of a record of `to_dict`."""
+        names = tuple(map(str, record["names"]))
+        weight, bias = (
+            np.frombuffer(base64.b64decode(record[name], validate=True), "<f4") for name in ("weight", "bias")
+        )
+        return cls(names, weight.reshape(-1, len(names)), bias.reshape(len(names)), float(record["limit"]))
 
 
 def choose_operating_point(
@@ -96,10 +150,10 @@ def choose_operating_point(
     """
     if not 0 < coverage <= 1:
         raise DataError(f"coverage is {coverage}; expected more than 0 and at most 1")
-    rate = (1 + coverage) / 2
-    limit = _rank(outlier_scores, rate)
+    rate = outlier_rate(coverage)
+    limit = order_statistic(outlier_scores, rate)
     kept = probabilities[outlier_scores <= limit].max(axis=1)
-    sure = -_rank(-kept, coverage / rate)
+    sure = -order_statistic(-kept, coverage / rate)
     return OperatingPoint(coverage, float(sure), float(limit), len(probabilities))
 
 
@@ -109,6 +163,16 @@ def _with_enough_digits(value: float, limit: float) -> tuple[str, str]:
     return f"{value:.{digits}f}", f"{limit:.{digits}f}"
 
 
-def _rank(values: NDArray[np.floating], fraction: float) -> float:
+def _as_text(numbers: NDArray[np.float32]) -> str:
+    return base64.b64encode(np.ascontiguousarray(numbers, "<f4").tobytes()).decode("ascii")
+
+
+def outlier_rate(coverage: float) -> float:
+    """The fraction of known photos that the limit of the outlier score accepts."""
+    return (1 + coverage) / 2
+
+
+def order_statistic(values: NDArray[np.floating], fraction: float) -> float:
+    """The value (n,) of rank ceil((n + 1) * fraction), which a new one exceeds with at most 1 - fraction."""
     ordered = np.sort(values)
     return float(ordered[min(math.ceil((len(ordered) + 1) * fraction), len(ordered)) - 1])

@@ -26,19 +26,19 @@ from ..classification.estimator import (
 )
 from ..classification.fitted import FittedClassifier, TrainedOn
 from ..classification.options import ClassifierOptions
-from ..classification.training_data import TrainingFeatures, extract_features
+from ..classification.training_data import TrainingFeatures, extract_features, style_views
 from ..core import atomic
 from ..core.options import check_options
-from ..core.photos import File, Photos
+from ..core.photos import Photos
 from ..core.preprocess import GreyRange
 from ..core.progress import Progress
-from ..core.rejection import choose_operating_point
+from ..core.rejection import choose_operating_point, outlier_rate
 from ..core.run_dir import check_work, work_or_temporary
 from ..data import Dataset, holdout_mask, split_fingerprint
 from ..data.inputs import training_rows
 from ..errors import DataError, DatasetError
 from ..heads import FittedHead, SearchPoint
-from ..heads.mahalanobis import fit_distance
+from ..heads.mahalanobis import StyleViews, fit_distance, fit_split
 from ..heads.model_selection import balanced_weights
 from ..heads.temperature import calibrated_loss, fit_temperature, softmax
 from . import require_torch
@@ -346,9 +346,10 @@ class FineTunedClassifier(FittedMixin, BaseEstimator):
 
         adopted, recorded = refit or network, {**network.record, "trained": config.train}
         backbone = trained_backbone(network, recorded)
-        features, target = self._features(data.paths, backbone), data.target
+        (features, views), target = self._features(data, backbone), data.target
         temperature = fit_temperature(logits, target[held_out], smooth=True)
-        distance = fit_distance(features[~held_out], target[~held_out], backbone.blocks)
+        accepted = outlier_rate(self.base.coverage)
+        distance = fit_split(features, target, backbone.blocks, held_out, views, accepted)
         operating_point = choose_operating_point(
             softmax(logits / temperature),
             distance.scores(features[held_out]),
@@ -356,7 +357,8 @@ class FineTunedClassifier(FittedMixin, BaseEstimator):
         )
         if refit:
             backbone = trained_backbone(refit, recorded)
-            distance = fit_distance(self._features(data.paths, backbone), target, backbone.blocks)
+            features, views = self._features(data, backbone)
+            distance = fit_distance(features, target, backbone.blocks, views).calibrated_as(distance)
         loss = calibrated_loss(logits, target[held_out], self._weights(target)[held_out])
         point = SearchPoint(adopted.n_levels, False, "network", config.weight_decay, loss)
         everyone = np.full((len(held_out), len(data.classes)), np.nan)
@@ -376,10 +378,13 @@ class FineTunedClassifier(FittedMixin, BaseEstimator):
             self.training_["parameters"]["trained"],
         )
 
-    def _features(self, paths: tuple[File, ...], backbone: Backbone) -> NDArray[np.float32]:
-        """Of a trained network, which are needed once and not cached."""
+    def _features(
+        self, data: TrainingFeatures, backbone: Backbone
+    ) -> tuple[NDArray[np.float32], StyleViews | None]:
+        """Of a trained network, needed once and not cached; and views of some of the photos."""
         encoder = PhotoEncoder(backbone, cache=False)
-        return encoder.extract(paths, threads=self.base.threads, progress=self.progress).plain
+        plain = encoder.extract(data.paths, threads=self.base.threads, progress=self.progress).plain
+        return plain, style_views(encoder, data.paths, data.digests, plain, self.base)
 
     def _weights(self, target: NDArray[np.intp]) -> NDArray[np.float64]:
         return balanced_weights(target) if self.base.class_weight == "balanced" else np.ones(len(target))

@@ -7,33 +7,110 @@ centred and scaled as in `pca`. Covariances are exact in the first principal com
 outside of them, with the shrunken variance alone: 128 components lose nothing and keep the model file
 small. Its AUROC was higher than that of nearest neighbours, energy, confidence and the distance from the
 principal subspace (benchmarks/outliers.py).
+
+Another camera moves the features of all photos alike: grey photos differ from coloured ones by much the same
+vector, whatever they show. A style is known by that shift, the mean change over views of training photos. A
+photo that shows a style more than 97.5 % of the training photos do is also scored without the shift, and less
+what held-out views of the style need to be accepted, so that one that is odd in its style only is not odd
+(benchmarks/camera.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.parallel import map_in_order
+from ..core.rejection import PhotoStyles, order_statistic
 from .pca import Block, fit_scaling, gram_matrix, row_chunks
 
-__all__ = ["RelativeMahalanobis", "fit_distance", "held_out_scores", "whitening_matrix"]
+__all__ = [
+    "Parts",
+    "RelativeMahalanobis",
+    "StyleViews",
+    "fit_distance",
+    "fit_held_out",
+    "fit_split",
+    "held_out_scores",
+    "whitening_matrix",
+]
 
 _COMPONENTS = 128  # and
 _SHRINKAGE = 0.5  # both by benchmarks/outliers.py
 _PARALLEL_UP_TO = 2**24  # numbers, 64 MB: each fold copies its rows: those of larger arrays go one by one
+_USUAL = 0.975  # share of the photos that no style is seen in: as many as the limit of the score accepts
+_VIEWS_ACCEPTED = 0.9  # share of held-out views of a style that its allowance accepts
 _LEAST = 1e-6  # floor of the variance, which is 1 on average: identical photos have none
+
+
+@dataclass(frozen=True, eq=False)
+class StyleViews:
+    """Views of some of the photos that a score is fitted to, as another camera would have taken them.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Of the S styles, such as "grey".
+    photo, style : int ndarray (m,)
+        Row of the photo, and style, 0..S-1, of each view.
+    rows : float32 ndarray (m, D)
+        Features of the views.
+    shifts : float32 ndarray (S, D)
+        Mean change from a photo to its view.
+    """
+
+    names: tuple[str, ...]
+    photo: NDArray[np.intp]
+    style: NDArray[np.intp]
+    rows: NDArray[np.float32]
+    shifts: NDArray[np.float32]
+
+    def take(self, photos: NDArray[np.bool_]) -> StyleViews:
+        """The views of some of the photos, bool (n,), whose rows are then counted anew; the shifts stay."""
+        kept = photos[self.photo]
+        place = np.cumsum(photos) - 1
+        return replace(self, photo=place[self.photo[kept]], style=self.style[kept], rows=self.rows[kept])
+
+
+class Parts(NamedTuple):
+    """What an outlier score is made of, (n,) each."""
+
+    plain: NDArray[np.float32]
+    """Score of a photo as it is."""
+    styled: NDArray[np.float32]
+    """Its score without the style that it shows most."""
+    margin: NDArray[np.float32]
+    """How much it shows that."""
+    style: NDArray[np.intp]
+    """Which that is."""
+
+    @staticmethod
+    def empty(n: int) -> Parts:
+        """All NaN, for n photos."""
+        plain, styled, margin = np.full((3, n), np.nan, np.float32)
+        return Parts(plain, styled, margin, np.zeros(n, np.intp))
+
+    def take(self, rows: NDArray[np.bool_]) -> Parts:
+        """Those of some photos."""
+        return Parts(self.plain[rows], self.styled[rows], self.margin[rows], self.style[rows])
+
+    def put(self, rows: NDArray[np.bool_], parts: Parts) -> None:
+        """Fill in those of some photos."""
+        self.plain[rows], self.styled[rows] = parts.plain, parts.styled
+        self.margin[rows], self.style[rows] = parts.margin, parts.style
 
 
 @dataclass(frozen=True)
 class RelativeMahalanobis:
     """Parameters of the score of features x (D,).
 
-    With z = (x - mean) * scale and u = z @ basis, it is
-    min_c |u @ within - centres_c|^2 - |u @ total|^2 + outside * (|z|^2 - |u|^2).
+    With z = (x - mean) * scale and u = z @ basis, a photo as it is has the score
+    s(x) = min_c |u @ within - centres_c|^2 - |u @ total|^2 + outside * (|z|^2 - |u|^2).
+    The outlier score is s(x) or, where `styles` sees style k in x, min(s(x), s(x - shifts_k) - allowances_k).
 
     Parameters
     ----------
@@ -46,6 +123,12 @@ class RelativeMahalanobis:
         Class means, in the coordinates of `within`.
     outside : float
         Weight of the squared distance outside of the first principal components, 0 or more.
+    styles : PhotoStyles or None
+        Sees other kinds of photos; None where none is known.
+    shifts : float32 ndarray (S, D)
+        What each style adds to x.
+    allowances : float32 ndarray (S,)
+        By how much views of each style are odder than photos, 0 or more.
     """
 
     mean: NDArray[np.float32]
@@ -55,22 +138,87 @@ class RelativeMahalanobis:
     total: NDArray[np.float32]
     centres: NDArray[np.float32]
     outside: float
+    styles: PhotoStyles | None = None
+    shifts: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    allowances: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
 
     def scores(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
         """Outlier score of each row of X (n, D): float32 (n,), higher for more unusual; may be negative."""
-        out = [np.zeros(0, np.float32)]
+        return self.combine(self.parts(X))
+
+    def parts(self, X: NDArray[np.float32]) -> Parts:
+        """What the outlier scores of the rows of X (n, D) are made of."""
+        out = [Parts.empty(0)]
         for part in row_chunks(X):
-            z = (part - self.mean) * self.scale
-            u = z @ self.basis
-            v = u @ self.within
-            apart = (self.centres**2).sum(axis=1) - 2 * v @ self.centres.T
-            near = (v**2).sum(axis=1) + apart.min(axis=1)
-            rest = (z**2).sum(axis=1) - (u**2).sum(axis=1)
-            out.append(near - ((u @ self.total) ** 2).sum(axis=1) + np.float32(self.outside) * rest)
-        return np.concatenate(out)
+            score = self._as_it_is(part)
+            if self.styles is None:
+                never = np.full(len(part), -np.inf, np.float32)
+                out.append(Parts(score, score, never, np.zeros(len(part), np.intp)))
+                continue
+            margins = self.styles.margins(part)
+            style = margins.argmax(axis=1)
+            styled = self._as_it_is(part - self.shifts[style])
+            out.append(Parts(score, styled, margins.max(axis=1), style))
+        return Parts(*(np.concatenate(arrays) for arrays in zip(*out, strict=True)))
+
+    def combine(self, parts: Parts) -> NDArray[np.float32]:
+        """Outlier scores (n,) of their parts."""
+        if self.styles is None:
+            return parts.plain
+        allowed = np.minimum(parts.plain, parts.styled - self.allowances[parts.style])
+        return np.where(parts.margin > self.styles.limit, allowed, parts.plain)
+
+    def calibrate_styles(
+        self, photos: Parts, views: Parts, style: NDArray[np.intp], accepted: float
+    ) -> RelativeMahalanobis:
+        """The same, with limit and allowances of styles set by held-out photos and views.
+
+        Parameters
+        ----------
+        photos, views : Parts
+            Held-out, (n,) and (m,).
+        style : int ndarray (m,)
+            That each view is made in.
+        accepted : float
+            Fraction of the photos that the limit of the score will accept.
+        """
+        if self.styles is None:
+            return self
+        limit = max(0.0, order_statistic(photos.margin, _USUAL))
+        most = order_statistic(photos.plain, accepted)
+        scores = np.minimum(views.plain, views.styled)
+        needed = [
+            order_statistic(scores[style == k], _VIEWS_ACCEPTED) if (style == k).any() else most
+            for k in range(len(self.shifts))
+        ]
+        allowances = np.maximum(np.array(needed, np.float32) - np.float32(most), 0)
+        return replace(self, styles=replace(self.styles, limit=limit), allowances=allowances)
+
+    def calibrated_as(self, other: RelativeMahalanobis) -> RelativeMahalanobis:
+        """The same, with limit and allowances of the styles of another, which must be as many."""
+        if self.styles is None or other.styles is None:
+            return self
+        styles = replace(self.styles, limit=other.styles.limit)
+        return replace(self, styles=styles, allowances=other.allowances)
+
+    def _as_it_is(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
+        z = (X - self.mean) * self.scale
+        u = z @ self.basis
+        v = u @ self.within
+        apart = (self.centres**2).sum(axis=1) - 2 * v @ self.centres.T
+        near = (v**2).sum(axis=1) + apart.min(axis=1)
+        rest = (z**2).sum(axis=1) - (u**2).sum(axis=1)
+        near -= ((u @ self.total) ** 2).sum(axis=1)
+        score: NDArray[np.float32] = near + np.float32(self.outside) * rest
+        return score
 
 
-def fit_distance(X: NDArray[np.float32], y: NDArray[np.intp], blocks: Sequence[Block]) -> RelativeMahalanobis:
+def fit_distance(
+    X: NDArray[np.float32],
+    y: NDArray[np.intp],
+    blocks: Sequence[Block],
+    views: StyleViews | None = None,
+) -> RelativeMahalanobis:
     """Fit the score to rows X (n, D) of classes y (n,), with one block of columns for each feature level."""
     d = X.shape[1]
     mean, scale = fit_scaling(X, blocks)
@@ -91,7 +239,7 @@ def fit_distance(X: NDArray[np.float32], y: NDArray[np.intp], blocks: Sequence[B
     inner = max(energy - float(counts @ (means**2).sum(axis=1)) / len(X), _LEAST)
     centres = means @ basis
     within = whitening_matrix(u - centres[y], inner, d)
-    return RelativeMahalanobis(
+    model = RelativeMahalanobis(
         mean,
         scale,
         basis,
@@ -100,6 +248,25 @@ def fit_distance(X: NDArray[np.float32], y: NDArray[np.intp], blocks: Sequence[B
         (centres @ within).astype(np.float32),
         max(0.0, (1 / inner - 1 / spread) / _SHRINKAGE),
     )
+    if views is None:
+        return model
+    none = np.zeros(len(views.names), np.float32)
+    return replace(model, styles=_fit_styles(model, views, spread), shifts=views.shifts, allowances=none)
+
+
+def _fit_styles(model: RelativeMahalanobis, views: StyleViews, spread: float) -> PhotoStyles:
+    """See a style in a photo x that is nearer to the mean of all photos without it.
+
+    With B the squared distance from that mean by the shrunken covariance, B(x) - B(x - shift) is linear in x.
+    """
+    z = views.shifts.astype(np.float64) * model.scale
+    u = z @ model.basis
+    rest = z - u @ model.basis.T
+    weight = 1 / (_SHRINKAGE * spread)
+    whitened = u @ model.total
+    W = 2 * model.scale[:, None] * (model.basis @ (model.total @ whitened.T) + weight * rest.T)
+    b = -(whitened**2).sum(axis=1) - weight * (rest**2).sum(axis=1) - model.mean @ W
+    return PhotoStyles(views.names, W.astype(np.float32), b.astype(np.float32), 0.0)
 
 
 def whitening_matrix(rows: NDArray[np.float64], variance: float, d: int) -> NDArray[np.float64]:
@@ -138,15 +305,72 @@ def held_out_scores(
     X: NDArray[np.float32], y: NDArray[np.intp], blocks: Sequence[Block], fold: NDArray[np.intp]
 ) -> NDArray[np.float32]:
     """Cross-validated outlier scores of the rows of X, float32 (n,); NaN where `fold` is -1."""
+    return _held_out_parts(X, y, blocks, fold, None)[0].plain
+
+
+def fit_held_out(
+    X: NDArray[np.float32],
+    y: NDArray[np.intp],
+    blocks: Sequence[Block],
+    fold: NDArray[np.intp],
+    views: StyleViews | None,
+    accepted: float,
+) -> tuple[RelativeMahalanobis, NDArray[np.float32]]:
+    """The score fitted to all rows, its styles calibrated by held-out ones; and `held_out_scores` by it.
+
+    `accepted` is the fraction of photos that the limit of the score will accept.
+    """
+    photos, others = _held_out_parts(X, y, blocks, fold, views)
+    model = fit_distance(X, y, blocks, views)
+    if views is not None:
+        held_out = fold[views.photo] >= 0
+        model = model.calibrate_styles(
+            photos.take(fold >= 0),
+            others.take(held_out),
+            views.style[held_out],
+            accepted,
+        )
+    return model, model.combine(photos)
+
+
+def fit_split(
+    X: NDArray[np.float32],
+    y: NDArray[np.intp],
+    blocks: Sequence[Block],
+    held_out: NDArray[np.bool_],
+    views: StyleViews | None,
+    accepted: float,
+) -> RelativeMahalanobis:
+    """The score fitted to the rows that are not held out (n,), its styles calibrated by those that are."""
+    model = fit_distance(X[~held_out], y[~held_out], blocks, views)
+    if views is None:
+        return model
+    new = held_out[views.photo]
+    photos, others = model.parts(X[held_out]), model.parts(views.rows[new])
+    return model.calibrate_styles(photos, others, views.style[new], accepted)
+
+
+def _held_out_parts(
+    X: NDArray[np.float32],
+    y: NDArray[np.intp],
+    blocks: Sequence[Block],
+    fold: NDArray[np.intp],
+    views: StyleViews | None,
+) -> tuple[Parts, Parts]:
+    """Parts of each row and each view by the fold that did not see the photo; NaN where there is none."""
     import threadpoolctl
 
-    scores = np.full(len(X), np.nan, np.float32)
+    photos, others = Parts.empty(len(X)), Parts.empty(0 if views is None else len(views.photo))
 
     def run(number: int) -> None:
         out = fold == number
-        scores[out] = fit_distance(X[~out], y[~out], blocks).scores(X[out])
+        model = fit_distance(X[~out], y[~out], blocks, views)
+        photos.put(out, model.parts(X[out]))
+        if views is not None:
+            of_these = out[views.photo]
+            others.put(of_these, model.parts(views.rows[of_these]))
 
     workers = None if X.size <= _PARALLEL_UP_TO else 1
     with threadpoolctl.threadpool_limits(1, user_api="blas"):
         list(map_in_order(run, range(int(fold.max()) + 1), threads=workers))
-    return scores
+    return photos, others

@@ -12,15 +12,18 @@ from .formats import IMAGE_SUFFIXES, file_digest, is_image_file, is_image_name, 
 from .grey_range import find_grey_range
 from .limits import MAX_PIXELS, set_max_pixels
 from .reading import load_image, luma, read_image, thumbnail
+from .views import CAMERA_VIEWS, camera_view
 from .warping import area_weights, patches, pyramid, warped
 from .writing import write_jpeg, write_png
 
 __all__ = [
+    "CAMERA_VIEWS",
     "IMAGE_SUFFIXES",
     "MAX_PIXELS",
     "Header",
     "PreprocessSpec",
     "area_weights",
+    "camera_view",
     "file_digest",
     "find_grey_range",
     "image_size",

@@ -12,11 +12,11 @@ from PIL import Image
 
 from rehead.backbones import features as module
 from rehead.backbones.backbone import Backbone, load_backbone
-from rehead.backbones.features import Features, extract
+from rehead.backbones.features import Features, extract, extract_views
 from rehead.core.runtime import open_session
 from rehead.data import perceptual_hash
 from rehead.errors import MachineError
-from rehead.images import file_digest, load_image, read_bytes
+from rehead.images import camera_view, file_digest, load_image, read_bytes
 
 
 class PhotoFolder(Protocol):
@@ -328,3 +328,35 @@ def test_range_of_grey_values_is_part_of_the_key(backbone: Backbone, tmp_path: P
     two = extract(photos, ranged, cache_root=tmp_path / "cache")
     assert two.computed == 2
     assert not np.array_equal(one.plain, two.plain)
+
+
+def test_a_view_has_the_features_of_its_pixels_and_is_kept(
+    backbone: Backbone, photos: list[Path], tmp_path: Path
+) -> None:
+    paths, views = [photos[n] for n in (5, 0, 5, 9)], ["grey", "grey", "dark", "bright"]
+    digests = extract(paths, backbone, cache_root=tmp_path).digests
+    found = extract_views(paths, views, digests, backbone, cache_root=tmp_path)
+    session = open_session(backbone.features_graph(), threads=1)
+    for row, path, view in zip(found, paths, views, strict=True):
+        pixels = camera_view(load_image(path, backbone.preprocess), view)
+        np.testing.assert_array_equal(row, session.run(None, {"image": pixels[None]})[0][0])
+    for path in set(paths):
+        path.unlink()  # so that what comes now comes from the cache
+    again = extract_views(paths[::-1], views[::-1], digests[::-1], backbone, cache_root=tmp_path)
+    np.testing.assert_array_equal(again, found[::-1])
+    assert np.isnan(extract_views(paths, views, digests, backbone, cache=False)).all()
+
+
+def test_views_of_unreadable_photos_are_not_kept(
+    backbone: Backbone, photos: list[Path], tmp_path: Path
+) -> None:
+    digests = extract(photos[:2], backbone, cache_root=tmp_path).digests
+    whole = photos[0].read_bytes()
+    spoil(photos[0])
+    found = extract_views(photos[:2], ["grey", "grey"], digests, backbone, cache_root=tmp_path)
+    assert np.isnan(found[0]).all()
+    assert np.isfinite(found[1]).all()
+    photos[0].write_bytes(whole)
+    assert np.isfinite(
+        extract_views(photos[:2], ["grey", "grey"], digests, backbone, cache_root=tmp_path)
+    ).all()

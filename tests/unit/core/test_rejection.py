@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from rehead.core.rejection import OperatingPoint, choose_operating_point
+from rehead.core.rejection import OperatingPoint, PhotoStyles, choose_operating_point
 from rehead.errors import DataError
 
 
@@ -120,3 +120,34 @@ def test_a_record_of_something_else_is_refused(change: dict[str, object]) -> Non
         OperatingPoint.from_dict({**record, **change})
     with pytest.raises(DataError, match="the operating point is"):
         OperatingPoint.from_dict({})
+
+
+@pytest.mark.parametrize("numbers", [(float("nan"), 0.5), (0.9, float("nan"))])
+def test_what_is_not_a_number_is_not_answered(numbers: tuple[float, float]) -> None:
+    probability, outlier = numbers
+    assert OperatingPoint(0.95, 0.6, 0.8, 100).reason(probability, outlier)
+    for point in (OperatingPoint(0.95, float("nan"), 0.8, 9), OperatingPoint(0.95, 0.6, float("nan"), 9)):
+        assert point.reason(0.9, 0.5)
+        assert not point.accept(np.array([[0.9, 0.1]]), np.array([0.5]))[0]
+
+
+def test_a_photo_is_of_the_style_that_it_shows_most_or_of_none() -> None:
+    weight = np.eye(3, 2, dtype=np.float32)
+    styles = PhotoStyles(("grey", "dark"), weight, np.array([0, -1], np.float32), 0.5)
+    features = np.array([[0.4, 1.4, 9], [0.6, 0, 0], [0.6, 2, 0], [np.nan, 0, 0]], np.float32)
+    assert styles.of(features).tolist() == [-1, 0, 1, -1]
+    record = json.loads(json.dumps(styles.to_dict()))
+    again = PhotoStyles.from_dict(record)
+    assert (again.names, again.limit) == (styles.names, styles.limit)
+    np.testing.assert_array_equal(again.weight, weight)
+    np.testing.assert_array_equal(again.bias, styles.bias)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [{"names": None}, {"weight": "no base64"}, {"weight": "AAAA"}, {"names": ["grey"]}, {"limit": "x"}],
+)
+def test_a_record_of_styles_that_does_not_fit_is_an_error(spoil: dict[str, object]) -> None:
+    styles = PhotoStyles(("grey", "dark"), np.eye(3, 2, dtype=np.float32), np.zeros(2, np.float32), 0.5)
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        PhotoStyles.from_dict(styles.to_dict() | spoil)

@@ -194,14 +194,24 @@ def linear_model(
     def square(v: Any) -> Any:
         return op.reduce_sum(op.mul(v, v), op.const([1]), keepdims=0)
 
-    z = op.mul(op.sub(x, op.const(outlier.mean)), op.const(outlier.scale))
-    u = op.matmul(z, op.const(outlier.basis))
-    v = op.matmul(u, op.const(outlier.within))
-    norms = op.const((outlier.centres**2).sum(axis=1))
-    relative = op.sub(norms, op.matmul(v, op.const(2 * outlier.centres.T)))
-    near = op.add(square(v), op.reduce_min(relative, axes=[1], keepdims=0))
-    rest = op.mul(op.sub(square(z), square(u)), op.const(np.float32(outlier.outside)))
-    score = op.add(op.sub(near, square(op.matmul(u, op.const(outlier.total)))), rest)
+    def outlier_score(x: Any) -> Any:
+        z = op.mul(op.sub(x, op.const(outlier.mean)), op.const(outlier.scale))
+        u = op.matmul(z, op.const(outlier.basis))
+        v = op.matmul(u, op.const(outlier.within))
+        norms = op.const((outlier.centres**2).sum(axis=1))
+        relative = op.sub(norms, op.matmul(v, op.const(2 * outlier.centres.T)))
+        near = op.add(square(v), op.reduce_min(relative, axes=[1], keepdims=0))
+        rest = op.mul(op.sub(square(z), square(u)), op.const(np.float32(outlier.outside)))
+        return op.add(op.sub(near, square(op.matmul(u, op.const(outlier.total)))), rest)
+
+    score = outlier_score(x)
+    if (styles := outlier.styles) is not None:
+        margins = op.add(op.matmul(x, op.const(styles.weight)), op.const(styles.bias))
+        seen = op.greater(op.reduce_max(margins, axes=[1], keepdims=0), op.const(np.float32(styles.limit)))
+        style = op.arg_max(margins, axis=1, keepdims=0)
+        styled = outlier_score(op.sub(x, op.gather(op.const(outlier.shifts), style)))
+        allowed = op.sub(styled, op.gather(op.const(outlier.allowances), style))
+        score = op.where(seen, op.min([score, allowed]), score)
     return spox.build(
         {"image": image}, {"probabilities": probabilities, "features": x, "outlier_score": score}
     )

@@ -17,6 +17,7 @@ from rehead.backbones import graphs
 from rehead.backbones.weights import locate, registry
 from rehead.backbones.weights.torch_checkpoint import read_state_dict
 from rehead.core.preprocess import PreprocessSpec
+from rehead.core.rejection import PhotoStyles
 from rehead.core.runtime import open_session
 from rehead.errors import WeightsError
 from rehead.heads.mahalanobis import RelativeMahalanobis
@@ -320,3 +321,39 @@ def test_the_classifiers_outputs_are_what_the_formulas_say(tiny_onnx: Path) -> N
     rest = ((z - u @ basis.T) ** 2).sum(axis=1)
     np.testing.assert_allclose(found["outlier_score"], np.min(near, axis=0) - far + 0.7 * rest, rtol=1e-4)
     np.testing.assert_allclose(found["outlier_score"], outlier.scores(found["features"]), rtol=1e-4)
+
+
+@pytest.mark.parametrize("limit", [-1e9, 0.0, 1e9])
+def test_a_style_is_taken_off_where_it_is_seen(tiny_onnx: Path, limit: float) -> None:
+    spec = PreprocessSpec(size=32, mean=(120, 120, 120), std=(60, 60, 60))
+    trunk = graphs.wrap(onnx.load(tiny_onnx), spec, "tiny.onnx")
+    rng = np.random.default_rng(1)
+
+    def normal(*shape: int) -> NDArray[np.float32]:
+        return rng.normal(size=shape).astype(np.float32)
+
+    basis = np.linalg.qr(normal(32, 5))[0].astype(np.float32)
+    outlier = RelativeMahalanobis(
+        normal(32),
+        np.abs(normal(32)),
+        basis,
+        normal(5, 5),
+        normal(5, 5),
+        normal(3, 5),
+        0.7,
+        PhotoStyles(("grey", "dark"), normal(32, 2), normal(2), limit),
+        normal(2, 32),
+        np.array([0.5, 0.0], np.float32),
+    )
+    model = graphs.linear_model(
+        trunk, ["middle", "last"], first=8, weight=normal(24, 3), bias=normal(3), outlier=outlier
+    )
+    onnx.checker.check_model(model, full_check=True)
+    assert [output.name for output in model.graph.output] == ["probabilities", "features", "outlier_score"]
+    found = run(model, pixels(32, photos=6))
+    scores, plain = outlier.scores(found["features"]), outlier.parts(found["features"]).plain
+    np.testing.assert_allclose(found["outlier_score"], scores, rtol=1e-3)
+    if limit < 0:
+        assert (scores < plain).any()
+    if limit > 1:
+        np.testing.assert_allclose(found["outlier_score"], plain, rtol=1e-3)
