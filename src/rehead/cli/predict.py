@@ -28,6 +28,7 @@ from .console import (
     say,
     styled,
 )
+from .photos import list_given
 
 if TYPE_CHECKING:
     from ..classification.predictor import Predictor
@@ -99,14 +100,12 @@ def predict(
 
 def _named(photo: Path) -> list[tuple[str, File]]:
     """What to predict, and what to call it: a file, those of a folder, or what the standard input has."""
-    from ..data import list_photos
-
     if str(photo) != _STDIN:
-        return [(str(file), file) for file in list_photos(photo)]
+        return [(str(file), file) for file in list_given([photo])]
     data = sys.stdin.buffer.read()
     if (listed := _listed(data)) is None:
         return [(_STDIN, data)]
-    files = (file for path in listed for file in (list_photos(path) if path.is_dir() else (path,)))
+    files = (file for path in listed for file in (list_given([path]) if path.is_dir() else (path,)))
     return [(str(file), file) for file in files]
 
 
