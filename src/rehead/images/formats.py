@@ -125,8 +125,10 @@ def read_bytes(path: File) -> bytes:
     if isinstance(path, bytes):
         return path
     with _opened(path) as file:
-        most = byte_limit()
-        data = file.read(most + 1)  # and no more, whatever the file said of its size
+        most, size = byte_limit(), os.fstat(file.fileno()).st_size
+        data = file.read(size + 1)
+        if len(data) > size:  # it grows, or is of a kind that does not say its size
+            data += file.read(most)
         if len(data) > most:
             raise _too_large(path, most)
     if not data:

@@ -22,23 +22,34 @@ _MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
 _MAX_SCANNED = 20 * MAX_PIXELS
 
 
-def _walk(data: bytes) -> tuple[int, bool]:
-    """How many scans the first picture has, and whether its end marker is there."""
-    at, scans = 2, 0
+def _first_scan(data: bytes) -> int:
+    """Where the first scan begins, behind all headers and what they hold; -1 where there is none."""
+    at = 2
+    while match := _MARKER.search(data, at):
+        code, at = match[1][0], match.end()
+        if code == _SOS:
+            return at
+        if code not in (_SOI, _TEM):
+            at += int.from_bytes(data[at : at + 2], "big")
+    return -1
+
+
+def _scans(data: bytes) -> int:
+    """How many scans the first picture has."""
+    at, scans = _first_scan(data), 1
     while match := _MARKER.search(data, at):
         code, at = match[1][0], match.end()
         if code == _EOI:
-            return scans, True
+            break
         scans += code == _SOS
-        if code not in (_SOI, _TEM):
-            at += int.from_bytes(data[at : at + 2], "big")
-    return scans, False
+        at += int.from_bytes(data[at : at + 2], "big")
+    return scans
 
 
 def check_scans(data: bytes, pixels: int) -> None:
     """Raise ImageError where decoding would go over the photo too many times."""
     most = max(_MAX_SCANNED // max(pixels, 1), 1)
-    if data.count(bytes((0xFF, _SOS))) > most and (scans := _walk(data)[0]) > most:  # counting is quick
+    if data.count(bytes((0xFF, _SOS))) > most and (scans := _scans(data)) > most:  # counting is quick
         raise ImageError(
             None,
             f"{scans} scans, more than the {most} that are decoded in a photo of its size; an ordinary "
@@ -48,7 +59,7 @@ def check_scans(data: bytes, pixels: int) -> None:
 
 def lacks_end(data: bytes) -> bool:
     """Whether the bytes are those of a JPEG with a picture, and its end marker is missing."""
-    if not data.startswith(b"\xff\xd8\xff"):
+    if not data.startswith(b"\xff\xd8\xff") or data.endswith(END):  # of most photos, at once
         return False
-    scans, ended = _walk(data)
-    return scans > 0 and not ended
+    start = _first_scan(data)
+    return start >= 0 and data.find(END, start) < 0  # coded data have a 0 behind each 0xFF
