@@ -216,7 +216,7 @@ def compare_models(
         comparison = measure_models(
             runs,
             split,
-            notes=[*notes, *split.notes],
+            notes=[*notes, *split.notes, *split.untested],
             seed=options.random_state,
             threads=options.threads,
             progress=progress,
