@@ -35,7 +35,7 @@ class Split:
         What stays on one side: near-duplicates, photos of one given group and, unless `keep_bursts` is
         false, those of one burst share a number.
     notes : tuple of str
-        Plain sentences about the split.
+        Plain sentences about the split, but for `untested`.
     """
 
     dataset: Dataset
@@ -54,6 +54,22 @@ class Split:
     def tested(self) -> NDArray[np.intp]:
         """Rows of the test photos."""
         return np.flatnonzero(self.assignment == "test")
+
+    @property
+    def untested(self) -> list[str]:
+        """A sentence about the classes without test photos; none where every class has some."""
+        train, test = (
+            set(self.dataset.labels[self.assignment == side].tolist()) for side in ("train", "test")
+        )
+        if not train - test:
+            return []
+        given = (self.dataset.splits != "").any()
+        why = (
+            "No test photos were given of"
+            if given
+            else "Too few different photos to hold any out for testing"
+        )
+        return [f"{why}: {first_of(sorted(train - test))}."]
 
     @property
     def fingerprint(self) -> str:
@@ -103,8 +119,7 @@ def make_split(
     notes: list[str] = []
     assignment = np.full(len(dataset), "train", dtype="<U10")
     splits = set(dataset.splits.tolist())
-    given = bool(splits & {"train", "val", "test"})
-    if given:
+    if splits & {"train", "val", "test"}:
         tested = "test" if "test" in splits else "val"
         assignment[dataset.splits == tested] = "test"
         if tested == "val":
@@ -127,10 +142,6 @@ def make_split(
             f"{divided} {'burst stands' if divided == 1 else 'bursts stand'} on both sides of the split, as "
             "was asked for: the test may be too kind."
         )
-    labels = {side: set(dataset.labels[assignment == side].tolist()) for side in ("train", "test")}
-    if untested := sorted(labels["train"] - labels["test"]):
-        too_few = "Too few different photos to hold any out for testing"
-        notes.append(f"{'No test photos were given of' if given else too_few}: {first_of(untested)}.")
     return Split(dataset, assignment, copies, bursts, group, tuple(notes))
 
 

@@ -251,7 +251,7 @@ def _compare(
         comparison = measure_models(
             runs,
             split,
-            notes=[*notes, *split.notes],
+            notes=[*notes, *split.notes, *split.untested],
             seed=options.random_state,
             threads=options.threads,
             progress=progress,

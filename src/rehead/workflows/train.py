@@ -176,7 +176,7 @@ def _train(
     notes = [*divided.notes, *validation, *model.warnings_]
     seen = quick_warnings(found, keeps_bursts=divided.keeps_bursts)
     wrong = [seen.pop(kind) for kind in ("contradiction", "name") if kind in seen]
-    about_test = evaluation.warnings if evaluation else []
+    about_test = evaluation.warnings if evaluation else divided.untested
     warnings = [*wrong, *about_test, *model.warnings_, *divided.notes, *validation, *seen.values()]
     record = run.record(
         {
