@@ -124,7 +124,9 @@ def test_rows_of_the_table_come_as_the_answers_do(capsys: pytest.CaptureFixture[
     ]
 
 
-def test_a_photo_or_a_list_of_paths_from_standard_input(cli: Cli, model: Path, photos: Path) -> None:
+def test_a_photo_or_a_list_of_paths_from_standard_input(
+    cli: Cli, model: Path, photos: Path, tmp_path: Path
+) -> None:
     files = sorted(photos.rglob("*.jpg"))
     records = json.loads(cli("predict", model, photos, "-f", "json")[1])
     (one,) = json.loads(cli("predict", model, "-", "-f", "json", stdin=files[0].read_bytes())[1])
@@ -133,6 +135,10 @@ def test_a_photo_or_a_list_of_paths_from_standard_input(cli: Cli, model: Path, p
         listed = "".join(f"{path}{ends}" for path in files).encode()
         assert json.loads(cli("predict", model, "-", "-f", "json", stdin=listed)[1]) == records
     assert json.loads(cli("predict", model, "-", "-f", "json", stdin=f"{photos}\r\n".encode())[1]) == records
+    odd = tmp_path / "a\x1b[1m.jpg"
+    odd.write_bytes(files[0].read_bytes())
+    (one,) = json.loads(cli("predict", model, "-", "-f", "json", stdin=f"\ufeff{odd}\n".encode())[1])
+    assert one == records[0] | {"photo": str(odd)}
     code, out, err = cli("predict", model, "-", stdin=f"{files[0]}\nnowhere.jpg\n".encode())
     assert (code, "there is no such file" in out) == (0, True)
     assert err == "rehead: 1 of 2 photos could not be read\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 import re
@@ -78,19 +79,19 @@ def predict(
     names = [name for name, _ in named]
     failed: list[ImageError] = []
     rows_on_screen = out is None and chosen != "json" and sys.stdout.isatty()
-    with (
-        _opened(out) as file,
-        photo_progress("Looking at photos", quiet=rows_on_screen) as progress,
-    ):
-        records = _answers(loaded, named, failed, progress)
+    with _opened(out) as file:
+        with photo_progress("Looking at photos", quiet=rows_on_screen) as progress:
+            records: Iterable[dict[str, Any]] = _answers(loaded, named, failed, progress)
+            if chosen == "json":
+                records = list(records)
+            elif chosen == "jsonl":
+                print_jsonl(records, file)
+            elif chosen == "csv":
+                _print_csv(records, loaded.labels, file)
+            else:
+                _print_table(records, names, loaded.labels)
         if chosen == "json":
-            print_json(list(records), file)
-        elif chosen == "jsonl":
-            print_jsonl(records, file)
-        elif chosen == "csv":
-            _print_csv(records, loaded.labels, file)
-        else:
-            _print_table(records, names, loaded.labels)
+            print_json(records, file)
     if out is not None:
         say(f"wrote {out}")
     check_answered(names, failed)
@@ -102,7 +103,7 @@ def _named(photo: Path) -> list[tuple[str, File]]:
     """What to predict, and what to call it: a file, those of a folder, or what the standard input has."""
     if str(photo) != _STDIN:
         return [(str(file), file) for file in list_given([photo])]
-    data = sys.stdin.buffer.read()
+    data = sys.stdin.buffer.read() if sys.stdin else b""
     if (listed := _listed(data)) is None:
         return [(_STDIN, data)]
     files = (file for path in listed for file in (list_given([path]) if path.is_dir() else (path,)))
@@ -118,10 +119,12 @@ def _listed(data: bytes) -> list[Path] | None:
     with contextlib.suppress(ImageError):
         read_header(data)
         return None
-    if _NOT_TEXT.search(data):
+    text = data.removeprefix(codecs.BOM_UTF8)
+    lines = text.split(b"\0") if b"\0" in text else text.splitlines()
+    paths = [Path(os.fsdecode(line)) for line in lines if line.strip()]
+    if not paths or (_NOT_TEXT.search(text) and not os.path.lexists(paths[0])):
         return None  # a damaged photo: its error says so
-    lines = data.split(b"\0") if b"\0" in data else data.splitlines()
-    return [Path(os.fsdecode(line)) for line in lines if line.strip()]
+    return paths
 
 
 def _answers(

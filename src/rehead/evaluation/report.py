@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core.atomic import write_text
 from ..core.rejection import UNKNOWN
@@ -30,6 +31,7 @@ _LISTED_APART = ("unreadable", "skipped", "left_out", "warnings", "audit")
 _MOST_ROWS = 30
 _MOST_COLUMNS = 25  # of the confusion matrix: as many as a page is wide
 _MOST_PAIRS = 20
+_NO_CLASS = "of no class"
 _DARK = 0.75  # fraction of a row from which its cell is too dark for dark text (WCAG contrast 4:1)
 
 _MEANINGS = {
@@ -216,35 +218,51 @@ def _class_rows(evaluation: Evaluation) -> tuple[list[ClassScores], list[ClassSc
 
 def _matrix(evaluation: Evaluation) -> dict[str, Any]:
     """Columns and rows of the confusion matrix; with "unknown" where an operating point may answer so."""
+    correct = {(_NO_CLASS, UNKNOWN), *zip(evaluation.classes, evaluation.classes, strict=True)}
 
     def cell(true: str, answer: str, n: int, of: int) -> dict[str, Any]:
         share = n / max(of, 1)
-        kind = "zero" if n == 0 else "right" if true == answer else "none" if answer == UNKNOWN else "wrong"
+        kind = (
+            "zero"
+            if n == 0
+            else "right"
+            if (true, answer) in correct
+            else "none"
+            if answer == UNKNOWN
+            else "wrong"
+        )
         return {"name": answer, "n": n, "share": share, "kind": kind + " full" * (share > _DARK)}
 
-    with_unknown = evaluation.answers is not None
-    counts = evaluation.answers if evaluation.answers is not None else evaluation.confusion
-    columns = [*evaluation.classes, *([UNKNOWN] if with_unknown else [])]
-    rows = [
-        {
-            "name": true if true != UNKNOWN else "of no class",
-            "cells": [cell(true, *of, sum(row)) for of in zip(columns, row, strict=True)],
-        }
-        for true, row in zip(columns, counts.tolist(), strict=False)
-    ]
-    return {"columns": columns, "rows": rows, "with_unknown": with_unknown}
+    rows, columns, counts = _counted(evaluation)
+    return {
+        "columns": columns,
+        "rows": [
+            {"name": true, "cells": [cell(true, *of, sum(row)) for of in zip(columns, row, strict=True)]}
+            for true, row in zip(rows, counts.tolist(), strict=True)
+        ],
+        "with_unknown": evaluation.answers is not None,
+    }
+
+
+def _counted(evaluation: Evaluation) -> tuple[list[str], list[str], NDArray[np.int64]]:
+    """Names of rows and columns of the confusion matrix, and its counts; those of the answers where given."""
+    rows, columns = list(evaluation.classes), list(evaluation.classes)
+    if evaluation.answers is None:
+        return rows, columns, evaluation.confusion
+    return rows + [_NO_CLASS] * bool(evaluation.refused), [*columns, UNKNOWN], evaluation.answers
 
 
 def _confused_pairs(evaluation: Evaluation) -> list[dict[str, Any]]:
-    wrong = evaluation.confusion - np.diag(evaluation.confusion.diagonal())
-    of = evaluation.confusion.sum(axis=1)
+    rows, columns, counted = _counted(evaluation)
+    of, wrong = counted.sum(axis=1), counted.copy()
+    np.fill_diagonal(wrong, 0)
     cells = np.argwhere(wrong)
     counts = wrong[tuple(cells.T)]
     order = np.lexsort((-counts / of[cells[:, 0]], -counts))[:_MOST_PAIRS]
     return [
         {
-            "true": evaluation.classes[i],
-            "predicted": evaluation.classes[j],
+            "true": rows[i],
+            "predicted": columns[j],
             "n": int(wrong[i, j]),
             "of": int(of[i]),
             "share": float(wrong[i, j] / of[i]),

@@ -102,6 +102,14 @@ def test_the_report_has_a_column_for_unknown(tmp_path: Path) -> None:
     assert 'td class="right" style="--v:0.600" title="of no class answered as unknown' in matrix
 
 
+def test_the_pairs_of_many_classes_have_unknown_too(tmp_path: Path) -> None:
+    found, _ = with_unknown(40)
+    write_report(tmp_path / "r.html", title="t", evaluation=found, run={})
+    html = (tmp_path / "r.html").read_text("utf-8")
+    table = html[html.index('class="pairs"') : html.index("</table>", html.index('class="pairs"'))]
+    assert "<bdi>unknown</bdi></td>" in table
+
+
 def test_the_report_reads_well(tmp_path: Path) -> None:
     found, _ = with_unknown()
     run: dict[str, Any] = {"date": "2026-11-27T23:32:05+00:00"}
