@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,9 +69,10 @@ def enroll(
     pipeline = load_pipeline(faces, machine.threads)
     with FaceGallery(gallery, pipeline, key=key, create=True, refuse_poor=refuse_poor) as opened:
         enrolled, problems = 0, 0
-        for each in opened.enroll_each(
+        done = opened.enroll_each(
             folders, selection=faces.selection, consent=consent, expires=expires, sync=sync
-        ):
+        )
+        for each in chain(done, opened.lost(folders) if sync and person is None else ()):
             _print(each)
             enrolled += each.enrolled is not None
             problems += bool(each.problem)

@@ -87,7 +87,7 @@ class GalleryDatabase:
         with transaction(self._connection):
             if self._about("id") is not None:  # another process was faster
                 return
-            if self.execute("SELECT 1 FROM people"):
+            if self.execute("SELECT 1 FROM people LIMIT 1"):
                 raise DamagedGalleryError(f"{self.path}: the gallery has lost its id; restore a copy")
             self.uid = secrets.token_hex(16)
             entries = {"id": self.uid.encode()}
@@ -165,7 +165,8 @@ class GalleryDatabase:
         """Of the embedder that made the templates."""
         rows = self.execute("SELECT space, record FROM contracts WHERE id = ?", self.contract)
         record = self.keyring.parsed(rows[0][1], "the embedding spec") if rows else {}
-        if not rows or spec_fingerprint(record) != rows[0][0]:
+        sized = isinstance(record.get("dimensions", 0), int)
+        if not rows or not sized or spec_fingerprint(record) != rows[0][0]:
             raise self.keyring.altered("the embedding spec")
         return record
 

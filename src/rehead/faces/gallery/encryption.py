@@ -71,7 +71,10 @@ class GalleryKey:
         if self.file is None or self.gallery != gallery:
             return False
         made_for = Path(self.path)
-        return not self.path or not made_for.exists() or made_for.samefile(path)
+        try:
+            return not self.path or not made_for.exists() or made_for.samefile(path)
+        except OSError:  # a folder that may not be looked into
+            return False
 
     def given_to(self, gallery: str, path: Path) -> GalleryKey:
         """The same key as that of one gallery."""

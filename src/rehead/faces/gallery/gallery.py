@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from ...core.photos import Photo
 from ...core.progress import Progress
@@ -19,7 +19,7 @@ from .encryption import GalleryKey
 from .enrolment import Enrolment, PersonFolder, person_folders, screen
 from .identification import Identification, identify
 from .maintenance import changed_photos, lost_people
-from .records import Person, Removal, Templates, checked_day, checked_name, checked_text
+from .records import Person, PhotoRecord, Removal, Templates, checked_day, checked_name, checked_text
 from .store import GalleryStore
 from .threshold import TARGET_FPIR, GalleryThreshold
 
@@ -126,18 +126,37 @@ class FaceGallery:
         """
         name, consent = checked_name(name), checked_text(consent, "a note about consent")
         expires = checked_day(expires, coming=True)
+        return self._enroll(name, photos, (), selection, consent, expires, progress)
+
+    def _enroll(
+        self,
+        name: str,
+        photos: Sequence[str | os.PathLike[str]],
+        changed: Collection[tuple[PhotoRecord, str]],
+        selection: FaceSelection,
+        consent: str | None,
+        expires: str | None,
+        progress: Progress | None = None,
+    ) -> Enrolment:
+        """As `enroll`; enrolled photos that have `changed` are removed, unless none would be left."""
+        gone = {photo.sha256 for photo, _ in changed}
         enrolment, templates = screen(
             name,
             photos,
             self.pipeline.analyze_each(photos, selection, need_face=True, progress=progress),
             selection=selection,
             owners=self.store.owners,
-            known=self.store.likenesses(name),
+            known=[each for each in self.store.likenesses(name) if each.sha256 not in gone],
             limits=self.limits,
             refuse_poor=self.refuse_poor,
         )
         if templates:
             enrolment.enrolled = self.store.enroll(name, templates, consent=consent, expires=expires)
+        if changed and len(changed) == self.store.person(name).photos:
+            enrolment.problem = _LOST.format(name)
+        elif changed:
+            self.store.remove_photos(name, [photo.row for photo, _ in changed])
+            enrolment.removed += [(photo.path, reason) for photo, reason in changed]
         return enrolment
 
     def enroll_folder(
@@ -168,27 +187,19 @@ class FaceGallery:
         With `sync`, enrolled photos of these folders that have been changed or deleted since are removed
         from the gallery. Of a person of whom no photo would be left, nothing is removed: that is a problem.
         """
+        consent, expires = checked_text(consent, "a note about consent"), checked_day(expires, coming=True)
+        known = {person.name for person in self.people()} if sync else set()
         for each in folders:
             if each.problem:
                 yield Enrolment(each.name, problem=each.problem)
                 continue
-            done = self.enroll(each.name, each.photos, selection=selection, consent=consent, expires=expires)
-            if sync:
-                self._forget(done, changed_photos(self.store, each))
-            yield done
-        if sync:
-            for name, folder in lost_people(self.store, folders):
-                yield Enrolment(name, problem=f"{folder}: {_LOST.format(name)}")
+            changed = changed_photos(self.store, each) if each.name in known else ()
+            yield self._enroll(each.name, each.photos, changed, selection, consent, expires)
 
-    def _forget(self, done: Enrolment, changed: dict[int, tuple[str, str]]) -> None:
-        """Remove photos, of rows and paths with reasons, unless none would be left."""
-        if not changed:
-            return
-        if len(changed) == self.store.person(done.name).photos:
-            done.problem = _LOST.format(done.name)
-            return
-        self.store.remove_photos(done.name, list(changed))
-        done.removed += changed.values()
+    def lost(self, folders: Sequence[PersonFolder]) -> Iterator[Enrolment]:
+        """People enrolled from folders beside these whose photos are all gone, as problems."""
+        for name, folder in lost_people(self.store, folders):
+            yield Enrolment(name, problem=f"{folder}: {_LOST.format(name)}")
 
     def people(self) -> list[Person]:
         """Everybody, by name."""

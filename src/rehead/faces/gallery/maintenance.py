@@ -127,22 +127,22 @@ def _digest(file: Path) -> str:
         return ""
 
 
-def changed_photos(store: GalleryStore, of: PersonFolder) -> dict[int, tuple[str, str]]:
-    """Enrolled photos of a folder that are not in it any more: row to path and reason.
+def changed_photos(store: GalleryStore, of: PersonFolder) -> list[tuple[PhotoRecord, str]]:
+    """Enrolled photos of a folder that are not in it any more, with what became of them.
 
     A photo that lies in the folder under another name is still there; one that cannot be read is not judged.
     """
     root = Path(stored_path(of.folder))
-    changed = {}
+    changed = []
     for photo in store.photos(of.name):
         path = Path(os.path.normpath(photo.path))
         if path.is_relative_to(root):
             if not os.path.lexists(path):
-                changed[photo.row] = photo, "was deleted"
+                changed.append((photo, "was deleted"))
             elif _digest(path) not in ("", photo.sha256):
-                changed[photo.row] = photo, "was replaced"
+                changed.append((photo, "was replaced"))
     left = {_digest(file) for file in of.photos} if changed else set()
-    return {row: (photo.path, reason) for row, (photo, reason) in changed.items() if photo.sha256 not in left}
+    return [(photo, reason) for photo, reason in changed if photo.sha256 not in left]
 
 
 def lost_people(store: GalleryStore, folders: Sequence[PersonFolder]) -> list[tuple[str, str]]:

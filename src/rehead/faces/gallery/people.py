@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ...errors import GalleryError, UnknownNameError
 from .database import NOTED, GalleryDatabase
 from .keyring import PersonKey
-from .records import Person
+from .records import Person, Templates
 
 __all__ = ["PeopleTable", "PersonRow"]
 
@@ -105,6 +105,21 @@ class PeopleTable:
             if vector is None or not np.isfinite(vector).all():
                 raise self._file.keyring.altered(f"a template of {row.person.name!r}")
             yield photo, sha256, fingerprint, vector
+
+    def searched(self, width: int) -> Templates:
+        """Templates (n, width) of all people who have not expired."""
+        names, starts, vectors, expired = list[str](), list[int](), list[NDArray[np.float32]](), 0
+        for row in self.all():
+            if row.person.expired:
+                expired += 1
+            elif own := [vector for *_, vector in self.stored(row)]:
+                if {len(vector) for vector in own} != {width}:
+                    raise self._file.keyring.altered(f"a template of {row.person.name!r}")
+                names.append(row.person.name)
+                starts.append(len(vectors))
+                vectors += own
+        matrix = np.array(vectors, np.float32).reshape(len(vectors), width)
+        return Templates(tuple(names), matrix, np.array(starts, dtype=np.intp), expired)
 
     def renew(self, row: PersonRow) -> None:
         """Give a person another data key."""

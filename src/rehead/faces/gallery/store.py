@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.run_dir import now
-from ...errors import DataError, GalleryError, OtherEmbedderError, OutputError
+from ...errors import DataError, GalleryError, OtherEmbedderError, OutputError, WrongKeyError
 from ..embedding.spec import describe_difference, spec_fingerprint
 from .database import GalleryDatabase
-from .encryption import GalleryKey
+from .encryption import KEY_BYTES, GalleryKey
 from .people import PeopleTable
 from .records import (
     Enrolled,
@@ -70,6 +70,8 @@ class GalleryStore:
         self.path = Path(path)
         self._cached: tuple[object, Templates] | None = None
         given = GalleryKey(key) if isinstance(key, bytes) else key
+        if given is not None and len(given.value) != KEY_BYTES:
+            raise WrongKeyError(f"{path}: a key of {len(given.value)} bytes is given; expected {KEY_BYTES}")
         self._file = GalleryDatabase(path, given, new=(embedding_spec or {}) if create else None)
         self._people = PeopleTable(self._file)
         try:
@@ -204,7 +206,9 @@ class GalleryStore:
                 stored = row.key.encrypt(new.vector, new.sha256, fingerprint)
                 self._insert(photo.lastrowid, contract, stored, new.face)
             noted = replace(
-                row.person, consent=consent or row.person.consent, expires=expires or row.person.expires
+                row.person,
+                consent=row.person.consent if consent is None else consent,
+                expires=expires or row.person.expires,
             )
             if noted != row.person:
                 self._people.note(row, noted)
@@ -344,23 +348,9 @@ class GalleryStore:
         state = (self._file.version, today())
         if self._cached is None or self._cached[0] != state:
             with self._file.reading():
-                self._cached = (state, self._load())
+                width = int(self.embedding_spec.get("dimensions", 0))
+                self._cached = (state, self._people.searched(width))
         return self._cached[1]
-
-    def _load(self) -> Templates:
-        width = int(self.embedding_spec.get("dimensions", 0))
-        names, starts, vectors, expired = list[str](), list[int](), list[NDArray[np.float32]](), 0
-        for row in self._people.all():
-            if row.person.expired:
-                expired += 1
-            elif own := [vector for *_, vector in self._people.stored(row)]:
-                if {len(vector) for vector in own} != {width}:
-                    raise self._file.keyring.altered(f"a template of {row.person.name!r}")
-                names.append(row.person.name)
-                starts.append(len(vectors))
-                vectors += own
-        matrix = np.array(vectors, np.float32).reshape(len(vectors), width)
-        return Templates(tuple(names), matrix, np.array(starts, dtype=np.intp), expired)
 
     def replace_templates(
         self,

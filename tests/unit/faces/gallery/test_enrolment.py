@@ -118,7 +118,8 @@ def test_photos_that_were_replaced_or_deleted_are_forgotten(gallery: FaceGallery
             scene(root / name / f"{variant}.png", person, variant)
 
     def synced() -> dict[str, tuple[list[tuple[str, str]], str]]:
-        done = gallery.enroll_each(person_folders(root), sync=True)
+        folders = person_folders(root)
+        done = [*gallery.enroll_each(folders, sync=True), *gallery.lost(folders)]
         return {each.name: (each.removed, each.problem) for each in done}
 
     assert set(synced()) == {"Rani", "Örn", "Zoë", "Ada"}
@@ -155,6 +156,17 @@ def test_photos_that_were_replaced_or_deleted_are_forgotten(gallery: FaceGallery
     }
     assert gallery.store.key != before, "what was forgotten cannot be read in older copies"
     assert {name: removed for name, (removed, _) in synced().items() if removed} == {}
+
+
+def test_a_photo_that_was_saved_again_in_place_stays_enrolled(gallery: FaceGallery, tmp_path: Path) -> None:
+    first, other = (scene(tmp_path / f"people/Rani/{n}.png", 3, n) for n in range(2))
+    list(gallery.enroll_folder(tmp_path / "people"))
+    scene(first, 3, 0, noise=2)
+    (done,) = gallery.enroll_each(person_folders(tmp_path / "people"), sync=True)
+    assert done.enrolled is not None
+    assert (done.enrolled.added, done.enrolled.known, done.skipped) == (1, 1, [])
+    assert done.removed == [(str(first), "was replaced")]
+    assert [photo.path for photo in gallery.store.photos("Rani")] == [str(other), str(first)]
 
 
 def test_nobody_is_forgotten_because_a_folder_has_only_unusable_photos(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import random
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -13,7 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rehead.errors import DamagedGalleryError, WrongKeyError
+from rehead.errors import DamagedGalleryError, ReheadError, WrongKeyError
+from rehead.faces.embedding.spec import spec_fingerprint
 from rehead.faces.gallery import schema
 from rehead.faces.gallery.maintenance import export_gallery
 from rehead.faces.gallery.records import NewTemplate
@@ -67,6 +70,13 @@ def test_a_key_and_no_encryption_do_not_go_together(tmp_path: Path) -> None:
         GalleryStore(stripped, key=KEY, embedding_spec=SPEC, create=True)
     with pytest.raises(DamagedGalleryError, match="whether the gallery is encrypted was changed"):
         GalleryStore(stripped, embedding_spec=SPEC)
+
+
+@pytest.mark.parametrize("length", [0, 16, 33])
+def test_a_key_of_another_length(tmp_path: Path, length: int) -> None:
+    with pytest.raises(WrongKeyError, match=f"a key of {length} bytes is given; expected 32"):
+        GalleryStore(tmp_path / "p.db", key=bytes(length), embedding_spec=SPEC, create=True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_gallery_without_its_id_is_not_made_anew(tmp_path: Path) -> None:
@@ -190,6 +200,31 @@ def test_a_damaged_schema_is_told(tmp_path: Path, text: bytes) -> None:
     path.write_bytes(path.read_bytes().replace(text, text[:-3] + b"\xff" + text[-2:]))
     with pytest.raises(DamagedGalleryError, match="restore a copy"):
         GalleryStore(path, key=KEY)
+
+
+def test_an_embedding_spec_of_wrong_types_is_told(tmp_path: Path) -> None:
+    path, spec = made(tmp_path / "p.db", None), {"dimensions": "many"}
+    changed(path, f"UPDATE contracts SET record = '{json.dumps(spec)}', space = '{spec_fingerprint(spec)}'")
+    with (
+        pytest.raises(DamagedGalleryError, match="the embedding spec was changed"),
+        GalleryStore(path) as store,
+    ):
+        store.templates()
+
+
+@pytest.mark.parametrize("key", [KEY, None], ids=["encrypted", "clear"])
+def test_files_with_changed_bytes_never_end_in_a_traceback(tmp_path: Path, key: bytes | None) -> None:
+    right = made(tmp_path / "p.db", key).read_bytes()
+    rng = random.Random(7)
+    for _ in range(40):
+        data = bytearray(right)
+        for _ in range(rng.choice([1, 3, 10])):
+            data[rng.randrange(len(data))] = rng.choice([0, 255, rng.randrange(256)])
+        (tmp_path / "p.db").write_bytes(data[: rng.choice([len(data), len(data), rng.randrange(len(data))])])
+        with contextlib.suppress(ReheadError):
+            read_all(tmp_path / "p.db", key)
+        for left in tmp_path.glob("p.db-*"):
+            left.unlink()
 
 
 def test_odd_measures_of_quality_are_passed_over(tmp_path: Path) -> None:
