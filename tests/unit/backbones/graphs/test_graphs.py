@@ -343,7 +343,7 @@ def test_a_style_is_taken_off_where_it_is_seen(tiny_onnx: Path, limit: float) ->
         0.7,
         PhotoStyles(("grey", "dark"), normal(32, 2), normal(2), limit),
         normal(2, 32),
-        np.array([0.5, 0.0], np.float32),
+        np.array([1e4, 2e4], np.float32),
     )
     model = graphs.linear_model(
         trunk, ["middle", "last"], first=8, weight=normal(24, 3), bias=normal(3), outlier=outlier
