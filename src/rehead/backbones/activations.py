@@ -85,9 +85,7 @@ def _layers(network: Backbone) -> list[Layer]:
 
     try:
         found = inspect.layers(onnx.load_from_string(network.trunk))
-    except (
-        Exception
-    ) as error:  # of a graph that somebody changed: names that are no text, nodes without outputs
+    except Exception as error:  # of a graph that somebody changed, such as nodes without outputs
         raise DataError(f"{network.name}: its layers cannot be told apart ({error})") from error
     if not found:
         raise DataError(
