@@ -437,7 +437,7 @@ def test_a_model_file_that_was_changed_or_is_newer(
     write_model_file(
         tmp_path / "odd.onnx",
         b"",
-        {"kind": "keypoints", "points": {}, "operating_point": {}, "preprocess": {}},
+        {"kind": "keypoints", "points": {"count": 5}, "operating_point": {}, "preprocess": {}},
     )
     refused(cli("predict", tmp_path / "odd.onnx", photo), "odd.onnx", "rehead keypoints predict")
 

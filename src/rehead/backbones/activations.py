@@ -83,7 +83,10 @@ def list_layers(
 def _layers(network: Backbone) -> list[Layer]:
     import onnx
 
-    found = inspect.layers(onnx.load_from_string(network.trunk))
+    try:
+        found = inspect.layers(onnx.load_from_string(network.trunk))
+    except Exception as error:  # of a graph that somebody changed, such as nodes without outputs
+        raise DataError(f"{network.name}: its layers cannot be told apart ({error})") from error
     if not found:
         raise DataError(
             f"{network.name}: none of its layers gives maps [N, C, h, w], so there is none to show"

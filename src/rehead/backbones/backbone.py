@@ -215,7 +215,7 @@ def _from_file(path: Path, preprocess: PreprocessSpec | None) -> Backbone:
         )
     try:
         return _from_model_file(file)
-    except ReheadError:
+    except ModelFileError:
         raise
     except Exception as error:  # onnx raises what it likes about a graph that somebody changed
         raise ModelFileError(f"{path}: its network cannot be taken out ({_first_line(error)})") from error

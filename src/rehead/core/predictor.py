@@ -24,6 +24,9 @@ _SPIN = (
 )
 
 
+_ONE_NUMBER = ("outlier_score", "confidence")  # for each photo, in every kind of model file
+
+
 class BasePredictor(ABC, Generic[Answer]):
     """A model file of one kind, ready to answer.
 
@@ -56,9 +59,13 @@ class BasePredictor(ABC, Generic[Answer]):
         self._file = file
         self._threads = threads or cpu_count()
         outputs = {output.name: output.shape for output in self._session.get_outputs()}
-        shape, side, expected = self._session.get_inputs()[0].shape, self.preprocess.size, self._outputs()
+        shape: list[Any] = next((given.shape for given in self._session.get_inputs()), [])
+        side, expected = self.preprocess.size, self._outputs()
         if shape[1:] != [side, side, 3] or any(
-            name not in outputs or (width and outputs[name][1] != width) for name, width in expected.items()
+            name not in outputs
+            or (width and outputs[name][1:2] != [width])
+            or (name in _ONE_NUMBER and len(outputs[name]) != 1)
+            for name, width in expected.items()
         ):
             wanted = ", ".join(f"{width} {name}" if width else name for name, width in expected.items())
             raise NotAModelFileError(

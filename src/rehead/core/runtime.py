@@ -68,7 +68,10 @@ def open_session(
     if spin:
         options.add_session_config_entry("session.intra_op.spin_duration_us", str(spin))
     try:
-        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        # without its second try, which prints
+        session = onnxruntime.InferenceSession(
+            graph, options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
     except Exception as reason:  # onnxruntime's own classes, which have no common base
         if of is None:
             raise

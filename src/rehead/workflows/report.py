@@ -26,6 +26,7 @@ from ..classification.evaluate import AnsweredPhotos
 from ..classification.predictor import Prediction, Predictor, load_model
 from ..core import records
 from ..core.csv_cells import cell_text
+from ..core.leftovers import sweep_beside
 from ..core.locking import locked
 from ..core.model_file import trained_on
 from ..core.progress import Progress
@@ -117,6 +118,7 @@ def _report(
     progress: Progress | None,
     command: Sequence[str],
 ) -> ReportResult:
+    sweep_beside(folder)  # a run that a kill left aside is there again
     record, metrics = _read_json(folder, "run.json", _RUN), _read_json(folder, "metrics.json", _METRICS)
     model = load_model(folder / "model.onnx", threads=threads)
     network = load_backbone(folder / "model.onnx")

@@ -85,3 +85,23 @@ def test_a_file_that_is_something_else_is_refused() -> None:
         Brightness(model(output="median"))
     with pytest.raises(NotAModelFileError, match=r"x.onnx: ONNX Runtime cannot run its graph"):
         Brightness(model(graph=b"no graph"))
+
+
+def test_a_graph_without_inputs_or_with_outputs_of_other_ranks_is_refused() -> None:
+    helper, kinds = onnx.helper, onnx.TensorProto
+    constant = helper.make_node(
+        "Constant", [], ["mean"], value=helper.make_tensor("t", kinds.FLOAT, [3], [1] * 3)
+    )
+    output = helper.make_tensor_value_info("mean", kinds.FLOAT, [3])
+    image = helper.make_tensor_value_info("image", kinds.UINT8, ["N", SIDE, SIDE, 3])
+    for inputs in ([], [image]):
+        graph = helper.make_graph([constant], "flat", inputs, [output])
+        whole = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+        with pytest.raises(NotAModelFileError, match=r"x\.onnx: its graph takes .* and gives"):
+            Brightness(model(graph=whole.SerializeToString()))
+
+
+def test_a_score_is_one_number_a_photo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Brightness, "_outputs", lambda _: {"outlier_score": None})
+    with pytest.raises(NotAModelFileError, match="its graph takes"):
+        Brightness(model(output="outlier_score"))

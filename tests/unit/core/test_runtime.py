@@ -110,3 +110,10 @@ def test_what_a_network_of_others_does_wrong_is_one_error(operator: str, said: s
     assert "\n" not in str(caught.value)
     good = open_session(graph(onnx.helper.make_node("Exp", ["x"], ["y"])), threads=1, of="net.onnx")
     np.testing.assert_array_equal(good.run(["y"], X)[0], good.run(None, X)[0])
+
+
+def test_nothing_is_printed_about_a_broken_graph(capfd: pytest.CaptureFixture[str]) -> None:
+    broken = graph(onnx.helper.make_node("Evil", ["x"], ["y"])).replace(b"Evil", b"Evi\xc9")
+    with pytest.raises(WeightsError, match=r"net\.onnx: ONNX Runtime cannot run its graph"):
+        open_session(broken, threads=1, of="net.onnx")
+    assert capfd.readouterr() == ("", "")

@@ -23,7 +23,7 @@ from ...core.cache import cached_graph
 from ...core.geometry import similarity
 from ...core.preprocess import PreprocessSpec
 from ...core.runtime import cpu_count, open_session
-from ...errors import DataError, UnknownNameError, WeightsError
+from ...errors import DataError, ReheadError, UnknownNameError, WeightsError
 from ...images import warped
 from ..types import Face, Photo, pixels_of
 from . import facenet
@@ -205,9 +205,12 @@ def _onnx(path: Path, spec: EmbedderSpec | str | os.PathLike[str] | None) -> _Ne
         try:
             open_session(data, threads=1)  # onnx's own checker also refuses outputs without a shape
             model = onnx.load_from_string(data)
-        except Exception as error:  # protobuf and ONNX Runtime raise anything
-            raise WeightsError(f"{path}: not a valid ONNX file ({str(error).splitlines()[0]})") from error
-        return graphs.wrap(model, known.preprocess, str(path), prewhitened=known.prewhitened)
+            return graphs.wrap(model, known.preprocess, str(path), prewhitened=known.prewhitened)
+        except ReheadError:
+            raise
+        except Exception as error:  # protobuf, the checker, shape inference and spox raise anything
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise WeightsError(f"{path}: not a valid ONNX file ({reason})") from error
 
     return _Network(path.name, digest, known, str(path), build)
 
