@@ -7,6 +7,7 @@ photo looks the same to all of them: upright, 8 bits, RGB, over white.
 from __future__ import annotations
 
 from ..core.preprocess import PreprocessSpec
+from .contrast import stretched
 from .exif import Header, image_size, read_header
 from .formats import IMAGE_SUFFIXES, MAX_PIXELS, is_image_name, read_bytes
 from .reading import load_image, luma, read_image, thumbnail
@@ -28,6 +29,7 @@ __all__ = [
     "read_bytes",
     "read_header",
     "read_image",
+    "stretched",
     "thumbnail",
     "warped",
     "write_jpeg",
