@@ -22,6 +22,7 @@ from rehead.cli import main
 from rehead.faces.pipeline import FacePipeline
 from rehead.faces.verification import calibration
 from rehead.faces.verification.calibration import Calibration, read_calibration
+from rehead.images import read_image
 
 FacePhoto = Callable[..., Path]
 Cli = Callable[..., tuple[int, str, str]]
@@ -152,8 +153,53 @@ def test_identify(cli: Cli, face_photo: FacePhoto, tmp_path: Path, gallery: list
     code, _, err = cli("identify", tmp_path / "torn.png", *gallery)
     assert code == 2
     assert "torn.png" in err
-    code, out, _ = cli("identify", group, *gallery, "--strangers", "0.00001")
-    assert "cannot be promised" in out
+    assert {row["strangers_supported"] for row in rows[:2]} == {"0.01"}
+
+
+def test_an_unsupported_share_of_strangers_is_said_in_every_form(
+    cli: Cli, face_photo: FacePhoto, tmp_path: Path, gallery: list[object]
+) -> None:
+    photo = face_photo(tmp_path / "a.png", 2, variant=8)
+    asked = ["identify", photo, *gallery, "--strangers", "0.00001"]
+    for form in ("table", "json", "jsonl", "csv"):
+        code, out, err = cli(*asked, "--format", form)
+        assert code == 0
+        assert "nobody is named: 0.001 % of strangers cannot be promised" in err
+        assert "ask for --strangers 0.0038" in err
+        assert "--accept-unsupported" in err
+        assert "unknown" in out
+        assert "no better than 0.36 % is supported" in out
+        code, out, err = cli(*asked, "--format", form, "--accept-unsupported")
+        assert "cannot be promised" in err
+        assert "blå, [b]" in out
+        if form != "table":
+            assert "0.00363636" in out
+
+
+def test_a_drawing_has_names_and_boxes(
+    cli: Cli, face_photo: FacePhoto, tmp_path: Path, gallery: list[object]
+) -> None:
+    photo = face_photo(tmp_path / "a.png", 2, 2, variant=8)
+    code, out, _ = cli("identify", photo, *gallery, "--out", tmp_path / "drawn.png")
+    assert code == 0
+    assert "blå, [b] is named 2 times in this photo" in out
+    drawn, plain = read_image(tmp_path / "drawn.png"), read_image(photo)
+    assert drawn.shape == plain.shape
+    assert (drawn != plain).any()
+    cli("identify", photo, tmp_path / "people", *gallery, "--out", tmp_path / "drawn")
+    assert len(list((tmp_path / "drawn").glob("*.png"))) == 8  # one of the nine photos is torn
+
+
+def test_a_probability_follows_from_the_share_of_strangers(
+    cli: Cli, face_photo: FacePhoto, tmp_path: Path, gallery: list[object]
+) -> None:
+    photo = face_photo(tmp_path / "a.png", 2, variant=8)
+    few, many = (
+        json.loads(cli("identify", photo, *gallery, "--format", "json", "--prior", prior)[1])[0]["faces"][0]
+        for prior in ("0.1", "0.999")
+    )
+    assert (few["prior"], many["prior"]) == (0.1, 0.999)
+    assert few["probability"] > many["probability"]
 
 
 def test_low_quality_is_said_and_can_be_refused(
@@ -215,6 +261,11 @@ def test_cluster(cli: Cli, face_photo: FacePhoto, tmp_path: Path) -> None:
     assert "torn.png" in out
     record = json.loads((tmp_path / "groups.json").read_text())
     assert [len(group) for group in record["groups"]] == [3, 3, 1]
+    assert record["false_matches"] == pytest.approx(0.01 / 7)
+    cli("cluster", tmp_path / "photos/alone.png", "--out", tmp_path / "one.json")
+    one = json.loads((tmp_path / "one.json").read_text())
+    assert one["false_matches"] == 0.01
+    assert one["threshold"] < record["threshold"], "the more faces, the more alike they must be"
     assert all(set(face) == {"photo", *FACE} for group in record["groups"] for face in group)
     assert {face["box"][0] for face in record["groups"][0]} in ({0}, {24})
 

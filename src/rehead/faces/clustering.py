@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from ..core.progress import Progress
 from ..errors import DataError, ImageError
+from .gallery.threshold import TARGET_FPIR
 from .pipeline import FacePipeline
 from .types import Face
 from .verification.calibration import Calibration
-from .verification.verify import TARGET_FMR, calibration_for
+from .verification.verify import calibration_for
 
 __all__ = ["MAX_FACES", "FaceClusters", "cluster_faces", "cluster_photos"]
 
@@ -33,12 +34,15 @@ class FaceClusters:
         Path and reason.
     threshold : float
         Mean score across two groups from which they were merged.
+    fmr : float
+        False-match rate of a pair at that score.
     """
 
     groups: list[list[tuple[str, Face]]]
     without: list[str]
     unreadable: list[tuple[str, str]]
     threshold: float
+    fmr: float
 
 
 def cluster_photos(
@@ -56,7 +60,9 @@ def cluster_photos(
     photos : sequence of path
     pipeline : FacePipeline
     target_fmr : float, optional
-        False-match rate that sets the threshold; 0.001, or the lowest supported, by default.
+        False-match rate of a pair that sets the threshold. By default `TARGET_FPIR` divided by the number
+        of faces, as in a gallery of so many templates, or the lowest supported. At ten times that two people
+        are merged among 300 photos of 75 (benchmarks/calibration.py).
     calibration : Calibration, optional
         The one shipped for the embedder by default.
 
@@ -66,8 +72,7 @@ def cluster_photos(
         No photo can be read, there is no calibration, or the target is not supported.
     """
     calibration = calibration_for(pipeline, calibration)
-    target_fmr = max(TARGET_FMR, calibration.min_fmr) if target_fmr is None else target_fmr
-    threshold = calibration.at(target_fmr).value
+    given = None if target_fmr is None else calibration.at(target_fmr)
     faces: list[tuple[str, Face]] = []
     vectors, photo_of, without, unreadable = [], [], [], []
     for number, (photo, result) in enumerate(
@@ -83,17 +88,16 @@ def cluster_photos(
             vectors.append(result.vectors)
     if len(unreadable) == len(photos):
         raise DataError(f"none of the {len(photos)} photos can be read; {': '.join(unreadable[0])}")
-    if not faces:
-        return FaceClusters([], without, unreadable, threshold)
-    cluster = cluster_faces(np.concatenate(vectors), threshold, np.array(photo_of))
-    members = [[faces[n] for n in np.flatnonzero(cluster == c)] for c in range(int(cluster.max()) + 1)]
-    return FaceClusters(members, without, unreadable, threshold)
+    threshold = given or calibration.for_gallery(TARGET_FPIR, len(faces))[0]
+    groups: list[list[tuple[str, Face]]] = []
+    if faces:
+        cluster = cluster_faces(np.concatenate(vectors), threshold.value, np.array(photo_of))
+        groups = [[faces[n] for n in np.flatnonzero(cluster == c)] for c in range(int(cluster.max()) + 1)]
+    return FaceClusters(groups, without, unreadable, threshold.value, threshold.target_fmr)
 
 
 MAX_FACES = 20_000
 """Faces that can be clustered at once: their distances take 1.6 GB."""
-
-_CANNOT_LINK = 4.0  # twice the largest distance of two faces
 
 
 def cluster_faces(
@@ -108,7 +112,7 @@ def cluster_faces(
     threshold : float
         Mean score of the pairs across two clusters from which they are merged.
     photos : int ndarray (n,), optional
-        Photo of each face; faces of one photo are taken to be different people.
+        Photo of each face; faces of one photo are different people, whatever their scores.
 
     Returns
     -------
@@ -124,7 +128,8 @@ def cluster_faces(
 
     distance = 1 - vectors @ vectors.T
     if photos is not None:
-        distance[photos[:, None] == photos[None, :]] = _CANNOT_LINK
+        # one of the at most n²/4 pairs of two clusters brings their mean to 4, beyond all distances
+        distance[photos[:, None] == photos[None, :]] = n**2
     np.fill_diagonal(distance, 0.0)
     clustering = AgglomerativeClustering(
         n_clusters=None, metric="precomputed", linkage="average", distance_threshold=1 - threshold

@@ -6,7 +6,7 @@ Galleries, thresholds and clusters are written against `Detector` and `Embedder`
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 import numpy as np
@@ -38,6 +38,8 @@ class Quality:
     yaw, pitch, roll : float
         Degrees, estimated from the five points. Yaw is positive where the face turns to the right side
         of the photo, pitch where it looks up, roll where it is turned clockwise.
+    covered : tuple of {"eyes", "mouth"}
+        Parts that seem to be behind sunglasses or a mask.
     """
 
     side: float
@@ -45,6 +47,12 @@ class Quality:
     yaw: float
     pitch: float
     roll: float
+    covered: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able record, rounded; "covered" where there is anything."""
+        numbers = {name: round(float(v), 3) for name, v in vars(self).items() if name != "covered"}
+        return {**numbers, "covered": list(self.covered)} if self.covered else numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,21 +69,36 @@ class Face(ComparedByValue):
     score : float
         The detector's confidence; higher is surer. Its scale is the detector's own.
     quality : Quality
+    turn : int
+        Degrees, clockwise, by which the photo was turned for the face to be found: 0, 90, 180 or 270.
+    stretched : bool
+        Whether the contrast of a dark photo was stretched (`images.stretched`) for the face to be found;
+        an embedder takes the face from those pixels then.
     """
 
     box: Boxes
     points: Points
     score: float
     quality: Quality
+    turn: int = 0
+    stretched: bool = False
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What else was done to find it, as phrases."""
+        turned = f"found with the photo turned {self.turn} degrees clockwise" if self.turn else ""
+        dark = "found with the contrast of a dark photo stretched" if self.stretched else ""
+        return tuple(filter(None, (turned, dark)))
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able record: "box", "points", "score" and "quality", rounded."""
-        return {
+        """JSON-able record: "box", "points", "score" and "quality", rounded; "notes" where there are any."""
+        record: dict[str, Any] = {
             "box": [round(float(v), 2) for v in self.box],
             "points": [[round(float(v), 2) for v in point] for point in self.points],
             "score": round(float(self.score), 6),
-            "quality": {name: round(float(value), 3) for name, value in asdict(self.quality).items()},
+            "quality": self.quality.to_dict(),
         }
+        return {**record, "notes": list(self.notes)} if self.notes else record
 
 
 class Detector(Protocol):

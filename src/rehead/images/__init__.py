@@ -7,6 +7,7 @@ photo looks the same to all of them: upright, 8 bits, RGB, over white.
 from __future__ import annotations
 
 from ..core.preprocess import PreprocessSpec
+from .contrast import stretched
 from .exif import Header, image_size, read_header
 from .formats import IMAGE_SUFFIXES, file_digest, is_image_file, is_image_name, read_bytes
 from .grey_range import find_grey_range
@@ -37,6 +38,7 @@ __all__ = [
     "read_header",
     "read_image",
     "set_max_pixels",
+    "stretched",
     "thumbnail",
     "warped",
     "write_jpeg",

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["Bar", "Tile", "draw_sheet", "fitted", "overlay", "viridis"]
+__all__ = ["Bar", "Tile", "draw_boxes", "draw_sheet", "fitted", "overlay", "viridis"]
 
 Pixels = NDArray[np.uint8]
 
@@ -28,6 +28,7 @@ _VIRIDIS = np.frombuffer(
 ).reshape(-1, 3)
 
 _INK, _SOFT, _PAPER = (26, 29, 33), (89, 97, 107), (255, 255, 255)  # those of evaluation/report.css
+_FRAME = (255, 210, 63)  # the yellow of keypoints' dots
 _GAP, _MARGIN = 14, 20  # px
 _TITLE, _WORDS = 20, 15  # px, heights of letters
 _BAR, _LEAST_BAR, _MOST_BAR = 18, 160, 300  # px: width, and heights with its words
@@ -110,6 +111,34 @@ def overlay(photo: Pixels, colours: Pixels, box: tuple[float, float, float, floa
     page = Image.blend(grey, Image.new("RGB", picture.size, _PAPER), _STRENGTH)
     under = grey.crop((left, top, left + inside[0], top + inside[1]))
     page.paste(Image.blend(under, heat, _STRENGTH), (left, top))
+    return np.asarray(page)
+
+
+def draw_boxes(pixels: Pixels, boxes: NDArray[np.float64], words: Sequence[str]) -> Pixels:
+    """A copy of a photo with boxes, each with its words above it, or inside where it reaches the upper edge.
+
+    Parameters
+    ----------
+    pixels : uint8 ndarray (H, W, 3)
+    boxes : float64 ndarray (n, 4)
+        x0, y0, x1, y1, in pixels.
+    words : sequence of str
+        One for each box; "" for none.
+    """
+    page = Image.fromarray(pixels)
+    pen = ImageDraw.Draw(page)
+    line = max(1, round(max(page.size) / 400))
+    size = max(11, round(max(page.size) / 45))
+    for box, text in zip(boxes.round().astype(int).tolist(), words, strict=True):
+        left, top, right, bottom = box
+        pen.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=_FRAME, width=line)
+        if text:
+            text = _clipped(text, size, page.width - 2 * line)
+            wide, high = _width(text, size) + 2 * line, _line_height(size)
+            left = max(0, min(left, page.width - wide))
+            top = top - high if top >= high else top
+            pen.rectangle((left, top, left + wide, top + high), fill=_FRAME)
+            _write(pen, (left + line, top), text, size, _INK)
     return np.asarray(page)
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rehead.images.contact_sheet import Bar, Tile, draw_sheet, fitted, overlay, viridis
+from rehead.images.contact_sheet import Bar, Tile, draw_boxes, draw_sheet, fitted, overlay, viridis
 
 
 def test_colours_are_viridis() -> None:
@@ -61,3 +61,18 @@ def test_words_are_there() -> None:
 def test_bars_of_any_range(ends: tuple[float, float]) -> None:
     found = draw_sheet([Tile(np.zeros((9, 9, 3), np.uint8))], columns=1, bar=Bar(*ends, "drop"))
     assert found.shape[1] < 300
+
+
+def test_boxes_are_drawn_with_their_words_within_the_photo() -> None:
+    photo = np.full((200, 300, 3), 90, np.uint8)
+    boxes = np.array([[20.0, 60, 80, 140], [250, 0, 300, 40], [-9, 190, 400, 230]])
+    drawn = draw_boxes(
+        photo, boxes, ["Örn [b]", "a name that is far too long for what is left of it" * 3, ""]
+    )
+    assert drawn.shape == photo.shape
+    changed = (drawn != photo).any(axis=2)
+    assert changed[60, 20:80].all()
+    assert not changed[100, 30:70].any()
+    assert changed[42:60, 20:50].any(), "the words stand above the box"
+    assert (photo == 90).all()
+    np.testing.assert_array_equal(draw_boxes(photo, np.zeros((0, 4)), []), photo)

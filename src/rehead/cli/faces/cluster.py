@@ -11,7 +11,7 @@ from .. import options
 from ..command import Only, Without, command
 from ..console import photo_progress, say
 from ..photos import list_given
-from .options import CalibrationFile, TargetFmr, load_pipeline, read_calibration_file
+from .options import CalibrationFile, load_pipeline, read_calibration_file
 
 __all__ = ["cluster"]
 
@@ -22,7 +22,15 @@ _SHOWN = 3  # photos of a group in the table
 def cluster(
     photos: options.PhotoList,
     out: Annotated[Path | None, Opt(help="JSON file to write.", flag="--out -o", default=None)],
-    target_fmr: TargetFmr,
+    target_fmr: Annotated[
+        float | None,
+        Opt(
+            help="Share of pairs of different people that may match; the threshold follows from it.",
+            flag="--false-matches",
+            shown="0.01 divided by the number of faces, or as low as is supported",
+            default=None,
+        ),
+    ],
     calibration: CalibrationFile,
     faces: Annotated[FaceOptions, Without("selection")],
     machine: Annotated[EstimatorOptions, Only("threads")],
@@ -48,6 +56,7 @@ def cluster(
             "without_a_face": found.without,
             "unreadable": failed_photos(found.unreadable),
             "threshold": found.threshold,
+            "false_matches": found.fmr,
         }
         write_json(out, record)
     found_faces = sum(len(group) for group in found.groups)
@@ -60,6 +69,9 @@ def cluster(
     say(
         f"{count(found_faces, 'face')} in {count(len(files), 'photo')}: {count(len(shared), 'group')}, and "
         f"{count(alone, 'face')} alone"
+    )
+    say(
+        f"Threshold {found.threshold:.3f}: of pairs of different people at most {100 * found.fmr:.2g} % match"
     )
     if found.without:
         say(f"{count(len(found.without), 'photo')} without a face")

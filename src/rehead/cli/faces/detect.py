@@ -88,7 +88,7 @@ def _print_table(results: Sequence[PhotoFaces], out: Path | None) -> None:
             table.add_row(photo, "-", "", "", styled(result.error or "no face", "yellow"))
         for number, face in enumerate(result.faces, 1):
             box = " ".join(f"{v:.0f}" for v in face.box)
-            note = styled("; ".join(limits.complaints(face.quality)), "yellow")
+            note = styled("; ".join([*limits.complaints(face.quality), *face.notes]), "yellow")
             table.add_row(photo if number == 1 else "", str(number), box, f"{face.score:.3f}", note)
     print_table(table)
     say(_summary(results, out))

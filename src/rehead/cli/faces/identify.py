@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,6 +41,14 @@ __all__ = ["identify"]
 @command
 def identify(
     photos: options.PhotoList,
+    out: Annotated[
+        Path | None,
+        Opt(
+            help="PNG to draw the faces of one photo into, with their names; for several a folder.",
+            flag="--out -o",
+            default=None,
+        ),
+    ],
     gallery: GalleryFile,
     key_file: KeyFile,
     fpir: Annotated[
@@ -51,6 +59,23 @@ def identify(
             le=0.999,
             flag="--strangers",
             default=0.01,
+        ),
+    ],
+    accept_unsupported: Annotated[
+        bool,
+        Opt(
+            help="Name people although so low a share of strangers is not supported.",
+            flag="--accept-unsupported",
+            default=False,
+        ),
+    ],
+    prior: Annotated[
+        float,
+        Opt(
+            help="Share of strangers among the faces to identify; the probability of a name follows from it.",
+            ge=1e-9,
+            le=0.999,
+            default=0.5,
         ),
     ],
     refuse_poor: RefusePoor,
@@ -71,14 +96,19 @@ def identify(
         key=gallery_key(gallery, key_file),
         calibration=read_calibration_file(calibration),
         fpir=fpir,
+        accept_unsupported=accept_unsupported,
+        prior=prior,
         refuse_poor=refuse_poor,
     ) as opened:
         threshold = opened.threshold()
 
         def answers() -> Iterator[dict[str, Any]]:
-            for file, result in zip(files, opened.identify_each(files), strict=True):
+            for number, (file, result) in enumerate(zip(files, opened.identify_each(files), strict=True)):
                 if isinstance(result, ImageError):
                     failed.append(result)
+                elif out is not None:
+                    alone = len(files) == 1 and out.suffix.lower() == ".png"
+                    _draw(out if alone else out / f"{number:04d}_{file.stem}.png", file, result)
                 yield _record(file, result)
 
         if form == "json":
@@ -91,9 +121,22 @@ def identify(
             _print_table(answers())
     if form == "table":
         say(f"Threshold {threshold.comparison.value:.3f}: {threshold.sentence}.")
+    if not threshold.supported:
+        said = threshold.sentence if accept_unsupported else f"nobody is named: {threshold.refusal}"
+        say(f"rehead: {said}", err=True)
     check_answered(files, failed)
     if failed:
         say(f"rehead: {len(failed)} of {len(files)} photos could not be read", err=True)
+
+
+def _draw(place: Path, file: Path, found: Sequence[Identification]) -> None:
+    import numpy as np
+
+    from ...images import read_image, write_png
+    from ...images.contact_sheet import draw_boxes
+
+    boxes = np.array([each.face.box for each in found]).reshape(len(found), 4)
+    write_png(place, draw_boxes(read_image(file), boxes, [each.name for each in found]))
 
 
 def _record(file: Path, result: list[Identification] | ImageError) -> dict[str, Any]:
@@ -114,11 +157,13 @@ def _rows(record: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _print_csv(answers: Iterator[dict[str, Any]]) -> None:
     columns = ["photo", "name", "nearest", "score", "margin", "probability", "threshold", "reason"]
+    columns += ["prior", "strangers", "strangers_supported", "note"]
     sides = ["left", "top", "right", "bottom"]
     writer = csv_output()
     writer.writerow([*columns, *sides, "error"])
     for record in answers:
         for row in _rows(record):
+            row["note"] = "; ".join([*row.get("complaints", ()), *row.get("notes", ())])
             box = row["face"]["box"] if "face" in row else [""] * 4
             writer.writerow([*(row.get(name, "") for name in columns), *box, row.get("error", "")])
 
@@ -150,6 +195,7 @@ def _print_table(answers: Iterator[dict[str, Any]]) -> None:
 def _note(row: dict[str, Any]) -> str:
     """The remark beside score and margin; the threshold stands below the table."""
     quality = f"of low quality: {'; '.join(row['complaints'])}" if row["complaints"] else ""
-    if row["nearest"] and row["score"] < row["threshold"]:
-        return "; ".join(filter(None, [f"nearest {row['nearest']}, not near enough", quality]))
-    return row["reason"] or quality
+    reason = row["reason"]
+    if row["nearest"] and reason.startswith("nobody is like it"):
+        reason = f"nearest {row['nearest']}, not near enough"
+    return "; ".join(filter(None, [reason, "" if reason == quality else quality, *row["notes"]]))

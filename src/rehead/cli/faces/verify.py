@@ -49,6 +49,7 @@ def verify(
 
 def _lines(found: Verification, photos: tuple[Path, Path]) -> list[str]:
     from ...core.text import percent, percent_range
+    from ...faces import QualityLimits
 
     threshold, calibration = found.threshold, found.calibration
     relation = "at or above" if found.same else "below"
@@ -62,7 +63,9 @@ def _lines(found: Verification, photos: tuple[Path, Path]) -> list[str]:
         f"({percent_range(fnmr)}),",
         f"as measured on {calibration.source}, {calibration.people} people",
     ]
-    for path, count in zip(photos, found.found, strict=True):
+    for path, count, face in zip(photos, found.found, found.faces, strict=True):
         if count > 1:
             lines.append(f"note: {path}: {count} faces; the one compared is chosen by --several")
+        notes = (*QualityLimits().complaints(face.quality), *face.notes)
+        lines += [f"note: {path}: {note}" for note in notes]
     return lines

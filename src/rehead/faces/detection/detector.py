@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.geometry import area, clipped
+from ...core.geometry import area, clipped, transformed
 from ...core.runtime import cpu_count
 from ...errors import DataError, UnknownNameError
-from ...images import pyramid
+from ...images import pyramid, stretched
 from ..options import DETECTORS
 from ..types import Face, Photo, pixels_of
 from .dlib import cnn_detector, hog_detector
@@ -33,6 +34,16 @@ _BOX_DETECTORS: Mapping[str, Callable[..., _BoxDetector]] = {
     "haar": HaarDetector,
 }
 
+_LOW_CONTRAST = 128
+"""Grey levels that a photo spans before stretching its contrast is worth a try: half of them."""
+_SURE: Mapping[str, float] = {"mtcnn": 0.99, "haar": 0.99}
+"""Scores by MTCNN's O-net from which a face is not doubtful. The least of LFW's portraits is 0.991; where 150
+of them lay on their side, 16 wrong faces were seen, at most at 0.98."""
+
+
+def _best(faces: Sequence[Face]) -> float:
+    return max((face.score for face in faces), default=-math.inf)
+
 
 class FaceDetector:
     """Detects faces and their five points.
@@ -48,7 +59,9 @@ class FaceDetector:
     longest : int
         A larger photo is first resized to this many pixels along its longer side.
     retry : bool
-        Detect again at twice that size where no face was found.
+        Where no face was found, detect again at twice that size, then with the contrast of a dark photo
+        stretched, then with the photo turned by 90, 180 and 270 degrees; `Face.notes` says so. The last is
+        done where MTCNN doubts all faces, too.
     threads : int, optional
         Processors that one photo may use, all by default.
 
@@ -103,10 +116,40 @@ class FaceDetector:
         """
         pixels = pixels_of(photo)
         scale = min(1.0, self.longest / max(pixels.shape[:2]))
-        found = self._detect_at(pixels, scale)
-        if self.retry and not len(found.boxes):
-            found = self._detect_at(pixels, 2 * scale)
-        return self._faces(pixels, found)
+        faces = self._faces(pixels, self._detect_at(pixels, scale))
+        if not self.retry:
+            return faces
+        faces = faces or self._faces(pixels, self._detect_at(pixels, 2 * scale))
+        bright = pixels if faces else stretched(pixels, below=_LOW_CONTRAST)
+        if bright is not pixels:
+            faces = self._faces(bright, self._detect_at(bright, scale), stretched=True)
+        if self._sure(faces):
+            return faces
+        dark = bright is not pixels
+        turned = [self._turned(bright, scale, quarters, stretched=dark) for quarters in (1, 2, 3)]
+        best = max(turned, key=_best)
+        return best if self._sure(best) else faces
+
+    def _sure(self, faces: Sequence[Face]) -> bool:
+        return bool(faces) and _best(faces) >= _SURE.get(self.name, -math.inf)
+
+    def _turned(
+        self, pixels: NDArray[np.uint8], scale: float, quarters: int, *, stretched: bool
+    ) -> list[Face]:
+        """Faces of the photo turned clockwise by so many quarters, in pixels of the photo as it is."""
+        found = self._detect_at(np.ascontiguousarray(np.rot90(pixels, -quarters)), scale)
+        height, width = pixels.shape[:2]
+        back = {
+            1: np.array([[0, 1, 0], [-1, 0, height]]),
+            2: np.array([[-1, 0, width], [0, -1, height]]),
+            3: np.array([[0, -1, width], [1, 0, 0]]),
+        }[quarters]
+        corners = transformed(found.boxes.reshape(-1, 2, 2), back)
+        boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+        points = transformed(found.points, back)
+        return self._faces(
+            pixels, Detections(boxes, points, found.scores), turn=90 * quarters, stretched=stretched
+        )
 
     def _detect_at(self, pixels: NDArray[np.uint8], scale: float) -> Detections:
         """Faces of the photo resized by `scale`, in pixels of the photo."""
@@ -118,7 +161,9 @@ class FaceDetector:
         return Detections(boxes * np.tile(unscale, 2), points * unscale, scores)
 
     @staticmethod
-    def _faces(pixels: NDArray[np.uint8], found: Detections) -> list[Face]:
+    def _faces(
+        pixels: NDArray[np.uint8], found: Detections, *, turn: int = 0, stretched: bool = False
+    ) -> list[Face]:
         boxes = clipped(found.boxes, (pixels.shape[1], pixels.shape[0]))
         areas = area(boxes)
         return [
@@ -127,6 +172,8 @@ class FaceDetector:
                 found.points[n],
                 float(found.scores[n]),
                 measure_quality(pixels, boxes[n], found.points[n]),
+                turn,
+                stretched,
             )
             for n in np.argsort(-areas, kind="stable")
             if areas[n] > 0

@@ -24,7 +24,7 @@ from ...core.geometry import similarity
 from ...core.preprocess import PreprocessSpec
 from ...core.runtime import cpu_count, open_session
 from ...errors import DataError, ReheadError, UnknownNameError, WeightsError
-from ...images import warped
+from ...images import stretched, warped
 from ..types import Face, Photo, pixels_of
 from . import facenet
 from .alignment import DLIB, DLIB_SIZE
@@ -138,8 +138,10 @@ class FaceEmbedder:
         squares = np.empty((len(faces), size, size, 3), np.uint8)
         if faces:
             pixels = pixels_of(photo)
+            bright = stretched(pixels) if any(face.stretched for face in faces) else pixels
             for n, face in enumerate(faces):
-                squares[n] = warped(pixels, similarity(face.points, template), size)
+                source = bright if face.stretched else pixels
+                squares[n] = warped(source, similarity(face.points, template), size)
         return squares
 
     def embed(self, photo: Photo, faces: Sequence[Face]) -> NDArray[np.float32]:

@@ -21,7 +21,7 @@ from .identification import Identification, identify
 from .maintenance import changed_photos, lost_people
 from .records import Person, PhotoRecord, Removal, Templates, checked_day, checked_name, checked_text
 from .store import GalleryStore
-from .threshold import TARGET_FPIR, GalleryThreshold
+from .threshold import PRIOR, TARGET_FPIR, GalleryThreshold
 
 __all__ = ["FaceGallery"]
 
@@ -46,6 +46,11 @@ class FaceGallery:
         people in the gallery, as soon as they are enough.
     fpir : float
         False-positive identification rate: share of strangers who may be identified as somebody.
+    accept_unsupported : bool
+        Name people although the calibration does not support so low a rate; everybody is "unknown" then
+        otherwise.
+    prior : float
+        Share of strangers among the faces that are identified, which the probability of a name depends on.
     limits : QualityLimits
         Outside of which a face is of low quality, which the answers mention.
     refuse_poor : bool
@@ -66,15 +71,18 @@ class FaceGallery:
         create: bool = False,
         calibration: Calibration | None = None,
         fpir: float = TARGET_FPIR,
+        accept_unsupported: bool = False,
+        prior: float = PRIOR,
         limits: QualityLimits = QualityLimits(),  # noqa: B008 (a frozen value)
         refuse_poor: bool = False,
     ) -> None:
-        if not 0 < fpir < 1:
-            raise DataError(f"the share of strangers is {fpir:g}; expected more than 0 and less than 1")
+        for share in (fpir, prior):
+            if not 0 < share < 1:
+                raise DataError(f"the share of strangers is {share:g}; expected more than 0 and less than 1")
         self.pipeline = pipeline or default_pipeline()
         self.limits = limits
         self.refuse_poor = refuse_poor
-        self.fpir = fpir
+        self.fpir, self.accept_unsupported, self.prior = fpir, accept_unsupported, prior
         self._given_calibration = calibration
         self._cached: tuple[Templates, GalleryThreshold] | None = None
         self.store = GalleryStore(
@@ -215,7 +223,16 @@ class FaceGallery:
         """The threshold at the gallery's present size; DataError where there is no calibration."""
         templates = self.store.templates()
         if self._cached is None or self._cached[0] is not templates:
-            self._cached = templates, GalleryThreshold.of(self._calibration(), self.fpir, len(templates))
+            self._cached = (
+                templates,
+                GalleryThreshold.of(
+                    self._calibration(),
+                    self.fpir,
+                    len(templates),
+                    accept_unsupported=self.accept_unsupported,
+                    prior=self.prior,
+                ),
+            )
         return self._cached[1]
 
     def _calibration(self) -> Calibration:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,13 +36,20 @@ class Identification:
     margin : float
         How much higher that is than the score of the next person; NaN where there is none.
     probability : float
-        That a pair of this score shows one person, at even prior odds; NaN in an empty gallery.
+        That it is the nearest person, for a gallery of this size and a share of strangers of `prior`
+        (`GalleryThreshold.probability`); NaN in an empty gallery.
     threshold : float
         The score from which a face is named.
     reason : str
         Why it is "unknown", "" otherwise.
     complaints : tuple of str
         What is wrong with the quality of the face.
+    fpir, supported_fpir : float
+        Share of strangers who may be named, as asked for, and as the calibration supports it.
+    prior : float
+        Share of strangers that the probability takes for granted.
+    notes : tuple of str
+        What else should be known: how the face was found, or that another face of the photo has the name too.
     """
 
     face: Face
@@ -53,17 +61,23 @@ class Identification:
     threshold: float
     reason: str
     complaints: tuple[str, ...] = ()
+    fpir: float = math.nan
+    supported_fpir: float = math.nan
+    prior: float = math.nan
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able record; null for NaN."""
         numbers = {name: getattr(self, name) for name in ("score", "margin", "probability", "threshold")}
+        numbers |= {"prior": self.prior, "strangers": self.fpir, "strangers_supported": self.supported_fpir}
         return {
             "name": self.name,
             "nearest": self.nearest,
-            **{name: None if math.isnan(value) else round(value, 6) for name, value in numbers.items()},
+            **{name: None if math.isnan(value) else float(f"{value:.6g}") for name, value in numbers.items()},
             "reason": self.reason,
             "face": self.face.to_dict(),
             "complaints": list(self.complaints),
+            "notes": list(self.notes),
         }
 
 
@@ -98,6 +112,8 @@ def identify(
             reason = templates.why_nobody
         elif not score >= needed:  # NaN too
             reason = f"nobody is like it enough (score {score:.3f}, needs {needed:.3f})"
+        elif not threshold.names:
+            reason = f"nobody is named: {threshold.shortfall}"
         elif complaints and refuse_poor:
             reason = f"of low quality: {'; '.join(complaints)}"
         return Identification(
@@ -106,11 +122,22 @@ def identify(
             nearest,
             score,
             score - second,
-            threshold.calibration.probability(score),
+            threshold.probability(scores),
             needed,
             reason,
             complaints,
+            threshold.fpir,
+            threshold.supported_fpir,
+            threshold.prior,
+            face.notes,
         )
 
     best = templates.best_scores(observation.vectors)
-    return [decide(face, scores) for face, scores in zip(observation.faces, best, strict=True)]
+    found = [decide(face, scores) for face, scores in zip(observation.faces, best, strict=True)]
+    times = Counter(each.name for each in found if each.name != UNKNOWN)
+    return [
+        replace(each, notes=(*each.notes, f"{each.name} is named {times[each.name]} times in this photo"))
+        if times[each.name] > 1
+        else each
+        for each in found
+    ]

@@ -1,7 +1,9 @@
 """What a score means: probabilities, and thresholds at a target false-match rate (FMR).
 
 **Probability.** Platt scaling (Platt 1999): a logistic curve through genuine and impostor scores, both of the
-same weight. It gives the probability that a pair shows one person, at even prior odds.
+same weight. It gives the probability that a pair shows one person, at even prior odds. The curve is too flat
+where impostors are rare, so between the thresholds the likelihood ratio is counted: the share of genuine
+scores over that of impostor scores, made to rise by pooling adjacent violators (Brümmer and du Preez 2006).
 
 **Thresholds.** People are split in two halves. Thresholds are set on pairs of people of the first half, so
 that the upper end of the FMR's interval is no higher than the target; FMR and FNMR (false-non-match rate) are
@@ -18,7 +20,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
@@ -92,8 +94,8 @@ class Threshold:
         return {
             "target": self.target_fmr,
             "threshold": round(self.value, 6),
-            "false_matches": self.fmr.to_dict(),
-            "false_non_matches": self.fnmr.to_dict(),
+            "false_matches": _rates(self.fmr),
+            "false_non_matches": _rates(self.fnmr),
         }
 
     @classmethod
@@ -139,9 +141,33 @@ class Calibration:
         """The lowest false-match rate that it supports."""
         return self.thresholds[-1].target_fmr
 
+    @cached_property
+    def _counted(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Scores (k,), and the logarithms of the likelihood ratios counted at them."""
+        target = np.array([each.target_fmr for each in self.thresholds])
+        value = np.array([each.value for each in self.thresholds])
+        missed = np.array([each.fnmr.value for each in self.thresholds])
+        if len(value) < 2 or np.isnan(missed).any():
+            return np.zeros(1), np.full(1, -np.inf)
+        from sklearn.isotonic import IsotonicRegression
+
+        impostors, middle = -np.diff(target), (value[1:] + value[:-1]) / 2
+        rising = IsotonicRegression(y_min=0).fit(
+            np.arange(len(middle)), np.diff(missed) / impostors, sample_weight=impostors
+        )
+        with np.errstate(divide="ignore"):
+            return middle, np.log(rising.predict(np.arange(len(middle))))
+
+    def log_ratio(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Logarithm of the likelihood ratio of scores (...): one person against two; it never falls."""
+        curve = self.slope * scores + self.intercept
+        at, counted = self._counted
+        place = np.searchsorted(at, scores, side="right") - 1  # as a step, which no count is extrapolated by
+        return np.asarray(np.where(place < 0, curve, np.maximum(curve, counted[place])))
+
     def probability(self, score: float) -> float:
         """Probability, 0..1, that a pair of this score shows one person, at even prior odds."""
-        return 0.5 * (1 + math.tanh((self.slope * score + self.intercept) / 2))
+        return 0.5 * (1 + math.tanh(float(self.log_ratio(np.array(score, np.float64))) / 2))
 
     def at(self, target_fmr: float) -> Threshold:
         """The threshold for a false-match rate, with the error rates measured nearest to it.
@@ -233,6 +259,11 @@ class Calibration:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it as JSON, whole or not at all."""
         atomic.write_text(path, json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n")
+
+
+def _rates(interval: Interval) -> dict[str, float | None]:
+    """As `Interval.to_dict`, but to six significant digits: rates of a millionth are common here."""
+    return {name: None if math.isnan(x) else float(f"{x:.6g}") for name, x in vars(interval).items()}
 
 
 _Kind = TypeVar("_Kind")

@@ -12,7 +12,7 @@ from PIL import Image
 
 from rehead.core.geometry import iou
 from rehead.errors import DataError, ImageError, UnknownNameError
-from rehead.faces import FaceDetector
+from rehead.faces import FaceDetector, FaceEmbedder
 from rehead.faces.detection.mtcnn import nms
 
 data = pytest.importorskip("skimage.data", reason="the photo comes from scikit-image")
@@ -88,6 +88,41 @@ def test_a_second_look_finds_smaller_faces(astronaut: NDArray[np.uint8]) -> None
     assert once.detect(photo) == []
     (face,) = twice.detect(photo)
     assert 8 < face.quality.side < 16
+
+
+@pytest.mark.parametrize("turn", [90, 180, 270])
+def test_a_photo_that_lies_without_exif(
+    turn: int, detector: FaceDetector, astronaut: NDArray[np.uint8]
+) -> None:
+    (upright,) = detector.detect(astronaut[:300])
+    lying = np.ascontiguousarray(np.rot90(astronaut[:300], turn // 90))  # counterclockwise
+    (face,) = detector.detect(lying)
+    assert face.turn == turn
+    assert face.notes == (f"found with the photo turned {turn} degrees clockwise",)
+    assert face.to_dict()["notes"] == list(face.notes)
+    assert 0 <= face.box[0] < face.box[2] <= lying.shape[1]
+    assert 0 <= face.box[1] < face.box[3] <= lying.shape[0]
+    left, right = face.points[:2]
+    assert np.degrees(np.arctan2(*(right - left)[::-1])) % 360 == pytest.approx(360 - turn, abs=10)
+    embedder = FaceEmbedder(threads=1)
+    same = embedder.embed(astronaut, [upright])[0] @ embedder.embed(lying, [face])[0]
+    assert same > 0.99
+    assert upright.notes == ()
+    assert "notes" not in upright.to_dict()
+
+
+def test_a_dark_photo_is_tried_again_with_its_contrast_stretched(
+    detector: FaceDetector, astronaut: NDArray[np.uint8]
+) -> None:
+    (light,) = detector.detect(astronaut)
+    dark = (astronaut * 0.04).astype(np.uint8)
+    assert FaceDetector(retry=False, threads=1).detect(dark) == []
+    (face,) = detector.detect(dark)
+    assert iou(face.box[None], REFERENCE_BOX[None])[0, 0] > 0.85
+    assert face.notes == ("found with the contrast of a dark photo stretched",)
+    embedder = FaceEmbedder(threads=1)
+    same = embedder.embed(astronaut, [light])[0] @ embedder.embed(dark, [face])[0]
+    assert same > 0.97
 
 
 def test_no_face_is_an_empty_list(detector: FaceDetector) -> None:

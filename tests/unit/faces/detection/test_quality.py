@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
 from rehead.faces import Quality, QualityLimits
 from rehead.faces.detection.quality import _face_model, _pose, measure_quality
@@ -56,6 +56,31 @@ def test_sharpness_falls_with_blur_and_not_with_size() -> None:
     assert large.side == 178
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_sunglasses_and_masks_are_noted(turned: bool) -> None:
+    data = pytest.importorskip("skimage.data", reason="the photo comes from scikit-image")
+    box = np.array([179.0, 61, 268, 174])
+    points = np.array([[203.8, 101.1], [247.2, 103.3], [225, 128.2], [202.5, 140.3], [244.8, 141.8]])
+
+    def covered(colour: tuple[int, int, int] | None, *boxes: tuple[float, float, float, float]) -> object:
+        photo = Image.fromarray(data.astronaut())
+        for part in boxes:
+            ImageDraw.Draw(photo).rounded_rectangle(part, 10, fill=colour)
+        pixels, moved = np.asarray(photo), points
+        if turned:
+            pixels = np.ascontiguousarray(np.rot90(pixels))
+            moved = np.stack([points[:, 1], pixels.shape[0] - points[:, 0]], axis=1)
+        quality = measure_quality(pixels, box, moved)
+        assert quality.to_dict().get("covered", []) == list(quality.covered)
+        return quality.covered
+
+    mask = (185.0, 120.0, 262.0, 175.0)
+    assert covered(None) == ()
+    for cloth in ((120, 170, 210), (245, 245, 245), (20, 20, 22)):
+        assert covered(cloth, mask) == ("mouth",)
+    assert covered((20, 20, 24), (186, 90, 220, 112), (230, 92, 266, 114)) == ("eyes",)
+
+
 def test_complaints_say_what_is_wrong() -> None:
     limits = QualityLimits()
     assert limits.complaints(Quality(80, 20, 5, -10, 90)) == ()
@@ -66,6 +91,12 @@ def test_complaints_say_what_is_wrong() -> None:
     assert blurred == "blurred: sharpness 2.0, less than 4"
     assert aside == "turned aside by 70 degrees, more than 50"
     assert up == "turned up or down by 45 degrees, more than 40"
+    covered = Quality(80, 20, 0, 0, 0, ("eyes", "mouth"))
+    assert limits.kinds(covered) == ("covered", "covered")
+    assert limits.complaints(covered) == (
+        "eyes covered, as by sunglasses",
+        "mouth covered, as by a mask",
+    )
 
 
 def test_arcface_is_nearly_straight_ahead() -> None:

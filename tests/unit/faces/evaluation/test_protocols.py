@@ -217,6 +217,14 @@ def test_two_faces_of_one_photo_are_two_people() -> None:
     assert groups[0] != groups[1]
 
 
+def test_two_faces_of_one_photo_are_two_people_also_where_many_photos_look_alike() -> None:
+    rows, _ = people_of(1, 60, spread=0.2)
+    photos = np.repeat(np.arange(20), 3)
+    groups = cluster_faces(rows, 0.5, photos)
+    assert len(set(zip(groups.tolist(), photos.tolist(), strict=True))) == 60
+    assert groups.max() < 20
+
+
 def test_few_faces() -> None:
     rows, _ = people_of(2, 1)
     assert cluster_faces(rows[:0], 0.5).tolist() == []

@@ -136,7 +136,62 @@ def test_the_threshold_follows_the_gallery(
     assert (after.templates, after.fpir) == (32, 0.01)
     assert after.comparison.value > before.comparison.value
     assert "cannot be promised" in after.sentence
+    assert not after.names
     assert after.supported_fpir == pytest.approx(32 * after.calibration.min_fmr)
+
+
+def test_nobody_is_named_at_a_rate_that_is_not_supported_unless_it_is_accepted(
+    gallery: FaceGallery, face_photo: FacePhoto, tmp_path: Path
+) -> None:
+    photo = face_photo(tmp_path / "a.png", 1, variant=9)
+    (named,) = gallery.identify(photo)
+    assert (named.name, named.fpir, named.supported_fpir) == ("Rani", 0.01, 0.01)
+    for person in range(20, 40):
+        gallery.enroll(str(person), [face_photo(tmp_path / f"{person}.png", person)])
+    (refused,) = gallery.identify(photo)
+    supported = 32 * gallery.threshold().calibration.min_fmr
+    assert (refused.name, refused.nearest) == ("unknown", "Rani")
+    assert refused.reason == (
+        "nobody is named: 1 % of strangers cannot be promised, no better than 1.9 % is supported"
+    )
+    assert refused.to_dict()["strangers_supported"] == pytest.approx(supported, rel=1e-5)
+    assert "ask for --strangers 0.02" in gallery.threshold().refusal
+    gallery.accept_unsupported, gallery._cached = True, None
+    (accepted,) = gallery.identify(photo)
+    assert accepted.name == "Rani"
+    assert accepted.supported_fpir == pytest.approx(supported)
+
+
+def test_the_probability_is_of_this_gallery_and_share_of_strangers(
+    gallery: FaceGallery, face_photo: FacePhoto, tmp_path: Path
+) -> None:
+    (known,) = gallery.identify(face_photo(tmp_path / "a.png", 1, variant=9))
+    limit = gallery.threshold()
+    scores = np.array([known.score, -0.2, -0.3], np.float32)
+    assert known.probability > 0.99
+    # Bayes' rule with one person and a stranger in even shares is the pair's own probability
+    pair = limit.calibration.probability(0.5)
+    alone = replace(limit, templates=1)
+    assert alone.probability(np.array([0.5], np.float32)) == pytest.approx(pair)
+    # the more templates and the more strangers, the lower
+    for other in (replace(limit, templates=1200), replace(limit, prior=0.99)):
+        assert other.probability(scores) < limit.probability(scores)
+    # as likely as another of the same score
+    twice = limit.probability(np.array([0.9, 0.9, 0.0], np.float32))
+    assert twice == pytest.approx(0.5, abs=0.01)
+    assert math.isnan(limit.probability(np.zeros(0, np.float32)))
+
+
+def test_a_name_given_twice_in_one_photo_is_noted(
+    gallery: FaceGallery, face_photo: FacePhoto, tmp_path: Path
+) -> None:
+    answers = gallery.identify(face_photo(tmp_path / "a.png", 1, 2, 1, variant=9))
+    assert [each.name for each in answers] == ["Rani", "blå, [b]", "Rani"]
+    assert [each.notes for each in answers] == [
+        ("Rani is named 2 times in this photo",),
+        (),
+        ("Rani is named 2 times in this photo",),
+    ]
 
 
 def test_strangers_stay_unknown(gallery: FaceGallery, face_photo: FacePhoto, tmp_path: Path) -> None:
@@ -176,7 +231,9 @@ def test_a_gallery_calibrates_itself_where_nothing_else_does(
     tmp_path: Path, face_photo: FacePhoto, face_pipeline: FacePipeline
 ) -> None:
     probe = face_photo(tmp_path / "probe.png", 5, variant=100)
-    with FaceGallery(tmp_path / "p.db", face_pipeline, key=KEY, create=True, fpir=0.5) as gallery:
+    with FaceGallery(
+        tmp_path / "p.db", face_pipeline, key=KEY, create=True, fpir=0.5, accept_unsupported=True
+    ) as gallery:
         gallery.enroll("5", [face_photo(tmp_path / f"5/{v}.png", 5, variant=v) for v in range(3)])
         with pytest.raises(DataError, match="what scores of blocks mean is not known; measure it with"):
             gallery.identify(probe)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rehead.errors import DataError
-from rehead.faces.verification.calibration import Calibration, calibrate, fit_probability, read_calibration
+from rehead.evaluation.intervals import Interval
+from rehead.faces import FaceEmbedder
+from rehead.faces.gallery.threshold import GalleryThreshold
+from rehead.faces.verification.calibration import (
+    Calibration,
+    calibrate,
+    fit_probability,
+    read_calibration,
+    shipped,
+)
 from rehead.faces.verification.error_rates import ImpostorPairs, rule_of_three, threshold_at
 from rehead.faces.verification.pairs import Pairs, all_pairs
 
@@ -235,3 +245,29 @@ def test_the_interval_covers_the_truth() -> None:
         interval = ImpostorPairs.of(all_pairs(*people_of(40, each=1, seed=seed))).fmr(threshold)
         inside += interval.low <= truth <= interval.high
     assert inside >= 52
+
+
+def test_the_calibration_that_is_shipped_supports_a_large_gallery() -> None:
+    known = shipped(FaceEmbedder(threads=1).embedding_spec)
+    assert known is not None
+    assert known.people == 3000
+    again = Calibration.from_dict(known.to_dict())
+    assert again.at(1e-5).fmr.high == pytest.approx(known.at(1e-5).fmr.high, rel=1e-4)
+    limit = GalleryThreshold.of(known, 0.01, 1299)
+    assert limit.supported
+    # a stranger's best score among LFW's is 0.92; at the threshold a name is right more often than not
+    assert limit.probability(np.array([0.92, 0.85], np.float32)) < 0.05
+    assert limit.probability(np.array([limit.comparison.value, 0.85], np.float32)) > 0.5
+
+
+def test_likelihood_ratios_are_counted_where_impostors_are_rare(calibration: Calibration) -> None:
+    scores = np.linspace(-1, 1, 400)
+    ratios = calibration.log_ratio(scores)
+    assert (np.diff(ratios) >= 0).all()
+    curve = calibration.slope * scores + calibration.intercept
+    assert (ratios >= curve - 1e-12).all()
+    below = scores < calibration.thresholds[0].value
+    np.testing.assert_allclose(ratios[below], curve[below])
+    unknown = replace(calibration.thresholds[0], fnmr=Interval(math.nan, math.nan, math.nan))
+    lone = replace(calibration, thresholds=(unknown, *calibration.thresholds[1:]))
+    np.testing.assert_allclose(lone.log_ratio(scores), curve)
