@@ -126,6 +126,7 @@ def test_a_key_file_that_other_galleries_may_need_is_replaced_only_when_asked_fo
         assert store.remove(["b"])[0].key_replaced, "the file is of this gallery alone since then"
     with pytest.raises(WrongKeyError, match=r"the key of another gallery, .* name another file"):
         made(tmp_path / "third.db", read_key_file(file))
+    assert not (tmp_path / "third.db").exists()
     assert not list(tmp_path.glob("*.new"))
 
 
