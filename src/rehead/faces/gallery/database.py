@@ -60,6 +60,8 @@ class GalleryDatabase:
     ) -> None:
         self.path, self.changes = Path(path), 0
         self._key, self._read_only = key, is_read_only(self.path)
+        if new is not None and key is not None and not self.path.exists():
+            key.check_unused()
         self._connection = connect(self.path, create=new is not None, read_only=self._read_only)
         try:
             with gallery_errors(self.path):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,6 +93,16 @@ class PeopleTable:
             *new.noted,
             self._file.keyring.wrap(row.key, new.noted),
             row.row,
+        )
+
+    def add_template(self, photo: int, contract: int, stored: bytes, face: Mapping[str, Any]) -> None:
+        """The template of a photo, as the person's key has encrypted it."""
+        self._file.execute(
+            "INSERT INTO templates (photo, contract, vector, face) VALUES (?, ?, ?, ?)",
+            photo,
+            contract,
+            stored,
+            json.dumps(face),
         )
 
     def stored(self, row: PersonRow) -> Iterator[tuple[int, str, str, NDArray[np.float32]]]:

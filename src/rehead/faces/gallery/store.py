@@ -6,7 +6,6 @@ bound to the embedding spec that it came from.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -204,7 +203,7 @@ class GalleryStore:
                     continue
                 added += 1
                 stored = row.key.encrypt(new.vector, new.sha256, fingerprint)
-                self._insert(photo.lastrowid, contract, stored, new.face)
+                self._people.add_template(int(photo.lastrowid or 0), contract, stored, new.face)
             noted = replace(
                 row.person,
                 consent=row.person.consent if consent is None else consent,
@@ -213,15 +212,6 @@ class GalleryStore:
             if noted != row.person:
                 self._people.note(row, noted)
         return Enrolled(name, added, len(templates) - added)
-
-    def _insert(self, photo: int | None, contract: int, stored: bytes, face: Mapping[str, Any]) -> None:
-        self._file.execute(
-            "INSERT INTO templates (photo, contract, vector, face) VALUES (?, ?, ?, ?)",
-            photo,
-            contract,
-            stored,
-            json.dumps(face),
-        )
 
     # photos
 
@@ -359,6 +349,8 @@ class GalleryStore:
     ) -> int:
         """Replace all templates by those of another embedder; photos without a new one are removed.
 
+        Where there are such, all keys are replaced as `remove` does.
+
         Parameters
         ----------
         embedding_spec : mapping
@@ -371,18 +363,24 @@ class GalleryStore:
         int
             Photos removed.
         """
-        with self._file.writing() as connection:
+        new = {photo: (vector, face) for photo, vector, face in templates}
+        gone = [photo.row for photo in self.photos() if photo.row not in new]
+        with self._file.writing(self._file.next_key() if gone else None) as connection:
             number = self._file.set_embedding_spec(embedding_spec)
             fingerprint = spec_fingerprint(embedding_spec)
-            keys = {row.row: row.key for row in self._people.all()}
             connection.execute("DELETE FROM templates")
-            for photo, vector, face in templates:
-                ((person, sha256),) = self._file.execute(
-                    "SELECT person, sha256 FROM photos WHERE id = ?", photo
-                )
-                self._insert(photo, number, keys[person].encrypt(vector, sha256, fingerprint), face)
-            removed = connection.execute(
-                "DELETE FROM photos WHERE id NOT IN (SELECT photo FROM templates)"
-            ).rowcount
+            for row in self._people.all():
+                changed = replace(row, key=row.key.renewed())
+                self._people.note(changed, row.person)
+                for photo, sha256 in self._file.execute(
+                    "SELECT id, sha256 FROM photos WHERE person = ?", row.row
+                ):
+                    if photo in new:
+                        vector, face = new[photo]
+                        stored = changed.key.encrypt(vector, sha256, fingerprint)
+                        self._people.add_template(photo, number, stored, face)
+                    else:
+                        self._people.delete_photo(row, photo)
             connection.execute("DELETE FROM contracts WHERE id <> ?", (number,))
-        return int(removed)
+        self._file.clear_journal()
+        return len(gone)

@@ -74,6 +74,19 @@ def test_removing_one_photo_does_so_too(path: Path) -> None:
         GalleryStore(copy, key=key_of(path))
 
 
+def test_rebuilding_without_a_photo_does_so_too(path: Path) -> None:
+    other = {**SPEC, "sha256": "cd" * 32}
+    old = key_of(path)
+    with GalleryStore(path, key=old) as store:
+        face: dict[str, Any] = {}
+        rows = [(photo.row, np.eye(8, dtype=np.float32)[7], face) for photo in store.photos()]
+        assert store.replace_templates(other, rows) == 0
+        assert key_of(path) == old
+        assert store.replace_templates(SPEC, rows[1:]) == 1
+        assert len(store.templates()) == 2
+    assert key_of(path) != old
+
+
 def test_keeping_the_key(path: Path) -> None:
     old = key_of(path)
     with GalleryStore(path, key=old) as store:
@@ -113,6 +126,7 @@ def test_a_key_file_that_other_galleries_may_need_is_replaced_only_when_asked_fo
         assert store.remove(["b"])[0].key_replaced, "the file is of this gallery alone since then"
     with pytest.raises(WrongKeyError, match=r"the key of another gallery, .* name another file"):
         made(tmp_path / "third.db", read_key_file(file))
+    assert not (tmp_path / "third.db").exists()
     assert not list(tmp_path.glob("*.new"))
 
 
