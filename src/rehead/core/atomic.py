@@ -95,8 +95,7 @@ def replacing_folder(
         if keep:
             with output_errors(final):
                 beside.chmod(0o777 & ~_umask())
-                for file in (*beside.rglob("*"), beside):
-                    _sync(file)
+                _sync_all(beside)
                 _move(beside, final, replaced)
                 _sync(final.parent)
     except OutputError as error:
@@ -139,6 +138,7 @@ def _into(beside: Path, final: Path) -> bool:
     return True
 
 
+_MANY = 100  # files, each of which takes some 20 ms on a busy disk
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # Linux' fcntl.h and fs.h
 
 
@@ -168,6 +168,16 @@ def _sync(path: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _sync_all(folder: Path) -> None:
+    """Wait until a folder with all in it is on the disk."""
+    paths = [*folder.rglob("*"), folder]
+    if len(paths) > _MANY and sys.platform == "linux":  # elsewhere it does not wait
+        os.sync()
+        return
+    for path in paths:
+        _sync(path)
 
 
 def _umask() -> int:

@@ -212,7 +212,7 @@ def save_crops(
             below = PurePath(root.name) if result.path == root else result.path.relative_to(root)
             own = names.of(below, len(result.crops))
             for name, crop in zip(own, result.crops, strict=True):
-                write_jpeg(beside / name, crop)
+                write_jpeg(beside / name, crop, sync=False)
             records.append(result.to_dict(own))
             kept.append(replace(result, crops=()))
         template = with_margin("arcface", plan.size, plan.margin).round(3).tolist()

@@ -21,16 +21,21 @@ def jpeg(pixels: NDArray[np.uint8], *, quality: int) -> bytes:
     return buffer.getvalue()
 
 
-def write_png(path: str | os.PathLike[str], pixels: NDArray[np.uint8]) -> None:
-    """Write RGB pixels, uint8 (height, width, 3), as a PNG, whole or not at all (OutputError)."""
+def write_png(path: str | os.PathLike[str], pixels: NDArray[np.uint8], *, sync: bool = True) -> None:
+    """Write RGB pixels, uint8 (height, width, 3), as a PNG, whole or not at all (OutputError).
+
+    `sync` is that of `atomic.replacing`; of many pictures, each would wait for the disk.
+    """
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
-    write_bytes(path, buffer.getvalue())
+    write_bytes(path, buffer.getvalue(), sync=sync)
 
 
-def write_jpeg(path: str | os.PathLike[str], pixels: NDArray[np.uint8], *, quality: int = 95) -> None:
+def write_jpeg(
+    path: str | os.PathLike[str], pixels: NDArray[np.uint8], *, quality: int = 95, sync: bool = True
+) -> None:
     """Write RGB pixels, uint8 (height, width, 3), as a JPEG, whole or not at all (OutputError).
 
-    `quality` is Pillow's, 1 to 95.
+    `quality` is Pillow's, 1 to 95; `sync` as in `write_png`.
     """
-    write_bytes(path, jpeg(pixels, quality=quality))
+    write_bytes(path, jpeg(pixels, quality=quality), sync=sync)

@@ -285,7 +285,7 @@ def crop_to_faces(
     crop_boxes = np.stack([frame.crop_box(box) for box in boxes.values()])
     paths = tuple(folder / f"{n:06d}.png" for n in range(len(kept)))
     for path, photo, box in zip(paths, kept.paths, crop_boxes, strict=True):
-        write_png(path, patches(read_image(photo), box[None], side)[0])
+        write_png(path, patches(read_image(photo), box[None], side)[0], sync=False)
     corners = crop_boxes[:, :2]
     crops = replace(
         kept,

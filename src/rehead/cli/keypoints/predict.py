@@ -104,7 +104,7 @@ def _draw(out: Path, answers: Sequence[KeypointPrediction]) -> None:
         pixels = read_image(of[0].photo)
         for answer in of:
             pixels = draw_keypoints(pixels, answer.points, answer.covariance)
-        write_png(place, pixels)
+        write_png(place, pixels, sync=False)
 
 
 def _print_table(records: Sequence[dict[str, Any]], n_points: int) -> None:
