@@ -112,7 +112,7 @@ def identify(
             reason = templates.why_nobody
         elif not score >= needed:  # NaN too
             reason = f"nobody is like it enough (score {score:.3f}, needs {needed:.3f})"
-        elif not threshold.names:
+        elif not threshold.may_name:
             reason = f"nobody is named: {threshold.shortfall}"
         elif complaints and refuse_poor:
             reason = f"of low quality: {'; '.join(complaints)}"

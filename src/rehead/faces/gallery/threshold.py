@@ -68,7 +68,7 @@ class GalleryThreshold:
         return self.supported_fpir <= self.fpir
 
     @property
-    def names(self) -> bool:
+    def may_name(self) -> bool:
         """Whether anybody may be named: the FPIR is supported, or the higher one was accepted."""
         return self.supported or self.accept_unsupported
 

@@ -149,14 +149,12 @@ class Calibration:
         missed = np.array([each.fnmr.value for each in self.thresholds])
         if len(value) < 2 or np.isnan(missed).any():
             return np.zeros(1), np.full(1, -np.inf)
-        from sklearn.isotonic import IsotonicRegression
+        from scipy.optimize import isotonic_regression
 
         impostors, middle = -np.diff(target), (value[1:] + value[:-1]) / 2
-        rising = IsotonicRegression(y_min=0).fit(
-            np.arange(len(middle)), np.diff(missed) / impostors, sample_weight=impostors
-        )
+        rising = isotonic_regression(np.diff(missed) / impostors, weights=impostors).x
         with np.errstate(divide="ignore"):
-            return middle, np.log(rising.predict(np.arange(len(middle))))
+            return middle, np.log(np.maximum(rising, 0))
 
     def log_ratio(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Logarithm of the likelihood ratio of scores (...): one person against two; it never falls."""

@@ -136,7 +136,7 @@ def test_the_threshold_follows_the_gallery(
     assert (after.templates, after.fpir) == (32, 0.01)
     assert after.comparison.value > before.comparison.value
     assert "cannot be promised" in after.sentence
-    assert not after.names
+    assert not after.may_name
     assert after.supported_fpir == pytest.approx(32 * after.calibration.min_fmr)
 
 
