@@ -8,8 +8,8 @@ photo's side, on the test photos.
 
 Steps: the mean shape; the deepest map alone without mirrored photos; feature maps and views chosen by
 cross-validation; the second stage. Then the fraction of test points within their ellipses, how well
-confidence ranks photos by error (Spearman), and milliseconds for a photo, one after the other and warm, by
-the median.
+confidence ranks photos by error (Spearman), the fraction of grey and coarse test photos that is called
+outliers, and milliseconds for a photo, one after the other and warm, by the median.
 
 With --strangers, folders of photos without the object: the fraction that is called outliers, beside that of
 the test photos, and the area under the ROC curve of score and of confidence.
@@ -34,7 +34,7 @@ from sklearn.metrics import roc_auc_score
 
 from rehead import KeypointRegressor
 from rehead.data import list_photos
-from rehead.images import read_bytes
+from rehead.images import load_image, read_bytes
 from rehead.keypoints import (
     Annotations,
     KeypointPrediction,
@@ -112,6 +112,14 @@ def uncertainty(model: KeypointPredictor, test: Annotations) -> None:
     print(f"confidence against error, Spearman {rank:.2f}")
 
 
+def styles(model: KeypointPredictor, test: Annotations) -> None:
+    """Test photos as another camera takes them."""
+    photos = [load_image(path, model.preprocess) for path in test.paths]
+    for name in CAMERA_VIEWS:
+        answers = [model.predict_crop(camera_view(photo, name), (1, 1), (0, 0, 1, 1)) for photo in photos]
+        print(f"{name} test photos: {np.mean([bool(a.reason) for a in answers]):.1%} called outliers")
+
+
 def latency(model: KeypointPredictor, test: Annotations) -> None:
     """Milliseconds for a photo: the file is read and decoded too."""
     seconds, network = [], []
@@ -180,6 +188,7 @@ def main() -> None:
         return
     model = steps(train, test)
     uncertainty(model, test)
+    styles(model, test)
     latency(model, test)
     for folder in options.strangers:
         strangers(model, test, folder)

@@ -4,12 +4,13 @@ The outlier model learns from both, so that a photo is not called unlike the tra
 alone. Features of 64 photos are enough. On 120 photos of others, the share that was called unlike fell from
 20.0 to 1.7 % where they were grey, from 8.3 to 0.8 % blurred, from 4.2 to 0 % of a quarter of the size, and
 stayed at 1.7 % where they were dark; of 164 photos without a face it stayed at 100 %. With all 450 photos the
-figures were the same, with blurred ones as a third style too.
+figures were the same, with blurred ones as a third style too. What it costs is 2 of 34 seconds of processor
+time (benchmarks/keypoints.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from ..backbones.backbone import Backbone
 from ..core.parallel import map_in_order
 from ..core.runtime import open_session
-from ..images import load_image, luma, pyramid
+from ..images import camera_view, load_image
 from .feature_maps import FeatureMap
 
 __all__ = ["SAMPLE", "STYLES", "styled_features"]
@@ -26,22 +27,8 @@ __all__ = ["SAMPLE", "STYLES", "styled_features"]
 SAMPLE = 64
 """Photos that are enough."""
 
-_SHRINKAGE = 4
-
-
-def _grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.repeat(luma(pixels).round().astype(np.uint8)[:, :, None], 3, axis=2)
-
-
-def _coarse(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    side = max(len(pixels) // _SHRINKAGE, 1)
-    (small,) = pyramid(pixels, [(side, side)])
-    (again,) = pyramid(small, [(len(pixels), len(pixels))])
-    return again
-
-
-STYLES: tuple[Callable[[NDArray[np.uint8]], NDArray[np.uint8]], ...] = (_grey, _coarse)
-"""From a photo, uint8 (S, S, 3), to the same in another style."""
+STYLES = ("grey", "blurred or small")
+"""Of `images.CAMERA_VIEWS`; dark and bright ones are placed as well as others and not called unlike."""
 
 
 def styled_features(
@@ -69,7 +56,7 @@ def styled_features(
     def run(n: int) -> list[NDArray[np.float32]]:
         photo, rows = load_image(paths[n], backbone.preprocess), []
         for style in STYLES:
-            pixels = style(photo)[None]
+            pixels = camera_view(photo, style)[None]
             if crop_transforms is not None:
                 transform = crop_transforms[n : n + 1].astype(np.float32)
                 (pixels,) = crop.run(None, {"image": pixels, "crop_transform": transform})
