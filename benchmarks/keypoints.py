@@ -34,7 +34,7 @@ from sklearn.metrics import roc_auc_score
 
 from rehead import KeypointRegressor
 from rehead.data import list_photos
-from rehead.images import load_image, read_bytes
+from rehead.images import CAMERA_VIEWS, camera_view, load_image, read_bytes
 from rehead.keypoints import (
     Annotations,
     KeypointPrediction,
