@@ -180,9 +180,12 @@ def _upright(
         image, size = _open_reduced(data, at_least, pixel_limit(max_pixels))
         orientation = orientation_of(image, data)
         with decoding(image.width * image.height, also=len(data) + _beside(image, size)):
-            grey = _eight_bit(_loaded(image, data, at_least), data, grey_range)
+            upright = _eight_bit(_loaded(image, data, at_least), data, grey_range)
             del image
-            yield grey.transpose(_TURNS[orientation]) if orientation in _TURNS else grey, size
+            if orientation in _TURNS:
+                upright = upright.transpose(_TURNS[orientation])
+            with contextlib.closing(upright):  # gone before others may decode, whoever refers to it
+                yield upright, size
 
 
 def _open_reduced(

