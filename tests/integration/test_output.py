@@ -16,7 +16,7 @@ import pytest
 
 from rehead import ImageClassifier
 from rehead.cli import main
-from rehead.cli.predict import _print_table
+from rehead.cli.predict import _print_csv, _print_table
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -92,21 +92,30 @@ def test_a_pipe_has_no_width(cli: Cli, model: Path, photos: Path, monkeypatch: p
 # answers
 
 
-def test_the_probability_stands_beside_the_class_it_belongs_to(cli: Cli, model: Path, tmp_path: Path) -> None:
-    import numpy as np
+def answer(name: str, reason: str = "") -> dict[str, Any]:
+    return {
+        "photo": name,
+        "label": "unknown" if reason else "cat",
+        "nearest": "cat",
+        "probability": 0.75,
+        "reason": reason,
+        "note": "",
+    }
 
-    from rehead.images import write_png
 
-    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    write_png(tmp_path / "noise.png", noise)
-    (record,) = json.loads(cli("predict", model, tmp_path / "noise.png", "-f", "json")[1])
-    assert record["label"] == "unknown"
-    row = cli("predict", model, tmp_path / "noise.png")[1].splitlines()[-1]
-    cells = [cell.strip() for cell in row.split("   ") if cell.strip()]
-    assert cells[:2] == [str(tmp_path / "noise.png"), "unknown"]
-    assert cells[2].endswith(f"; nearest {record['nearest']}, probability {record['probability']:.3f}")
-    (header, _) = csv.reader(io.StringIO(cli("predict", model, tmp_path / "noise.png", "-f", "csv")[1]))
+def test_the_probability_stands_beside_the_class_it_belongs_to(capsys: pytest.CaptureFixture[str]) -> None:
+    _print_table([answer("a.jpg", "unlike the others"), answer("b.jpg")], ["a.jpg", "b.jpg"], ["cat"])
+    refused, named = (line.split("  ") for line in capsys.readouterr().out.splitlines()[-2:])
+    assert [cell.strip() for cell in refused if cell.strip()] == [
+        "a.jpg",
+        "unknown",
+        "unlike the others; nearest cat, probability 0.750",
+    ]
+    assert [cell.strip() for cell in named if cell.strip()] == ["b.jpg", "cat", "0.750"]
+    _print_csv([answer("a.jpg", "unlike the others")], ("cat",), None)
+    header, row = csv.reader(capsys.readouterr().out.splitlines())
     assert header[header.index("nearest") + 1] == "probability"
+    assert row[header.index("probability")] == "0.75"
 
 
 def test_rows_of_the_table_come_as_the_answers_do(capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,7 +123,7 @@ def test_rows_of_the_table_come_as_the_answers_do(capsys: pytest.CaptureFixture[
 
     def records() -> Iterator[dict[str, Any]]:
         for name in ("a.jpg", "b.jpg"):
-            yield {"photo": name, "label": "cat", "nearest": "cat", "probability": 1.0, "reason": ""}
+            yield answer(name)
             shown.append(capsys.readouterr().out)
 
     _print_table(records(), ["a.jpg", "b.jpg"], ["cat"])
