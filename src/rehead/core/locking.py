@@ -28,7 +28,7 @@ def locked(place: str | os.PathLike[str]) -> Iterator[None]:
     OutputError
         Another run has it; the lock cannot be written.
     """
-    folder = Path(place).absolute()
+    folder = Path(place).resolve()
     lock = folder.parent / f".{folder.name}.lock"
     if _held.get(lock) == threading.get_ident():
         yield
