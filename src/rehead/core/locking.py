@@ -28,7 +28,7 @@ def locked(place: str | os.PathLike[str]) -> Iterator[None]:
     OutputError
         Another run has it; the lock cannot be written.
     """
-    folder = Path(place).absolute()
+    folder = Path(place).resolve()
     lock = folder.parent / f".{folder.name}.lock"
     if _held.get(lock) == threading.get_ident():
         yield
@@ -47,9 +47,9 @@ def locked(place: str | os.PathLike[str]) -> Iterator[None]:
         del _held[lock]
         if sys.platform == "win32":  # where an open file cannot be removed
             os.close(handle)
-            lock.unlink(missing_ok=True)
-        else:
-            lock.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            lock.unlink()
+        if sys.platform != "win32":
             os.close(handle)
 
 

@@ -7,7 +7,7 @@ import ctypes
 import os
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -98,20 +98,15 @@ class _CheckedSession:
 
         options = onnxruntime.RunOptions()
         options.log_severity_level = 4
-        late = threading.Timer(_FIRST_RUN, setattr, (options, "terminate", True))
-        late.daemon = True
-        if not self._ran:
-            late.start()
         try:
-            found: list[NDArray[Any]] = self._session.run(outputs, inputs, options)
+            with contextlib.nullcontext() if self._ran else _terminated_late(options):
+                found: list[NDArray[Any]] = self._session.run(outputs, inputs, options)
         except Exception as reason:  # as above
             if options.terminate:
                 raise self._error(
                     f"{self._of}: does not end within {_FIRST_RUN} seconds on a photo"
                 ) from reason
             raise self._error(_cannot_run(self._of, reason)) from reason
-        finally:
-            late.cancel()
         self._ran = True
         for name, numbers in zip(outputs or self._shapes, found, strict=True):
             self._check(name, numbers)
@@ -124,6 +119,18 @@ class _CheckedSession:
             raise self._error(f"{self._of}: says that its output {name} is {said}, and gives {list(shape)}")
         if numbers.dtype.kind == "f" and not np.isfinite(numbers).all():
             raise self._error(f"{self._of}: its output {name} is not finite for a photo; it cannot be used")
+
+
+@contextlib.contextmanager
+def _terminated_late(options: Any) -> Iterator[None]:
+    """End a run with these options between two operators once it took too long."""
+    late = threading.Timer(_FIRST_RUN, setattr, (options, "terminate", True))
+    late.daemon = True
+    late.start()
+    try:
+        yield
+    finally:
+        late.cancel()
 
 
 def trim_memory() -> None:
