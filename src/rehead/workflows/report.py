@@ -296,7 +296,10 @@ _RUN: records.Entries = {
     "left_out": (records.either(None, records.words), "names of photos"),
 }
 _step = records.record(
-    candidate=records.text, log_loss=_positive, l2=_positive, chosen=lambda value: isinstance(value, bool)
+    candidate=records.text,
+    log_loss=records.number,
+    l2=_positive,
+    chosen=lambda value: isinstance(value, bool),
 )
 _accuracy = records.either(None, records.record(value=records.number))
 _METRICS: records.Entries = {

@@ -194,15 +194,21 @@ def linear_model(
     def square(v: Any) -> Any:
         return op.reduce_sum(op.mul(v, v), op.const([1]), keepdims=0)
 
+    mean, scale, basis = op.const(outlier.mean), op.const(outlier.scale), op.const(outlier.basis)
+    within, total, outside = (
+        op.const(outlier.within),
+        op.const(outlier.total),
+        op.const(np.float32(outlier.outside)),
+    )
+    norms, centres = op.const((outlier.centres**2).sum(axis=1)), op.const(2 * outlier.centres.T)
+
     def outlier_score(x: Any) -> Any:
-        z = op.mul(op.sub(x, op.const(outlier.mean)), op.const(outlier.scale))
-        u = op.matmul(z, op.const(outlier.basis))
-        v = op.matmul(u, op.const(outlier.within))
-        norms = op.const((outlier.centres**2).sum(axis=1))
-        relative = op.sub(norms, op.matmul(v, op.const(2 * outlier.centres.T)))
-        near = op.add(square(v), op.reduce_min(relative, axes=[1], keepdims=0))
-        rest = op.mul(op.sub(square(z), square(u)), op.const(np.float32(outlier.outside)))
-        return op.add(op.sub(near, square(op.matmul(u, op.const(outlier.total)))), rest)
+        z = op.mul(op.sub(x, mean), scale)
+        u = op.matmul(z, basis)
+        v = op.matmul(u, within)
+        near = op.add(square(v), op.reduce_min(op.sub(norms, op.matmul(v, centres)), axes=[1], keepdims=0))
+        rest = op.mul(op.sub(square(z), square(u)), outside)
+        return op.add(op.sub(near, square(op.matmul(u, total))), rest)
 
     score = outlier_score(x)
     if (styles := outlier.styles) is not None:
