@@ -19,14 +19,13 @@ from numpy.typing import NDArray
 from ...backbones.weights import faces as face_files
 from ...backbones.weights import locate
 from ...core.cache import cached_graph
-from ...core.geometry import similarity
 from ...core.preprocess import PreprocessSpec
 from ...core.runtime import cpu_count, open_session
 from ...errors import DataError, UnknownNameError, WeightsError
-from ...images import read_image, stretched, warped
+from ...images import read_image
 from ..types import Face, Photo
 from . import facenet
-from .alignment import DLIB, DLIB_SIZE
+from .alignment import DLIB, DLIB_SIZE, aligned_face
 from .spec import EmbedderSpec, read_spec
 
 __all__ = ["EMBEDDERS", "PERMISSIVE", "FaceEmbedder"]
@@ -137,10 +136,8 @@ class FaceEmbedder:
         squares = np.empty((len(faces), size, size, 3), np.uint8)
         if faces:
             pixels = photo if isinstance(photo, np.ndarray) else read_image(photo)
-            bright = stretched(pixels) if any(face.stretched for face in faces) else pixels
             for n, face in enumerate(faces):
-                source = bright if face.stretched else pixels
-                squares[n] = warped(source, similarity(face.points, template), size)
+                squares[n] = aligned_face(pixels, face, template, size)
         return squares
 
     def embed(self, photo: Photo, faces: Sequence[Face]) -> NDArray[np.float32]:
