@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..classification.predictor import Predictor
-from ..core.geometry import Points, similarity
+from ..core.geometry import Points
 from ..core.model_file import ModelFile, read_model_file
 from ..core.photos import File
 from ..errors import DataError, ImageError, NotAModelFileError
-from ..images import read_image, warped
+from ..images import read_image
 from .detection.detector import FaceDetector
+from .embedding.alignment import aligned_face
 from .encoder import KIND, select_face
 from .types import Detector, FaceSelection
 
@@ -65,7 +66,7 @@ class FacePredictor(Predictor):
             face, _ = select_face(pixels, self.detector, self.selection, photo)
         except DataError as error:
             raise error if isinstance(error, ImageError) else ImageError(photo, str(error)) from error
-        return warped(pixels, similarity(face.points, self._alignment_template), self.preprocess.size)
+        return aligned_face(pixels, face, self._alignment_template, self.preprocess.size)
 
 
 def load_face_model(path: str | os.PathLike[str], *, threads: int | None = None) -> FacePredictor:

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ...core.geometry import Points
+from ...core.geometry import Points, similarity
+from ...images import stretched, warped
+from ..types import Face
 
-__all__ = ["ARCFACE", "ARCFACE_SIZE", "DLIB", "DLIB_SIZE", "FACENET", "FACENET_SIZE", "NAMED", "with_margin"]
+__all__ = [
+    "ARCFACE",
+    "ARCFACE_SIZE",
+    "DLIB",
+    "DLIB_SIZE",
+    "FACENET",
+    "FACENET_SIZE",
+    "NAMED",
+    "aligned_face",
+    "with_margin",
+]
 
 ARCFACE_SIZE = 112
 # insightface, python-package/insightface/utils/face_align.py: arcface_dst
@@ -52,3 +65,9 @@ def with_margin(name: str, size: int, margin: float) -> Points:
     """A named template for a square of `size` pixels, with `margin` times its own side added all round."""
     points, side = NAMED[name]
     return np.asarray((points / side + margin) * (size / (1 + 2 * margin)))
+
+
+def aligned_face(pixels: NDArray[np.uint8], face: Face, template: Points, size: int) -> NDArray[np.uint8]:
+    """The face warped by its points, uint8 (size, size, 3) RGB, with the contrast that it was found with."""
+    source = stretched(pixels) if face.stretched else pixels
+    return warped(source, similarity(face.points, template), size)

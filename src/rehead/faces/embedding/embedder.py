@@ -20,14 +20,12 @@ from ...backbones.weights import faces as face_files
 from ...backbones.weights import locate
 from ...backbones.weights.onnx_file import read_onnx
 from ...core.cache import cached_graph
-from ...core.geometry import similarity
 from ...core.preprocess import PreprocessSpec
 from ...core.runtime import cpu_count, open_session
 from ...errors import DataError, ReheadError, UnknownNameError, WeightsError
-from ...images import stretched, warped
 from ..types import Face, Photo, pixels_of
 from . import facenet
-from .alignment import DLIB, DLIB_SIZE
+from .alignment import DLIB, DLIB_SIZE, aligned_face
 from .spec import EmbedderSpec, read_spec
 
 __all__ = ["EMBEDDERS", "PERMISSIVE", "FaceEmbedder"]
@@ -138,10 +136,8 @@ class FaceEmbedder:
         squares = np.empty((len(faces), size, size, 3), np.uint8)
         if faces:
             pixels = pixels_of(photo)
-            bright = stretched(pixels) if any(face.stretched for face in faces) else pixels
             for n, face in enumerate(faces):
-                source = bright if face.stretched else pixels
-                squares[n] = warped(source, similarity(face.points, template), size)
+                squares[n] = aligned_face(pixels, face, template, size)
         return squares
 
     def embed(self, photo: Photo, faces: Sequence[Face]) -> NDArray[np.float32]:

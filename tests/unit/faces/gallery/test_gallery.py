@@ -194,6 +194,18 @@ def test_a_name_given_twice_in_one_photo_is_noted(
     ]
 
 
+def test_the_answer_says_how_a_face_was_found(
+    gallery: FaceGallery, face_photo: FacePhoto, tmp_path: Path
+) -> None:
+    seen = gallery.pipeline.analyze(face_photo(tmp_path / "a.png", 1, variant=9), "all")
+    lying = replace(seen, faces=(replace(seen.faces[0], turn=90, stretched=True),))
+    (answer,) = gallery.identify_observation(lying)
+    assert answer.to_dict()["notes"] == [
+        "found with the photo turned 90 degrees clockwise",
+        "found with the contrast of a dark photo stretched",
+    ]
+
+
 def test_strangers_stay_unknown(gallery: FaceGallery, face_photo: FacePhoto, tmp_path: Path) -> None:
     photos = [face_photo(tmp_path / f"{n}.png", n) for n in range(60, 200)]
     named = [
