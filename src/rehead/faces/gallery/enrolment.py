@@ -117,6 +117,7 @@ def screen(
                 enrolment.skipped.append(remark)
                 continue
             enrolment.notes.append(remark)
+        enrolment.notes += [(path, note) for note in face.notes]
         if result.found > 1:
             enrolment.notes.append((path, f"{result.found} faces; one was taken, by the rule '{selection}'"))
         likeness = Likeness(stored_path(result.path), result.sha256, _hash(path), result.vectors[0])
