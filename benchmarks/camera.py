@@ -17,6 +17,12 @@ that the network gets (`rehead.images.views`). Noise, fog and tint are changes t
 
 "class left out" has photos of a class in turn as strangers, where a FOLDER has more than two.
 
+A second table has other ways to learn from the same views:
+
+    pooled     one outlier model of photos and views
+    projected  what the shifts span is taken out of all features
+    shift      as after, without allowances
+
 Tables print means over seeds and folders. Features are kept in rehead's cache and in --features.
 """
 
@@ -27,6 +33,7 @@ import io
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -46,7 +53,8 @@ from rehead.core.rejection import OperatingPoint, choose_operating_point, outlie
 from rehead.core.runtime import open_session
 from rehead.data import cv_folds, list_photos, read_dataset
 from rehead.heads import FittedHead, select_head
-from rehead.heads.mahalanobis import RelativeMahalanobis, StyleViews, fit_held_out
+from rehead.heads.mahalanobis import RelativeMahalanobis, StyleViews, fit_distance, fit_held_out
+from rehead.heads.pca import fit_scaling
 from rehead.heads.temperature import fit_temperature, softmax
 from rehead.images import read_image
 
@@ -131,10 +139,50 @@ class Model:
         self.outlier, scores = fit_held_out(self.X, self.y, self.blocks, self.fold, views, outlier_rate(0.95))
         self.point = choose_operating_point(softmax(self.head.held_out / self.temperature), scores)
 
+    def limits_of(self, way: Callable[..., Scores], views: StyleViews) -> None:
+        """The same with another outlier model."""
+        scores = np.empty(len(self.X), np.float32)
+        for number in range(5):
+            out = self.fold == number
+            fitted = way(self.X[~out], self.y[~out], self.blocks, views.take(~out))
+            scores[out] = fitted(self.X[out])
+        self.point = choose_operating_point(softmax(self.head.held_out / self.temperature), scores)
+        fitted = way(self.X, self.y, self.blocks, views)
+        self.outlier = cast(RelativeMahalanobis, SimpleNamespace(scores=fitted, styles=None))
+
     def probabilities(self, X: X32) -> NDArray[np.float64]:
         """Calibrated."""
         used = X[:, X.shape[1] - len(self.head.weight) :]
         return softmax((used @ self.head.weight + self.head.bias) / self.temperature)
+
+
+Scores = Callable[[X32], X32]
+
+
+def pooled(X: X32, y: NDArray[np.intp], blocks: Sequence[slice], views: StyleViews) -> Scores:
+    rows, classes = np.concatenate([X, views.rows]), np.concatenate([y, y[views.photo]])
+    return fit_distance(rows, classes, blocks).scores
+
+
+def projected(X: X32, y: NDArray[np.intp], blocks: Sequence[slice], views: StyleViews) -> Scores:
+    scale = fit_scaling(X, blocks)[1]
+    span = np.linalg.svd(views.shifts * scale, full_matrices=False)[2].astype(np.float32)
+
+    def rest(rows: X32) -> X32:
+        scaled = rows * scale
+        return np.asarray(scaled - (scaled @ span.T) @ span, np.float32)
+
+    model = fit_distance(rest(X), y, blocks)
+    return lambda rows: model.scores(rest(rows))
+
+
+def shift(X: X32, y: NDArray[np.intp], blocks: Sequence[slice], views: StyleViews) -> Scores:
+    fold = cv_folds(y, np.arange(len(y)), count=5, seed=0)
+    model, _ = fit_held_out(X, y, blocks, fold, views, outlier_rate(0.95))
+    return replace(model, allowances=np.zeros_like(model.allowances)).scores
+
+
+OTHER_WAYS = {"pooled": pooled, "projected": projected, "shift": shift}
 
 
 def auroc(known: X32, strange: X32) -> float:
@@ -189,10 +237,14 @@ def measure(
                 paths, digests = ([values[n] for n in train] for values in (f.paths, f.digests))
                 options = ClassifierOptions(random_state=seed)
                 views = style_views(PhotoEncoder(network), paths, digests, model.X, options)
-                for when, known in (("before", None), ("after", views)):
+                for when in ("before", "after", *OTHER_WAYS):
                     table: Table = defaultdict(lambda: defaultdict(list))
                     kinds: dict[str, Counter[str]] = defaultdict(Counter)
-                    model.limits(known)
+                    if when in OTHER_WAYS:
+                        assert views is not None
+                        model.limits_of(OTHER_WAYS[when], views)
+                    else:
+                        model.limits(None if when == "before" else views)
                     if left is not None:
                         away = f.plain[target == left]
                         known_photos(model, f.plain[test], y[test], away, table["class left out"], Counter())
@@ -207,13 +259,13 @@ def measure(
 
 
 def show(found: Iterator[tuple[str, Table, dict[str, Counter[str]]]]) -> None:
-    tables: dict[str, Table] = {w: defaultdict(lambda: defaultdict(list)) for w in ("before", "after")}
+    tables: dict[str, Table] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     kinds: dict[str, Counter[str]] = defaultdict(Counter)
     for when, table, noted in found:
         for change, line in table.items():
             for column, values in line.items():
                 tables[when][change][column] += values
-        for change, counts in noted.items():
+        for change, counts in noted.items() if when == "after" else ():
             kinds[change].update(counts)
     columns = ("refused", "odd", "AUROC", "let in")
     print(f"{'':28}{'right':>7}" + "".join(f"{column:>16}" for column in columns) + f"{'noted':>8}")
@@ -227,6 +279,13 @@ def show(found: Iterator[tuple[str, Table, dict[str, Counter[str]]]]) -> None:
         )
         most = ", ".join(f"{kind} {count}" for kind, count in kinds[change].most_common(2))
         print(f"{change:28}{np.mean(line['right']):7.3f}{cells}{np.mean(line['noted']):8.3f}  {most}")
+    print(f"\n{'odd; AUROC, let in':28}" + "".join(f"{when:>11}" for when in tables))
+    for change in tables["after"]:
+        print(f"{change:28}" + "".join(f"{np.mean(t[change]['odd']):11.3f}" for t in tables.values()))
+    for change in ("as they are", "class left out"):
+        for column in ("AUROC", "let in"):
+            values = [float(np.mean(t[change][column])) for t in tables.values() if change in t]
+            print(f"{f'{change}, {column}':28}" + "".join(f"{value:11.3f}" for value in values))
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ from .options import ClassifierOptions
 __all__ = ["TrainingFeatures", "extract_features", "mirrors", "style_views"]
 
 _MIRROR_UP_TO = 200  # photos; mirrored ones cost as much again and gain little, benchmarks/head_candidates.py
-_VIEWED = 100  # views of photos, 20 of each style: 192 change nothing (benchmarks/camera.py)
+_VIEWED = 100  # views of photos, 20 of each style: 192 gave the same limits (benchmarks/RESULTS.md)
 
 
 @dataclass(frozen=True, eq=False)

@@ -43,7 +43,7 @@ _COMPONENTS = 128  # and
 _SHRINKAGE = 0.5  # both by benchmarks/outliers.py
 _PARALLEL_UP_TO = 2**24  # numbers, 64 MB: each fold copies its rows: those of larger arrays go one by one
 _USUAL = 0.975  # share of the photos that no style is seen in: as many as the limit of the score accepts
-_VIEWS_ACCEPTED = 0.9  # share of held-out views of a style that its allowance accepts
+_VIEWS_ACCEPTED = 0.95  # share of held-out views of a style that its allowance accepts
 _LEAST = 1e-6  # floor of the variance, which is 1 on average: identical photos have none
 
 
@@ -128,7 +128,7 @@ class RelativeMahalanobis:
     shifts : float32 ndarray (S, D)
         What each style adds to x.
     allowances : float32 ndarray (S,)
-        By how much views of each style are odder than photos, 0 or more.
+        By how much views of each style are odder than photos; below 0 where they are less odd.
     """
 
     mean: NDArray[np.float32]
@@ -191,7 +191,7 @@ class RelativeMahalanobis:
             order_statistic(scores[style == k], _VIEWS_ACCEPTED) if (style == k).any() else most
             for k in range(len(self.shifts))
         ]
-        allowances = np.maximum(np.array(needed, np.float32) - np.float32(most), 0)
+        allowances = np.array(needed, np.float32) - np.float32(most)
         return replace(self, styles=replace(self.styles, limit=limit), allowances=allowances)
 
     def calibrated_as(self, other: RelativeMahalanobis) -> RelativeMahalanobis:
