@@ -57,6 +57,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("REHEAD_CACHE", str(root))
         patch.delenv("REHEAD_WEIGHTS", raising=False)
+        patch.delenv("COLUMNS", raising=False)  # a width that somebody exported
         yield root
 
 

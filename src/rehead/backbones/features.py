@@ -191,7 +191,7 @@ def extract_views(
     todo = np.flatnonzero(missing).tolist()
     if not todo:
         return np.ascontiguousarray(rows["features"])
-    session = open_session(backbone.features_graph(), threads=1)
+    session = open_session(backbone.features_graph(), threads=1, of=backbone.name)
 
     def run(n: int) -> None:
         with contextlib.suppress(ImageError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,32 +11,42 @@ import numpy as np
 import onnx
 import pytest
 
-from rehead.core.model_file import ModelFile, read_model_file
-from rehead.errors import NotAModelFileError
-from rehead.keypoints import KeypointPredictor
+from rehead.core.model_file import read_model_file, write_model_file
+from rehead.errors import ModelFileError, NotAModelFileError
+from rehead.keypoints import KeypointPredictor, load_keypoints
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "keypoints_protocol2.onnx"
 
 
-def changed(**parts: Any) -> ModelFile:
-    file = read_model_file(GOLDEN)
-    return replace(file, manifest={**copy.deepcopy(dict(file.manifest)), **parts})
+@pytest.fixture
+def changed(tmp_path: Path) -> Callable[..., Path]:
+    """The golden file with other parts of its manifest."""
+
+    def write(**parts: Any) -> Path:
+        file = read_model_file(GOLDEN)
+        path = tmp_path / "changed.onnx"
+        write_model_file(
+            path, onnx.load_from_string(file.graph).SerializeToString(), {**file.manifest, **parts}
+        )
+        return path
+
+    return write
 
 
 @pytest.mark.parametrize(
     "limit", [float("nan"), float("inf"), None, "high", 10**400], ids=lambda v: str(v)[:4]
 )
-def test_a_limit_that_is_no_number(limit: object) -> None:
-    with pytest.raises(NotAModelFileError, match=r"keypoints_protocol2\.onnx: its manifest does not say"):
-        KeypointPredictor(changed(operating_point={"outlier_score": limit}))
+def test_a_limit_that_is_no_number(limit: object, changed: Callable[..., Path]) -> None:
+    with pytest.raises(ModelFileError, match=r"changed\.onnx: its manifest cannot be used: operating_point"):
+        load_keypoints(changed(operating_point={"outlier_score": limit}))
 
 
 @pytest.mark.parametrize(
     "points", [None, {}, {"count": "many"}, {"count": 3, "names": ["a"]}, {"count": [3]}]
 )
-def test_points_that_the_manifest_does_not_say(points: object) -> None:
-    with pytest.raises(NotAModelFileError, match="train the model again"):
-        KeypointPredictor(changed(points=points))
+def test_points_that_the_manifest_does_not_say(points: object, changed: Callable[..., Path]) -> None:
+    with pytest.raises(ModelFileError, match=r"changed\.onnx: its manifest cannot be used: points"):
+        load_keypoints(changed(points=points))
 
 
 def test_a_graph_that_gives_no_numbers() -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 from rehead.backbones.backbone import Backbone, load_backbone
 from rehead.keypoints.alignment import IDENTITY
 from rehead.keypoints.feature_maps import candidate_feature_maps
-from rehead.keypoints.styles import styled_features
+from rehead.keypoints.styles import STYLES, styled_features
 from rehead.keypoints.uncertainty import fit_uncertainty
 
 
@@ -31,7 +31,7 @@ def test_a_grey_photo_has_the_features_of_the_grey_style(
     photos = sorted(drawn_faces(tmp_path, 2).parent.glob("*.png"))
     feature_map = candidate_feature_maps(network)[-1][-1]
     found = styled_features(photos, None, network, feature_map)
-    assert found.shape == (2, 4, feature_map.channels)
+    assert found.shape == (len(STYLES), 4, feature_map.channels)
     for path in photos:
         with Image.open(path) as photo:
             photo.convert("RGB").convert("L").save(path)

@@ -34,7 +34,7 @@ class _Group(TyperGroup):
 
 app = typer.Typer(
     cls=_Group,
-    help="See who is in a gallery, rename, merge and remove people, check, export and rebuild it.",
+    help="See and change who is in a gallery; check and export it.",
     no_args_is_help=True,
 )
 
