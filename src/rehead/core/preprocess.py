@@ -49,7 +49,7 @@ class PreprocessSpec:
     grey_range : (low, high) or None
         The values that are black and white in grey photos of more than 8 bits whose file does not say
         it, such as (0, 4095) for 12 bits in a file of 16. None where no such photo was trained on: 16
-        bits are then divided by 257 whatever their file says, floats and 32 bits stretched photo by photo.
+        bits are then divided by 257, floats and 32 bits stretched photo by photo.
 
     Raises
     ------

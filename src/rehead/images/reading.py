@@ -130,9 +130,7 @@ def load_image(
     size = spec.size, spec.size
 
     def grey_range(image: Image.Image, data: bytes) -> GreyRange:
-        if spec.grey_range is None:
-            return range_before(image)
-        return own_range(image, data) or spec.grey_range
+        return own_range(image, data) or spec.grey_range or range_before(image)
 
     with _upright(source, lambda _: (least, least), max_pixels, grey_range) as (image, _):
         square = image.resize(size, _FILTERS[spec.interpolation], spec.crop_box(*image.size))

@@ -58,6 +58,10 @@ class TestWhatAFileSays:
         png = with_significant_bits(encoded([0, 16, 2048, 4080], "PNG"), 12)
         assert levels(read_image(png)) == [0, 0, 8, 16]
 
+    def test_depth_that_a_file_says_counts_in_a_model_that_saw_none(self) -> None:
+        png = with_significant_bits(encoded([[3001, 1023], [3001, 1023]], "PNG"), 12)
+        assert levels(load_image(png, PreprocessSpec(2, (0, 0, 0), (1, 1, 1)))) == [187, 64]
+
     def test_largest_sample_value_of_a_tiff(self) -> None:
         tiff = encoded([0, 400, 999], "TIFF", tiffinfo={281: 4095})
         assert levels(read_image(tiff)) == [0, 25, 62]
