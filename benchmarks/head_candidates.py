@@ -84,7 +84,7 @@ def candidate(
     z = fit_pca(X, blocks).z
     tiled, folds, weight = np.tile(y, copies), np.tile(fold, copies), np.ones(n * copies)
     strengths = [10.0**power for power in RIDGE]
-    held = ridge_path(z, tiled, folds, weight, strengths, photos=n)
+    held = dict(ridge_path(z, tiled, folds, weight, strengths, photos=n))
     ridge = [judge(held[10.0**power].logits, y, power) for power in RIDGE]
     logits = {power: np.zeros((n, classes)) for power in LOGISTIC}
 

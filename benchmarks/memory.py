@@ -135,7 +135,7 @@ def coordinates(photos: Path, cache: Path) -> None:
         logits = z[out] @ theta[:-1] + theta[-1]
         loss = log_loss(logits / fit_temperature(logits, y[out]), y[out])
         logistic, start = time.process_time() - start, time.process_time()
-        held = ridge_path(z, y, fold, ones, [10**-4.5, 10**-3.5, 10**-2.5], photos=len(y))
+        held = dict(ridge_path(z, y, fold, ones, [10**-4.5, 10**-3.5, 10**-2.5], photos=len(y)))
         least, ridge = min(each.loss for each in held.values()), time.process_time() - start
         row = f"{most:12d}{energy[most - 1] / energy[-1]:8.4f}"
         print(f"{row}{loss:10.4f}{logistic:9.1f}{least:8.4f}{ridge:9.1f}", flush=True)

@@ -84,8 +84,8 @@ def held_out_probabilities(
 
     with threadpoolctl.threadpool_limits(1, user_api="blas"):
         path = ridge_path(z, y, fold, np.ones(len(y)), _L2_GRID, photos=len(y))
-    logits = min(path.values(), key=lambda held_out: held_out.loss).logits
-    return calibrated(logits, y)
+        best = min((held_out for _, held_out in path), key=lambda held_out: held_out.loss)
+    return calibrated(best.logits, y)
 
 
 def calibrated(logits: NDArray[np.float64], y: NDArray[np.intp]) -> NDArray[np.float64]:

@@ -4,24 +4,43 @@ For coordinates z_i, weights w_i and classes y_i it minimises, over A (r, K) and
 
     sum_i w_i * -log softmax(z_i A + b)[y_i] / sum_i w_i  +  l2 / 2 * |A|^2
 
-by L-BFGS. The coordinates are uncorrelated, so the Hessian is bounded by a diagonal matrix
-(Boehning 1992): h * e_j + l2 for coordinate j, with e_j its mean square and
-h = (1 - 1/K) / K. Solving in A_j * sqrt(h e_j + l2) makes all directions equally curved and
-saves most iterations. Products are float32, sums and the solver float64.
+by L-BFGS (Nocedal and Wright 2006, algorithm 7.5). The coordinates are uncorrelated, so the Hessian
+is close to a diagonal matrix: h * e_j + l2 for coordinate j, with e_j its mean square and
+h = (1 - 1/K) / K, the curvature where all classes are equally likely, and h for the intercept.
+Solving in A_j * sqrt(h e_j + l2) and b * sqrt(h) makes all directions about equally curved and saves
+most iterations. Products are float32, sums and the solver float64.
+
+Of few weights, the solver is scipy's L-BFGS-B with b unscaled, which stops before the minimum where the
+penalty is weak: of 261 photos of two classes that stop has a held-out log loss 3 % below the minimum's.
 """
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["fit_logistic"]
+__all__ = ["few_weights", "fit_logistic"]
 
+Vector = NDArray[np.float64]
+_Objective = Callable[[Vector], tuple[float, Vector]]
+
+_FEW = 20_000  # weights; of 42,000, 101 classes of 419 photos, scipy's solver takes 5 times as long
 _GRADIENT = 1e-5  # largest gradient entry, and
-_GAIN = 1e-8  # relative gain of a step, at which to stop: where float32 products end
+_GAIN = 1e-8  # gain of a step, relative if the loss is above 1, at which to stop: where float32 products end
 _ITERATIONS = 500
+_DECREASE = 1e-4  # share of the slope's promise that a step must keep (Nocedal and Wright 2006, 3.1)
+_SHORTEST = 1e-8  # step lengths at which rounding has the say
+_BEND = 2.2e-16  # pairs of less curvature are left out, as in L-BFGS-B (Byrd et al. 1995)
+_MEMORY = 10  # steps that L-BFGS remembers; 20 took as many iterations
+
+
+def few_weights(coordinates: int, classes: int) -> bool:
+    """Whether fits of so many coordinates and classes are quick enough to go to the end each time."""
+    return (coordinates + 1) * classes <= _FEW
 
 
 def fit_logistic(
@@ -31,6 +50,8 @@ def fit_logistic(
     classes: int,
     l2: float,
     init: NDArray[np.float64] | None = None,
+    *,
+    gain: float = _GAIN,
 ) -> NDArray[np.float64]:
     """Fit one logistic regression.
 
@@ -46,21 +67,21 @@ def fit_logistic(
         Strength of the penalty, per unit of mean loss; positive.
     init : float64 ndarray of shape (r + 1, K), optional
         Initial value, such as the solution of a similar problem.
+    gain : float
+        Stop at a step that lowers the mean loss, nats, by less, relative if the loss is above 1.
 
     Returns
     -------
     float64 ndarray of shape (r + 1, K)
         A, and b in the last row.
     """
-    import scipy.optimize
-
     n, r = z.shape
+    few = few_weights(r, classes)
     w64 = weight / weight.sum()
     w = w64.astype(np.float32)
     curvature = (1 - 1 / classes) / classes
     energy = np.einsum("ij,ij,i->j", z, z, w, dtype=np.float64)
-    metric = np.ones((r + 1, 1))
-    metric[:r, 0] = 1 / np.sqrt(curvature * energy + l2)
+    metric = 1 / np.sqrt(np.append(curvature * energy + l2, 1 if few else curvature))[:, None]
     rows = np.arange(n)
 
     def objective(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -81,12 +102,58 @@ def fit_logistic(
         return loss, (gradient * metric).ravel()
 
     first = np.zeros((r + 1, classes)) if init is None else init / metric
-    found = scipy.optimize.minimize(
-        objective,
-        first.ravel(),
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": _ITERATIONS, "gtol": _GRADIENT, "ftol": _GAIN, "maxcor": 20},
-    )
-    solution: NDArray[np.float64] = found.x.reshape(r + 1, classes) * metric
+    minimise = _scipy_minimise if few else _minimise
+    found = minimise(objective, first.ravel(), gain).reshape(r + 1, classes)
+    solution: NDArray[np.float64] = found * metric
     return solution
+
+
+def _scipy_minimise(objective: _Objective, x: Vector, gain: float) -> Vector:
+    import scipy.optimize
+
+    options = {"maxiter": _ITERATIONS, "gtol": _GRADIENT, "ftol": gain, "maxcor": 20}
+    found = scipy.optimize.minimize(objective, x, jac=True, method="L-BFGS-B", options=options)
+    solution: Vector = found.x
+    return solution
+
+
+def _minimise(objective: _Objective, x: Vector, gain: float) -> Vector:
+    """L-BFGS with a backtracking line search, from x (m,)."""
+    value, gradient = objective(x)
+    pairs: deque[tuple[Vector, Vector, float]] = deque(maxlen=_MEMORY)
+    for _ in range(_ITERATIONS):
+        if np.abs(gradient).max() <= _GRADIENT:
+            break
+        direction = _direction(gradient, pairs)
+        slope = float(gradient @ direction)
+        length = 1.0 if pairs else min(1.0, 1 / float(np.linalg.norm(gradient)))
+        tried, changed = objective(x + length * direction)
+        while tried > value + _DECREASE * length * slope and length > _SHORTEST:
+            # the minimum of the parabola through both values and the slope, between a tenth and a half
+            least = -slope * length**2 / (2 * (tried - value - length * slope))
+            length = min(max(least, 0.1 * length), 0.5 * length)
+            tried, changed = objective(x + length * direction)
+        if tried >= value:
+            break
+        step, turn = length * direction, changed - gradient
+        bend, gained = float(step @ turn), value - tried
+        x, value, gradient = x + step, tried, changed
+        if bend > _BEND * float(turn @ turn):
+            pairs.append((step, turn, bend))
+        if gained <= gain * max(abs(value), 1.0):
+            break
+    return x
+
+
+def _direction(gradient: Vector, pairs: deque[tuple[Vector, Vector, float]]) -> Vector:
+    """Minus the gradient times the inverse Hessian that the pairs (step, change of gradient) imply."""
+    direction, shares = -gradient, list[float]()
+    for step, turn, bend in reversed(pairs):
+        shares.append(float(step @ direction) / bend)
+        direction -= shares[-1] * turn
+    if pairs:
+        _, turn, bend = pairs[-1]
+        direction *= bend / float(turn @ turn)
+    for step, turn, bend in pairs:
+        direction += (shares.pop() - float(turn @ direction) / bend) * step
+    return direction

@@ -7,6 +7,9 @@
 3. The ridge or logistic head with the lowest held-out log loss, each after temperature scaling, is
    fitted on all rows.
 
+Of many photos, 1 and 2 hold out as many of the folds as have 750 photos together, and the chosen head
+is then fitted in the other folds. Held-out logits are kept of the best point only.
+
 Scores are cross-validated; near-duplicates and the user's groups never straddle folds. Mirrored photos
 are trained on, in the fold of their photo, and never scored. Means, scales and principal components
 come from all training rows, without their labels.
@@ -15,14 +18,14 @@ come from all training rows, without their labels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.parallel import map_in_order
-from .logistic import fit_logistic
+from .logistic import few_weights, fit_logistic
 from .pca import Block, PCABasis, fit_pca, last_levels
 from .ridge import HeldOut, fit_ridge, ridge_path
 
@@ -35,6 +38,9 @@ _RIDGE_STEPS = (-9, -7, -5, -3, -1)  # half decades: 3e-5 to 0.3, then the two h
 _LOGISTIC_START = -8  # half decades: 1e-4; the best were 1e-3 to 1e-6, so the search goes both ways
 _LOGISTIC_STEPS = (-14, -2)
 _SHORT_LIST = 1.1  # screened losses within 10 % of the best may change places, fitted as logistic regression
+_ENOUGH = 750  # held-out photos to search by; see benchmarks/RESULTS.md, "Many classes"
+_ROUGH = 1e-4  # gain of the loss at which fits of many weights stop while searching, and
+_FINE = 1e-5  # the fit on all rows; both cost 0 to 0.24 % of the loss (benchmarks/RESULTS.md, "Many classes")
 _HOPELESS = 1.5  # a logistic head this much worse than ridge at the start never beat it later; at 1.1 one did
 
 
@@ -54,7 +60,8 @@ class SearchPoint:
         Strength of the L2 penalty, per unit of mean loss and of mean squared row norm; a network's weight
         decay.
     log_loss : float
-        Held-out, of a network on its validation photos, after temperature scaling, nats.
+        Held-out, of a network on its validation photos, after temperature scaling, nats. Of many photos,
+        points that are not chosen are judged by some of the folds only.
     """
 
     n_levels: int
@@ -95,11 +102,15 @@ class _Candidate:
     fold: NDArray[np.intp]
     weight: NDArray[np.float64]
     photos: int
-    ridge: dict[int, HeldOut] = field(default_factory=dict)
-    logistic: dict[int, HeldOut] = field(default_factory=dict)
+    ridge: dict[int, float] = field(default_factory=dict)  # log loss of each step
+    logistic: dict[int, float] = field(default_factory=dict)
+    points: list[SearchPoint] = field(default_factory=list)
+    best: SearchPoint = field(init=False)
+    logits: NDArray[np.float64] = field(init=False)  # held out, of the best point alone
 
     def __post_init__(self) -> None:
         self.classes = int(self.y.max()) + 1
+        self.few = few_weights(self.pca.z.shape[1], self.classes)
         self._starts: dict[int, NDArray[np.float64]] = {}
         self._screen(_RIDGE_STEPS)
         best = _best(self.ridge)
@@ -107,33 +118,55 @@ class _Candidate:
 
     @property
     def screened(self) -> float:
-        return min(point.loss for point in self.ridge.values())
+        return min(self.ridge.values())
+
+    def _add(self, loss: Loss, step: int, held_out: HeldOut) -> None:
+        point = SearchPoint(self.n_levels, self.mirrored, loss, _l2(step), held_out.loss)
+        if not self.points or _order(point) < _order(self.best):
+            self.best, self.logits = point, held_out.logits
+        self.points.append(point)
+        {"ridge": self.ridge, "logistic": self.logistic}[loss][step] = held_out.loss
 
     def _screen(self, steps: Sequence[int]) -> None:
         grid = [_l2(step) for step in steps]
         path = ridge_path(self.pca.z, self.y, self.fold, self.weight, grid, photos=self.photos)
-        self.ridge.update(zip(steps, path.values(), strict=True))
+        for step, (_, held_out) in zip(steps, path, strict=True):
+            self._add("ridge", step, held_out)
 
     def _try_logistic(self, step: int) -> None:
-        if step in self.logistic or not _LOGISTIC_STEPS[0] <= step <= _LOGISTIC_STEPS[1]:
-            return
+        if step not in self.logistic and _LOGISTIC_STEPS[0] <= step <= _LOGISTIC_STEPS[1]:
+            self._add("logistic", step, self._logistic(_l2(step), self.fold))
+
+    def _logistic(self, l2: float, fold: NDArray[np.intp]) -> HeldOut:
         logits = np.full((self.photos, self.classes), np.nan)
 
         def run(number: int) -> None:
-            rows = self.fold != number
+            rows = fold != number
             out = np.flatnonzero(~rows[: self.photos])
-            z, y, weight = self.pca.z[rows], self.y[rows], self.weight[rows]
-            start = self._starts.get(number)
-            self._starts[number] = theta = fit_logistic(z, y, weight, self.classes, _l2(step), start)
+            theta = self._fit_logistic(rows, l2, self._starts.get(number), _ROUGH)
+            self._starts[number] = theta
             logits[out] = self.pca.z[out] @ theta[:-1] + theta[-1]
 
-        list(map_in_order(run, range(int(self.fold.max()) + 1)))
-        self.logistic[step] = HeldOut.of(logits, self.y, self.fold, self.weight)
+        list(map_in_order(run, np.unique(fold[fold >= 0]).tolist()))
+        return HeldOut.of(logits, self.y, fold, self.weight)
 
-    def fit_path(self) -> None:
-        """Search the best l2 of the logistic loss, unless ridge is far better from the start."""
-        self._try_logistic(_LOGISTIC_START)
-        if self.logistic[_LOGISTIC_START].loss > _HOPELESS * self.screened:
+    def _fit_logistic(
+        self, rows: NDArray[np.bool_], l2: float, start: NDArray[np.float64] | None, gain: float
+    ) -> NDArray[np.float64]:
+        z, y, weight = self.pca.z[rows], self.y[rows], self.weight[rows]
+        how = {} if self.few else {"gain": gain}
+        return fit_logistic(z, y, weight, self.classes, l2, start, **how)
+
+    def fit_path(self, rival: _Candidate | None) -> None:
+        """Search the best l2 of the logistic loss, unless ridge is far better from the start.
+
+        Of many weights, start at the best of `rival`, and stop there if it is not beaten.
+        """
+        rival = None if self.few else rival
+        start = _best(rival.logistic) if rival else _LOGISTIC_START
+        self._try_logistic(start)
+        loss = self.logistic[start]
+        if loss > _HOPELESS * self.screened or (rival and loss > rival.logistic[start]):
             return
         for stride in (2, 1):
             centre = None
@@ -141,23 +174,32 @@ class _Candidate:
                 self._try_logistic(centre + stride)
                 self._try_logistic(centre - stride)
 
-    def points(self) -> list[tuple[SearchPoint, HeldOut]]:
-        paths: dict[Loss, dict[int, HeldOut]] = {"logistic": self.logistic, "ridge": self.ridge}
-        return [
-            (SearchPoint(self.n_levels, self.mirrored, loss, _l2(step), held_out.loss), held_out)
-            for loss, path in paths.items()
-            for step, held_out in sorted(path.items())
-        ]
+    def hold_out(self, fold: NDArray[np.intp]) -> None:
+        """Fit the best point in the folds (n,) that were not searched by, too."""
+        fold = np.tile(fold, len(self.fold) // len(fold))
+        rest = np.where(self.fold >= 0, -1, fold)
+        if (rest < 0).all():
+            return
+        if self.best.loss == "ridge":
+            ((_, found),) = ridge_path(
+                self.pca.z, self.y, rest, self.weight, [self.best.l2], photos=self.photos
+            )
+        else:
+            found = self._logistic(self.best.l2, rest)
+        self.logits = np.where(rest[: self.photos, None] >= 0, found.logits, self.logits)
+        loss = HeldOut.of(self.logits, self.y, fold, self.weight).loss
+        judged = replace(self.best, log_loss=loss)
+        self.points[self.points.index(self.best)] = judged
+        self.best = judged
 
-    def fit(self, chosen: SearchPoint) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Fit the chosen point on all rows."""
-        z, y, weight = self.pca.z, self.y, self.weight
-        if chosen.loss == "ridge":
-            theta = fit_ridge(z, y, weight, chosen.l2)
+    def fit(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Fit the best point on all rows."""
+        if self.best.loss == "ridge":
+            theta = fit_ridge(self.pca.z, self.y, self.weight, self.best.l2)
         else:
             # in the order of the folds: in that of the threads, the sum's last bit would vary between runs
             start = np.mean([self._starts[number] for number in sorted(self._starts)], axis=0)
-            theta = fit_logistic(z, y, weight, self.classes, chosen.l2, start)
+            theta = self._fit_logistic(np.ones(len(self.y), np.bool_), self.best.l2, start, _FINE)
         return self.pca.weights(theta[:-1], theta[-1])
 
 
@@ -165,8 +207,20 @@ def _l2(step: int) -> float:
     return float(10.0 ** (step / 2))
 
 
-def _best(path: dict[int, HeldOut]) -> int:
-    return min(path, key=lambda step: path[step].loss)
+def _best(path: dict[int, float]) -> int:
+    return min(path, key=lambda step: path[step])
+
+
+def _order(point: SearchPoint) -> tuple[float, float]:
+    """Where every l2 makes no mistake the losses differ by rounding only: then the strongest penalty."""
+    return round(point.log_loss, 6), -point.l2
+
+
+def _searched(fold: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The first folds with 750 photos together; those of the others are -1."""
+    sizes = np.cumsum(np.bincount(fold[fold >= 0]))
+    last = int(np.searchsorted(sizes, _ENOUGH))
+    return np.where(fold <= last, fold, -1)
 
 
 def balanced_weights(y: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -219,6 +273,7 @@ def select_head(
         weights = weights * sample_weight
     # The matrices are small and the folds independent: a fold to a processor, and BLAS on one, was 2 to
     # 100 times faster than BLAS on all of them (benchmarks/head.py), whose threads wait for each other.
+    searched = _searched(fold)
     with threadpoolctl.threadpool_limits(1, user_api="blas"):
 
         def candidate(levels: int, copies: int) -> _Candidate:
@@ -228,7 +283,7 @@ def select_head(
             pca = fit_pca(rows, columns)
             weight = np.tile(weights, copies)
             return _Candidate(
-                levels, copies == 2, pca, np.tile(y, copies), np.tile(fold, copies), weight, len(y)
+                levels, copies == 2, pca, np.tile(y, copies), np.tile(searched, copies), weight, len(y)
             )
 
         ranked: list[_Candidate] = []
@@ -237,11 +292,10 @@ def select_head(
         if mirrored is not None:
             ranked = sorted([*ranked, candidate(ranked[0].n_levels, 2)], key=lambda c: c.screened)[:2]
         short = [c for c in ranked if c.screened <= ranked[0].screened * _SHORT_LIST]
-        for each in short:
-            each.fit_path()
-        found = [(each, point, held_out) for each in short for point, held_out in each.points()]
-        # where every l2 makes no mistake the losses differ by rounding only: then the strongest penalty
-        best, chosen, held_out = min(found, key=lambda f: (round(f[1].log_loss, 6), -f[1].l2))
-        weight, bias = best.fit(chosen)
-    path = tuple(point for _, point, _ in found)
-    return FittedHead(weight, bias, chosen, path, held_out.logits)
+        for each, rival in zip(short, [None, *short], strict=False):
+            each.fit_path(rival)
+        best = min(short, key=lambda c: _order(c.best))
+        best.hold_out(fold)
+        weight, bias = best.fit()
+    path = tuple(point for each in short for point in each.points)
+    return FittedHead(weight, bias, best.best, path, best.logits)

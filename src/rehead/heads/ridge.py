@@ -11,7 +11,7 @@ factorisation. One temperature, fitted on the held-out scores, turns scores into
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,7 +43,8 @@ class HeldOut(NamedTuple):
     ) -> HeldOut:
         """The loss of logits (n, K), by the first n entries of the others; those of fold -1 do not count."""
         scored = np.flatnonzero(fold[: len(logits)] >= 0)
-        known, y, weight = logits[scored], y[scored], weight[scored]
+        known = logits if len(scored) == len(logits) else logits[scored]
+        y, weight = y[scored], weight[scored]
         return cls(logits, log_loss(known / fit_temperature(known, y, weight), y, weight))
 
 
@@ -96,8 +97,8 @@ def ridge_path(
     l2_grid: Iterable[float],
     *,
     photos: int,
-) -> dict[float, HeldOut]:
-    """Cross-validated logits at each strength of the penalty.
+) -> Iterator[tuple[float, HeldOut]]:
+    """Cross-validated logits at each strength of the penalty, one after the other.
 
     Parameters
     ----------
@@ -108,28 +109,37 @@ def ridge_path(
     weight : float64 ndarray of shape (n,)
     l2_grid : iterable of float
 
-    Returns
-    -------
-    dict of float to HeldOut
+    Yields
+    ------
+    l2 : float
+    held_out : HeldOut
         Logits are NaN where `fold` is -1.
     """
-    l2_grid = tuple(l2_grid)
     targets = np.eye(int(y.max()) + 1)[y]
-    logits = {l2: np.full((photos, targets.shape[1]), np.nan) for l2 in l2_grid}
+    numbers = np.unique(fold[fold >= 0])
+    rows = {number: np.flatnonzero(fold == number) for number in numbers}
     total = _Sums.of(z, targets, weight)
 
-    def run(number: int) -> None:
-        out = np.flatnonzero(fold == number)
-        photos_out = out[out < photos]
-        training = _Sums(
+    def sums(out: NDArray[np.intp]) -> _Sums:
+        return _Sums(
             *(a - b for a, b in zip(total, _Sums.of(z[out], targets[out], weight[out]), strict=True))
         )
-        for l2 in l2_grid:
-            A, b = training.solve(l2)
-            logits[l2][photos_out] = z[photos_out] @ A + b
 
-    list(map_in_order(run, range(int(fold.max()) + 1)))
-    return {l2: HeldOut.of(scores, y, fold, weight) for l2, scores in logits.items()}
+    training = dict(zip(numbers, map_in_order(sums, rows.values()), strict=True))
+
+    def scores(task: tuple[float, int]) -> NDArray[np.float64]:
+        A, b = training[task[1]].solve(task[0])
+        out = rows[task[1]]
+        logits: NDArray[np.float64] = z[out[out < photos]] @ A + b
+        return logits
+
+    l2_grid = tuple(l2_grid)
+    solved = map_in_order(scores, [(l2, number) for l2 in l2_grid for number in numbers])
+    for l2 in l2_grid:
+        logits = np.full((photos, targets.shape[1]), np.nan)
+        for number in numbers:
+            logits[rows[number][rows[number] < photos]] = next(solved)
+        yield l2, HeldOut.of(logits, y, fold, weight)
 
 
 def fit_ridge(

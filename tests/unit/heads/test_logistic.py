@@ -5,7 +5,8 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from rehead.heads.logistic import fit_logistic
+from rehead.heads import logistic
+from rehead.heads.logistic import few_weights, fit_logistic
 from rehead.heads.pca import fit_pca
 
 
@@ -45,6 +46,25 @@ def test_agrees_with_scikit_learn(n: int, d: int, classes: int, l2: float) -> No
     np.testing.assert_allclose(
         logits - logits.mean(axis=1, keepdims=True), wanted - wanted.mean(axis=1, keepdims=True), atol=5e-3
     )
+
+
+def test_many_weights_reach_scikit_learns_minimum_in_few_evaluations(monkeypatch: pytest.MonkeyPatch) -> None:
+    z, y = problem(450, 200, 150)
+    assert not few_weights(z.shape[1], 150)
+    evaluations, minimise = [0], logistic._minimise
+
+    def counted(objective: logistic._Objective, x: logistic.Vector, gain: float) -> logistic.Vector:
+        def one(at: logistic.Vector) -> tuple[float, logistic.Vector]:
+            evaluations[0] += 1
+            return objective(at)
+
+        return minimise(one, x, gain)
+
+    monkeypatch.setattr(logistic, "_minimise", counted)
+    weight = np.ones(450)
+    theta, expected = fit_logistic(z, y, weight, 150, 1e-3), reference(z, y, weight, 1e-3)
+    np.testing.assert_allclose(theta[:-1], expected[:-1], atol=2e-2)
+    assert evaluations[0] < 60
 
 
 def test_weights_count_as_in_scikit_learn() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rehead.heads import FittedHead, fit_pca, select_head
+from rehead.heads import FittedHead, fit_pca, model_selection, select_head
 from rehead.heads.logistic import fit_logistic
 from rehead.heads.model_selection import balanced_weights
 from rehead.heads.ridge import fit_ridge
@@ -117,6 +117,30 @@ def test_the_held_out_logits_do_not_depend_on_the_labels_of_the_held_out_photos(
     np.testing.assert_allclose(
         first.held_out[out], pca.z[out] @ theta[:-1] + theta[-1], atol=0.02 * np.abs(first.held_out).max()
     )
+
+
+@pytest.mark.parametrize("noise", [1.0, 3.0])
+def test_of_many_photos_some_folds_are_searched_and_all_are_held_out(
+    noise: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X, y, fold = problem(40, 4, 30, noise)
+    everywhere = select_head(X, y, fold, [slice(0, 30)])
+    monkeypatch.setattr(model_selection, "_ENOUGH", 60)
+    fitted: list[float] = []
+
+    def fit(z: Matrix, y: Numbers, weight: NDArray[np.float64], classes: int, l2: float, *start: Any) -> Any:
+        fitted.append(l2)
+        return fit_logistic(z, y, weight, classes, l2, *start)
+
+    monkeypatch.setattr(model_selection, "fit_logistic", fit)
+    selection = select_head(X, y, fold, [slice(0, 30)])
+    assert selection.chosen in selection.path
+    assert np.isfinite(selection.held_out).all()
+    T = fit_temperature(selection.held_out, y)
+    assert log_loss(selection.held_out / T, y) == pytest.approx(selection.chosen.log_loss)
+    assert selection.chosen.log_loss <= 1.02 * everywhere.chosen.log_loss
+    points = sum(point.loss == "logistic" for point in selection.path)
+    assert len(fitted) <= 2 * points + 4  # two folds of five are searched; then three, and all rows
 
 
 def test_balanced_weights_give_every_class_the_same_mass() -> None:

@@ -31,7 +31,7 @@ def test_held_out_scores_are_those_of_a_refit_of_every_fold(weighted: bool) -> N
     fold = rng.permutation(np.arange(len(y)) % 5)
     fold[:4] = -1  # one of each class, always trained on
     weight = rng.uniform(0.2, 3, len(y)) if weighted else np.ones(len(y))
-    path = ridge_path(z, y, fold, weight, STRENGTHS, photos=len(y))
+    path = dict(ridge_path(z, y, fold, weight, STRENGTHS, photos=len(y)))
     assert tuple(path) == STRENGTHS
     for l2, held in path.items():
         assert np.isnan(held.logits[fold == -1]).all()
@@ -65,7 +65,7 @@ def test_mirrored_rows_are_trained_on_in_their_photos_fold_and_never_judged() ->
     z, y = problem(40)
     twice, labels = np.concatenate([z, z[:, ::-1]]), np.tile(y, 2)
     fold = np.tile(np.arange(40) // 4 % 4, 2)
-    held = ridge_path(twice, labels, fold, np.ones(80), [0.01], photos=40)[0.01]
+    ((_, held),) = ridge_path(twice, labels, fold, np.ones(80), [0.01], photos=40)
     assert held.logits.shape == (40, 4)
     out = fold == 2
     model = refit(twice[~out], labels[~out], np.ones(int((~out).sum())), 0.01)
@@ -74,7 +74,7 @@ def test_mirrored_rows_are_trained_on_in_their_photos_fold_and_never_judged() ->
 
 def test_the_loss_is_that_of_one_temperature() -> None:
     z, y = problem()
-    held = ridge_path(z, y, np.arange(len(y)) // 4 % 5, np.ones(len(y)), [0.01], photos=len(y))[0.01]
+    ((_, held),) = ridge_path(z, y, np.arange(len(y)) // 4 % 5, np.ones(len(y)), [0.01], photos=len(y))
 
     def loss(temperature: float) -> float:
         logits = held.logits / temperature
@@ -97,5 +97,5 @@ def test_no_coordinates_at_all_gives_the_share_of_each_class() -> None:
     y = np.array([0, 0, 0, 1, 1, 1, 0, 0], np.intp)
     z = np.zeros((8, 0), np.float32)
     np.testing.assert_allclose(fit_ridge(z, y, np.ones(8), 0.1), [[5 / 8, 3 / 8]])
-    held = ridge_path(z, y, np.arange(8) % 2, np.ones(8), [0.1], photos=8)[0.1]
+    ((_, held),) = ridge_path(z, y, np.arange(8) % 2, np.ones(8), [0.1], photos=8)
     np.testing.assert_allclose(held.logits.sum(axis=1), 1)
