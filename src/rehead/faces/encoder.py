@@ -85,7 +85,7 @@ class FaceEncoder(FaceOptions, BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     detector : str or Detector
-        "mtcnn", "dlib" or "haar".
+        "mtcnn", "yunet", "dlib", "dlib-cnn" or "haar".
     embedder : str, path or GraphEmbedder
         "dlib", or an ONNX file with its record beside it.
     selection : {"centre", "largest", "error"}
