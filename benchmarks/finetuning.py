@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from rehead import ImageClassifier
 from rehead.backbones.backbone import load_backbone
 from rehead.backbones.features import duplicate_groups, extract
+from rehead.classification.estimator import FittedMixin
 from rehead.core.options import options_of
 from rehead.data import Dataset, cv_folds, read_dataset
 from rehead.evaluation.intervals import paired_difference, proportion
@@ -34,7 +35,7 @@ from rehead.finetune.classifier import FineTunedClassifier
 from rehead.finetune.config import FineTuneConfig
 
 
-def hits(model: ImageClassifier, dataset: Dataset, tested: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def hits(model: FittedMixin, dataset: Dataset, tested: NDArray[np.bool_]) -> NDArray[np.bool_]:
     test = dataset.take(tested)
     right: NDArray[np.bool_] = model.predict([str(path) for path in test.paths]) == test.labels
     return right

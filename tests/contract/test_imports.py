@@ -24,6 +24,14 @@ MODULES = sorted(
     if module.name != "rehead.__main__"  # importing it runs the program
     and not module.name.startswith("rehead.finetune")  # loads torch and Lightning, whose doings are theirs
 )
+COMMAND = """
+sys.argv = ["rehead", *sys.argv[1:]]
+from rehead.cli import main
+try:
+    main()
+except SystemExit as end:
+    result = end.code
+"""
 
 
 class PhotoFolder(Protocol):
@@ -63,15 +71,7 @@ def test_every_public_name_is_there() -> None:
     "arguments", [["--help"], ["train", "--help"], ["predict", "--help"], ["--version"]], ids=" ".join
 )
 def test_help_loads_no_engine(arguments: list[str]) -> None:
-    code = """
-sys.argv = ["rehead", *sys.argv[1:]]
-from rehead.cli import main
-try:
-    main()
-except SystemExit as end:
-    result = end.code
-"""
-    loaded, code_ = loaded_after(code, *arguments)
+    loaded, code_ = loaded_after(COMMAND, *arguments)
     assert code_ in (0, None)
     assert not loaded & HEAVY
 
@@ -91,7 +91,9 @@ def test_predicting_loads_only_what_it_needs(
     assert not loaded & {"sklearn", "scipy", "onnx", "spox", "jinja2", "huggingface_hub", "torch", "typer"}
 
 
-def test_training_loads_no_torch(tmp_path: Path, tiny_onnx: Path, photo_folder: PhotoFolder) -> None:
+def test_training_loads_neither_torch_nor_sklearn(
+    tmp_path: Path, tiny_onnx: Path, photo_folder: PhotoFolder
+) -> None:
     photos = photo_folder(tmp_path / "photos", {"blå": 12, "red fish": 12})
     loaded, report = loaded_after(
         """
@@ -104,8 +106,19 @@ result = (run.folder / "report.html").is_file()
         tiny_onnx,
     )
     assert report
-    assert {"sklearn", "onnxruntime", "spox"} <= loaded
-    assert not loaded & {"torch", "torchvision", "timm", "lightning", "typer", "huggingface_hub"}
+    assert {"onnxruntime", "spox"} <= loaded
+    assert not loaded & {"sklearn", "torch", "torchvision", "timm", "lightning", "typer", "huggingface_hub"}
+
+
+def test_the_command_train_loads_neither_torch_nor_sklearn(
+    tmp_path: Path, tiny_onnx: Path, photo_folder: PhotoFolder
+) -> None:
+    photos = photo_folder(tmp_path / "photos", {"blå": 12, "red fish": 12})
+    arguments = ["train", photos, "--out", tmp_path / "run", "--backbone", tiny_onnx]
+    loaded, code = loaded_after(COMMAND, *arguments)
+    assert code in (0, None)
+    assert (tmp_path / "run" / "report.html").is_file()
+    assert not loaded & {"sklearn", "torch"}
 
 
 def test_named_weights_need_no_torch() -> None:

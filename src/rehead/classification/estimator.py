@@ -10,12 +10,11 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted
 
 from ..backbones.backbone import Backbone, load_backbone
 from ..backbones.encoder import Encoder, PhotoEncoder, for_photos
 from ..backbones.weights import registry
+from ..core.estimator import Estimator
 from ..core.options import check_options, option_values, options_of
 from ..core.photos import Photos
 from ..core.preprocess import PreprocessSpec
@@ -35,8 +34,11 @@ from .training_data import TrainingFeatures, extract_features
 __all__ = ["FittedMixin", "ImageClassifier", "choose_head", "fit_classifier", "fit_warnings", "level_counts"]
 
 
-class FittedMixin(ClassifierMixin, TransformerMixin):  # type: ignore[misc]
+class FittedMixin(Estimator):
     """What every classifier does with what it fitted, `fitted_`."""
+
+    sklearn_mixins = ("ClassifierMixin", "TransformerMixin")
+    fitted_attribute = "fitted_"
 
     fitted_: FittedClassifier
 
@@ -47,7 +49,7 @@ class FittedMixin(ClassifierMixin, TransformerMixin):  # type: ignore[misc]
 
     def decision(self, X: Photos) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
         """Calibrated probabilities (n, K) and outlier scores (n,); ImageError where a photo is unreadable."""
-        check_is_fitted(self)
+        self._check_fitted()
         return self.fitted_.decide_photos(photo_files(X), threads=self.options.threads)
 
     def predict_proba(self, X: Photos) -> NDArray[np.float64]:
@@ -67,7 +69,7 @@ class FittedMixin(ClassifierMixin, TransformerMixin):  # type: ignore[misc]
 
     def transform(self, X: Photos) -> NDArray[np.float32]:
         """Features of photos, float32 (n, D): those that the network gives, all levels side by side."""
-        check_is_fitted(self)
+        self._check_fitted()
         return self.fitted_.features(photo_files(X), threads=self.options.threads)
 
     def predict(self, X: Photos) -> NDArray[Any]:
@@ -82,17 +84,19 @@ class FittedMixin(ClassifierMixin, TransformerMixin):  # type: ignore[misc]
         `y` may be left out where X is a folder of class folders or a CSV; where that has photos for
         testing, only those are used.
         """
-        check_is_fitted(self)
+        self._check_fitted()
         if y is None:
             dataset = read_labelled(X)
             if (tested := dataset.splits == "test").any():
                 dataset = dataset.take(tested)
             X, y = dataset.paths, dataset.labels
-        return float(super().score(X, as_labels(y), sample_weight))
+        from sklearn.metrics import accuracy_score
+
+        return float(accuracy_score(as_labels(y), self.predict(X), sample_weight=sample_weight))
 
     def save(self, path: str | os.PathLike[str], *, extra: Mapping[str, Any] | None = None) -> None:
         """Write the model file, as `FittedClassifier.save`."""
-        check_is_fitted(self)
+        self._check_fitted()
         self.fitted_.save(path, extra)
 
     # what is told of it
@@ -127,12 +131,9 @@ class FittedMixin(ClassifierMixin, TransformerMixin):  # type: ignore[misc]
         """Plain sentences about data that are thin."""
         return list(self.fitted_.warnings)
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "fitted_")
-
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class ImageClassifier(ClassifierOptions, FittedMixin, BaseEstimator):  # type: ignore[misc]
+class ImageClassifier(ClassifierOptions, FittedMixin):
     """Classify photos with a pretrained network and a new linear head.
 
     Parameters

@@ -223,11 +223,15 @@ class Explainer:
         file = as_file(photo)
         pixels = load_image(file, self.preprocess)
         if self._linear is None:
-            probabilities, outlier, values = self._occluded(pixels)
-            biases = np.zeros(len(self.labels))
+            probabilities, outlier, drops = self._occluded(pixels)
+            chosen = self._chosen(classes, probabilities)
+            values, biases = drops[chosen], np.zeros(len(chosen))
         else:
-            probabilities, outlier, values = self._activated(pixels, self._linear)
-            biases = self._linear.bias
+            probabilities, outlier, maps = self._run(pixels)
+            self._check_maps(self._linear, maps, probabilities)
+            chosen = self._chosen(classes, probabilities)
+            linear = self._linear.only(chosen)
+            values, biases = cam.sum_maps(cam.activation_maps(linear, maps), len(chosen)), linear.bias
         reason = self._limits.reason(float(probabilities.max()), outlier) if self._limits else ""
         return Explanation(
             name_of(file),
@@ -235,10 +239,8 @@ class Explainer:
             UNKNOWN if reason else self.labels[int(probabilities.argmax())],
             reason,
             tuple(
-                ClassMap(
-                    self.labels[k], float(probabilities[k]), values[k].astype(np.float32), float(biases[k])
-                )
-                for k in self._chosen(classes, probabilities)
+                ClassMap(self.labels[k], float(probabilities[k]), value.astype(np.float32), float(bias))
+                for k, value, bias in zip(chosen, values, biases, strict=True)
             ),
             self.preprocess,
         )
@@ -264,23 +266,19 @@ class Explainer:
             row = softmax(row[None])[0]
         return row, 0.0 if score is None else float(score[0]), [maps[0] for maps in found.values()]
 
-    def _activated(
-        self, pixels: NDArray[np.uint8], linear: cam.LinearInMaps
-    ) -> tuple[NDArray[np.float64], float, NDArray[np.float64]]:
-        """Probabilities (K,), outlier score and what each place adds to each logit (K, h, w)."""
-        probabilities, outlier, maps = self._run(pixels)
+    def _check_maps(
+        self, linear: cam.LinearInMaps, maps: Sequence[Maps], probabilities: NDArray[np.float64]
+    ) -> None:
+        """Raise DataError where the maps do not add up to the graph's own answer."""
         try:
-            values = cam.sum_maps(cam.activation_maps(linear, maps), len(self.labels))
+            expected = softmax(linear.logits(maps)[None])[0]
         except ValueError as error:  # maps of other sizes than the graph says
             raise DataError(f"{self._name}: its maps are not of the size that it says ({error})") from error
-        logits = values.mean(axis=(1, 2)) + linear.bias
-        expected = softmax(logits[None])[0]
         if np.abs(expected - probabilities).max() > _AGREES:
             raise DataError(
                 f"{self._name}: its maps do not add up to its answer; use --method occlusion, "
                 "and please tell us about this network"
             )
-        return probabilities, outlier, values
 
     def _occluded(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float64], float, NDArray[np.float64]]:
         """Probabilities (K,), outlier score and the drop of each where a place is covered (K, g, g).

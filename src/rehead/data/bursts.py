@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 
 from ..core.parallel import map_in_order
 from ..errors import ImageError
-from ..images import read_header
-from ..images.exif import camera_number
+from ..images.exif import camera_number, read_clock
 from .dataset import Dataset
 from .duplicates import connected_groups
 
@@ -107,10 +106,10 @@ def clocks(
 
     def read(path: Path) -> tuple[float, int]:
         try:
-            header = read_header(path)
+            taken, camera = read_clock(path)
         except ImageError:
             return np.nan, 0
-        return np.nan if header.taken is None else header.taken, camera_number(header.camera)
+        return np.nan if taken is None else taken, camera_number(camera)
 
     rows = list(map_in_order(read, paths, threads=threads))
     return np.array([row[0] for row in rows], dtype=float), np.array([row[1] for row in rows], np.uint64)

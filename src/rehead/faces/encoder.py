@@ -12,10 +12,10 @@ from typing import Any, Protocol, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 
 from ..backbones.backbone import Backbone, FeatureLevel
 from ..backbones.features import Features
+from ..core.estimator import Estimator
 from ..core.options import check_options
 from ..core.parallel import map_in_order
 from ..core.photos import File
@@ -74,7 +74,7 @@ def select_face(
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class FaceEncoder(FaceOptions, BaseEstimator):  # type: ignore[misc]
+class FaceEncoder(FaceOptions, Estimator):
     """Name people on photos with one face each: `ImageClassifier(encoder=FaceEncoder())`.
 
     The classifier answers one of the people it was trained on, or, in a saved model, "unknown". Where people
@@ -85,7 +85,7 @@ class FaceEncoder(FaceOptions, BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     detector : str or Detector
-        "mtcnn", "dlib" or "haar".
+        "mtcnn", "yunet", "dlib", "dlib-cnn" or "haar".
     embedder : str, path or GraphEmbedder
         "dlib", or an ONNX file with its record beside it.
     selection : {"centre", "largest", "error"}

@@ -18,7 +18,7 @@ else:  # these two need numpy, and the command line needs none of them
 
 __all__ = ["DETECTORS", "REPLACED", "FaceOptions"]
 
-DETECTORS = ("mtcnn", "dlib", "dlib-cnn", "haar")
+DETECTORS = ("mtcnn", "yunet", "dlib", "dlib-cnn", "haar")
 """Ways to find faces, by name."""
 
 REPLACED = ("backbone", "weights", "size", "grey_range", "preprocess", "n_levels", "cache")

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
 
 from ..backbones.backbone import Backbone, load_backbone
 from ..backbones.encoder import Encoder, PhotoEncoder, for_photos
@@ -52,7 +51,7 @@ if TYPE_CHECKING:
 __all__ = ["FineTunedClassifier"]
 
 
-class FineTunedClassifier(FittedMixin, BaseEstimator):
+class FineTunedClassifier(FittedMixin):
     """Classify photos with a network that is trained on them.
 
     Where the network is pretrained, its linear head starts from the one that the base classifier would fit on

@@ -14,8 +14,17 @@ from .formats import JPEG, open_image, reading
 from .jpeg_markers import lacks_end
 from .limits import decoding, pixel_limit
 
-__all__ = ["Header", "camera_number", "image_size", "orientation_of", "read_header", "upright_size"]
+__all__ = [
+    "Header",
+    "camera_number",
+    "image_size",
+    "orientation_of",
+    "read_clock",
+    "read_header",
+    "upright_size",
+]
 
+_TIFF = (b"II", b"MM")  # how its files begin, by their byte order
 _PNG_ORIENTATION_MARKS = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
 
 
@@ -54,13 +63,21 @@ def read_header(source: str | os.PathLike[str] | bytes, *, max_pixels: int | Non
     with reading(source) as data:
         image = open_image(data, pixel_limit(max_pixels))
         width, height = upright_size(image, data)
-        taken, camera = None, ""
-        if b"Exif" in data or b"eXIf" in data or image.format == "TIFF":  # else a whole PNG would be decoded
-            with contextlib.suppress(Exception):  # damaged metadata of a sound picture
-                exif = image.getexif()
-                taken, camera = _taken(exif), _camera(exif)
+        taken, camera = _clock(image) if _may_have_exif(data) else (None, "")  # else a whole PNG is decoded
         ended = image.format not in JPEG or not lacks_end(data)
     return Header(width, height, taken, camera, ended)
+
+
+def read_clock(source: str | os.PathLike[str] | bytes) -> tuple[float | None, str]:
+    """When and by which camera a photo was taken, as in `Header`; without EXIF nothing but its bytes is read.
+
+    Raises
+    ------
+    ImageError
+        As `image_size`, where there may be EXIF.
+    """
+    with reading(source) as data:
+        return _clock(open_image(data, pixel_limit(None))) if _may_have_exif(data) else (None, "")
 
 
 def image_size(source: str | os.PathLike[str] | bytes, *, max_pixels: int | None = None) -> tuple[int, int]:
@@ -75,6 +92,17 @@ def image_size(source: str | os.PathLike[str] | bytes, *, max_pixels: int | None
     """
     with reading(source) as data:
         return upright_size(open_image(data, pixel_limit(max_pixels)), data)
+
+
+def _may_have_exif(data: bytes) -> bool:
+    return b"Exif" in data or b"eXIf" in data or data[:2] in _TIFF
+
+
+def _clock(image: Image.Image) -> tuple[float | None, str]:
+    with contextlib.suppress(Exception):  # damaged metadata of a sound picture
+        exif = image.getexif()
+        return _taken(exif), _camera(exif)
+    return None, ""
 
 
 def _taken(exif: Image.Exif) -> float | None:

@@ -60,13 +60,13 @@ def patches(pixels: NDArray[np.uint8], boxes: Boxes, side: int) -> NDArray[np.ui
     uint8 array of shape (N, S, S, 3)
     """
     photo = Image.fromarray(pixels)
-    cut = np.empty((len(boxes), side, side, 3), np.uint8)
+    cut = Image.new("RGB", (side, side * len(boxes)))  # one below the other: each array of its own is a copy
     for n, box in enumerate(boxes.tolist()):
         left, top = math.floor(box[0]), math.floor(box[1])
         part = photo.crop((left, top, math.ceil(box[2]), math.ceil(box[3])))
         inner = (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
-        cut[n] = np.asarray(part.resize((side, side), Image.Resampling.BILINEAR, inner))
-    return cut
+        cut.paste(part.resize((side, side), Image.Resampling.BILINEAR, inner), (0, n * side))
+    return np.array(cut).reshape(len(boxes), side, side, 3)
 
 
 def warped(pixels: NDArray[np.uint8], matrix: Matrix, size: int) -> NDArray[np.uint8]:

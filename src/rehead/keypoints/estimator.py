@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import check_is_fitted
 
 from ..backbones.backbone import Backbone, load_backbone
 from ..backbones.encoder import grey_range_note
 from ..backbones.weights import registry
+from ..core.estimator import Estimator
 from ..core.model_file import ModelFile, write_model_file
 from ..core.options import check_options
 from ..core.photos import File, Photos
@@ -39,7 +38,7 @@ _MAX_VIEWS = 6000  # rows of the Gram matrices: 0.5 GB of maps, and a second for
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class KeypointRegressor(KeypointOptions, RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class KeypointRegressor(KeypointOptions, Estimator):
     """Predict K points of photos by ridge regression on spatial feature maps of a pretrained network.
 
     A first stage predicts the points in the photo, a second stage in the upright crop around them. Feature
@@ -107,6 +106,9 @@ class KeypointRegressor(KeypointOptions, RegressorMixin, BaseEstimator):  # type
     """
 
     progress: Progress | None = None
+
+    sklearn_mixins = ("RegressorMixin",)
+    fitted_attribute = "_predictor"
 
     def fit(
         self, X: Photos, y: ArrayLike | None = None, groups: ArrayLike | None = None
@@ -213,9 +215,6 @@ class KeypointRegressor(KeypointOptions, RegressorMixin, BaseEstimator):  # type
             record = replace(network.preprocess, size=self.size)
         return load_backbone(self.backbone, weights=self.weights, preprocess=record)
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_predictor")
-
     def predict(self, X: Photos) -> NDArray[np.float64]:
         """Points of photos.
 
@@ -239,7 +238,7 @@ class KeypointRegressor(KeypointOptions, RegressorMixin, BaseEstimator):  # type
 
     def predictor(self) -> KeypointPredictor:
         """The predictor that `load_keypoints` would give for the saved file."""
-        check_is_fitted(self)
+        self._check_fitted()
         return self._predictor
 
     def score(self, X: Photos, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
@@ -251,7 +250,7 @@ class KeypointRegressor(KeypointOptions, RegressorMixin, BaseEstimator):  # type
 
     def save(self, path: str | os.PathLike[str], *, extra: Mapping[str, Any] | None = None) -> None:
         """Write the model file, whole or not at all; `extra` are further entries of its manifest."""
-        check_is_fitted(self)
+        self._check_fitted()
         write_model_file(path, self._graph, {**self._manifest(), **(extra or {})})
 
     def write_logs(self, folder: Path) -> None:

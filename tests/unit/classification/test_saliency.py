@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +12,14 @@ import spox
 import spox.opset.ai.onnx.v17 as op
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
 import rehead
 from rehead import ImageClassifier, load_model
-from rehead.backbones.graphs.cam import sum_maps
+from rehead.backbones.graphs import cam
+from rehead.backbones.graphs.cam import activation_maps, sum_maps
 from rehead.backbones.graphs.inspect import expose
 from rehead.classification.drawing import draw_explanation, overlay_map
 from rehead.classification.saliency import Explainer, explain
@@ -227,3 +229,25 @@ def test_a_broken_graph_is_reported_as_predict_does(tiny_model: Path, photos: Pa
             load_model(tmp_path / "model.onnx")
         with pytest.raises(ModelFileError, match=r"model\.onnx: "):
             explain(tmp_path / "model.onnx", photo)
+
+
+def test_only_the_maps_that_are_asked_for_are_computed(
+    tiny_model: Path, real_photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed: list[int] = []
+
+    def spied(linear: cam.LinearInMaps, maps: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float64]]:
+        found = activation_maps(linear, maps)
+        computed.extend(len(one) for one in found)
+        return found
+
+    monkeypatch.setattr(cam, "activation_maps", spied)
+    explainer = Explainer(tiny_model)
+    every = explainer.explain(real_photos[0], classes=list(explainer.labels))
+    assert set(computed) == {3}
+    computed.clear()
+    for label, expected in zip(explainer.labels, every.maps, strict=True):
+        (found,) = explainer.explain(real_photos[0], classes=[label]).maps
+        assert (found.label, found.probability, found.bias) == (label, expected.probability, expected.bias)
+        np.testing.assert_allclose(found.values, expected.values, rtol=1e-6)
+    assert set(computed) == {1}

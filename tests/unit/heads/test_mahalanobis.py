@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+import threadpoolctl
 from numpy.typing import NDArray
 
 from rehead.core.rejection import order_statistic
+from rehead.heads import mahalanobis
 from rehead.heads.mahalanobis import (
     RelativeMahalanobis,
     StyleViews,
@@ -226,3 +229,21 @@ def test_a_split_calibrates_styles_by_what_is_held_out(shifts: NDArray[np.float3
     np.testing.assert_array_equal(
         without.scores(X), fit_distance(X[~held_out], y[~held_out], BLOCKS).scores(X)
     )
+
+
+def test_a_small_fit_keeps_blas_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def fit(*given: Any) -> RelativeMahalanobis:
+        seen.append({pool["num_threads"] for pool in threadpoolctl.threadpool_info() if is_blas(pool)})
+        return fit_distance(*given)
+
+    def is_blas(pool: dict[str, Any]) -> bool:
+        return bool(pool["user_api"] == "blas")
+
+    X, y = photos(60, 40)
+    fit_held_out(X, y, [slice(0, 40)], np.arange(60) % 3, None, 0.975)  # loads scipy's BLAS
+    monkeypatch.setattr(mahalanobis, "fit_distance", fit)
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        fit_held_out(X, y, [slice(0, 40)], np.arange(60) % 3, None, 0.975)
+    assert seen == [{1}] * 4

@@ -9,7 +9,7 @@ whoever wrote the graph.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,20 @@ class LinearInMaps:
 
     pieces: tuple[Piece, ...]
     bias: NDArray[np.float64]
+
+    def only(self, classes: Sequence[int]) -> LinearInMaps:
+        """The same for some of the classes, in that order."""
+        columns = list(classes)
+        pieces = tuple(replace(piece, weight=piece.weight[:, columns]) for piece in self.pieces)
+        return LinearInMaps(pieces, self.bias[columns])
+
+    def logits(self, maps: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+        """The answer (K,) by these maps, one (C, h, w) or (h, w, C) for each piece."""
+        total = self.bias
+        for piece, m in zip(self.pieces, maps, strict=True):
+            mean = m.mean(axis=(0, 1) if piece.channels_last else (1, 2), dtype=np.float64)
+            total = total + mean @ piece.weight
+        return total
 
 
 def linear_in_maps(model: Any, answer: str = "probabilities") -> LinearInMaps:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...errors import UnknownNameError
-from .spec import WeightFile, Wheel
+from .spec import Url, WeightFile, Wheel
 
 __all__ = ["get", "names"]
 
@@ -60,6 +60,26 @@ _BUILT_IN = (
         "output network, with five points",
         sha256="94f6ea2f4cf985275ee958cdd762d17b6009348a4fb9d8c6be39ba73ffd22ca3",
         size=1_557_637,
+    ),
+    WeightFile(
+        name="yunet",
+        summary="YuNet (Wu et al. 2023), OpenCV Zoo's file of March 2023",
+        sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
+        size=232_589,
+        sources=(
+            Url(
+                "https://huggingface.co/opencv/face_detection_yunet/resolve/"
+                "3cc26e7f1014a5ee5d74a42acee58bafc9d0a310/face_detection_yunet_2023mar.onnx"
+            ),
+            Url(
+                "https://media.githubusercontent.com/media/opencv/opencv_zoo/main/models/"
+                "face_detection_yunet/face_detection_yunet_2023mar.onnx"
+            ),
+        ),
+        code_licence="MIT",
+        weights_licence="MIT",
+        data_licence="WIDER FACE: the photos belong to their owners",
+        licence_note="README of models/face_detection_yunet in opencv/opencv_zoo: all files there are MIT",
     ),
     _dlib(
         "dlib_resnet",

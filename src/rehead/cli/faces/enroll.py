@@ -13,6 +13,7 @@ from ...core.text import count
 from ...faces.options import FaceOptions
 from ..command import Only, command
 from ..console import say
+from ..photos import list_given
 from .options import GalleryFile, KeyFile, RefusePoor, gallery_key, load_pipeline
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def enroll(
     machine: Annotated[EstimatorOptions, Only("threads")],
 ) -> None:
     """Enrol people into a gallery, which is made where there is none; each is on the disk once printed."""
-    from ...data import list_photos
+    from ...data import passed_over
     from ...errors import DataError
     from ...faces.gallery.enrolment import PersonFolder, person_folders
     from ...faces.gallery.gallery import FaceGallery
@@ -63,8 +64,10 @@ def enroll(
     folders = (
         person_folders(people)
         if person is None
-        else [PersonFolder(checked_name(person), people, list_photos(people))]
+        else [PersonFolder(checked_name(person), people, list_given([people]))]
     )
+    for sentence in passed_over([name for folder in folders for name in folder.passed_over]):
+        say(sentence, err=True)
     key = _key(gallery, key_file, no_encryption)
     pipeline = load_pipeline(faces, machine.threads)
     with FaceGallery(gallery, pipeline, key=key, create=True, refuse_poor=refuse_poor) as opened:

@@ -1,4 +1,4 @@
-"""Face detection: MTCNN, dlib's two detectors, or Haar cascades."""
+"""Face detection: MTCNN, YuNet, dlib's two detectors, or Haar cascades."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from .dlib import cnn_detector, hog_detector
 from .haar import HaarDetector
 from .mtcnn import Detections, Mtcnn
 from .quality import measure_quality
+from .yunet import YuNet
 
 __all__ = ["FaceDetector"]
 
@@ -29,6 +30,7 @@ class _BoxDetector(Protocol):
 
 _BOX_DETECTORS: Mapping[str, Callable[..., _BoxDetector]] = {
     "mtcnn": Mtcnn,
+    "yunet": YuNet,
     "dlib": hog_detector,
     "dlib-cnn": cnn_detector,
     "haar": HaarDetector,
@@ -36,9 +38,11 @@ _BOX_DETECTORS: Mapping[str, Callable[..., _BoxDetector]] = {
 
 _LOW_CONTRAST = 128
 """Grey levels that a photo spans before stretching its contrast is worth a try: half of them."""
-_SURE: Mapping[str, float] = {"mtcnn": 0.99, "haar": 0.99}
-"""Scores by MTCNN's O-net from which a face is not doubtful. The least of LFW's portraits is 0.991; where 150
-of them lay on their side, 16 wrong faces were seen, at most at 0.98."""
+_SURE: Mapping[str, float] = {"mtcnn": 0.99, "haar": 0.99, "yunet": 0.9}
+"""Scores from which a face is not doubtful. By MTCNN's O-net the least of LFW's portraits is 0.991; where 150
+of them lay on their side, 16 wrong faces were seen, at most at 0.98. By YuNet 99 of 100 portraits are above
+0.9, and 1 of 100 upside down; 99, 97 and 99 of 100 turned by 90, 180 and 270 degrees were told as such
+(benchmarks/yunet.py)."""
 
 
 def _best(faces: Sequence[Face]) -> float:
@@ -50,10 +54,11 @@ class FaceDetector:
 
     Parameters
     ----------
-    name : {"mtcnn", "dlib", "dlib-cnn", "haar"}
-        "mtcnn" is the default: the most accurate, and quick. "dlib" (HOG) is for upright faces from the
-        front, "dlib-cnn" slow on a CPU; both need dlib-bin. "haar" needs `rehead[haar]` and errs most.
-        The points are MTCNN's in any case, so that an embedder gets the same ones from all.
+    name : {"mtcnn", "yunet", "dlib", "dlib-cnn", "haar"}
+        "mtcnn" is the default: the most accurate, and quick. "yunet" is quicker, and weaker on small and
+        tilted faces; it needs a file that rehead fetches. "dlib" (HOG) is for upright faces from the front,
+        "dlib-cnn" slow on a CPU; both need dlib-bin. "haar" needs `rehead[haar]` and errs most. The points
+        are MTCNN's, but for YuNet, which has its own.
     smallest : float
         Least side of a face, in pixels of the photo after resizing, see `longest`.
     longest : int
@@ -61,7 +66,7 @@ class FaceDetector:
     retry : bool
         Where no face was found, detect again at twice that size, then with the contrast of a dark photo
         stretched, then with the photo turned by 90, 180 and 270 degrees; `Face.notes` says so. The last is
-        done where MTCNN doubts all faces, too.
+        done where MTCNN or YuNet doubts all faces, too.
     threads : int, optional
         Processors that one photo may use, all by default.
 

@@ -27,6 +27,7 @@ _PYRAMID_FACTOR = 0.709  # from one size of the photo to the next
 # Score thresholds of P-net, R-net and O-net. The authors take 0.7 for O-net as well; of the 807 people that
 # LFW's first pairs portray the lowest score is 0.991 (benchmarks/faces.py).
 _THRESHOLDS = (0.6, 0.7, 0.9)
+_BLOCK = 256  # boxes of which all pairs are compared at once: 0.5 MB an array
 _BATCH = 512  # boxes at once; a crowd then needs 30 MB at most
 
 
@@ -150,18 +151,30 @@ def nms(
     with `of_smaller`, over the smaller of both areas.
     """
     order = np.argsort(-scores, kind="stable")
-    areas = area(boxes)
-    kept = []
-    while order.size:
-        best, order = order[0], order[1:]
-        kept.append(best)
-        low = np.maximum(boxes[best, :2], boxes[order, :2])
-        high = np.minimum(boxes[best, 2:], boxes[order, 2:])
-        common = (high - low).clip(0).prod(axis=1)
-        both = areas[best], areas[order]
-        whole = np.minimum(*both) if of_smaller else sum(both) - common
-        order = order[common <= overlap * whole]
-    return np.array(kept, np.intp)
+    x0, y0, x1, y1 = boxes[order].T
+    areas = area(boxes[order])
+
+    def covers(some: NDArray[np.intp], others: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Which of some boxes, one a row, overlap which of the others too much."""
+        one = some[:, None]
+        wide = (np.minimum(x1[one], x1[others]) - np.maximum(x0[one], x0[others])).clip(0)
+        high = (np.minimum(y1[one], y1[others]) - np.maximum(y0[one], y0[others])).clip(0)
+        common = wide * high
+        both = areas[one], areas[others]
+        whole = np.minimum(*both) if of_smaller else both[0] + both[1] - common
+        return np.asarray(common > overlap * whole)
+
+    kept: list[int] = []
+    for start in range(0, len(order), _BLOCK):
+        block = np.arange(start, min(start + _BLOCK, len(order)))
+        block = block[~covers(np.array(kept, np.intp), block).any(axis=0)]
+        covered = covers(block, block)
+        left = np.ones(len(block), np.bool_)
+        for n in range(len(block)):
+            if left[n]:
+                kept.append(block[n])
+                left &= ~covered[n]
+    return order[kept]
 
 
 def apply_box_regression(boxes: Boxes, offsets: NDArray[np.float64]) -> Boxes:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...data import MAX_BITS_ALONE, list_photos, perceptual_hash
+from ...data import MAX_BITS_ALONE, find_photos, perceptual_hash
 from ...errors import DataError, ImageError
 from ...images import PreprocessSpec, load_image
 from ..detection.quality import QualityLimits
@@ -63,12 +63,15 @@ class PersonFolder:
     photos : sequence of Path
     problem : str
         Why nobody can be enrolled from it, "" otherwise.
+    passed_over : sequence of str
+        Files in it that are no photos.
     """
 
     name: str
     folder: Path
     photos: Sequence[Path]
     problem: str = ""
+    passed_over: Sequence[str] = ()
 
 
 def screen(
@@ -184,11 +187,11 @@ def person_folders(folder: str | os.PathLike[str]) -> list[PersonFolder]:
 def _person_folder(folder: Path, names: Mapping[str, Path]) -> PersonFolder:
     """The folder of a person who has none of the names that other folders give."""
     try:
-        name, photos = checked_name(folder.name), list_photos(folder)
+        name, (photos, others) = checked_name(folder.name), find_photos(folder)
     except DataError as error:
         said = str(error)
         return PersonFolder(
             folder.name, folder, (), said if said.startswith(str(folder)) else f"{folder}: {said}"
         )
     problem = f"{folder}: gives the name of {names[name]}; move the photos into it" if name in names else ""
-    return PersonFolder(name, folder, photos, problem)
+    return PersonFolder(name, folder, photos, problem, [f"{folder.name}/{other}" for other in others])

@@ -160,3 +160,20 @@ def test_thinning_keeps_the_surest() -> None:
     assert nms(boxes, scores, 0.5).tolist() == [1, 2, 3]
     assert nms(boxes, scores, 0.5, of_smaller=True).tolist() == [1, 2]
     assert nms(boxes[:0], scores[:0], 0.5).tolist() == []
+
+
+@pytest.mark.parametrize("of_smaller", [False, True])
+def test_many_boxes_are_thinned_as_one_by_one(of_smaller: bool) -> None:
+    rng = np.random.default_rng(3)
+    corners = rng.uniform(0, 200, (700, 2))
+    boxes = np.concatenate([corners, corners + rng.uniform(5, 60, (700, 2))], axis=1)
+    scores = rng.uniform(size=700).round(2)  # some are equal
+    kept: list[int] = []
+    for n in np.argsort(-scores, kind="stable"):
+        sides = np.minimum(boxes[n, 2:], boxes[kept, 2:]) - np.maximum(boxes[n, :2], boxes[kept, :2])
+        common = sides.clip(0).prod(axis=1)
+        areas = (boxes[[n, *kept], 2:] - boxes[[n, *kept], :2]).prod(axis=1)
+        whole = np.minimum(areas[0], areas[1:]) if of_smaller else areas[0] + areas[1:] - common
+        if (common <= 0.3 * whole).all():
+            kept.append(int(n))
+    assert nms(boxes, scores, 0.3, of_smaller=of_smaller).tolist() == kept
