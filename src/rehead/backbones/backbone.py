@@ -22,6 +22,7 @@ from ..core.model_file import ModelFile, read_model_file
 from ..core.photos import File
 from ..core.preprocess import GreyRange
 from ..core.runtime import cpu_count, open_session
+from ..core.text import first_line
 from ..errors import (
     DataError,
     ModelFileError,
@@ -218,7 +219,7 @@ def _from_file(path: Path, preprocess: PreprocessSpec | None) -> Backbone:
     except ModelFileError:
         raise
     except Exception as error:  # onnx raises what it likes about a graph that somebody changed
-        raise ModelFileError(f"{path}: its network cannot be taken out ({_first_line(error)})") from error
+        raise ModelFileError(f"{path}: its network cannot be taken out ({first_line(error)})") from error
 
 
 def _from_onnx(path: Path, preprocess: PreprocessSpec | None) -> Backbone:
@@ -242,7 +243,7 @@ def _from_onnx(path: Path, preprocess: PreprocessSpec | None) -> Backbone:
     except ReheadError:
         raise
     except Exception as error:  # protobuf, the checker, shape inference and spox raise what they like
-        raise WeightsError(f"{path}: not a valid ONNX file ({_first_line(error)})") from error
+        raise WeightsError(f"{path}: not a valid ONNX file ({first_line(error)})") from error
     weights = {"name": path.name, "sha256": digest, "licences": dict(NOT_STATED)}
     return _tried(_backbone(path.stem, preprocess, weights, trunk), path, WeightsError)
 
@@ -257,10 +258,6 @@ def _tried(backbone: Backbone, path: Path, error: type[ReheadError]) -> Backbone
         if maps.shape[1:2] != (level.width,):
             raise error(f"{path}: says that {level.name} is {level.width} wide, and gives {maps.shape[1:]}")
     return backbone
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _from_model_file(file: ModelFile) -> Backbone:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ReheadError, WeightsError
+from .text import first_line
 
 __all__ = ["cpu_count", "open_session", "trim_memory"]
 
@@ -80,7 +81,7 @@ def open_session(
 
 
 def _cannot_run(of: str, reason: Exception) -> str:
-    return f"{of}: ONNX Runtime cannot run its graph ({(str(reason).splitlines() or [''])[0]})"
+    return f"{of}: ONNX Runtime cannot run its graph ({first_line(reason)})"
 
 
 class _CheckedSession:

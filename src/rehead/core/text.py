@@ -12,6 +12,7 @@ __all__ = [
     "count",
     "duration",
     "file_size",
+    "first_line",
     "first_of",
     "latency",
     "listed",
@@ -119,6 +120,11 @@ def first_of(names: Sequence[str], most: int = 5) -> str:
     """Write names as Python does, the first `most` of them: "'a', 'b' and 3 more"; for errors."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(map(repr, names[:most])) + more
+
+
+def first_line(error: Exception) -> str:
+    """What an error of another library says in its first line, for a message; else the name of its class."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 # Controls (a terminal obeys them), the marks and overrides of bidirectional text (Unicode annex 9, table 4),

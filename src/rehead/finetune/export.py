@@ -22,6 +22,7 @@ from ..backbones.backbone import Backbone, FeatureLevel
 from ..core import atomic
 from ..core.cache import cache_root
 from ..core.runtime import open_session
+from ..core.text import first_line
 from ..errors import WeightsError
 from .model import Network
 
@@ -204,9 +205,9 @@ def _export(
                 dynamic_axes={name: {0: "N"} for name in ("photos", *outputs)},
             )
     except Exception as error:  # the exporter raises anything
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise WeightsError(
-            f"{network.name}: torch cannot export this network to ONNX ({reason}); choose another network"
+            f"{network.name}: torch cannot export this network to ONNX ({first_line(error)}); "
+            "choose another network"
         ) from error
     raw = onnx.load_from_string(buffer.getvalue())
     for output, shape in zip(raw.graph.output, outputs.values(), strict=True):

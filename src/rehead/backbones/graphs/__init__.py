@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.runtime import open_session
+from ...core.text import first_line
 from ...errors import WeightsError
 from ...images import PreprocessSpec
 
@@ -80,7 +81,7 @@ def wrap(model: Any, preprocess: PreprocessSpec, name: str, *, prewhitened: bool
         except Exception as error:  # the converter raises what it likes
             raise WeightsError(
                 f"{name}: written with opset {version}, which cannot be brought up to {OPSET} "
-                f"({str(error).splitlines()[0]}); export it again with opset {OPSET} or later"
+                f"({first_line(error)}); export it again with opset {OPSET} or later"
             ) from error
     _image_input_of(model, preprocess, name).type.tensor_type.shape.dim[0].dim_param = "N"
     for output in model.graph.output:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.text import first_line
 from ...errors import MissingExtraError, WeightsError
 
 __all__ = ["is_hdf5", "read_keras_arrays"]
@@ -75,6 +76,7 @@ def read_keras_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
             linked = isinstance(file.get("model_weights", getlink=True), h5py.ExternalLink | h5py.SoftLink)
             (file if linked else file.get("model_weights", file)).visititems(collect)
     except Exception as error:  # h5py raises what it likes
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"{os.fspath(path)}: is damaged or no Keras weight file ({reason})") from error
+        raise WeightsError(
+            f"{os.fspath(path)}: is damaged or no Keras weight file ({first_line(error)})"
+        ) from error
     return found

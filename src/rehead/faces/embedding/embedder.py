@@ -22,6 +22,7 @@ from ...backbones.weights.onnx_file import read_onnx
 from ...core.cache import cached_graph
 from ...core.preprocess import PreprocessSpec
 from ...core.runtime import cpu_count, open_session
+from ...core.text import first_line
 from ...errors import DataError, ReheadError, UnknownNameError, WeightsError
 from ..types import Face, Photo, pixels_of
 from . import facenet
@@ -207,8 +208,7 @@ def _onnx(path: Path, spec: EmbedderSpec | str | os.PathLike[str] | None) -> _Ne
         except ReheadError:
             raise
         except Exception as error:  # protobuf, the checker, shape inference and spox raise anything
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise WeightsError(f"{path}: not a valid ONNX file ({reason})") from error
+            raise WeightsError(f"{path}: not a valid ONNX file ({first_line(error)})") from error
 
     return _Network(path.name, digest, known, str(path), build)
 
