@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from ..evaluation import (
     write_predictions,
     write_report,
 )
-from ..images import read_bytes
+from ..images import file_digest
 from .predictor import Prediction, Predictor
 
 __all__ = ["AnsweredPhotos", "ModelEvaluation", "evaluate_model"]
@@ -202,7 +201,7 @@ class AnsweredPhotos:
 
 def _overlap_warning(model: Predictor, dataset: Dataset) -> list[str]:
     """A warning where photos were trained on."""
-    digests = [hashlib.sha256(read_bytes(path)).hexdigest() for path in dataset.paths]
+    digests = [file_digest(path) for path in dataset.paths]
     count = int(trained_on(model.manifest, digests).sum())
     if not count:
         return []

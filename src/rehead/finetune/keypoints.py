@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from ..core import atomic
 from ..core.run_dir import check_work, work_or_temporary
 from ..data import split_fingerprint
 from ..errors import DataError
-from ..images import PreprocessSpec, read_bytes
+from ..images import PreprocessSpec, file_digest
 from ..keypoints import Annotations, KeypointRegressor
 from ..keypoints.alignment import IDENTITY, JitterStd, alignment_error, points_in_crops, points_in_photos
 from ..keypoints.cascade import Cascade, CascadeConfig, covariance_in_photos, fit_cascade
@@ -218,7 +217,7 @@ class FineTunedKeypoints(KeypointRegressor):
     def _identity(
         self, rows: Annotations, model: KeypointNetwork, network: Backbone, closed_form: Cascade
     ) -> dict[str, Any]:
-        digests = [hashlib.sha256(read_bytes(path)).hexdigest() for path in rows.paths]
+        digests = [file_digest(path) for path in rows.paths]
         return {
             "network": model.name,
             "weights": model.record["sha256"],

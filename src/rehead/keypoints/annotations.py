@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections import Counter
@@ -17,7 +16,7 @@ from ..core.parallel import map_in_order
 from ..core.photos import File
 from ..core.text import count
 from ..errors import DatasetError, ImageError
-from ..images import image_size, read_bytes, read_image
+from ..images import file_digest, image_size, read_bytes, read_image
 from .annotation_checks import FAR, far_outside, placeholders, shape_misfits
 from .formats import CENTRE, Table, read_table
 
@@ -81,7 +80,7 @@ class Annotations:
 
     def digests(self) -> list[str]:
         """By which the model file knows the photos: the first 12 letters of each file's SHA-256."""
-        return [hashlib.sha256(read_bytes(path)).hexdigest()[:12] for path in self.photos or self.paths]
+        return [file_digest(path)[:12] for path in self.photos or self.paths]
 
     def take(self, rows: Sequence[int] | NDArray[np.intp]) -> Annotations:
         """These rows only."""

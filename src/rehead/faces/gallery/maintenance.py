@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from ...core import atomic
 from ...core.progress import Progress
 from ...data import list_photos
 from ...errors import DataError, GalleryError, ImageError
-from ...images import read_bytes
+from ...images import file_digest
 from ..pipeline import FacePipeline
 from ..types import FaceSelection
 from .encryption import GalleryKey
@@ -122,7 +121,7 @@ def _locate(
 
 def _digest(file: Path) -> str:
     try:
-        return hashlib.sha256(read_bytes(file)).hexdigest()
+        return file_digest(file)
     except (ImageError, DataError):
         return ""
 
