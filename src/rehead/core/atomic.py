@@ -19,7 +19,15 @@ from pathlib import Path
 from ..errors import OutputError
 from .leftovers import BESIDE, LEFT, PARTS, sweep, sweep_beside
 
-__all__ = ["check_place", "output_errors", "replacing", "replacing_folder", "write_bytes", "write_text"]
+__all__ = [
+    "check_place",
+    "output_errors",
+    "replacing",
+    "replacing_folder",
+    "sync_to_disk",
+    "write_bytes",
+    "write_text",
+]
 
 
 @contextlib.contextmanager
@@ -48,10 +56,10 @@ def replacing(path: str | os.PathLike[str], *, sync: bool = True) -> Iterator[Pa
                 sweep(final.parent, PARTS)
             yield beside
             if sync:
-                _sync(beside)
+                sync_to_disk(beside)
             beside.replace(final)
             if sync:
-                _sync(final.parent)
+                sync_to_disk(final.parent)
     finally:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
@@ -97,7 +105,7 @@ def replacing_folder(
                 beside.chmod(0o777 & ~_umask())
                 _sync_all(beside)
                 _move(beside, final, replaced)
-                _sync(final.parent)
+                sync_to_disk(final.parent)
     except OutputError as error:
         raise OutputError(str(error).replace(str(beside), str(final))) from error
     finally:
@@ -160,7 +168,7 @@ def _exchange(beside: Path, final: Path) -> None:
     old.rename(beside)
 
 
-def _sync(path: Path) -> None:
+def sync_to_disk(path: Path) -> None:
     """Wait until a file or folder is on the disk; where a system cannot, go on."""
     with contextlib.suppress(OSError):
         handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
@@ -177,7 +185,7 @@ def _sync_all(folder: Path) -> None:
         os.sync()
         return
     for path in paths:
-        _sync(path)
+        sync_to_disk(path)
 
 
 def _umask() -> int:

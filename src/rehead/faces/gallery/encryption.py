@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ...core.atomic import output_errors
+from ...core.atomic import output_errors, sync_to_disk
 from ...errors import MissingExtraError, OutputError, WrongKeyError
 
 __all__ = [
@@ -136,7 +136,7 @@ class GalleryKey:
             try:
                 _copy_access(self.file, beside)
                 beside.replace(self.file)
-                _sync_folder(self.file.parent)
+                sync_to_disk(self.file.parent)
                 _overwrite(old)
             finally:
                 if old is not None:
@@ -203,21 +203,11 @@ def _write_new(path: Path, key: GalleryKey) -> None:
             f.write("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape"))
             f.flush()
             os.fsync(f.fileno())
-        _sync_folder(path.parent)
+        sync_to_disk(path.parent)
     except FileExistsError as error:
         raise OutputError(f"{path}: is there already; a key is never overwritten") from error
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have the folder's entries on the disk, where the system can."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _copy_access(old: Path, new: Path) -> None:
