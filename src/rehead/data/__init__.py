@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .duplicates import merge_groups as merge_groups
     from .duplicates import near_duplicates as near_duplicates
     from .duplicates import perceptual_hash as perceptual_hash
+    from .duplicates import photo_hash as photo_hash
     from .folder import find_photos as find_photos
     from .folder import list_photos as list_photos
     from .partition import cv_folds as cv_folds
@@ -36,6 +37,7 @@ __getattr__, __dir__, __all__ = attach(
             "merge_groups",
             "near_duplicates",
             "perceptual_hash",
+            "photo_hash",
         ],
         "folder": ["find_photos", "list_photos"],
         "partition": ["cv_folds", "holdout_mask", "split_fingerprint", "stratified_group_partition"],

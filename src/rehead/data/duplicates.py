@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..images import area_weights, luma
+from ..core.photos import File
+from ..images import PreprocessSpec, area_weights, load_image, luma
 
 __all__ = [
     "MAX_BITS",
@@ -27,6 +28,7 @@ __all__ = [
     "merge_groups",
     "near_duplicates",
     "perceptual_hash",
+    "photo_hash",
 ]
 
 MAX_BITS = 16
@@ -42,6 +44,7 @@ _RELIEF = 0.2  # by which the least cosine is lower where hashes are equal; benc
 _MIN_CONTRAST = 1.0  # grey levels, the step of 8 bits: below it the hash is of noise and rounding
 _SIDE, _LOW = 32, 8  # Zauner 2010, section 3.2.1: the DCT of 32 x 32, its lowest 8 x 8
 _MIRROR = np.uint64(0xAAAAAAAAAAAAAAAA)  # the coefficients of odd horizontal frequency
+_HASHED = PreprocessSpec(size=64, mean=(0, 0, 0), std=(1, 1, 1))  # twice the side that the hash looks at
 _TILE = 512  # rows: a tile's distances and features stay in the processor's cache
 
 
@@ -71,6 +74,11 @@ def perceptual_hash(image: NDArray[np.uint8]) -> np.uint64:
         return np.uint64(0)
     packed = np.packbits(coefficients.ravel() > 0, bitorder="little")
     return np.uint64(int.from_bytes(packed.tobytes(), "little"))
+
+
+def photo_hash(photo: File) -> np.uint64:
+    """`perceptual_hash` of a photo file where no network sees the photo; raises as `images.load_image`."""
+    return perceptual_hash(load_image(photo, _HASHED))
 
 
 def near_duplicates(

@@ -21,10 +21,10 @@ from ..core.parallel import map_in_order
 from ..core.photos import File
 from ..core.progress import Progress
 from ..core.runtime import open_session
-from ..data import perceptual_hash
+from ..data import photo_hash
 from ..data.inputs import photo_names
 from ..errors import ImageError
-from ..images import PreprocessSpec, load_image, read_bytes, read_image
+from ..images import PreprocessSpec, read_bytes, read_image
 from .detection.detector import FaceDetector
 from .embedding.embedder import FaceEmbedder
 from .options import FaceOptions
@@ -34,8 +34,6 @@ __all__ = ["KIND", "FaceEncoder", "GraphEmbedder", "select_face"]
 
 KIND = "face-classifier"
 """What the model file of a classifier on faces calls itself."""
-
-_HASHED = PreprocessSpec(size=64, mean=(0, 0, 0), std=(1, 1, 1))  # twice the side that the hash looks at
 
 
 class GraphEmbedder(Embedder, Protocol):
@@ -182,7 +180,7 @@ class FaceEncoder(FaceOptions, Estimator):
                 data = read_bytes(path)
                 digest = hashlib.sha256(data).hexdigest()
                 pixels = read_image(data)
-                code = perceptual_hash(load_image(data, _HASHED))
+                code = photo_hash(data)
                 face, found = select_face(pixels, detector, self.selection, None)
                 return _Row(digest, code, embedder.aligned(pixels, [face])[0], found, None)
             except (ImageError, ValueError) as error:

@@ -7,16 +7,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...data import MAX_BITS_ALONE, find_photos, perceptual_hash
+from ...data import MAX_BITS_ALONE, find_photos, photo_hash
 from ...errors import DataError, ImageError
-from ...images import PreprocessSpec, load_image
 from ..detection.quality import QualityLimits
 from ..pipeline import FaceObservation
 from .records import Enrolled, Likeness, NewTemplate, checked_name
 
 __all__ = ["Enrolment", "PersonFolder", "people_in", "person_folders", "screen", "stored_path"]
 
-_HASHED = PreprocessSpec(size=64, mean=(0, 0, 0), std=(1, 1, 1))  # twice the side that the hash looks at
 _COPY = 0.98
 """Least cosine of a copy's embedding, besides `MAX_BITS_ALONE`. By dlib's network, of 185 photos of LFW and
 five celebrities saved again, all were above it as JPEG of quality 75 to 95, at their size or one and a half
@@ -147,7 +145,7 @@ def _is_copy(photo: Likeness, other: Likeness) -> bool:
 def _hash(path: str) -> int:
     """The perceptual hash of a photo, 0 where there is none."""
     try:
-        return int(perceptual_hash(load_image(path, _HASHED)))
+        return int(photo_hash(path))
     except (ImageError, DataError):  # changed since its face was found
         return 0
 
