@@ -17,7 +17,7 @@ from ..core.photos import File, Photos, name_of
 from ..core.predictor import BasePredictor
 from ..core.rejection import UNKNOWN, OperatingPoint, PhotoStyles
 from ..core.values import ComparedByValue
-from ..errors import ImageError, NotAModelFileError
+from ..errors import ImageError
 from ..images import load_image
 
 __all__ = ["UNKNOWN", "Prediction", "Predictor", "load_model"]
@@ -94,22 +94,13 @@ class Predictor(BasePredictor[Prediction]):
 
     def _read(self, manifest: Mapping[str, Any]) -> None:
         self.operating_point = OperatingPoint.from_dict(manifest["operating_point"])
+        styles = manifest.get("styles")  # none in files of earlier versions, and where features have none
+        self._styles = PhotoStyles.from_dict(styles) if styles is not None else None
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """Classes, in the order of the columns of probabilities."""
         return tuple(self.manifest["labels"])
-
-    @cached_property
-    def _styles(self) -> PhotoStyles | None:
-        """Other kinds of photos; None in files of earlier versions, and where features have none."""
-        record = self.manifest.get("styles")
-        try:
-            return None if record is None else PhotoStyles.from_dict(record)
-        except (KeyError, TypeError, ValueError) as error:
-            raise NotAModelFileError(
-                f"{self._file.path}: its record of other kinds of photos cannot be read ({error})"
-            ) from error
 
     def _outputs(self) -> Mapping[str, int | None]:
         features = len(self._styles.weight) if self._styles else None

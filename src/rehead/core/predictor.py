@@ -19,10 +19,8 @@ __all__ = ["BasePredictor"]
 
 Answer = TypeVar("Answer")
 
-_SPIN = (
-    20  # microseconds: a fifth faster on an idle machine, hardly slower on a busy one (benchmarks/startup.py)
-)
-
+_SPIN = 20
+"""Microseconds: a fifth faster on an idle machine, hardly slower on a busy one (benchmarks/startup.py)."""
 
 _ONE_NUMBER = ("outlier_score", "confidence")  # for each photo, in every kind of model file
 

@@ -117,12 +117,16 @@ class PhotoStyles:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> PhotoStyles:
-        """The styles of a record of `to_dict`."""
-        names = tuple(map(str, record["names"]))
-        weight, bias = (
-            np.frombuffer(base64.b64decode(record[name], validate=True), "<f4") for name in ("weight", "bias")
-        )
-        return cls(names, weight.reshape(-1, len(names)), bias.reshape(len(names)), float(record["limit"]))
+        """The styles of a record of `to_dict`; DataError where it is none."""
+        try:
+            names, limit = tuple(map(str, record["names"])), float(record["limit"])
+            weight, bias = (
+                np.frombuffer(base64.b64decode(record[name], validate=True), "<f4")
+                for name in ("weight", "bias")
+            )
+            return cls(names, weight.reshape(-1, len(names)), bias.reshape(len(names)), limit)
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"the record of other kinds of photos cannot be read ({error})") from error
 
 
 def choose_operating_point(
