@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -112,8 +111,6 @@ class KeypointPredictor(BasePredictor[KeypointPrediction]):
         if "outlier_score" not in manifest["operating_point"]:
             raise DataError("the operating point lacks outlier_score")
         self._limit = float(manifest["operating_point"]["outlier_score"])
-        if not math.isfinite(self._limit) or len(self.names) not in (0, self.n_points):
-            raise DataError(f"limit {self._limit:g}, {len(self.names)} names of {self.n_points} points")
 
     def _outputs(self) -> Mapping[str, int | None]:
         return {**dict.fromkeys(_OUTPUTS), "keypoints": self.n_points}
@@ -151,12 +148,11 @@ class KeypointPredictor(BasePredictor[KeypointPrediction]):
         box: Sequence[float] | NDArray[np.float64],
         session: Any,
     ) -> KeypointPrediction:
-        outputs = session.run(_OUTPUTS, {"image": pixels[None]})
-        points, covariance, confidence, outlier = outputs
-        if points.shape[1:] != (self.n_points, 2) or not all(np.isfinite(of).all() for of in outputs):
+        points, covariance, confidence, outlier = session.run(_OUTPUTS, {"image": pixels[None]})
+        if points.shape[1:] != (self.n_points, 2):
             raise NotAModelFileError(
-                f"{self._file.path}: its graph gives {points.shape[1:]} numbers, or some not finite; "
-                f"expected {self.n_points} x 2 finite ones; train the model again"
+                f"{self._file.path}: its graph gives {points.shape[1:]} numbers; "
+                f"expected {self.n_points} x 2; train the model again"
             )
         low, high = np.array(box, dtype=np.float64).reshape(2, 2)
         sides = high - low
