@@ -14,10 +14,11 @@ from pathlib import Path
 
 from ..core.text import first_of
 from ..errors import DatasetError
+from .csv_table import SPLIT_NAMES
 
 __all__ = ["check_class_level", "class_level"]
 
-_SPLITS = "train|training|val|valid|validation|test|testing"
+_SPLITS = "|".join(SPLIT_NAMES)
 _SPLIT = re.compile(
     rf"({_SPLITS})[ _.-]?(set|data|images?|imgs?|photos?|pics|pictures|split)?[ _.-]?\d*", re.IGNORECASE
 )
