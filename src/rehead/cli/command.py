@@ -24,16 +24,24 @@ from ..core.options import Option, command_line_type, declared, from_command_lin
 __all__ = ["MAX_PIXELS", "Only", "Without", "allow_pixels", "command", "given_in"]
 
 
-MAX_PIXELS = typer.Option(
-    "--max-pixels", min=1, help="Limit on the pixels of a photo; 89 million by default.", show_default=False
-)
+def _max_pixels(*, hidden: bool) -> Any:
+    return typer.Option(
+        "--max-pixels",
+        min=1,
+        help="Limit on the pixels of a photo; 89 million by default.",
+        show_default=False,
+        hidden=hidden,
+    )
+
+
+MAX_PIXELS = _max_pixels(hidden=False)
 """An option of rehead itself, taken behind the name of a command too."""
 
 _MAX_PIXELS = inspect.Parameter(
     "max_pixels",
     inspect.Parameter.KEYWORD_ONLY,
     default=None,
-    annotation=Annotated[int | None, typer.Option("--max-pixels", min=1, hidden=True)],
+    annotation=Annotated[int | None, _max_pixels(hidden=True)],
 )
 
 
