@@ -16,7 +16,7 @@ from ..core.photos import File
 from ..errors import DataError, ImageError, NotAModelFileError
 from ..images import read_image
 from .detection.detector import FaceDetector
-from .embedding.alignment import aligned_face
+from .embedding.alignment import aligned_faces
 from .encoder import KIND, select_face
 from .types import Detector, FaceSelection
 
@@ -66,7 +66,9 @@ class FacePredictor(Predictor):
             face, _ = select_face(pixels, self.detector, self.selection, photo)
         except DataError as error:
             raise error if isinstance(error, ImageError) else ImageError(photo, str(error)) from error
-        return aligned_face(pixels, face, self._alignment_template, self.preprocess.size)
+        side = self.preprocess.size
+        square: NDArray[np.uint8] = aligned_faces(pixels, [face], self._alignment_template, side)[0]
+        return square
 
 
 def load_face_model(path: str | os.PathLike[str], *, threads: int | None = None) -> FacePredictor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,7 +19,7 @@ __all__ = [
     "FACENET",
     "FACENET_SIZE",
     "NAMED",
-    "aligned_face",
+    "aligned_faces",
     "with_margin",
 ]
 
@@ -67,7 +69,16 @@ def with_margin(name: str, size: int, margin: float) -> Points:
     return np.asarray((points / side + margin) * (size / (1 + 2 * margin)))
 
 
-def aligned_face(pixels: NDArray[np.uint8], face: Face, template: Points, size: int) -> NDArray[np.uint8]:
-    """The face warped by its points, uint8 (size, size, 3) RGB, with the contrast that it was found with."""
-    source = stretched(pixels) if face.stretched else pixels
-    return warped(source, similarity(face.points, template), size)
+def aligned_faces(
+    pixels: NDArray[np.uint8], faces: Sequence[Face], template: Points, size: int
+) -> NDArray[np.uint8]:
+    """Faces of a photo, warped by their points, with the contrast they were found with.
+
+    uint8 (n, size, size, 3) RGB, of a photo uint8 (H, W, 3) RGB.
+    """
+    squares = np.empty((len(faces), size, size, 3), np.uint8)
+    bright = stretched(pixels) if any(face.stretched for face in faces) else pixels
+    for n, face in enumerate(faces):
+        source = bright if face.stretched else pixels
+        squares[n] = warped(source, similarity(face.points, template), size)
+    return squares

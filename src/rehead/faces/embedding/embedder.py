@@ -26,7 +26,7 @@ from ...core.text import first_line
 from ...errors import DataError, ReheadError, UnknownNameError, WeightsError
 from ..types import Face, Photo, pixels_of
 from . import facenet
-from .alignment import DLIB, DLIB_SIZE, aligned_face
+from .alignment import DLIB, DLIB_SIZE, aligned_faces
 from .spec import EmbedderSpec, read_spec
 
 __all__ = ["EMBEDDERS", "PERMISSIVE", "FaceEmbedder"]
@@ -134,12 +134,9 @@ class FaceEmbedder:
     def aligned(self, photo: Photo, faces: Sequence[Face]) -> NDArray[np.uint8]:
         """Aligned faces, the network's input: uint8 (n, S, S, 3) RGB, warped by their five points."""
         size, template = self._spec.preprocess.size, self._spec.alignment_template
-        squares = np.empty((len(faces), size, size, 3), np.uint8)
-        if faces:
-            pixels = pixels_of(photo)
-            for n, face in enumerate(faces):
-                squares[n] = aligned_face(pixels, face, template, size)
-        return squares
+        if not faces:
+            return np.empty((0, size, size, 3), np.uint8)
+        return aligned_faces(pixels_of(photo), faces, template, size)
 
     def embed(self, photo: Photo, faces: Sequence[Face]) -> NDArray[np.float32]:
         """Embeddings of the faces of a photo.
