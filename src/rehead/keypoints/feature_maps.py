@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +30,9 @@ __all__ = [
     "candidate_feature_maps",
     "extract_maps",
     "feature_maps_of",
+    "open_crop",
+    "open_maps",
 ]
-
 
 _SIDES = (4, 20)  # pixels of a map: coarser ones are too imprecise, the features of finer ones too local
 # (benchmarks/keypoints.py: of 224 px, maps of up to 40 change nothing)
@@ -98,6 +99,23 @@ def candidate_feature_maps(backbone: Backbone) -> list[tuple[FeatureMap, ...]]:
     return list(dict.fromkeys(sets))
 
 
+def open_maps(backbone: Backbone, feature_maps: Sequence[FeatureMap]) -> Any:
+    """A session, on one thread, from `image`, uint8 (N, S, S, 3), to these feature maps by their names."""
+    import onnx
+
+    from ..backbones.graphs.keypoints import maps_model
+
+    model = maps_model(onnx.load_from_string(backbone.trunk), [each.name for each in feature_maps])
+    return open_session(model.SerializeToString(), threads=1, of=backbone.name)
+
+
+def open_crop(backbone: Backbone) -> Any:
+    """A session, on one thread, from `image`, uint8, and `crop_transform`, float32 (N, 2, 3), to the crop."""
+    from ..backbones.graphs.keypoints import crop_model
+
+    return open_session(crop_model(backbone.preprocess.size).SerializeToString(), threads=1)
+
+
 def extract_maps(
     paths: Sequence[File],
     crop_transforms: NDArray[np.float64] | None,
@@ -129,16 +147,9 @@ def extract_maps(
     ImageError
         A photo is unreadable.
     """
-    import onnx
-
-    from ..backbones.graphs.keypoints import crop_model, maps_model
-
     names = [feature_map.name for feature_map in feature_maps]
-    maps = maps_model(onnx.load_from_string(backbone.trunk), names).SerializeToString()
-    trunk = open_session(maps, threads=1, of=backbone.name)
-    crop = None
-    if crop_transforms is not None:
-        crop = open_session(crop_model(backbone.preprocess.size).SerializeToString(), threads=1)
+    trunk = open_maps(backbone, feature_maps)
+    crop = None if crop_transforms is None else open_crop(backbone)
     transforms = None if crop_transforms is None else crop_transforms.astype(np.float32)
     count = (1 if transforms is None else len(transforms)) * (1 + mirror)
     values = tuple(

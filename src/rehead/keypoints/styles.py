@@ -10,16 +10,15 @@ processor time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..backbones.backbone import Backbone
 from ..core.parallel import map_in_order
-from ..core.runtime import open_session
+from ..core.photos import File
 from ..images import camera_view, load_image
-from .feature_maps import FeatureMap
+from .feature_maps import FeatureMap, open_crop, open_maps
 
 __all__ = ["SAMPLE", "STYLES", "styled_features"]
 
@@ -31,7 +30,7 @@ STYLES = ("grey", "blurred or small", "bright")
 
 
 def styled_features(
-    paths: Sequence[Path],
+    paths: Sequence[File],
     crop_transforms: NDArray[np.float64] | None,
     backbone: Backbone,
     feature_map: FeatureMap,
@@ -43,20 +42,14 @@ def styled_features(
     `crop_transforms` (n, 2, 3) are from points of the crop to points of the photo, in units of the side; None
     for the whole photo.
     """
-    import onnx
-
-    from ..backbones.graphs.keypoints import crop_model, maps_model
-
-    trunk = open_session(
-        maps_model(onnx.load_from_string(backbone.trunk), [feature_map.name]).SerializeToString(), threads=1
-    )
-    crop = open_session(crop_model(backbone.preprocess.size).SerializeToString(), threads=1)
+    trunk = open_maps(backbone, [feature_map])
+    crop = None if crop_transforms is None else open_crop(backbone)
 
     def run(n: int) -> list[NDArray[np.float32]]:
         photo, rows = load_image(paths[n], backbone.preprocess), []
         for style in STYLES:
             pixels = camera_view(photo, style)[None]
-            if crop_transforms is not None:
+            if crop is not None and crop_transforms is not None:
                 transform = crop_transforms[n : n + 1].astype(np.float32)
                 (pixels,) = crop.run(None, {"image": pixels, "crop_transform": transform})
             (maps,) = trunk.run([feature_map.name], {"image": pixels})
