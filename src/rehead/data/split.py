@@ -1,7 +1,8 @@
-"""The split into training and test photos."""
+"""The split into training and test photos, and splits.csv."""
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,15 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core import atomic
-from ..core.csv_cells import CsvWriter
+from ..core.csv_cells import CsvWriter, cell_text
 from ..core.text import count, first_of
+from ..errors import DataError
 from .dataset import Dataset, check_labels, check_trainable
 from .duplicates import merge_groups
 from .inputs import check_names
 from .options import SplitOptions
 from .partition import holdout_mask, split_fingerprint
 
-__all__ = ["Split", "check_classes", "make_split", "write_splits"]
+__all__ = ["Split", "check_classes", "make_split", "read_splits", "write_splits"]
+
+_COLUMNS = ("path", "label", "split", "group")  # of splits.csv
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +176,35 @@ def write_splits(path: Path, dataset: Dataset, assignment: NDArray[np.str_], gro
     """Write each photo's `assignment` (n,) and group (n,) as CSV."""
     with atomic.replacing(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
         writer = CsvWriter(file)
-        writer.writerow(["path", "label", "split", "group"])
+        writer.writerow(_COLUMNS)
         writer.writerows(
             zip(dataset.ids, dataset.labels.tolist(), assignment.tolist(), group.tolist(), strict=True)
         )
+
+
+def read_splits(path: Path, root: Path) -> tuple[Dataset, NDArray[np.str_]]:
+    """The photos of splits.csv, relative to `root`, and their assignment (n,); DataError."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = [
+                {name: cell_text(cell or "") for name, cell in line.items() if name}
+                for line in csv.DictReader(file)
+            ]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as CSV ({error})") from error
+    for number, line in enumerate(lines, 2):
+        if lacking := [name for name in _COLUMNS if not line.get(name)]:
+            raise DataError(
+                f"{path}, line {number}: {' and '.join(lacking)} missing; expected {','.join(_COLUMNS)}"
+            )
+    if not lines:
+        raise DataError(
+            f"{path}: no photo is listed in it; expected {','.join(_COLUMNS)} and a line for each"
+        )
+    lines.sort(key=lambda line: line["path"])
+    labels, splits, groups = (
+        np.array([line[name] for line in lines], dtype=np.str_) for name in _COLUMNS[1:]
+    )
+    ids = tuple(line["path"] for line in lines)
+    dataset = Dataset(root, ids, tuple(root / name for name in ids), labels, splits, groups)
+    return dataset, splits.astype("<U10")

@@ -7,7 +7,6 @@ content, so renaming them or moving them to another class changes nothing.
 
 from __future__ import annotations
 
-import csv
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -24,8 +23,6 @@ from ..backbones.encoder import PhotoEncoder
 from ..backbones.features import Features, photo_groups
 from ..classification.evaluate import AnsweredPhotos
 from ..classification.predictor import Prediction, Predictor, load_model
-from ..core import records
-from ..core.csv_cells import cell_text
 from ..core.leftovers import sweep_beside
 from ..core.locking import locked
 from ..core.model_file import trained_on
@@ -33,8 +30,10 @@ from ..core.progress import Progress
 from ..core.run_dir import failed_photos, run_record, write_json
 from ..core.text import count
 from ..data import Dataset, check_labels, merge_groups, read_dataset, split_fingerprint
-from ..errors import DataError, DatasetError
+from ..data.split import read_splits
+from ..errors import DatasetError
 from ..evaluation import Evaluation, Mistake
+from .run_records import read_run_records
 from .run_report import NEAR_TEST, run_report, with_maps, with_neighbours
 
 __all__ = ["ReportResult", "report"]
@@ -119,7 +118,7 @@ def _report(
     command: Sequence[str],
 ) -> ReportResult:
     sweep_beside(folder)  # a run that a kill left aside is there again
-    record, metrics = _read_json(folder, "run.json", _RUN), _read_json(folder, "metrics.json", _METRICS)
+    record, metrics = read_run_records(folder)
     model = load_model(folder / "model.onnx", threads=threads)
     network = load_backbone(folder / "model.onnx")
     encoder = PhotoEncoder(network, cache if isinstance(cache, bool) else Path(cache))
@@ -187,7 +186,7 @@ def _run_split(
     folder: Path, record: Mapping[str, Any], extract_features: Extract, manifest: Mapping[str, Any]
 ) -> EvaluatedSplit:
     """The run's own photos, on the sides and with the labels that splits.csv says now."""
-    dataset, assignment = _read_splits(folder / "splits.csv", Path(record["photos"]["folder"]))
+    dataset, assignment = read_splits(folder / "splits.csv", Path(record["photos"]["folder"]))
     notes = []
     if split_fingerprint(dataset.ids, dataset.labels, assignment) != record["split"]:
         notes.append(
@@ -249,100 +248,6 @@ def _relabelled(found: EvaluatedSplit, manifest: Mapping[str, Any]) -> list[str]
         "Photos that were trained on have other classes now "
         f"({'; '.join(changed[:5])}{'; ...' if len(changed) > 5 else ''}); train again to use that."
     ]
-
-
-# what a run directory holds
-
-
-_epoch = dict.fromkeys(("train_loss", "val_loss", "train_accuracy", "val_accuracy"), records.number)
-
-
-def _curve(value: object) -> bool:
-    return records.record(**_epoch)(value) and records.values(records.either(None, records.number))(value)
-
-
-def _positive(value: object) -> bool:
-    return records.number(value) and value > 0  # type: ignore[operator]
-
-
-_training = records.record(
-    curves=records.either(None, records.list_of(_curve)), sentence=records.either(None, records.text)
-)
-_RUN: records.Entries = {
-    "date": (records.text, "a time"),
-    "command": (records.words, "words"),
-    "versions": (records.values(records.text), "versions"),
-    "photos": (
-        lambda value: (
-            records.record(folder=records.text)(value)
-            and all(records.count(number) for name, number in value.items() if name != "folder")
-        ),
-        "a folder and counts",
-    ),
-    "split": (records.text, "a digest"),
-    "seed": (records.count, "a whole number"),
-    "folds": (records.either(None, records.count), "a whole number"),
-    "backbone": (records.record(name=records.text, sha256=records.text), "name and sha256"),
-    "training": (records.either(None, _training), "how the network was trained"),
-    "audit": (
-        records.either(None, records.record(summary=records.words, command=records.text)),
-        "what was noticed",
-    ),
-    "unreadable": (
-        records.either(None, records.list_of(records.record(photo=records.text, reason=records.text))),
-        "photos and reasons",
-    ),
-    "skipped": (records.either(None, records.words), "names of files"),
-    "left_out": (records.either(None, records.words), "names of photos"),
-}
-_step = records.record(
-    candidate=records.text,
-    log_loss=records.number,
-    l2=_positive,
-    chosen=lambda value: isinstance(value, bool),
-)
-_accuracy = records.either(None, records.record(value=records.number))
-_METRICS: records.Entries = {
-    "test": (records.either(None, records.record(accuracy=_accuracy)), "the scores of the test photos"),
-    "head": (records.either(None, records.record(path=records.list_of(_step))), "how the head was chosen"),
-}
-
-
-def _read_json(folder: Path, name: str, entries: records.Entries) -> dict[str, Any]:
-    try:
-        record = records.read_record(folder / name)
-        records.check_entries(record, entries, needed=True)
-    except DataError as error:
-        raise DataError(
-            f"{folder}: not a run directory, or a damaged one; {name} cannot be read ({error}); "
-            "expected what `rehead train --out` wrote"
-        ) from error
-    return record
-
-
-def _read_splits(path: Path, root: Path) -> tuple[Dataset, NDArray[np.str_]]:
-    """The photos of splits.csv, relative to `root`, and their sides."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = [
-                {name: cell_text(cell or "") for name, cell in line.items() if name}
-                for line in csv.DictReader(file)
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as CSV ({error})") from error
-    columns = ("path", "label", "split", "group")
-    for number, line in enumerate(lines, 2):
-        if lacking := [name for name in columns if not line.get(name)]:
-            raise DataError(
-                f"{path}, line {number}: {' and '.join(lacking)} missing; expected {','.join(columns)}"
-            )
-    if not lines:
-        raise DataError(f"{path}: no photo is listed in it; expected {','.join(columns)} and a line for each")
-    lines.sort(key=lambda line: line["path"])
-    labels, splits, groups = (np.array([line[name] for line in lines], dtype=np.str_) for name in columns[1:])
-    ids = tuple(line["path"] for line in lines)
-    dataset = Dataset(root, ids, tuple(root / name for name in ids), labels, splits, groups)
-    return dataset, splits.astype("<U10")
 
 
 # what is tested, and said
