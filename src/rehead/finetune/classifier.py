@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..backbones.backbone import Backbone, load_backbone
+from ..backbones.backbone import load_backbone
 from ..backbones.encoder import Encoder, PhotoEncoder, for_photos
 from ..backbones.weights import registry
 from ..classification.estimator import (
@@ -20,26 +20,21 @@ from ..classification.estimator import (
     ImageClassifier,
     choose_head,
     fit_classifier,
-    fit_warnings,
     level_counts,
 )
-from ..classification.fitted import FittedClassifier, TrainedOn
+from ..classification.fitted import FittedClassifier
 from ..classification.options import ClassifierOptions
-from ..classification.training_data import TrainingFeatures, extract_features, style_views
+from ..classification.training_data import TrainingFeatures, extract_features
 from ..core import atomic
 from ..core.options import check_options
 from ..core.photos import Photos
 from ..core.preprocess import GreyRange
 from ..core.progress import Progress
-from ..core.rejection import choose_operating_point, outlier_rate
 from ..core.run_dir import check_work, work_or_temporary
 from ..data import Dataset, holdout_mask, split_fingerprint
 from ..data.inputs import training_rows
 from ..errors import DataError, DatasetError
-from ..heads import FittedHead, SearchPoint
-from ..heads.mahalanobis import StyleViews, fit_distance, fit_split
 from ..heads.model_selection import balanced_weights
-from ..heads.temperature import calibrated_loss, fit_temperature, softmax
 from . import require_torch
 from .config import FineTuneConfig
 
@@ -252,6 +247,7 @@ class FineTunedClassifier(FittedMixin):
         self, data: TrainingFeatures, held_out: NDArray[np.bool_], config: FineTuneConfig
     ) -> FittedClassifier | None:
         """Train the network; None where the frozen one is to be kept."""
+        from .calibrate import calibrated_classifier
         from .cross_fit import compare, held_out_logits, score
         from .fit import ALL
         from .summary import summarize
@@ -277,7 +273,12 @@ class FineTunedClassifier(FittedMixin):
         self.training_ = summarize(
             refit or network, config, trained, scored, probe, comparison, kept, everyone, seconds
         )
-        return self._adopt_trained(network, refit, data, held_out, logits, config) if kept else None
+        if not kept:
+            return None
+        parameters = self.training_["parameters"]["trained"]
+        return calibrated_classifier(
+            network, refit, data, held_out, logits, weight, config, self.base, parameters
+        )
 
     def _probe(self, data: TrainingFeatures, held_out: NDArray[np.bool_]) -> ValidationScore:
         """How good the frozen network's best head is."""
@@ -326,64 +327,6 @@ class FineTunedClassifier(FittedMixin):
             refit_of=refit_of,
             progress=self.progress,
         )
-
-    def _adopt_trained(
-        self,
-        network: Network,
-        refit: Network | None,
-        data: TrainingFeatures,
-        held_out: NDArray[np.bool_],
-        logits: NDArray[np.float32],
-        config: FineTuneConfig,
-    ) -> FittedClassifier:
-        """The trained network, calibrated by the photos that it was not trained on.
-
-        Temperature and limits pass on to the network that was trained once more on all photos.
-        """
-        from .export import trained_backbone
-        from .fit import last_layer
-
-        adopted, recorded = refit or network, {**network.record, "trained": config.train}
-        backbone = trained_backbone(network, recorded)
-        (features, views), target = self._features(data, backbone), data.target
-        temperature = fit_temperature(logits, target[held_out], smooth=True)
-        accepted = outlier_rate(self.base.coverage)
-        distance = fit_split(features, target, backbone.blocks, held_out, views, accepted)
-        operating_point = choose_operating_point(
-            softmax(logits / temperature),
-            distance.scores(features[held_out]),
-            coverage=self.base.coverage,
-        )
-        if refit:
-            backbone = trained_backbone(refit, recorded)
-            features, views = self._features(data, backbone)
-            distance = fit_distance(features, target, backbone.blocks, views).calibrated_as(distance)
-        loss = calibrated_loss(logits, target[held_out], self._weights(target)[held_out])
-        point = SearchPoint(adopted.n_levels, False, "network", config.weight_decay, loss)
-        everyone = np.full((len(held_out), len(data.classes)), np.nan)
-        everyone[held_out] = logits
-        encoder = PhotoEncoder(backbone, cache=False)
-        assert self.training_ is not None
-        return FittedClassifier(
-            encoder,
-            backbone,
-            data.classes,
-            FittedHead(*last_layer(adopted), point, (), everyone),
-            temperature,
-            distance,
-            operating_point,
-            TrainedOn.of(data, folds=0, class_weight=self.base.class_weight, seed=self.base.random_state),
-            fit_warnings(data, np.zeros(int(held_out.sum()), dtype=np.intp), encoder, self.base),
-            self.training_["parameters"]["trained"],
-        )
-
-    def _features(
-        self, data: TrainingFeatures, backbone: Backbone
-    ) -> tuple[NDArray[np.float32], StyleViews | None]:
-        """Of a trained network, needed once and not cached; and views of some of the photos."""
-        encoder = PhotoEncoder(backbone, cache=False)
-        plain = encoder.extract(data.paths, threads=self.base.threads, progress=self.progress).plain
-        return plain, style_views(encoder, data.paths, data.digests, plain, self.base)
 
     def _weights(self, target: NDArray[np.intp]) -> NDArray[np.float64]:
         return balanced_weights(target) if self.base.class_weight == "balanced" else np.ones(len(target))
