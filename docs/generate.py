@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command
 from typer.models import ArgumentInfo, OptionInfo
 
 from rehead.cli import app
@@ -42,18 +44,19 @@ def cli_page() -> str:
         "Every command takes `--max-pixels`, the limit on the pixels of a photo, 89 million by default. A "
         "JPEG counts at the scale at which it is decoded: one of 200 million pixels is read without it."
     )
-    for name, function in _commands(app, "rehead"):
+    for name, function in _commands(get_command(app), "rehead"):
         parts += _section(name, function)
     return "\n\n".join(parts) + "\n"
 
 
-def _commands(of: typer.Typer, prefix: str) -> Iterator[tuple[str, Callable[..., Any]]]:
-    for command in of.registered_commands:
-        if command.callback is not None:
-            yield f"{prefix} {command.name or command.callback.__name__}", command.callback
-    for group in of.registered_groups:
-        if group.typer_instance is not None:
-            yield from _commands(group.typer_instance, f"{prefix} {group.name}")
+def _commands(of: Any, prefix: str) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """The commands of a group by their whole names, those of groups in it last."""
+    groups = {name: command for name, command in of.commands.items() if isinstance(command, TyperGroup)}
+    for name, command in of.commands.items():
+        if name not in groups:
+            yield f"{prefix} {name}", inspect.unwrap(command.callback)
+    for name, group in groups.items():
+        yield from _commands(group, f"{prefix} {name}")
 
 
 def _section(name: str, function: Callable[..., Any]) -> Iterator[str]:

@@ -11,25 +11,9 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from ..errors import ReheadError
-from . import (
-    audit,
-    augment,
-    compare,
-    evaluate,
-    explain,
-    faces,
-    keypoints,
-    layers,
-    predict,
-    recipes,
-    report,
-    similar,
-    train,
-    weights,
-)
 from .command import MAX_PIXELS, allow_pixels
 from .console import drop_output, flush_output, prepare_streams, say
-from .help import GroupedCommand
+from .lazy_group import lazy_group
 
 __all__ = ["app", "main"]
 
@@ -37,32 +21,30 @@ _UsageError: Any = typer.BadParameter.__mro__[1]  # typer exports only what deri
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it; typer returns it too
 
-app = typer.Typer(
+app = lazy_group(
+    __name__,
+    {
+        "audit": "Look for what is wrong with photos before training.",
+        "train": "Train a classifier on photos, and test it.",
+        "evaluate": "Test a model file on photos whose classes are known.",
+        "predict": 'Name the class of photos, or answer "unknown" and say why.',
+        "compare": "Train several networks, and say which is better.",
+        "recipes": "List the settings of well-known tutorials.",
+        "report": "Write the report of a run again.",
+        "explain": "Show where in a photo a model's answer comes from.",
+        "similar": "Show the photos of a folder that look most like one photo.",
+        "layers": "Show what a layer of a network sees.",
+        "augment": "Show what augmentation does to photos.",
+        "faces": "Recognise faces, and say when nobody is known.",
+        "keypoints": "Place points on photos: train, evaluate, predict.",
+        "weights": "List, fetch and verify pretrained weights.",
+    },
     name="rehead",
     help="Give a pretrained network a new head: image classification you can trust, on the machine you have.",
-    no_args_is_help=True,
+    add_completion=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("audit", short_help="Look for what is wrong with photos before training.")(audit.audit)
-app.command("train", cls=GroupedCommand, short_help="Train a classifier on photos, and test it.")(train.train)
-app.command("evaluate")(evaluate.evaluate)
-app.command("predict")(predict.predict)
-app.command("compare", cls=GroupedCommand, short_help="Train several networks, and say which is better.")(
-    compare.compare
-)
-app.command("recipes", short_help="List the settings of well-known tutorials.")(recipes.recipes)
-app.command("report", short_help="Write the report of a run again.")(report.report)
-app.command("explain", short_help="Show where in a photo a model's answer comes from.")(explain.explain)
-app.command("similar", short_help="Show the photos of a folder that look most like one photo.")(
-    similar.similar
-)
-app.command("layers", short_help="Show what a layer of a network sees.")(layers.layers)
-app.command("augment", short_help="Show what augmentation does to photos.")(augment.augment)
-app.add_typer(faces.app, name="faces")
-app.add_typer(keypoints.app, name="keypoints")
-app.add_typer(weights.app, name="weights")
 
 
 def _version(asked: bool) -> None:

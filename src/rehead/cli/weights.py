@@ -10,6 +10,7 @@ from ..core.options import Opt
 from . import options
 from .command import command
 from .console import print_json, print_table, say
+from .lazy_group import plain_app
 
 if TYPE_CHECKING:
     from ..backbones.weights.spec import WeightFile, WeightSpec
@@ -18,7 +19,7 @@ __all__ = ["app"]
 
 # The commands import what they need themselves: `--help` loads neither numpy nor rich's tables.
 
-app = typer.Typer(help="List, fetch and verify pretrained weights.", no_args_is_help=True)
+app = plain_app(no_args_is_help=True)
 
 _COLUMNS = ("name", "size", "MB", "licence", "speed", "top-1", "with", "here")
 _NUMBERS = ("size", "MB", "top-1")

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import typer
-
-from . import capture, cluster, detect, enroll, evaluate, gallery, identify, train, verify
+from ..lazy_group import lazy_group
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Recognise faces, and say when nobody is known.", no_args_is_help=True)
-app.command("detect", short_help="Find faces, and cut them out.")(detect.detect)
-app.command("capture", short_help="Collect a person's face from a camera, a video or photos.")(
-    capture.capture
+app = lazy_group(
+    __name__,
+    {
+        "detect": "Find faces, and cut them out.",
+        "capture": "Collect a person's face from a camera, a video or photos.",
+        "train": "Train a classifier of people on their faces, and test it.",
+        "enroll": "Enrol people into a gallery.",
+        "identify": 'Say who is in photos, or "unknown" and why.',
+        "verify": "Say whether two photos show one person.",
+        "cluster": "Group the faces of people whom nobody has named.",
+        "evaluate": "Test recognition on pairs or on people.",
+        "gallery": "See and change who is in a gallery; check and export it.",
+    },
 )
-app.command("train", short_help="Train a classifier of people on their faces, and test it.")(train.train)
-app.command("enroll", short_help="Enrol people into a gallery.")(enroll.enroll)
-app.command("identify")(identify.identify)
-app.command("verify", short_help="Say whether two photos show one person.")(verify.verify)
-app.command("cluster")(cluster.cluster)
-app.command("evaluate", short_help="Test recognition on pairs or on people.")(evaluate.evaluate)
-app.add_typer(gallery.app, name="gallery")

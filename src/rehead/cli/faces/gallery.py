@@ -14,6 +14,7 @@ from ...faces.options import FaceOptions
 from .. import options
 from ..command import Only, Without, command
 from ..console import photo_progress, print_json, print_table, say, styled
+from ..lazy_group import plain_app
 from .options import CalibrationFile, KeyFile, gallery_key, load_pipeline, read_calibration_file
 
 if TYPE_CHECKING:
@@ -32,11 +33,7 @@ class _Group(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-app = typer.Typer(
-    cls=_Group,
-    help="See and change who is in a gallery; check and export it.",
-    no_args_is_help=True,
-)
+app = plain_app(cls=_Group, no_args_is_help=True)
 
 File = Annotated[Path, typer.Argument(help="File of the gallery.", show_default=False)]
 Name = Annotated[str, typer.Argument(help="Of a person.", show_default=False)]

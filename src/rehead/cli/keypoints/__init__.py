@@ -1,15 +1,16 @@
-"""`rehead keypoints`."""
+"""`rehead keypoints`: one file a verb."""
 
 from __future__ import annotations
 
-import typer
-
-from ..help import GroupedCommand
-from . import evaluate, predict, train
+from ..lazy_group import lazy_group
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Place points on photos: train, evaluate, predict.", no_args_is_help=True)
-app.command("train", cls=GroupedCommand, short_help="Learn points from annotated photos.")(train.train)
-app.command("evaluate")(evaluate.evaluate)
-app.command("predict", short_help="Place points on photos.")(predict.predict)
+app = lazy_group(
+    __name__,
+    {
+        "train": "Learn points from annotated photos.",
+        "evaluate": "Test a model file on photos whose points are known.",
+        "predict": "Place points on photos.",
+    },
+)
