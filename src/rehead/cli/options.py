@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ..core.options import NETWORK, Opt, options_of
-from ..finetune.config import FineTuneConfig
 
 if TYPE_CHECKING:
     from ..workflows.config import TrainConfig
@@ -65,6 +64,8 @@ def folder_of(out: Path | None, resume: Path | None) -> Path:
 
 def refuse_in_vain(config: TrainConfig, given: set[str]) -> None:
     """Refuse options that would silently do nothing."""
+    from ..finetune.config import FineTuneConfig
+
     if config.trains_network:
         return
     of_the_network = {option.flag: name for name, option in options_of(FineTuneConfig).items()}

@@ -13,7 +13,6 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +125,8 @@ def write_model_file(path: str | os.PathLike[str], graph: bytes, manifest: Mappi
     Protocol, time and the version of rehead are added to the manifest. Raises OutputError where the file
     cannot be written.
     """
+    from importlib.metadata import version  # brings the parser of e-mails: nothing that reading needs
+
     added = {
         "rehead": version("rehead"),
         "created": now(),

@@ -339,4 +339,6 @@ def from_command_line(option: Option, value: Any) -> Any:
         return opt.parse(value)
     if isinstance(value, str) and opt.choices is not None:
         return opt.choices[value]
+    if value != value:  # typer's ranges let NaN pass
+        raise ValueError("expected a number")
     return value

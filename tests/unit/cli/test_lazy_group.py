@@ -37,19 +37,18 @@ EVERY = dict(commands(get_command(app)))
 @pytest.mark.parametrize(
     ("arguments", "not_needed"),
     [
-        (["--help"], {"train", "predict", "faces", "keypoints", "weights"}),
-        (["faces", "--help"], {"train", "faces.train", "faces.gallery", "keypoints"}),
-        (["weights", "list", "--help"], {"train", "faces"}),
+        ("--help", "train predict faces keypoints weights"),
+        ("faces --help", "train faces.train faces.gallery keypoints"),
+        ("weights list --help", "train faces"),
     ],
-    ids=" ".join,
 )
-def test_only_what_is_run_is_imported(arguments: list[str], not_needed: set[str]) -> None:
+def test_only_what_is_run_is_imported(arguments: str, not_needed: str) -> None:
     run = subprocess.run(
-        [sys.executable, "-c", SHOWN, *arguments], capture_output=True, text=True, check=True
+        [sys.executable, "-c", SHOWN, *arguments.split()], capture_output=True, text=True, check=True
     )
     loaded = {name.removeprefix("rehead.cli.") for name in run.stdout.splitlines()[-1].split()}
     assert "lazy_group" in loaded
-    assert not loaded & not_needed
+    assert not loaded & set(not_needed.split())
 
 
 @pytest.mark.parametrize("words", EVERY, ids=" ".join)
