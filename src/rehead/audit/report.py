@@ -10,7 +10,8 @@ from typing import Any
 
 from ..core.atomic import write_text
 from ..core.parallel import map_in_order
-from ..core.run_dir import now, write_json
+from ..core.records import now
+from ..core.run_dir import write_json
 from ..evaluation import base64_thumbnail, render
 from .issues import ISSUE_TYPES, Audit, Issue
 

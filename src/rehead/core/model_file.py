@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from ..errors import AlteredModelFileError, DataError, ModelFileError, NewerProtocolError, NotAModelFileError
 from . import atomic, protobuf, records
 from .onnx_contents import MAX_BYTES, check_operators
-from .run_dir import now
 
 __all__ = ["KINDS", "PROTOCOL", "Kind", "ModelFile", "read_model_file", "trained_on", "write_model_file"]
 
@@ -129,7 +128,7 @@ def write_model_file(path: str | os.PathLike[str], graph: bytes, manifest: Mappi
 
     added = {
         "rehead": version("rehead"),
-        "created": now(),
+        "created": records.now(),
     }
     text = json.dumps(
         {**added, **manifest, "protocol": KINDS.get(str(manifest.get("kind")), Kind()).protocol},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import math
 import os
@@ -18,6 +19,7 @@ __all__ = [
     "either",
     "list_of",
     "names",
+    "now",
     "number",
     "read_record",
     "record",
@@ -31,6 +33,11 @@ Fits: TypeAlias = Callable[[Any], bool]
 
 Entries: TypeAlias = Mapping[str, tuple[Fits, str]]
 """Of a record: what each entry must be, as a test and as a phrase."""
+
+
+def now() -> str:
+    """The time as records have it: ISO 8601, UTC, seconds."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import json
 import os
 import platform
@@ -17,6 +16,7 @@ from typing import Any
 from ..errors import DataError, OutputError
 from . import atomic
 from .leftovers import sweep_beside, temporary_folder
+from .records import now
 
 __all__ = [
     "TRAINING",
@@ -26,7 +26,6 @@ __all__ = [
     "check_work",
     "failed_photos",
     "holds_training",
-    "now",
     "prepare_output",
     "run_record",
     "versions",
@@ -117,11 +116,6 @@ def _listing(folder: Path) -> list[tuple[str, int, int]]:
     with atomic.output_errors(folder):
         found = [(path, path.lstat()) for path in sorted(folder.rglob("*")) if not path.is_dir()]
         return [(str(path.relative_to(folder)), at.st_size, at.st_mtime_ns) for path, at in found]
-
-
-def now() -> str:
-    """The time as records have it: ISO 8601, UTC, seconds."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def run_record(command: Sequence[str], about: Mapping[str, Any]) -> dict[str, Any]:

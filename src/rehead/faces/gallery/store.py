@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.run_dir import now
+from ...core.records import now
 from ...errors import DataError, GalleryError, OtherEmbedderError, OutputError, WrongKeyError
 from ..embedding.spec import describe_difference, spec_fingerprint
 from .database import GalleryDatabase
