@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.parallel import one_blas_thread
 from ..core.progress import Progress
 from ..data import list_photos
 from ..data.duplicates import l2_normalize
@@ -86,6 +87,7 @@ def unit_features(features: NDArray[np.float32], blocks: Sequence[slice]) -> NDA
     return scaled
 
 
+@one_blas_thread
 def nearest(
     queries: NDArray[np.float32], rows: NDArray[np.float32], blocks: Sequence[slice], count: int
 ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:

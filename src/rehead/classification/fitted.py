@@ -14,6 +14,7 @@ from ..backbones import graphs
 from ..backbones.backbone import Backbone
 from ..backbones.encoder import Encoder
 from ..core.model_file import write_model_file
+from ..core.parallel import one_blas_thread
 from ..core.photos import File
 from ..core.rejection import OperatingPoint
 from ..heads import FittedHead
@@ -105,6 +106,7 @@ class FittedClassifier:
         total = graphs.count_parameters(self.backbone.trunk) + self.head.weight.size + self.head.bias.size
         return {"total": total, "trained": self.trained_parameters}
 
+    @one_blas_thread
     def decide(self, features: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
         """Calibrated probabilities (n, K) and outlier scores (n,) of features (n, D) of all levels."""
         used = features[:, features.shape[1] - len(self.head.weight) :]

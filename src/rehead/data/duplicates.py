@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..core.parallel import one_blas_thread
 from ..core.photos import File
 from ..images import PreprocessSpec, area_weights, load_image, luma
 
@@ -81,6 +82,7 @@ def photo_hash(photo: File) -> np.uint64:
     return perceptual_hash(load_image(photo, _HASHED))
 
 
+@one_blas_thread
 def near_duplicates(
     digests: Sequence[str | bytes],
     hashes: ArrayLike,
@@ -199,15 +201,20 @@ def _distance(one: NDArray[np.uint64], two: NDArray[np.uint64]) -> NDArray[np.ui
 
 
 def _join(group: NDArray[np.intp], i: NDArray[np.intp], j: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Renumber groups after joining those of the rows `i` with those of the rows `j`."""
+    """Renumber groups after joining those of the rows `i` with those of the rows `j`.
+
+    scipy's `connected_components` gives the same; its import took longer than all the rest of this module.
+    """
     if not len(i):
         return group
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    size = int(group.max()) + 1
-    links = coo_array((np.ones(len(i), dtype=np.bool_), (group[i], group[j])), shape=(size, size))
-    joined: NDArray[np.intp] = connected_components(links, directed=False)[1][group].astype(np.intp)
+    least = np.arange(int(group.max()) + 1)  # the least group that each is known to be joined to
+    one, two = group[i], group[j]
+    while (apart := least[one] != least[two]).any():
+        one, two = least[one[apart]], least[two[apart]]
+        np.minimum.at(least, np.maximum(one, two), np.minimum(one, two))
+        while (nearer := least[least]).tobytes() != least.tobytes():
+            least = nearer
+    joined: NDArray[np.intp] = np.unique(least[group], return_inverse=True)[1]
     return joined
 
 

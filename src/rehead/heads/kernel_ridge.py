@@ -86,8 +86,6 @@ def kernel_ridge_path(
     float64 ndarray (len(l2_grid), photos, q)
         NaN where `fold` is -1.
     """
-    import threadpoolctl
-
     held_out = np.full((len(l2_grid), photos, targets.shape[1]), np.nan)
 
     def run(job: tuple[int, int]) -> None:
@@ -96,7 +94,5 @@ def kernel_ridge_path(
         alpha, mean = fit_kernel_ridge(kernel[np.ix_(train, train)], targets[train], l2_grid[k])
         held_out[k, test] = kernel[np.ix_(test, train)] @ alpha + mean
 
-    # BLAS on one thread: the products of several folds at once would wait for each other (ADR 3)
-    with threadpoolctl.threadpool_limits(1, user_api="blas"):
-        list(map_in_order(run, product(range(int(fold.max()) + 1), range(len(l2_grid)))))
+    list(map_in_order(run, product(range(int(fold.max()) + 1), range(len(l2_grid)))))
     return held_out

@@ -9,9 +9,6 @@ is close to a diagonal matrix: h * e_j + l2 for coordinate j, with e_j its mean 
 h = (1 - 1/K) / K, the curvature where all classes are equally likely, and h for the intercept.
 Solving in A_j * sqrt(h e_j + l2) and b * sqrt(h) makes all directions about equally curved and saves
 most iterations. Products are float32, sums and the solver float64.
-
-Of few weights, the solver is scipy's L-BFGS-B with b unscaled, which stops before the minimum where the
-penalty is weak: of 261 photos of two classes that stop has a held-out log loss 3 % below the minimum's.
 """
 
 from __future__ import annotations
@@ -28,9 +25,11 @@ __all__ = ["few_weights", "fit_logistic"]
 Vector = NDArray[np.float64]
 _Objective = Callable[[Vector], tuple[float, Vector]]
 
-_FEW = 20_000  # weights; of 42,000, 101 classes of 419 photos, scipy's solver takes 5 times as long
+_FEW = (
+    20_000  # weights; above, a fit to the end takes most of a search (benchmarks/RESULTS.md, "Many classes")
+)
 _GRADIENT = 1e-5  # largest gradient entry, and
-_GAIN = 1e-8  # gain of a step, relative if the loss is above 1, at which to stop: where float32 products end
+_GAIN = 1e-7  # gain of a step, relative if the loss is above 1, at which to stop (benchmarks/RESULTS.md)
 _ITERATIONS = 500
 _DECREASE = 1e-4  # share of the slope's promise that a step must keep (Nocedal and Wright 2006, 3.1)
 _SHORTEST = 1e-8  # step lengths at which rounding has the say
@@ -76,12 +75,11 @@ def fit_logistic(
         A, and b in the last row.
     """
     n, r = z.shape
-    few = few_weights(r, classes)
     w64 = weight / weight.sum()
     w = w64.astype(np.float32)
     curvature = (1 - 1 / classes) / classes
     energy = np.einsum("ij,ij,i->j", z, z, w, dtype=np.float64)
-    metric = 1 / np.sqrt(np.append(curvature * energy + l2, 1 if few else curvature))[:, None]
+    metric = 1 / np.sqrt(np.append(curvature * energy + l2, curvature))[:, None]
     rows = np.arange(n)
 
     def objective(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -102,18 +100,8 @@ def fit_logistic(
         return loss, (gradient * metric).ravel()
 
     first = np.zeros((r + 1, classes)) if init is None else init / metric
-    minimise = _scipy_minimise if few else _minimise
-    found = minimise(objective, first.ravel(), gain).reshape(r + 1, classes)
+    found = _minimise(objective, first.ravel(), gain).reshape(r + 1, classes)
     solution: NDArray[np.float64] = found * metric
-    return solution
-
-
-def _scipy_minimise(objective: _Objective, x: Vector, gain: float) -> Vector:
-    import scipy.optimize
-
-    options = {"maxiter": _ITERATIONS, "gtol": _GRADIENT, "ftol": gain, "maxcor": 20}
-    found = scipy.optimize.minimize(objective, x, jac=True, method="L-BFGS-B", options=options)
-    solution: Vector = found.x
     return solution
 
 

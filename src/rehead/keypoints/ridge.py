@@ -108,8 +108,6 @@ def _standardise(
     rows: NDArray[np.float16],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Mean (d,) and scale (d,) of rows (m, d), and the Gram matrix (m, m) of the standardised rows."""
-    import threadpoolctl
-
     m, d = rows.shape
     mean, std = np.empty(d, np.float32), np.empty(d, np.float32)
     gram = np.zeros((m, m), np.float32)
@@ -124,10 +122,8 @@ def _standardise(
         x = (rows[:, part].astype(np.float32) - mean[part]) * scale[part]
         return x @ x.T
 
-    # BLAS on one thread: several products at once would wait for each other (ADR 3)
-    with threadpoolctl.threadpool_limits(1, user_api="blas"):
-        for part_of_gram in map_in_order(product, parts):
-            gram += part_of_gram
+    for part_of_gram in map_in_order(product, parts):
+        gram += part_of_gram
     return mean, scale, gram / np.float32(d)
 
 

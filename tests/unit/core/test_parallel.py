@@ -3,9 +3,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
+import numpy as np  # noqa: F401 - brings a BLAS
 import pytest
+import threadpoolctl
 
-from rehead.core.parallel import map_in_order
+from rehead.core.parallel import map_in_order, one_blas_thread
 
 
 def test_results_come_in_the_order_of_the_items() -> None:
@@ -88,3 +90,38 @@ def test_it_may_be_closed_by_one_of_its_own_threads() -> None:
     dropped.set()
     assert finished.wait(10)
     assert closed == [None]
+
+
+def blas_threads() -> set[int]:
+    return {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
+
+
+def test_blas_has_one_thread_while_the_pool_works() -> None:
+    before = blas_threads()
+    assert list(map_in_order(lambda _: blas_threads(), range(3))) == [{1}] * 3
+    assert blas_threads() == before
+
+
+def test_the_last_one_out_gives_blas_its_threads_back() -> None:
+    before = blas_threads()
+    first, second = map_in_order(str, range(100)), map_in_order(str, range(100))
+    next(first), next(second)
+    list(first)
+    assert blas_threads() == {1}
+    list(second)
+    assert blas_threads() == before
+
+
+def test_blas_has_its_threads_back_after_an_error() -> None:
+    before = blas_threads()
+
+    @one_blas_thread
+    def fails() -> None:
+        assert blas_threads() == {1}
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fails()
+    with pytest.raises(ZeroDivisionError):
+        list(map_in_order(lambda n: 1 / n, [1, 0]))
+    assert blas_threads() == before

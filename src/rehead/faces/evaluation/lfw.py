@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...data.duplicates import connected_groups
 from ...errors import DatasetError
 from ...evaluation.intervals import Interval, proportion
 from ..verification.error_rates import rule_of_three, threshold_at
@@ -127,12 +128,8 @@ def _file_of(root: Path, name: str, number: int) -> Path | None:
 
 def _folds_of_people(first: NDArray[np.intp], second: NDArray[np.intp]) -> NDArray[np.intp]:
     """Folds that share no person: connected groups of people go to the smallest fold, the largest first."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     n = int(max(first.max(), second.max())) + 1
-    linked = coo_array((np.ones(len(first)), (first, second)), shape=(n, n))
-    group = connected_components(linked, directed=False)[1][first]
+    group = connected_groups(np.stack([first, second], axis=1), n)[first]
     groups, sizes = np.unique(group, return_counts=True)
     load = np.zeros(_FOLDS)
     fold_of = {}
