@@ -16,6 +16,7 @@ from dataclasses import astuple, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.parallel import blas_threads
 from ..data import Dataset
 from ..data.duplicates import l2_normalize
 from ..heads.mahalanobis import held_out_scores
@@ -80,9 +81,7 @@ def held_out_probabilities(
     float64 ndarray of shape (n, K)
         NaN where `fold` is -1.
     """
-    import threadpoolctl
-
-    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+    with blas_threads(1):
         path = ridge_path(z, y, fold, np.ones(len(y)), _L2_GRID, photos=len(y))
         best = min((held_out for _, held_out in path), key=lambda held_out: held_out.loss)
     return calibrated(best.logits, y)

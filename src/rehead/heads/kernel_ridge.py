@@ -16,7 +16,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.parallel import map_in_order
+from ..core.parallel import blas_threads, map_in_order
 
 __all__ = ["fit_kernel_ridge", "kernel_ridge_path"]
 
@@ -86,8 +86,6 @@ def kernel_ridge_path(
     float64 ndarray (len(l2_grid), photos, q)
         NaN where `fold` is -1.
     """
-    import threadpoolctl
-
     held_out = np.full((len(l2_grid), photos, targets.shape[1]), np.nan)
 
     def run(job: tuple[int, int]) -> None:
@@ -97,6 +95,6 @@ def kernel_ridge_path(
         held_out[k, test] = kernel[np.ix_(test, train)] @ alpha + mean
 
     # BLAS on one thread: the products of several folds at once would wait for each other (ADR 3)
-    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+    with blas_threads(1):
         list(map_in_order(run, product(range(int(fold.max()) + 1), range(len(l2_grid)))))
     return held_out

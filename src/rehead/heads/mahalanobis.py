@@ -24,9 +24,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.parallel import map_in_order
+from ..core.parallel import blas_threads, map_in_order
 from ..core.rejection import PhotoStyles, order_statistic
-from .pca import Block, fit_scaling, gram_matrix, row_chunks
+from .pca import Block, Rows, fit_scaling, principal_components, row_chunks
 
 __all__ = [
     "Parts",
@@ -41,7 +41,7 @@ __all__ = [
 
 _COMPONENTS = 128  # and
 _SHRINKAGE = 0.5  # both by benchmarks/outliers.py
-_PARALLEL_UP_TO = 2**24  # numbers, 64 MB: each fold copies its rows: those of larger arrays go one by one
+_ALONE_UP_TO = 2**24  # numbers, 64 MB, on which BLAS has one thread: those of more are soon worth waiting for
 _USUAL = 0.975  # share of the photos that no style is seen in: as many as the limit of the score accepts
 _VIEWS_ACCEPTED = 0.95  # share of held-out views of a style that its allowance accepts
 _LEAST = 1e-6  # floor of the variance, which is 1 on average: identical photos have none
@@ -146,10 +146,10 @@ class RelativeMahalanobis:
         """Outlier score of each row of X (n, D): float32 (n,), higher for more unusual; may be negative."""
         return self.combine(self.parts(X))
 
-    def parts(self, X: NDArray[np.float32]) -> Parts:
-        """What the outlier scores of the rows of X (n, D) are made of."""
+    def parts(self, X: NDArray[np.float32], rows: Rows = None) -> Parts:
+        """What the outlier scores of rows of X (n, D), all by default, are made of."""
         out = [Parts.empty(0)]
-        for part in row_chunks(X):
+        for part in row_chunks(X, rows):
             score = self._as_it_is(part)
             if self.styles is None:
                 never = np.full(len(part), -np.inf, np.float32)
@@ -218,25 +218,29 @@ def fit_distance(
     y: NDArray[np.intp],
     blocks: Sequence[Block],
     views: StyleViews | None = None,
+    rows: Rows = None,
 ) -> RelativeMahalanobis:
-    """Fit the score to rows X (n, D) of classes y (n,), with one block of columns for each feature level."""
+    """Fit the score to rows X (n, D) of classes y (n,), with one block of columns for each feature level.
+
+    `rows` are indices of those to fit to, all by default.
+    """
     d = X.shape[1]
-    mean, scale = fit_scaling(X, blocks)
-    basis = _principal_components(X, mean, scale)
-    u = np.concatenate([((part - mean) * scale) @ basis for part in row_chunks(X)]).astype(np.float64)
-    classes, y = np.unique(y, return_inverse=True)
-    counts = np.bincount(y)
-    means = np.zeros((len(classes), d))
-    energy = 0.0
-    done = 0
-    for part in row_chunks(X):
-        z = ((part - mean) * scale).astype(np.float64)
-        np.add.at(means, y[done : done + len(part)], z)
-        energy += float((z**2).sum()) / len(X)
-        done += len(part)
+    classes, y = np.unique(y if rows is None else y[rows], return_inverse=True)
+    n, counts = len(y), np.bincount(y)
+    mean, scale = fit_scaling(X, blocks, rows)
+    basis = np.zeros((d, max(1, min(_COMPONENTS, n - 1, d))), np.float32)
+    found = principal_components(X, mean, scale, basis.shape[1], rows)
+    basis[:, : found.shape[1]] = found
+    u, one_hot = np.empty((n, basis.shape[1])), np.eye(len(classes), dtype=np.float32)
+    means, energy = np.zeros((len(classes), d)), 0.0
+    for out, of, part in zip(row_chunks(u), row_chunks(y), row_chunks(X, rows), strict=True):
+        z = (part - mean) * scale
+        out[:] = z @ basis
+        means += one_hot[of].T @ z
+        energy += float((z**2).sum(dtype=np.float64)) / n
     means /= counts[:, None]
     spread = max(energy, _LEAST)
-    inner = max(energy - float(counts @ (means**2).sum(axis=1)) / len(X), _LEAST)
+    inner = max(energy - float(counts @ (means**2).sum(axis=1)) / n, _LEAST)
     centres = means @ basis
     within = whitening_matrix(u - centres[y], inner, d)
     model = RelativeMahalanobis(
@@ -281,26 +285,6 @@ def whitening_matrix(rows: NDArray[np.float64], variance: float, d: int) -> NDAr
     return root
 
 
-def _principal_components(
-    X: NDArray[np.float32], mean: NDArray[np.float32], scale: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Orthonormal columns (D, k); columns of zeros beyond the rank of the data."""
-    import scipy.linalg
-
-    n, d = X.shape
-    count = max(1, min(_COMPONENTS, n - 1, d))
-    if n <= d:
-        rows = (X - mean) * scale
-        last = (n - count, n - 1)
-        energy, vectors = scipy.linalg.eigh(rows @ rows.T, subset_by_index=last, check_finite=False)
-        basis = rows.T @ (vectors / np.sqrt(np.maximum(energy, 1e-12)))
-        basis[:, energy <= energy[-1] * 1e-7] = 0
-    else:
-        last = (d - count, d - 1)
-        _, basis = scipy.linalg.eigh(gram_matrix(X, mean, scale), subset_by_index=last, check_finite=False)
-    return np.ascontiguousarray(basis[:, ::-1], dtype=np.float32)
-
-
 def held_out_scores(
     X: NDArray[np.float32], y: NDArray[np.intp], blocks: Sequence[Block], fold: NDArray[np.intp]
 ) -> NDArray[np.float32]:
@@ -320,12 +304,10 @@ def fit_held_out(
 
     `accepted` is the fraction of photos that the limit of the score will accept.
     """
-    import threadpoolctl
-
     photos, others = _held_out_parts(X, y, blocks, fold, views)
     # BLAS on one thread where that is soon done: two that wait for each other took four times the processor
     # time of it on 262 photos and a busy machine, 1.27 s instead of 0.30
-    with threadpoolctl.threadpool_limits(1 if X.size <= _PARALLEL_UP_TO else None, user_api="blas"):
+    with blas_threads(1 if X.size <= _ALONE_UP_TO else None):
         model = fit_distance(X, y, blocks, views)
     if views is not None:
         held_out = fold[views.photo] >= 0
@@ -347,11 +329,11 @@ def fit_split(
     accepted: float,
 ) -> RelativeMahalanobis:
     """The score fitted to the rows that are not held out (n,), its styles calibrated by those that are."""
-    model = fit_distance(X[~held_out], y[~held_out], blocks, views)
+    model = fit_distance(X, y, blocks, views, np.flatnonzero(~held_out))
     if views is None:
         return model
     new = held_out[views.photo]
-    photos, others = model.parts(X[held_out]), model.parts(views.rows[new])
+    photos, others = model.parts(X, np.flatnonzero(held_out)), model.parts(views.rows[new])
     return model.calibrate_styles(photos, others, views.style[new], accepted)
 
 
@@ -363,19 +345,16 @@ def _held_out_parts(
     views: StyleViews | None,
 ) -> tuple[Parts, Parts]:
     """Parts of each row and each view by the fold that did not see the photo; NaN where there is none."""
-    import threadpoolctl
-
     photos, others = Parts.empty(len(X)), Parts.empty(0 if views is None else len(views.photo))
 
     def run(number: int) -> None:
         out = fold == number
-        model = fit_distance(X[~out], y[~out], blocks, views)
-        photos.put(out, model.parts(X[out]))
+        model = fit_distance(X, y, blocks, views, np.flatnonzero(~out))
+        photos.put(out, model.parts(X, np.flatnonzero(out)))
         if views is not None:
             of_these = out[views.photo]
             others.put(of_these, model.parts(views.rows[of_these]))
 
-    workers = None if X.size <= _PARALLEL_UP_TO else 1
-    with threadpoolctl.threadpool_limits(1, user_api="blas"):
-        list(map_in_order(run, range(int(fold.max()) + 1), threads=workers))
+    with blas_threads(1):
+        list(map_in_order(run, range(int(fold.max()) + 1)))
     return photos, others

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.parallel import map_in_order
+from ..core.parallel import blas_threads, map_in_order
 from ..heads.kernel_ridge import fit_kernel_ridge, kernel_ridge_path
 from .feature_maps import ExtractedMaps, FeatureMap
 
@@ -108,8 +108,6 @@ def _standardise(
     rows: NDArray[np.float16],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Mean (d,) and scale (d,) of rows (m, d), and the Gram matrix (m, m) of the standardised rows."""
-    import threadpoolctl
-
     m, d = rows.shape
     mean, std = np.empty(d, np.float32), np.empty(d, np.float32)
     gram = np.zeros((m, m), np.float32)
@@ -125,7 +123,7 @@ def _standardise(
         return x @ x.T
 
     # BLAS on one thread: several products at once would wait for each other (ADR 3)
-    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+    with blas_threads(1):
         for part_of_gram in map_in_order(product, parts):
             gram += part_of_gram
     return mean, scale, gram / np.float32(d)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -88,3 +90,17 @@ def test_it_may_be_closed_by_one_of_its_own_threads() -> None:
     dropped.set()
     assert finished.wait(10)
     assert closed == [None]
+
+
+def test_every_blas_is_limited_the_one_that_scipy_loads_too() -> None:
+    """In a process of its own, where scipy's is not loaded yet."""
+    code = """
+import numpy, threadpoolctl
+from rehead.core.parallel import blas_threads
+with blas_threads(1):
+    import scipy.linalg
+    pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+print(*[pool["num_threads"] for pool in pools])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == {"1"}
