@@ -17,7 +17,7 @@ what held-out views of the style need to be accepted, so that one that is odd in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -41,7 +41,6 @@ __all__ = [
 
 _COMPONENTS = 128  # and
 _SHRINKAGE = 0.5  # both by benchmarks/outliers.py
-_ALONE_UP_TO = 2**24  # numbers, 64 MB, on which BLAS has one thread: those of more are soon worth waiting for
 _USUAL = 0.975  # share of the photos that no style is seen in: as many as the limit of the score accepts
 _VIEWS_ACCEPTED = 0.95  # share of held-out views of a style that its allowance accepts
 _LEAST = 1e-6  # floor of the variance, which is 1 on average: identical photos have none
@@ -242,13 +241,16 @@ def fit_distance(
     spread = max(energy, _LEAST)
     inner = max(energy - float(counts @ (means**2).sum(axis=1)) / n, _LEAST)
     centres = means @ basis
-    within = whitening_matrix(u - centres[y], inner, d)
+    total = whitening_matrix(u, spread, d)
+    for part, of in zip(row_chunks(u), row_chunks(y), strict=True):
+        part -= centres[of]
+    within = whitening_matrix(u, inner, d)
     model = RelativeMahalanobis(
         mean,
         scale,
         basis,
         within.astype(np.float32),
-        whitening_matrix(u, spread, d).astype(np.float32),
+        total.astype(np.float32),
         (centres @ within).astype(np.float32),
         max(0.0, (1 / inner - 1 / spread) / _SHRINKAGE),
     )
@@ -278,7 +280,7 @@ def whitening_matrix(rows: NDArray[np.float64], variance: float, d: int) -> NDAr
 
     `rows` (n, k) are centred, and the first k of d coordinates; `variance` is the sum over all d.
     """
-    covariance = (1 - _SHRINKAGE) * rows.T @ rows / len(rows)
+    covariance = (1 - _SHRINKAGE) / len(rows) * (rows.T @ rows)
     covariance[np.diag_indices_from(covariance)] += _SHRINKAGE * variance / d
     values, vectors = np.linalg.eigh(covariance)
     root: NDArray[np.float64] = vectors / np.sqrt(values * d)
@@ -289,7 +291,10 @@ def held_out_scores(
     X: NDArray[np.float32], y: NDArray[np.intp], blocks: Sequence[Block], fold: NDArray[np.intp]
 ) -> NDArray[np.float32]:
     """Cross-validated outlier scores of the rows of X, float32 (n,); NaN where `fold` is -1."""
-    return _held_out_parts(X, y, blocks, fold, None)[0].plain
+    photos, others = Parts.empty(len(X)), Parts.empty(0)
+    with blas_threads(1):
+        list(_fit_folds(range(fold.max() + 1), X, y, blocks, fold, None, photos, others))
+    return photos.plain
 
 
 def fit_held_out(
@@ -304,11 +309,11 @@ def fit_held_out(
 
     `accepted` is the fraction of photos that the limit of the score will accept.
     """
-    photos, others = _held_out_parts(X, y, blocks, fold, views)
-    # BLAS on one thread where that is soon done: two that wait for each other took four times the processor
-    # time of it on 262 photos and a busy machine, 1.27 s instead of 0.30
-    with blas_threads(1 if X.size <= _ALONE_UP_TO else None):
-        model = fit_distance(X, y, blocks, views)
+    photos, others = Parts.empty(len(X)), Parts.empty(0 if views is None else len(views.photo))
+    # with BLAS on one thread: two that wait for each other took four times the processor time of a fit to 262
+    # photos on a busy machine, 1.27 s instead of 0.30, and of one to 6,381, 15 s instead of 2.1
+    with blas_threads(1):
+        model, *_ = _fit_folds(range(-1, fold.max() + 1), X, y, blocks, fold, views, photos, others)
     if views is not None:
         held_out = fold[views.photo] >= 0
         model = model.calibrate_styles(
@@ -337,24 +342,30 @@ def fit_split(
     return model.calibrate_styles(photos, others, views.style[new], accepted)
 
 
-def _held_out_parts(
+def _fit_folds(
+    numbers: Sequence[int],
     X: NDArray[np.float32],
     y: NDArray[np.intp],
     blocks: Sequence[Block],
     fold: NDArray[np.intp],
     views: StyleViews | None,
-) -> tuple[Parts, Parts]:
-    """Parts of each row and each view by the fold that did not see the photo; NaN where there is none."""
-    photos, others = Parts.empty(len(X)), Parts.empty(0 if views is None else len(views.photo))
+    photos: Parts,
+    others: Parts,
+) -> Iterator[RelativeMahalanobis]:
+    """Fit without each of the folds, -1 for none, side by side.
 
-    def run(number: int) -> None:
+    Parts of each row and each view are filled in by the fit that did not see the photo.
+    """
+
+    def run(number: int) -> RelativeMahalanobis:
+        if number < 0:
+            return fit_distance(X, y, blocks, views)
         out = fold == number
         model = fit_distance(X, y, blocks, views, np.flatnonzero(~out))
         photos.put(out, model.parts(X, np.flatnonzero(out)))
         if views is not None:
             of_these = out[views.photo]
             others.put(of_these, model.parts(views.rows[of_these]))
+        return model
 
-    with blas_threads(1):
-        list(map_in_order(run, range(int(fold.max()) + 1)))
-    return photos, others
+    return map_in_order(run, numbers)
