@@ -191,16 +191,21 @@ def extract_views(
     todo = np.flatnonzero(missing).tolist()
     if not todo:
         return np.ascontiguousarray(rows["features"])
-    session = open_session(backbone.features_graph(), threads=1, of=backbone.name)
 
-    def run(n: int) -> None:
-        with contextlib.suppress(ImageError):
-            data = read_bytes(paths[n])
-            pixels = camera_view(load_image(data, backbone.preprocess), views[n])
-            rows["features"][n] = session.run(None, {"image": pixels[None]})[0][0]
-            missing[n] = hashlib.sha256(data).hexdigest() != digests[n]  # a file that changed is not kept
+    def compute() -> None:
+        session = open_session(backbone.features_graph(), threads=1, of=backbone.name)
 
-    list(map_in_order(run, todo, threads=threads))
+        def run(n: int) -> None:
+            with contextlib.suppress(ImageError):
+                data = read_bytes(paths[n])
+                pixels = camera_view(load_image(data, backbone.preprocess), views[n])
+                rows["features"][n] = session.run(None, {"image": pixels[None]})[0][0]
+                missing[n] = hashlib.sha256(data).hexdigest() != digests[n]  # a file that changed is not kept
+
+        list(map_in_order(run, todo, threads=threads))
+
+    compute()
+    trim_memory()  # with the session gone
     with contextlib.suppress(OutputError):  # on a full disk they are computed again the next time
         for view, store in stores.items():
             new = [n for n in todo if views[n] == view and not missing[n]]
@@ -291,13 +296,12 @@ def _chunks(todo: list[int]) -> list[list[int]]:
 
 def duplicate_groups(features: Features, network: Backbone) -> NDArray[np.intp]:
     """Group number of each photo, (n,): copies and near-copies of one picture share one."""
-    last = network.blocks[-1]
-    rows = features.readable
+    last, rows = features.plain[:, network.blocks[-1]], features.readable
     groups = np.arange(len(rows)) + len(rows)
     groups[rows] = near_duplicates(
         [digest for digest, ok in zip(features.digests, rows, strict=True) if ok],
         features.hashes[rows],
-        features.plain[:, last][rows],
+        last if rows.all() else last[rows],
     )
     return groups
 

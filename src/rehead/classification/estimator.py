@@ -20,6 +20,7 @@ from ..core.photos import Photos
 from ..core.preprocess import PreprocessSpec
 from ..core.progress import Progress
 from ..core.rejection import OperatingPoint, choose_operating_point, outlier_rate
+from ..core.runtime import trim_memory
 from ..data import Dataset
 from ..data.inputs import as_labels, photo_files, read_labelled, training_rows
 from ..data.inputs import warnings as data_warnings
@@ -289,6 +290,7 @@ def fit_classifier(data: TrainingFeatures, encoder: Encoder, options: Classifier
     """Choose the head by cross-validation, and set temperature and limits by what it did not see."""
     fold = data.folds(options)
     head = choose_head(data, fold, options)
+    trim_memory()
     checked = fold >= 0
     logits = head.held_out[checked]
     weight = None if data.sample_weight is None else data.sample_weight[checked]
