@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.engines import ONNX_RUNTIME
 from ..core.photos import File
 from ..core.preprocess import GreyRange
 from ..core.progress import Progress
@@ -17,7 +18,7 @@ from ..images import load_image
 from .backbone import Backbone
 from .features import Features, extract, extract_views
 
-__all__ = ["Encoder", "PhotoEncoder", "ViewEncoder", "for_photos", "grey_range_note"]
+__all__ = ["Encoder", "PhotoEncoder", "ViewEncoder", "for_answers", "for_photos", "grey_range_note"]
 
 
 class Encoder(Protocol):
@@ -138,6 +139,13 @@ def for_photos(encoder: Encoder, paths: Sequence[File], *, threads: int | None =
     if not isinstance(encoder, PhotoEncoder):
         return encoder
     return replace(encoder, backbone=encoder.backbone.for_photos(paths, threads=threads))
+
+
+def for_answers(encoder: Encoder) -> Encoder:
+    """The encoder as a model file runs it: by ONNX Runtime, whatever took the features of training photos."""
+    if not isinstance(encoder, PhotoEncoder):
+        return encoder
+    return replace(encoder, backbone=encoder.backbone.with_engine(ONNX_RUNTIME))
 
 
 def grey_range_note(limits: GreyRange) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.engines import find_engine
 from ..core.progress import Progress
 from ..data import list_photos
 from ..data.duplicates import l2_normalize
@@ -123,6 +124,7 @@ def similar(
     backbone: str | os.PathLike[str] = "efficientnet_lite0",
     preprocess: PreprocessSpec | str | os.PathLike[str] | None = None,
     weights: str | os.PathLike[str] | None = None,
+    engine: str = "onnxruntime",
     cache: bool | str | os.PathLike[str] = True,
     threads: int | None = None,
     progress: Progress | None = None,
@@ -139,7 +141,7 @@ def similar(
         How many to find.
     backbone : str or path
         A name of `rehead weights list`, an ONNX file, or a model file, whose own features then decide.
-    preprocess, weights, cache, threads, progress
+    preprocess, weights, engine, cache, threads, progress
         As in `ImageClassifier`.
 
     Returns
@@ -161,7 +163,7 @@ def similar(
             f"{os.fspath(photos)}: holds no other photo to compare with; give a folder with more photos"
         )
     network = load_backbone(backbone, preprocess=preprocess, weights=weights)
-    network = network.for_photos([query, *files], threads=threads)
+    network = network.with_engine(find_engine(engine)).for_photos([query, *files], threads=threads)
     encoder = PhotoEncoder(network, cache if isinstance(cache, bool) else Path(cache))
     found = encoder.extract([query, *files], threads=threads, progress=progress)
     failed = dict(found.errors)

@@ -15,6 +15,7 @@ from . import (
     audit,
     augment,
     compare,
+    engines,
     evaluate,
     explain,
     faces,
@@ -60,6 +61,7 @@ app.command("similar", short_help="Show the photos of a folder that look most li
 )
 app.command("layers", short_help="Show what a layer of a network sees.")(layers.layers)
 app.command("augment", short_help="Show what augmentation does to photos.")(augment.augment)
+app.command("engines", short_help="List what can take features here, and how fast each is.")(engines.engines)
 app.add_typer(faces.app, name="faces")
 app.add_typer(keypoints.app, name="keypoints")
 app.add_typer(weights.app, name="weights")
