@@ -201,6 +201,39 @@ def test_a_fitted_classifier_answers_by_onnx_runtime(backbone: Backbone, photos:
     assert fitted.fitted_.backbone.engine == ONNX_RUNTIME
 
 
+@dataclass(frozen=True)
+class Beside(Fake):
+    """ONNX Runtime, whose features it moves by the same for every photo."""
+
+    def open(self, graph: bytes, *, threads: int, of: str) -> Session:
+        return _Moved(ONNX_RUNTIME.open(graph, threads=threads, of=of))
+
+
+class _Moved:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def run(self, outputs: Sequence[str] | None, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        return [array + np.float32(0.01) for array in self._session.run(outputs, inputs)]
+
+
+def test_what_an_engine_adds_to_every_photo_is_taken_off_before_fitting(
+    backbone: Backbone, photos: Path
+) -> None:
+    plain, moved = (
+        ImageClassifier(encoder=PhotoEncoder(backbone.with_engine(engine)), mirror=True).fit(photos)
+        for engine in (ONNX_RUNTIME, Beside("beside"))
+    )
+    files = sorted(photos.rglob("*.jpg"))
+    raw = extract(files, backbone.with_engine(Beside("beside"))).plain - extract(files, backbone).plain
+    np.testing.assert_allclose(raw, 0.01, atol=1e-5)
+    (answers, outliers), (expected, distances) = moved.decision(files), plain.decision(files)
+    np.testing.assert_allclose(answers, expected, atol=1e-3)
+    np.testing.assert_allclose(outliers, distances, rtol=0.01, atol=1e-3)
+    limits = [one.operating_point_.outlier_score for one in (moved, plain)]
+    assert limits[0] == pytest.approx(limits[1], rel=0.01)
+
+
 def test_a_run_without_a_word_about_engines_is_onnx_runtimes(tiny_onnx: Path, photos: Path) -> None:
     fitted = ImageClassifier(tiny_onnx).fit(photos)
     assert fitted.fitted_.trained_on.engine["name"] == "onnxruntime"
