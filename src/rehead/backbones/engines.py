@@ -25,7 +25,7 @@ from .backbone import Backbone
 __all__ = ["MeasuredEngine", "check_pictures", "feature_parity", "measure_engines", "open_features"]
 
 _LEAST_PARITY = {"fp32": 0.9999999, "bf16": 0.999, "fp16": 0.999}
-# OpenVINO: bf16 0.9994 to 0.9997 (efficientnet_lite2: 0.9985, refused), fp32 1 - 1e-12 (benchmarks/engines.py)
+# OpenVINO: bf16 0.9994 to 0.9997 (lite2: 0.9985, refused), fp32 1 - 4e-13 (benchmarks/engines.py)
 _PICTURES = 8
 _ROUNDS, _SECONDS = 6, 0.25  # of each engine, in turns, so that all see the same load
 
