@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..core.cache import cached_graph
+from ..core.engines import ONNX_RUNTIME, Engine
 from ..core.model_file import ModelFile, read_model_file
 from ..core.photos import File
 from ..core.preprocess import GreyRange
@@ -67,6 +68,8 @@ class Backbone:
         Name, sha256 and licences of the weights, as they go into the model file.
     trunk : bytes
         Serialised ONNX: `image` uint8 (N, S, S, 3) RGB to a float32 output for each level.
+    engine : Engine
+        What runs it while features are taken.
     """
 
     name: str
@@ -74,6 +77,7 @@ class Backbone:
     levels: tuple[FeatureLevel, ...]
     weights: Mapping[str, Any]
     trunk: bytes = field(repr=False)
+    engine: Engine = ONNX_RUNTIME
 
     @property
     def blocks(self) -> list[slice]:
@@ -94,6 +98,7 @@ class Backbone:
             "preprocess": self.preprocess.to_dict(),
             "levels": levels,
             "network": inspect.fingerprint(onnx.load_from_string(self.trunk), levels),
+            **({} if self.engine == ONNX_RUNTIME else {"engine": self.engine.record()}),
         }
 
     def for_photos(self, photos: Iterable[File], *, threads: int | None = None) -> Backbone:
@@ -109,6 +114,10 @@ class Backbone:
     def with_grey_range(self, limits: GreyRange | None) -> Backbone:
         """The same with another range of grey values, (black, white)."""
         return replace(self, preprocess=replace(self.preprocess, grey_range=limits))
+
+    def with_engine(self, engine: Engine) -> Backbone:
+        """The same whose features another engine takes."""
+        return self if engine == self.engine else replace(self, engine=engine)
 
     def features_graph(self) -> bytes:
         """Serialised ONNX: `image` to `features`, float32 (N, D), all levels pooled, side by side."""

@@ -22,13 +22,14 @@ from ..core.cache import RowCache
 from ..core.parallel import map_in_order
 from ..core.photos import File
 from ..core.progress import Progress
-from ..core.runtime import cpu_count, open_session, trim_memory
+from ..core.runtime import cpu_count, trim_memory
 from ..data import near_duplicates, perceptual_hash
 from ..data.bursts import burst_groups, clocks
 from ..data.dataset import Dataset
 from ..errors import ImageError, OutputError
 from ..images import camera_view, file_digest, load_image, read_bytes
 from .backbone import Backbone
+from .engines import open_features
 
 __all__ = ["Features", "duplicate_groups", "extract", "extract_views", "photo_groups"]
 
@@ -193,7 +194,7 @@ def extract_views(
         return np.ascontiguousarray(rows["features"])
 
     def compute() -> None:
-        session = open_session(backbone.features_graph(), threads=1, of=backbone.name)
+        session = open_features(backbone, threads)
 
         def run(n: int) -> None:
             with contextlib.suppress(ImageError):
@@ -232,7 +233,7 @@ class _Job:
         """Compute the rows `todo`; the photos that turn out unreadable."""
         if not todo:
             return {}
-        self.session = open_session(self.backbone.features_graph(), threads=1, of=self.backbone.name)
+        self.session = open_features(self.backbone, threads)
         errors: dict[int, ImageError] = {}
         new_rows: list[int] = []
         try:

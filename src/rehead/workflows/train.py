@@ -253,7 +253,9 @@ def _test(
     if model.fitted_.backbone.context == features_of.context:
         probabilities, outliers = model.fitted_.decide(features)
     else:
-        probabilities, outliers = model.decision([dataset.paths[n] for n in rows])
+        probabilities, outliers = model.fitted_.decide_photos(
+            [dataset.paths[n] for n in rows], threads=model.options.threads, progress=model.progress
+        )
     truth = np.searchsorted(model.classes_, dataset.labels[rows])
     accepted = model.operating_point_.accept(probabilities, outliers)
     nothing = np.isnan(features[:, -1])  # of photos that were divided by what another network sees in them
