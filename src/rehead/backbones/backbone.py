@@ -40,7 +40,7 @@ from .weights.spec import NOT_STATED, WeightSpec
 
 __all__ = ["Backbone", "FeatureLevel", "load_backbone"]
 
-_GRAPH_VERSION = 1  # raised when `graphs` builds another graph from the same weights
+_GRAPH_VERSION = 2  # raised when `graphs` builds another graph from the same weights
 
 
 @dataclass(frozen=True)
@@ -242,7 +242,7 @@ def _from_onnx(path: Path, preprocess: PreprocessSpec | None) -> Backbone:
         trunk = graphs.wrap(model, preprocess, str(path)).SerializeToString(deterministic=True)
     except ReheadError:
         raise
-    except Exception as error:  # protobuf, the checker, shape inference and spox raise what they like
+    except Exception as error:  # protobuf, the checker and shape inference raise what they like
         raise WeightsError(f"{path}: not a valid ONNX file ({first_line(error)})") from error
     weights = {"name": path.name, "sha256": digest, "licences": dict(NOT_STATED)}
     return _tried(_backbone(path.stem, preprocess, weights, trunk), path, WeightsError)
@@ -264,7 +264,6 @@ def _from_model_file(file: ModelFile) -> Backbone:
     """The network inside a model file, without its head; its features are those the head was fitted on."""
     import onnx
     import onnx.shape_inference
-    import onnx.utils
 
     if lacking := [name for name in ("backbone", "depths") if name not in file.manifest]:
         raise ModelFileError(f"{file.path}: its manifest lacks {', '.join(lacking)}; it cannot be a backbone")
@@ -276,11 +275,7 @@ def _from_model_file(file: ModelFile) -> Backbone:
             f"{file.path}: {len(tensors)} feature levels in its graph, {len(names)} in its manifest; "
             "train it again"
         )
-    trunk = onnx.utils.Extractor(model).extract_model(["image"], tensors)
-    del trunk.metadata_props[:]
-    for name, output in zip(names, trunk.graph.output, strict=True):
-        trunk.graph.node.append(onnx.helper.make_node("Identity", [output.name], [name]))
-        output.name = name
+    trunk = graphs.truncated(model, dict(zip(names, tensors, strict=True)))
     weights = dict(file.manifest["backbone"])
     name = weights.pop("name")
     preprocess = PreprocessSpec.from_dict(file.manifest["preprocess"])

@@ -10,7 +10,8 @@ from typing import Any
 
 __all__ = ["Layer", "expose", "fingerprint", "layers", "level_tensors"]
 
-_INLINED = re.compile(r"^(Inline_\d+__)+")  # the prefix of names that spox inlines
+_INLINED = re.compile(r"^(Inline_\d+__)+")  # before names in files of rehead's first builder, spox
+_LEAST_OPSET = 14  # that spox declared; features are cached by it
 _NO_LAYERS = ("Constant", "Identity", "Cast", "Transpose", "Sub", "Div")
 
 
@@ -56,9 +57,11 @@ def fingerprint(model: Any, outputs: Sequence[str]) -> str:
     So a network has the same one by itself and in a model file. Each tensor's digest is made of those of the
     tensors that it is computed from (Merkle 1987). A graph that cannot be followed has that of its bytes.
     """
+    import onnx.defs
+
     try:
         return _fingerprint(model, outputs)
-    except (IndexError, KeyError, TypeError, ValueError):  # such as nodes that are not in their order
+    except (IndexError, KeyError, TypeError, ValueError, onnx.defs.SchemaError):  # nodes out of their order
         return _sha256(_serialised(model)).hex()
 
 
@@ -69,7 +72,8 @@ def _fingerprint(model: Any, outputs: Sequence[str]) -> str:
     graphs = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
     if model.functions or any(a.type in graphs for node in model.graph.node for a in node.attribute):
         raise ValueError("no plain operators only")
-    opsets = sorted((i.domain, i.version) for i in model.opset_import if i.domain in ("", "ai.onnx"))
+    opset = max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    lowest = _LEAST_OPSET  # in which all operators mean what they mean here
     known = {"": b"", **{value.name: _sha256(b"input", value.name.encode()) for value in model.graph.input}}
     known |= {array.name: _of_array(array) for array in model.graph.initializer}
     for node in model.graph.node:
@@ -81,6 +85,8 @@ def _fingerprint(model: Any, outputs: Sequence[str]) -> str:
         if node.op_type == "Constant" and "value" in attributes:
             known[node.output[0]] = _of_array(attributes["value"].t)
             continue
+        if node.domain in ("", "ai.onnx"):
+            lowest = max(lowest, onnx.defs.get_schema(node.op_type, opset).since_version)
         made = _sha256(
             node.domain.encode(),
             node.op_type.encode(),
@@ -88,14 +94,14 @@ def _fingerprint(model: Any, outputs: Sequence[str]) -> str:
             *inputs,
         )
         known |= {name: _sha256(made, str(n).encode()) for n, name in enumerate(node.output) if name}
-    return _sha256(str(opsets).encode(), *(known[name] for name in outputs)).hex()
+    return _sha256(str([("", lowest)]).encode(), *(known[name] for name in outputs)).hex()
 
 
 def _of_array(tensor: Any) -> bytes:
     import onnx.numpy_helper
 
-    array = onnx.numpy_helper.to_array(tensor)
-    return _sha256(b"constant", str((tensor.data_type, array.shape)).encode(), array.tobytes())
+    kind = str((tensor.data_type, tuple(tensor.dims))).encode()
+    return _sha256(b"constant", kind, tensor.raw_data or onnx.numpy_helper.to_array(tensor).tobytes())
 
 
 def _serialised(message: Any) -> bytes:
