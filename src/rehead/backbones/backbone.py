@@ -82,18 +82,21 @@ class Backbone:
         return [slice(start, stop) for start, stop in pairwise(ends)]
 
     @cached_property
+    def model(self) -> Any:
+        """The trunk as onnx.ModelProto; not to be changed."""
+        return graphs.load(self.trunk)
+
+    @cached_property
     def context(self) -> dict[str, Any]:
         """The cache key: what features depend on besides the photo and its view.
 
         The network is in it as it is, not by the digest that a model file claims for its weights.
         """
-        import onnx
-
         levels = [level.name for level in self.levels]
         return {
             "preprocess": self.preprocess.to_dict(),
             "levels": levels,
-            "network": inspect.fingerprint(onnx.load_from_string(self.trunk), levels),
+            "network": inspect.fingerprint(self.model, levels),
         }
 
     def for_photos(self, photos: Iterable[File], *, threads: int | None = None) -> Backbone:
@@ -112,9 +115,7 @@ class Backbone:
 
     def features_graph(self) -> bytes:
         """Serialised ONNX: `image` to `features`, float32 (N, D), all levels pooled, side by side."""
-        import onnx
-
-        model = graphs.pooled_levels(onnx.load_from_string(self.trunk), [level.name for level in self.levels])
+        model = graphs.pooled_levels(self.model, [level.name for level in self.levels])
         return bytes(model.SerializeToString(deterministic=True))
 
 
@@ -175,9 +176,7 @@ def read_preprocess(path: str | os.PathLike[str]) -> PreprocessSpec:
 
 
 def _backbone(name: str, preprocess: PreprocessSpec, weights: Mapping[str, Any], trunk: bytes) -> Backbone:
-    import onnx
-
-    outputs = onnx.load_from_string(trunk).graph.output
+    outputs = graphs.load(trunk).graph.output
     levels = tuple(FeatureLevel(o.name, o.type.tensor_type.shape.dim[1].dim_value) for o in outputs)
     return Backbone(name, preprocess, levels, weights, trunk)
 

@@ -26,7 +26,7 @@ def classifier_graph(
 ) -> bytes:
     """Serialised ONNX: `image` to `probabilities`, `features` and `outlier_score`."""
     model = graphs.linear_model(
-        graphs.load(backbone.trunk),
+        backbone.model,
         [level.name for level in backbone.levels],
         first=backbone.blocks[-head.chosen.n_levels].start,
         weight=(head.weight / temperature).astype(np.float32),

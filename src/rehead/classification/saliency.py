@@ -171,8 +171,7 @@ class Explainer:
     ) -> Any:
         """The graph of a user's own classifier."""
         backbone = load_backbone(path, preprocess=preprocess)
-        graph = graphs.load(backbone.trunk)
-        ranks = {o.name: len(o.type.tensor_type.shape.dim) for o in graph.graph.output}
+        ranks = {o.name: len(o.type.tensor_type.shape.dim) for o in backbone.model.graph.output}
         answers = [level for level in backbone.levels if ranks[level.name] == 2]
         if len(answers) != 1:
             raise DataError(
@@ -184,7 +183,7 @@ class Explainer:
         if len(self.labels) != count:
             raise DataError(f"{path}: has {count} classes, and {len(self.labels)} labels were given")
         self.preprocess, self._answer, self._limits = backbone.preprocess, answers[0].name, None
-        return graph
+        return backbone.model
 
     def _find_maps(self, graph: Any, *, required: bool) -> cam.LinearInMaps | None:
         try:

@@ -236,14 +236,13 @@ def linear_model(
     return op.build({"image": image}, {"probabilities": probabilities, "features": x, "outlier_score": score})
 
 
-def count_parameters(graph: bytes) -> int:
-    """Number of parameters of a serialised ONNX model: weights and biases, batch norm folded into them.
+def count_parameters(model: Any) -> int:
+    """Number of parameters of an ONNX model: weights and biases, batch norm folded into them.
 
     Tensors of up to three numbers are not counted: mean and deviation of three colours, limits, axes.
     """
     import onnx
 
-    model = onnx.load_from_string(graph)
     tensors = list(model.graph.initializer)
     tensors += [a.t for node in model.graph.node if node.op_type == "Constant" for a in node.attribute]
     floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)

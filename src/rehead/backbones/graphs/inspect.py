@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Layer", "expose", "fingerprint", "layers", "level_tensors"]
+__all__ = ["Layer", "expose", "fingerprint", "layers", "level_tensors", "tensor_shapes"]
 
 _INLINED = re.compile(r"^(Inline_\d+__)+")  # before names in files of rehead's first builder, spox
 _LEAST_OPSET = 14  # that spox declared; features are cached by it
+_FEW = 64  # numbers; shapes and axes, which inference reads, have fewer
 _NO_LAYERS = ("Constant", "Identity", "Cast", "Transpose", "Sub", "Div")
 
 
@@ -119,10 +121,8 @@ def _sha256(*parts: bytes) -> bytes:
 
 def layers(model: Any) -> list[Layer]:
     """The nodes whose outputs are float maps (N, C, h, w) of more than one pixel, in graph order."""
-    import onnx.shape_inference
-
-    graph = onnx.shape_inference.infer_shapes(model).graph
-    shapes = {v.name: _shape(v) for v in (*graph.value_info, *graph.output)}
+    graph = model.graph
+    shapes = tensor_shapes(model, floats=True)
     named: dict[str, str] = {}
     before = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Identity"}
     for output in graph.output:
@@ -146,9 +146,30 @@ def layers(model: Any) -> list[Layer]:
     return found
 
 
-def _shape(value: Any) -> tuple[int, ...]:
-    kind = value.type.tensor_type
-    return tuple(dim.dim_value for dim in kind.shape.dim) if kind.elem_type == 1 else ()
+def tensor_shapes(model: Any, *, floats: bool = False) -> dict[str, tuple[int, ...]]:
+    """Shapes of all tensors that are computed, 0 where a length is open; with `floats` of float32 ones only.
+
+    They are inferred without the weights, whose copies take longer than all else.
+    """
+    import onnx.shape_inference
+
+    light = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
+    light.functions.extend(model.functions)
+    light.graph.name = "shapes"
+    for field in ("input", "output", "value_info", "node"):
+        getattr(light.graph, field).extend(getattr(model.graph, field))
+    for tensor in model.graph.initializer:
+        if math.prod(tensor.dims) <= _FEW:
+            light.graph.initializer.append(tensor)
+        else:
+            light.graph.initializer.add(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
+    graph = onnx.shape_inference.infer_shapes(light).graph
+    kinds = {value.name: value.type.tensor_type for value in (*graph.value_info, *graph.output)}
+    return {
+        name: tuple(dim.dim_value for dim in kind.shape.dim)
+        for name, kind in kinds.items()
+        if kind.elem_type == onnx.TensorProto.FLOAT or not floats
+    }
 
 
 def level_tensors(model: Any) -> list[str]:
