@@ -207,8 +207,8 @@ def test_as_many_parameters_as_the_published_network() -> None:
     trainable = {name: size for name, size in sizes.items() if ".running_" not in name}
     assert sum(trainable.values()) == 22_779_312
     rng = np.random.default_rng(0)  # equal tensors would be stored once
-    any_ = {tensor.name: rng.random(tensor.shape, np.float32) for tensor in tensors(128)}
-    graph = embedder(any_, SPECS[128].preprocess, prewhitened=True, name="any")
+    drawn = {tensor.name: rng.random(tensor.shape, np.float32) for tensor in tensors(128)}
+    graph = embedder(drawn, SPECS[128].preprocess, prewhitened=True, name="drawn")
     assert count_parameters(graph) == 22_779_312  # batch norm is a bias there
 
 
