@@ -41,7 +41,7 @@ from .weights.spec import NOT_STATED, WeightSpec
 
 __all__ = ["Backbone", "FeatureLevel", "load_backbone"]
 
-_GRAPH_VERSION = 1  # raised when `graphs` builds another graph from the same weights
+_GRAPH_VERSION = 2  # raised when `graphs` builds another graph from the same weights
 
 
 @dataclass(frozen=True)
@@ -86,18 +86,21 @@ class Backbone:
         return [slice(start, stop) for start, stop in pairwise(ends)]
 
     @cached_property
+    def model(self) -> Any:
+        """The trunk as onnx.ModelProto; not to be changed."""
+        return graphs.load(self.trunk)
+
+    @cached_property
     def context(self) -> dict[str, Any]:
         """The cache key: what features depend on besides the photo and its view.
 
         The network is in it as it is, not by the digest that a model file claims for its weights.
         """
-        import onnx
-
         levels = [level.name for level in self.levels]
         return {
             "preprocess": self.preprocess.to_dict(),
             "levels": levels,
-            "network": inspect.fingerprint(onnx.load_from_string(self.trunk), levels),
+            "network": inspect.fingerprint(self.model, levels),
             **({} if self.engine == ONNX_RUNTIME else {"engine": self.engine.record()}),
         }
 
@@ -121,9 +124,7 @@ class Backbone:
 
     def features_graph(self) -> bytes:
         """Serialised ONNX: `image` to `features`, float32 (N, D), all levels pooled, side by side."""
-        import onnx
-
-        model = graphs.pooled_levels(onnx.load_from_string(self.trunk), [level.name for level in self.levels])
+        model = graphs.pooled_levels(self.model, [level.name for level in self.levels])
         return bytes(model.SerializeToString(deterministic=True))
 
 
@@ -184,9 +185,7 @@ def read_preprocess(path: str | os.PathLike[str]) -> PreprocessSpec:
 
 
 def _backbone(name: str, preprocess: PreprocessSpec, weights: Mapping[str, Any], trunk: bytes) -> Backbone:
-    import onnx
-
-    outputs = onnx.load_from_string(trunk).graph.output
+    outputs = graphs.load(trunk).graph.output
     levels = tuple(FeatureLevel(o.name, o.type.tensor_type.shape.dim[1].dim_value) for o in outputs)
     return Backbone(name, preprocess, levels, weights, trunk)
 
@@ -251,7 +250,7 @@ def _from_onnx(path: Path, preprocess: PreprocessSpec | None) -> Backbone:
         trunk = graphs.wrap(model, preprocess, str(path)).SerializeToString(deterministic=True)
     except ReheadError:
         raise
-    except Exception as error:  # protobuf, the checker, shape inference and spox raise what they like
+    except Exception as error:  # protobuf, the checker and shape inference raise what they like
         raise WeightsError(f"{path}: not a valid ONNX file ({first_line(error)})") from error
     weights = {"name": path.name, "sha256": digest, "licences": dict(NOT_STATED)}
     return _tried(_backbone(path.stem, preprocess, weights, trunk), path, WeightsError)
@@ -273,7 +272,6 @@ def _from_model_file(file: ModelFile) -> Backbone:
     """The network inside a model file, without its head; its features are those the head was fitted on."""
     import onnx
     import onnx.shape_inference
-    import onnx.utils
 
     if lacking := [name for name in ("backbone", "depths") if name not in file.manifest]:
         raise ModelFileError(f"{file.path}: its manifest lacks {', '.join(lacking)}; it cannot be a backbone")
@@ -285,11 +283,7 @@ def _from_model_file(file: ModelFile) -> Backbone:
             f"{file.path}: {len(tensors)} feature levels in its graph, {len(names)} in its manifest; "
             "train it again"
         )
-    trunk = onnx.utils.Extractor(model).extract_model(["image"], tensors)
-    del trunk.metadata_props[:]
-    for name, output in zip(names, trunk.graph.output, strict=True):
-        trunk.graph.node.append(onnx.helper.make_node("Identity", [output.name], [name]))
-        output.name = name
+    trunk = graphs.truncated(model, dict(zip(names, tensors, strict=True)))
     weights = dict(file.manifest["backbone"])
     name = weights.pop("name")
     preprocess = PreprocessSpec.from_dict(file.manifest["preprocess"])
