@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.parallel import map_in_order
 from .pca import Rows, row_chunks
 
 __all__ = ["few_weights", "fit_logistic"]
@@ -53,6 +54,7 @@ def fit_logistic(
     *,
     rows: Rows = None,
     gain: float = _GAIN,
+    threads: int = 1,
 ) -> NDArray[np.float64]:
     """Fit one logistic regression.
 
@@ -72,6 +74,8 @@ def fit_logistic(
         The rows to fit to, all by default.
     gain : float
         Stop at a step that lowers the mean loss, nats, by less, relative if the loss is above 1.
+    threads : int
+        That share the rows of an evaluation, if there are more than 16 MB of them.
 
     Returns
     -------
@@ -79,39 +83,63 @@ def fit_logistic(
         A, and b in the last row.
     """
     r = z.shape[1]
-    if rows is not None and len(rows) * r <= _COPIED_UP_TO:
-        z, y, weight, rows = z[rows], y[rows], weight[rows], None
+    if (len(z) if rows is None else len(rows)) * r <= _COPIED_UP_TO:
+        threads = 1
+        if rows is not None:
+            z, y, weight, rows = z[rows], y[rows], weight[rows], None
     weight = weight / (weight if rows is None else weight[rows]).sum()
     energy = np.zeros(r)
     for part, w in zip(row_chunks(z, rows), row_chunks(weight, rows), strict=True):
         energy += np.einsum("ij,ij,i->j", part, part, w, dtype=np.float64)
     curvature = (1 - 1 / classes) / classes
     metric = 1 / np.sqrt(np.append(curvature * energy + l2, curvature))[:, None]
+    shares: list[Rows] = [rows]
+    if threads > 1:
+        shares = [*np.array_split(np.arange(len(z)) if rows is None else rows, threads)]
 
-    def objective(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    def objective(flat: Vector) -> tuple[float, Vector]:
         theta = flat.reshape(r + 1, classes) * metric
-        A, b = theta[:r].astype(np.float32), theta[r].astype(np.float32)
+        coefficients = theta.astype(np.float32)
+
+        def of(share: Rows) -> tuple[float, Vector]:
+            return _loss_and_gradient(coefficients, z, y, weight, share)
+
         loss, gradient = l2 / 2 * float((theta[:r] ** 2).sum()), l2 * theta
         gradient[r] = 0
-        for part, of, w in zip(*(row_chunks(each, rows) for each in (z, y, weight)), strict=True):
-            residual: NDArray[Any] = part @ A + b
-            residual -= residual.max(axis=1, keepdims=True)
-            here = np.arange(len(part)), of
-            right = residual[here]
-            np.exp(residual, out=residual)
-            mass = residual.sum(axis=1)
-            loss += float(w @ (np.log(mass) - right))
-            residual /= mass[:, None]
-            residual[here] -= 1
-            residual *= w[:, None].astype(np.float32)
-            gradient[:r] += part.T @ residual
-            gradient[r] += residual.sum(axis=0, dtype=np.float64)
+        for part, slope in map_in_order(of, shares) if threads > 1 else map(of, shares):
+            loss += part
+            gradient += slope
         return loss, (gradient * metric).ravel()
 
     first = np.zeros((r + 1, classes)) if init is None else init / metric
     found = _minimise(objective, first.ravel(), gain).reshape(r + 1, classes)
     solution: NDArray[np.float64] = found * metric
     return solution
+
+
+def _loss_and_gradient(
+    theta: NDArray[np.float32],
+    z: NDArray[np.float32],
+    y: NDArray[np.intp],
+    weight: NDArray[np.float64],
+    rows: Rows,
+) -> tuple[float, Vector]:
+    """Weighted log loss of rows, and its gradient (r + 1, K), without the penalty."""
+    loss, gradient = 0.0, np.zeros(theta.shape)
+    for part, of, w in zip(*(row_chunks(each, rows) for each in (z, y, weight)), strict=True):
+        residual: NDArray[Any] = part @ theta[:-1] + theta[-1]
+        residual -= residual.max(axis=1, keepdims=True)
+        here = np.arange(len(part)), of
+        right = residual[here]
+        np.exp(residual, out=residual)
+        mass = residual.sum(axis=1)
+        loss += float(w @ (np.log(mass) - right))
+        residual /= mass[:, None]
+        residual[here] -= 1
+        residual *= w[:, None].astype(np.float32)
+        gradient[:-1] += part.T @ residual
+        gradient[-1] += residual.sum(axis=0, dtype=np.float64)
+    return loss, gradient
 
 
 def _minimise(objective: _Objective, x: Vector, gain: float) -> Vector:

@@ -19,12 +19,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.parallel import map_in_order, one_blas_thread
+from ..core.runtime import cpu_count
 from .logistic import few_weights, fit_logistic
 from .pca import Block, PCABasis, Rows, fit_pca, last_levels
 from .ridge import HeldOut, fit_ridge, linear_logits, ridge_path
@@ -144,18 +145,22 @@ class _Candidate:
         def run(number: int) -> None:
             out = np.flatnonzero(fold[: self.photos] == number)
             rows = np.flatnonzero(fold != number)
-            theta = self._fit_logistic(rows, l2, self._starts.get(number), _ROUGH)
+            theta = self._fit_logistic(
+                rows, l2, self._starts.get(number), _ROUGH, cpu_count() // len(numbers)
+            )
             self._starts[number] = theta
             logits[out] = linear_logits(self.pca.z, theta[:-1], theta[-1], out)
 
-        list(map_in_order(run, np.unique(fold[fold >= 0]).tolist()))
+        numbers = np.unique(fold[fold >= 0]).tolist()
+        list(map_in_order(run, numbers))
         return HeldOut.of(logits, self.y, fold, self.weight)
 
     def _fit_logistic(
-        self, rows: Rows, l2: float, start: NDArray[np.float64] | None, gain: float
+        self, rows: Rows, l2: float, start: NDArray[np.float64] | None, gain: float, threads: int
     ) -> NDArray[np.float64]:
-        how = {} if self.few else {"gain": gain}
-        return fit_logistic(self.pca.z, self.y, self.weight, self.classes, l2, start, rows=rows, **how)
+        how: dict[str, Any] = {} if self.few else {"gain": gain}
+        how |= {"rows": rows, "threads": max(1, threads)}
+        return fit_logistic(self.pca.z, self.y, self.weight, self.classes, l2, start, **how)
 
     def fit_path(self, rival: _Candidate | None) -> None:
         """Search the best l2 of the logistic loss, unless ridge is far better from the start.
@@ -209,7 +214,7 @@ class _Candidate:
         else:
             # in the order of the folds: in that of the threads, the sum's last bit would vary between runs
             start = np.mean([self._starts[number] for number in sorted(self._starts)], axis=0)
-            theta = self._fit_logistic(None, self.best.l2, start, _FINE)
+            theta = self._fit_logistic(None, self.best.l2, start, _FINE, cpu_count())
         return self.pca.weights(theta[:-1], theta[-1])
 
 

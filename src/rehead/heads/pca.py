@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.parallel import map_in_order
 from .linear_algebra import add_gram, largest_eigenvectors
 
 __all__ = [
@@ -71,8 +72,12 @@ class PCABasis:
     def of(self, X: NDArray[np.float32]) -> PCABasis:
         """The same with the coordinates of rows X (n, d)."""
         z = np.empty((len(X), self.basis.shape[1]), np.float32)
-        for out, part in zip(row_chunks(z), row_chunks(X), strict=True):
-            np.matmul((part - self.mean) * self.scale, self.basis, out=out)
+
+        def project(chunk: tuple[NDArray[np.float32], NDArray[np.float32]]) -> None:
+            np.matmul((chunk[1] - self.mean) * self.scale, self.basis, out=chunk[0])
+
+        for _ in map_in_order(project, zip(row_chunks(z), row_chunks(X), strict=True)):
+            pass
         return replace(self, z=z)
 
     def let_go(self) -> PCABasis:

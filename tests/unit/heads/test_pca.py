@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rehead.heads.pca import Block, fit_pca, fit_scaling, gram_matrix, last_levels, row_chunks
+from rehead.heads import linear_algebra
+from rehead.heads.pca import (
+    Block,
+    fit_pca,
+    fit_scaling,
+    gram_matrix,
+    last_levels,
+    principal_components,
+    row_chunks,
+)
 
 
 def rows(n: int, d: int, seed: int = 0) -> NDArray[np.float32]:
@@ -113,3 +122,21 @@ def test_last_levels_are_the_last_columns() -> None:
     np.testing.assert_array_equal(view, X[:, 1:])
     assert blocks == [slice(0, 2), slice(2, 5)]
     assert view.base is not None
+
+
+@pytest.mark.parametrize(("n", "d"), [(500, 400), (400, 700)])
+def test_the_first_components_of_large_matrices_are_the_exact_ones(
+    n: int, d: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where they are found without the decomposition of the whole matrix."""
+    monkeypatch.setattr(linear_algebra, "_SMALL", 10)
+    monkeypatch.setattr(linear_algebra, "_WHOLE", 300)
+    rng = np.random.default_rng(0)
+    X = (rng.normal(size=(n, d)) * np.arange(1, d + 1) ** -0.8).astype(np.float32)
+    mean, scale = fit_scaling(X, [slice(0, d)])
+    found = principal_components(X, mean, scale, 20)
+    z = (X - mean) * scale
+    exact = np.linalg.svd(z.astype(np.float64), full_matrices=False)
+    np.testing.assert_allclose(np.abs(np.einsum("ij,ji->i", exact[2][:10], found[:, :10])), 1, atol=1e-3)
+    assert ((z @ found) ** 2).sum() >= 0.9999 * (exact[1][:20] ** 2).sum()
+    np.testing.assert_allclose(found.T @ found, np.eye(20), atol=1e-5)
