@@ -28,6 +28,7 @@ MANIFEST: dict[str, Any] = {
     "operating_point": {"coverage": 0.95, "probability": 0.5, "outlier_score": 12.25, "photos": 9},
     "preprocess": {"size": 32},
     "rehead": "0.1.0",
+    "versions": {"numpy": "2.4.6"},
 }
 
 
