@@ -24,11 +24,10 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-import spox
-import spox.opset.ai.onnx.v17 as op
 from numpy.typing import NDArray
 
-from rehead.backbones.graphs import dlib_resnet, face_embedder, mtcnn, ops
+from rehead.backbones.graphs import builder as op
+from rehead.backbones.graphs import dlib_resnet, face_embedder, mtcnn
 from rehead.backbones.weights import faces as face_files
 from rehead.backbones.weights import locate
 from rehead.backbones.weights.dlib_dat import read_layers
@@ -104,21 +103,21 @@ def mtcnn_times(photos: Sequence[Pixels], side: int) -> None:
 def pooling_order() -> None:
     """R-net's first layers, a hundred boxes: as the paper has them, and as `graphs.mtcnn` has them."""
     arrays = read_arrays(locate.locate(face_files.get("mtcnn_rnet")))
-    image = spox.argument(spox.Tensor(np.uint8, ("N", 24, 24, 3)))
+    image = op.argument(np.uint8, ("N", 24, 24, 3))
     weight, bias, slope = arrays[:3]
     x = op.transpose(op.cast(image, to=np.float32), perm=[0, 3, 1, 2])
     x = op.mul(op.sub(x, op.const(np.float32(127.5))), op.const(np.float32(1 / 128)))
     x = op.conv(x, op.const(np.ascontiguousarray(weight.transpose(3, 2, 0, 1))), op.const(bias))
     x = op.prelu(x, op.const(slope.reshape(-1, 1, 1)))
-    drawn = op.max_pool(x, kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_UPPER")[0]
+    drawn = op.max_pool(x, kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_UPPER")
+    with_places = op.build({"image": image}, {"x": drawn})
+    with_places.graph.node[-1].output.append("places")
     queue = mtcnn._Queue(arrays, "mtcnn_rnet")
     first = mtcnn._pooled(mtcnn._pixels(image), queue, 3, 28, 3, same=True).x
     models = {
-        "convolution, PReLU, pooling with the places of its maxima": spox.build(
-            {"image": image}, {"x": drawn}
-        ),
-        "the same without the places": ops.build({"image": image}, {"x": drawn}),
-        "convolution, pooling, PReLU": ops.build({"image": image}, {"x": first}),
+        "convolution, PReLU, pooling with the places of its maxima": with_places,
+        "the same without the places": op.build({"image": image}, {"x": drawn}),
+        "convolution, pooling, PReLU": op.build({"image": image}, {"x": first}),
     }
     boxes = np.random.default_rng(0).integers(0, 256, (100, 24, 24, 3), np.uint8)
     print(f"\n{'R-net, first layers, 100 boxes':60}{'ms':>8}{'processor':>10}")

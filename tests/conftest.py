@@ -68,22 +68,22 @@ def tiny_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
     The weights are random and always the same; tiny.json beside it is its PreprocessSpec.
     """
     import onnx
-    import spox
-    import spox.opset.ai.onnx.v17 as op
+
+    from rehead.backbones.graphs import builder as op
 
     rng = np.random.default_rng(7)
 
-    def conv(x: spox.Var, inputs: int, outputs: int, kernel: int, stride: int) -> spox.Var:
+    def conv(x: op.Var, inputs: int, outputs: int, kernel: int, stride: int) -> op.Var:
         weight = rng.normal(size=(outputs, inputs, kernel, kernel)) / np.sqrt(inputs * kernel * kernel)
         bias = rng.normal(scale=0.1, size=outputs)
         arrays = (op.const(array.astype(np.float32)) for array in (weight, bias))
-        return op.relu(op.conv(x, *arrays, strides=[stride] * 2, auto_pad="SAME_UPPER"))
+        return op.relu(op.conv(x, *arrays, group=1, strides=[stride] * 2, auto_pad="SAME_UPPER"))
 
-    image = spox.argument(spox.Tensor(np.float32, ("N", 3, _SIDE, _SIDE)))
+    image = op.argument(np.float32, ("N", 3, _SIDE, _SIDE))
     middle = conv(image, 3, 8, 5, 4)
-    last = op.flatten(op.global_average_pool(conv(middle, 8, 24, 3, 2)))
+    last = op.flatten(op.global_average_pool(conv(middle, 8, 24, 3, 2)), axis=1)
     path = tmp_path_factory.mktemp("tiny") / "tiny.onnx"
-    onnx.save(spox.build({"input": image}, {"middle": middle, "last": last}), path)
+    onnx.save(op.build({"input": image}, {"middle": middle, "last": last}), path)
     record = {"size": _SIDE, "mean": [123.7, 116.3, 103.5], "std": [58.4, 57.1, 57.4]}
     path.with_suffix(".json").write_text(json.dumps(record), "utf-8")
     return path
@@ -222,17 +222,16 @@ class GraphBlockEmbedder(BlockEmbedder):
 
 def _colour_graph() -> bytes:
     """Waves of the mean colour: persons differ in red, photos a little in green."""
-    import spox
-    import spox.opset.ai.onnx.v17 as op
+    from rehead.backbones.graphs import builder as op
 
     rng = np.random.default_rng(3)
     weight = (rng.normal(size=(3, _WIDTH)) * [[0.5], [0.004], [0.0]]).astype(np.float32)
     phase = rng.uniform(0, 2 * np.pi, _WIDTH).astype(np.float32)
-    image = spox.argument(spox.Tensor(np.uint8, ("N", _BLOCK, _BLOCK, 3)))
+    image = op.argument(np.uint8, ("N", _BLOCK, _BLOCK, 3))
     colour = op.reduce_mean(op.cast(image, to=np.float32), axes=[1, 2], keepdims=0)
     waves = op.cos(op.add(op.matmul(colour, op.const(weight)), op.const(phase)))
     length = op.sqrt(op.reduce_sum(op.mul(waves, waves), op.const([1]), keepdims=1))
-    graph: bytes = spox.build({"image": image}, {"embedding": op.div(waves, length)}).SerializeToString()
+    graph: bytes = op.build({"image": image}, {"embedding": op.div(waves, length)}).SerializeToString()
     return graph
 
 

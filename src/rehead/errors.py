@@ -7,6 +7,7 @@
     ├── MachineError               memory or a disk failed while a photo was read; the photo may be sound
     ├── UnknownNameError           a name that does not exist; says what was meant
     ├── MissingExtraError          an optional package is not installed; names the pip line
+    ├── EngineError                an engine cannot run a network, or gives other features
     ├── WeightsError               pretrained weights cannot be found, read or trusted
     │   ├── WeightsNotFoundError   no source has them
     │   └── HashMismatchError      the bytes are not the published ones
@@ -38,6 +39,7 @@ __all__ = [
     "DamagedGalleryError",
     "DataError",
     "DatasetError",
+    "EngineError",
     "GalleryError",
     "HashMismatchError",
     "ImageError",
@@ -127,6 +129,10 @@ class UnknownNameError(ReheadError, ValueError):
 
 class MissingExtraError(ReheadError, ImportError):
     """An optional package is not installed."""
+
+
+class EngineError(ReheadError):
+    """An engine cannot run a network, or gives other features than ONNX Runtime."""
 
 
 class WeightsError(ReheadError):

@@ -11,14 +11,13 @@ from typing import Annotated, Any
 import numpy as np
 import onnxruntime
 import pytest
-import spox.opset.ai.onnx.v17 as op
 from numpy.typing import NDArray
-from spox import Tensor, argument, build
 
 from rehead import ImageClassifier, PreprocessSpec, load_model, train
 from rehead.backbones.backbone import Backbone, FeatureLevel
 from rehead.backbones.encoder import PhotoEncoder
 from rehead.backbones.features import Features
+from rehead.backbones.graphs import builder as op
 from rehead.core.options import Opt, arguments_of, check_options, options_of
 from rehead.core.photos import File
 from rehead.core.progress import Progress
@@ -29,12 +28,12 @@ ROOT = Path(__file__).parents[2]
 
 def mean_colour_backbone() -> Backbone:
     """A backbone that is nothing but a graph: the mean colour of 32 x 32 pixels, through a fixed mixture."""
-    image = argument(Tensor(np.uint8, ("N", 32, 32, 3)))
+    image = op.argument(np.uint8, ("N", 32, 32, 3))
     pixels = op.div(op.cast(image, to=np.float32), op.const(np.float32(255)))
     channels_first = op.transpose(pixels, perm=[0, 3, 1, 2])
     mixture = np.random.default_rng(0).normal(size=(6, 3, 4, 4)).astype(np.float32)
     maps = op.relu(op.conv(channels_first, op.const(mixture), strides=[4, 4]))
-    graph: bytes = build({"image": image}, {"colours": maps}).SerializeToString()
+    graph: bytes = op.build({"image": image}, {"colours": maps}).SerializeToString()
     return Backbone(
         "mean colour",
         PreprocessSpec(32, (0, 0, 0), (1, 1, 1)),

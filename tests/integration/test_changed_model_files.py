@@ -59,7 +59,7 @@ def changed_graph(graph: bytes, draw: random.Random) -> bytes:
 
     def weights() -> None:
         constants = [each.attribute[0].t for each in model.graph.node if each.op_type == "Constant"]
-        tensor = draw.choice(constants)
+        tensor = draw.choice([*constants, *model.graph.initializer])
         tensor.data_type = draw.choice([tensor.data_type, 1, 7, 11])
         tensor.dims[:] = [draw.choice([length, 0, 1, 2**30]) for length in tensor.dims]
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..backbones.backbone import load_backbone
 from ..backbones.features import Features, extract
+from ..core.engines import find_engine
 from ..core.progress import Progress
 from ..data import Dataset, cv_folds, merge_groups, near_duplicates, read_dataset
 from ..data.bursts import burst_groups
@@ -33,6 +34,7 @@ def audit_photos(
     *,
     backbone: str | os.PathLike[str] = "efficientnet_lite0",
     weights: str | os.PathLike[str] | None = None,
+    engine: str = "onnxruntime",
     seed: int = 0,
     cache: bool | str | os.PathLike[str] = True,
     threads: int | None = None,
@@ -46,6 +48,8 @@ def audit_photos(
         A folder of class folders, one with train, val and test folders, or a CSV, as `train` takes it.
     backbone, weights
         As of `ImageClassifier`: the network whose features are compared.
+    engine : str
+        As of `ImageClassifier`: what runs it.
     seed : int
         Of the cross-validation folds by which labels are checked.
     cache : bool or path
@@ -64,7 +68,8 @@ def audit_photos(
     DataError, WeightsError
     """
     dataset = read_dataset(photos)
-    network = load_backbone(backbone, weights=weights).for_photos(dataset.paths, threads=threads)
+    network = load_backbone(backbone, weights=weights).with_engine(find_engine(engine))
+    network = network.for_photos(dataset.paths, threads=threads)
     root = None if isinstance(cache, bool) else Path(cache)
     kept: dict[str, Any] = {"cache": cache is not False, "cache_root": root}
     features = extract(dataset.paths, network, threads=threads, progress=progress, **kept)

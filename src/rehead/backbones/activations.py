@@ -81,10 +81,8 @@ def list_layers(
 
 
 def _layers(network: Backbone) -> list[Layer]:
-    import onnx
-
     try:
-        found = inspect.layers(onnx.load_from_string(network.trunk))
+        found = inspect.layers(network.model)
     except Exception as error:  # of a graph that somebody changed, such as nodes without outputs
         raise DataError(f"{network.name}: its layers cannot be told apart ({error})") from error
     if not found:
@@ -137,8 +135,6 @@ def layer_maps(
     DataError
         No such channel; a network without maps; none of the photos can be read.
     """
-    import onnx
-
     network = load_backbone(backbone, preprocess=preprocess, weights=weights)
     chosen = _layer(network, layer)
     numbers = _channels(chosen, channels)
@@ -146,7 +142,7 @@ def layer_maps(
     if len(files) > images:
         files = tuple(files[n] for n in np.linspace(0, len(files) - 1, images).round().astype(int))
     network = network.for_photos(files, threads=threads)
-    graph = inspect.expose(onnx.load_from_string(network.trunk), {chosen.tensor: "layer"})
+    graph = inspect.expose(network.model, {chosen.tensor: "layer"})
     session = open_session(graph, threads=1, of=network.name)
 
     def maps_of(file: Path) -> NDArray[np.float32] | ImageError:

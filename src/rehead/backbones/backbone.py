@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..core.cache import cached_graph
+from ..core.engines import ONNX_RUNTIME, Engine
 from ..core.model_file import ModelFile, read_model_file
 from ..core.photos import File
 from ..core.preprocess import GreyRange
@@ -40,7 +41,7 @@ from .weights.spec import NOT_STATED, WeightSpec
 
 __all__ = ["Backbone", "FeatureLevel", "load_backbone"]
 
-_GRAPH_VERSION = 1  # raised when `graphs` builds another graph from the same weights
+_GRAPH_VERSION = 2  # raised when `graphs` builds another graph from the same weights
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class Backbone:
         Name, sha256 and licences of the weights, as they go into the model file.
     trunk : bytes
         Serialised ONNX: `image` uint8 (N, S, S, 3) RGB to a float32 output for each level.
+    engine : Engine
+        What runs it while features are taken.
     """
 
     name: str
@@ -74,6 +77,7 @@ class Backbone:
     levels: tuple[FeatureLevel, ...]
     weights: Mapping[str, Any]
     trunk: bytes = field(repr=False)
+    engine: Engine = ONNX_RUNTIME
 
     @property
     def blocks(self) -> list[slice]:
@@ -82,18 +86,22 @@ class Backbone:
         return [slice(start, stop) for start, stop in pairwise(ends)]
 
     @cached_property
+    def model(self) -> Any:
+        """The trunk as onnx.ModelProto; not to be changed."""
+        return graphs.load(self.trunk)
+
+    @cached_property
     def context(self) -> dict[str, Any]:
         """The cache key: what features depend on besides the photo and its view.
 
         The network is in it as it is, not by the digest that a model file claims for its weights.
         """
-        import onnx
-
         levels = [level.name for level in self.levels]
         return {
             "preprocess": self.preprocess.to_dict(),
             "levels": levels,
-            "network": inspect.fingerprint(onnx.load_from_string(self.trunk), levels),
+            "network": inspect.fingerprint(self.model, levels),
+            **({} if self.engine == ONNX_RUNTIME else {"engine": self.engine.record()}),
         }
 
     def for_photos(self, photos: Iterable[File], *, threads: int | None = None) -> Backbone:
@@ -110,11 +118,13 @@ class Backbone:
         """The same with another range of grey values, (black, white)."""
         return replace(self, preprocess=replace(self.preprocess, grey_range=limits))
 
+    def with_engine(self, engine: Engine) -> Backbone:
+        """The same whose features another engine takes."""
+        return self if engine == self.engine else replace(self, engine=engine)
+
     def features_graph(self) -> bytes:
         """Serialised ONNX: `image` to `features`, float32 (N, D), all levels pooled, side by side."""
-        import onnx
-
-        model = graphs.pooled_levels(onnx.load_from_string(self.trunk), [level.name for level in self.levels])
+        model = graphs.pooled_levels(self.model, [level.name for level in self.levels])
         return bytes(model.SerializeToString(deterministic=True))
 
 
@@ -175,9 +185,7 @@ def read_preprocess(path: str | os.PathLike[str]) -> PreprocessSpec:
 
 
 def _backbone(name: str, preprocess: PreprocessSpec, weights: Mapping[str, Any], trunk: bytes) -> Backbone:
-    import onnx
-
-    outputs = onnx.load_from_string(trunk).graph.output
+    outputs = graphs.load(trunk).graph.output
     levels = tuple(FeatureLevel(o.name, o.type.tensor_type.shape.dim[1].dim_value) for o in outputs)
     return Backbone(name, preprocess, levels, weights, trunk)
 
@@ -242,7 +250,7 @@ def _from_onnx(path: Path, preprocess: PreprocessSpec | None) -> Backbone:
         trunk = graphs.wrap(model, preprocess, str(path)).SerializeToString(deterministic=True)
     except ReheadError:
         raise
-    except Exception as error:  # protobuf, the checker, shape inference and spox raise what they like
+    except Exception as error:  # protobuf, the checker and shape inference raise what they like
         raise WeightsError(f"{path}: not a valid ONNX file ({first_line(error)})") from error
     weights = {"name": path.name, "sha256": digest, "licences": dict(NOT_STATED)}
     return _tried(_backbone(path.stem, preprocess, weights, trunk), path, WeightsError)
@@ -264,7 +272,6 @@ def _from_model_file(file: ModelFile) -> Backbone:
     """The network inside a model file, without its head; its features are those the head was fitted on."""
     import onnx
     import onnx.shape_inference
-    import onnx.utils
 
     if lacking := [name for name in ("backbone", "depths") if name not in file.manifest]:
         raise ModelFileError(f"{file.path}: its manifest lacks {', '.join(lacking)}; it cannot be a backbone")
@@ -276,11 +283,7 @@ def _from_model_file(file: ModelFile) -> Backbone:
             f"{file.path}: {len(tensors)} feature levels in its graph, {len(names)} in its manifest; "
             "train it again"
         )
-    trunk = onnx.utils.Extractor(model).extract_model(["image"], tensors)
-    del trunk.metadata_props[:]
-    for name, output in zip(names, trunk.graph.output, strict=True):
-        trunk.graph.node.append(onnx.helper.make_node("Identity", [output.name], [name]))
-        output.name = name
+    trunk = graphs.truncated(model, dict(zip(names, tensors, strict=True)))
     weights = dict(file.manifest["backbone"])
     name = weights.pop("name")
     preprocess = PreprocessSpec.from_dict(file.manifest["preprocess"])

@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.engines import ONNX_RUNTIME
 from ..core.photos import File
 from ..core.preprocess import GreyRange
 from ..core.progress import Progress
@@ -17,7 +18,17 @@ from ..images import load_image
 from .backbone import Backbone
 from .features import Features, extract, extract_views
 
-__all__ = ["Encoder", "PhotoEncoder", "ViewEncoder", "for_photos", "grey_range_note"]
+__all__ = [
+    "Encoder",
+    "PhotoEncoder",
+    "ViewEncoder",
+    "engine_bias",
+    "for_answers",
+    "for_photos",
+    "grey_range_note",
+]
+
+_COMPARED = 16  # photos: of 64 the mean is no better (benchmarks/engines.py)
 
 
 class Encoder(Protocol):
@@ -138,6 +149,43 @@ def for_photos(encoder: Encoder, paths: Sequence[File], *, threads: int | None =
     if not isinstance(encoder, PhotoEncoder):
         return encoder
     return replace(encoder, backbone=encoder.backbone.for_photos(paths, threads=threads))
+
+
+def for_answers(encoder: Encoder) -> Encoder:
+    """The encoder as a model file runs it: by ONNX Runtime, whatever took the features of training photos."""
+    if not isinstance(encoder, PhotoEncoder):
+        return encoder
+    return replace(encoder, backbone=encoder.backbone.with_engine(ONNX_RUNTIME))
+
+
+def engine_bias(
+    features: Features, encoder: Encoder, paths: Sequence[File], *, threads: int | None = None
+) -> NDArray[np.float32] | None:
+    """By how much features lie beside those that answers are made from, on average, float32 (D,).
+
+    In bf16 most of the difference from ONNX Runtime's features is the same for all photos: weights that were
+    rounded. A head that is fitted without it fits the features of the model file. None where they are those.
+
+    Parameters
+    ----------
+    features : Features
+        Of the photos, by the encoder.
+    encoder : Encoder
+    paths : sequence of path or bytes
+        The photos; 16 of them are run by ONNX Runtime too.
+    threads : int, optional
+    """
+    answering = for_answers(encoder)
+    if answering.backbone.engine == encoder.backbone.engine:
+        return None
+    rows = np.flatnonzero(features.readable)
+    rows = rows[:: max(1, len(rows) // _COMPARED)][:_COMPARED]
+    exact = answering.extract([paths[n] for n in rows.tolist()], threads=threads)
+    both = exact.readable
+    if not both.any():
+        return None
+    bias: NDArray[np.float32] = (features.plain[rows[both]] - exact.plain[both]).mean(axis=0)
+    return bias
 
 
 def grey_range_note(limits: GreyRange) -> str:

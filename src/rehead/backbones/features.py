@@ -22,13 +22,14 @@ from ..core.cache import RowCache
 from ..core.parallel import map_in_order
 from ..core.photos import File
 from ..core.progress import Progress
-from ..core.runtime import cpu_count, open_session, trim_memory
+from ..core.runtime import cpu_count, trim_memory
 from ..data import near_duplicates, perceptual_hash
 from ..data.bursts import burst_groups, clocks
 from ..data.dataset import Dataset
 from ..errors import ImageError, OutputError
 from ..images import camera_view, file_digest, load_image, read_bytes
 from .backbone import Backbone
+from .engines import open_features
 
 __all__ = ["Features", "duplicate_groups", "extract", "extract_views", "photo_groups"]
 
@@ -191,16 +192,21 @@ def extract_views(
     todo = np.flatnonzero(missing).tolist()
     if not todo:
         return np.ascontiguousarray(rows["features"])
-    session = open_session(backbone.features_graph(), threads=1, of=backbone.name)
 
-    def run(n: int) -> None:
-        with contextlib.suppress(ImageError):
-            data = read_bytes(paths[n])
-            pixels = camera_view(load_image(data, backbone.preprocess), views[n])
-            rows["features"][n] = session.run(None, {"image": pixels[None]})[0][0]
-            missing[n] = hashlib.sha256(data).hexdigest() != digests[n]  # a file that changed is not kept
+    def compute() -> None:
+        session = open_features(backbone, threads)
 
-    list(map_in_order(run, todo, threads=threads))
+        def run(n: int) -> None:
+            with contextlib.suppress(ImageError):
+                data = read_bytes(paths[n])
+                pixels = camera_view(load_image(data, backbone.preprocess), views[n])
+                rows["features"][n] = session.run(None, {"image": pixels[None]})[0][0]
+                missing[n] = hashlib.sha256(data).hexdigest() != digests[n]  # a file that changed is not kept
+
+        list(map_in_order(run, todo, threads=threads))
+
+    compute()
+    trim_memory()  # with the session gone
     with contextlib.suppress(OutputError):  # on a full disk they are computed again the next time
         for view, store in stores.items():
             new = [n for n in todo if views[n] == view and not missing[n]]
@@ -227,7 +233,7 @@ class _Job:
         """Compute the rows `todo`; the photos that turn out unreadable."""
         if not todo:
             return {}
-        self.session = open_session(self.backbone.features_graph(), threads=1, of=self.backbone.name)
+        self.session = open_features(self.backbone, threads)
         errors: dict[int, ImageError] = {}
         new_rows: list[int] = []
         try:
@@ -291,13 +297,12 @@ def _chunks(todo: list[int]) -> list[list[int]]:
 
 def duplicate_groups(features: Features, network: Backbone) -> NDArray[np.intp]:
     """Group number of each photo, (n,): copies and near-copies of one picture share one."""
-    last = network.blocks[-1]
-    rows = features.readable
+    last, rows = features.plain[:, network.blocks[-1]], features.readable
     groups = np.arange(len(rows)) + len(rows)
     groups[rows] = near_duplicates(
         [digest for digest, ok in zip(features.digests, rows, strict=True) if ok],
         features.hashes[rows],
-        features.plain[:, last][rows],
+        last if rows.all() else last[rows],
     )
     return groups
 

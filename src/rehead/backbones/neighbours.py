@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.engines import find_engine
 from ..core.parallel import one_blas_thread
 from ..core.progress import Progress
 from ..data import list_photos
@@ -125,6 +126,7 @@ def similar(
     backbone: str | os.PathLike[str] = "efficientnet_lite0",
     preprocess: PreprocessSpec | str | os.PathLike[str] | None = None,
     weights: str | os.PathLike[str] | None = None,
+    engine: str = "onnxruntime",
     cache: bool | str | os.PathLike[str] = True,
     threads: int | None = None,
     progress: Progress | None = None,
@@ -141,7 +143,7 @@ def similar(
         How many to find.
     backbone : str or path
         A name of `rehead weights list`, an ONNX file, or a model file, whose own features then decide.
-    preprocess, weights, cache, threads, progress
+    preprocess, weights, engine, cache, threads, progress
         As in `ImageClassifier`.
 
     Returns
@@ -163,7 +165,7 @@ def similar(
             f"{os.fspath(photos)}: holds no other photo to compare with; give a folder with more photos"
         )
     network = load_backbone(backbone, preprocess=preprocess, weights=weights)
-    network = network.for_photos([query, *files], threads=threads)
+    network = network.with_engine(find_engine(engine)).for_photos([query, *files], threads=threads)
     encoder = PhotoEncoder(network, cache if isinstance(cache, bool) else Path(cache))
     found = encoder.extract([query, *files], threads=threads, progress=progress)
     failed = dict(found.errors)

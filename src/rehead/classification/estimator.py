@@ -12,14 +12,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..backbones.backbone import Backbone, load_backbone
-from ..backbones.encoder import Encoder, PhotoEncoder, for_photos
+from ..backbones.encoder import Encoder, PhotoEncoder, for_answers, for_photos
 from ..backbones.weights import registry
+from ..core.engines import find_engine
 from ..core.estimator import Estimator
 from ..core.options import check_options, option_values, options_of
 from ..core.photos import Photos
 from ..core.preprocess import PreprocessSpec
 from ..core.progress import Progress
 from ..core.rejection import OperatingPoint, choose_operating_point, outlier_rate
+from ..core.runtime import trim_memory
 from ..data import Dataset
 from ..data.inputs import as_labels, photo_files, read_labelled, training_rows
 from ..data.inputs import warnings as data_warnings
@@ -142,7 +144,8 @@ class ImageClassifier(ClassifierOptions, FittedMixin):
         A name of `rehead weights list`, or an ONNX file with its preprocessing record beside it.
     encoder : Encoder, optional
         What turns photos into features instead of a backbone, such as `faces.FaceEncoder`; `backbone`,
-        `weights`, `size`, `grey_range`, `preprocess`, `n_levels` and `cache` are then its own affair.
+        `weights`, `size`, `grey_range`, `preprocess`, `n_levels`, `engine` and `cache` are then its own
+        affair.
     preprocess : PreprocessSpec, path or None
         Instead of the backbone's own record.
     weights : path or None
@@ -159,6 +162,11 @@ class ImageClassifier(ClassifierOptions, FittedMixin):
     mirror : "auto" or bool
         Whether to train on mirrored photos too, if cross-validation finds that they help; "auto" tries
         it with up to 200 photos.
+    engine : str
+        What takes the features that the head is fitted on: "onnxruntime", "openvino" (bf16 where the
+        processor has it), "cuda", "coreml", "directml"; "auto" is the fastest that `rehead engines` measured
+        on this machine, and "onnxruntime" where it was not run. The fitted classifier answers by ONNX
+        Runtime in fp32 all the same, as its model file does.
     class_weight : None or "balanced"
         "balanced" weighs every class the same, however many photos it has.
     cv : int
@@ -264,6 +272,7 @@ class ImageClassifier(ClassifierOptions, FittedMixin):
             "grey_range",
             "preprocess",
             "n_levels",
+            "engine",
         }
         declared = options_of(ClassifierOptions)
         if said := sorted(name for name in given if getattr(self, name) != declared[name].default):
@@ -271,9 +280,12 @@ class ImageClassifier(ClassifierOptions, FittedMixin):
         return self.encoder
 
     def _backbone(self) -> Backbone:
+        engine = find_engine(self.engine)
         preprocess = self.preprocess if self.size is None else self._sized(self.size)
         backbone = load_backbone(self.backbone, preprocess=preprocess, weights=self.weights)
-        return backbone if isinstance(self.grey_range, str) else backbone.with_grey_range(self.grey_range)
+        if not isinstance(self.grey_range, str):
+            backbone = backbone.with_grey_range(self.grey_range)
+        return backbone.with_engine(engine)
 
     def _sized(self, size: int) -> PreprocessSpec:
         name = os.fspath(self.backbone)
@@ -289,17 +301,19 @@ def fit_classifier(data: TrainingFeatures, encoder: Encoder, options: Classifier
     """Choose the head by cross-validation, and set temperature and limits by what it did not see."""
     fold = data.folds(options)
     head = choose_head(data, fold, options)
+    trim_memory()
     checked = fold >= 0
     logits = head.held_out[checked]
     weight = None if data.sample_weight is None else data.sample_weight[checked]
     temperature = fit_temperature(logits, data.target[checked], weight, smooth=True)
+    answering = for_answers(encoder)
     blocks = data.backbone.blocks
     outlier_model, outliers = fit_held_out(
         data.plain, data.target, blocks, fold, data.views, outlier_rate(options.coverage)
     )
     return FittedClassifier(
-        encoder,
-        data.backbone,
+        answering,
+        answering.backbone,
         data.classes,
         head,
         temperature,

@@ -25,10 +25,8 @@ def classifier_graph(
     backbone: Backbone, head: FittedHead, temperature: float, outlier_model: RelativeMahalanobis
 ) -> bytes:
     """Serialised ONNX: `image` to `probabilities`, `features` and `outlier_score`."""
-    import onnx
-
     model = graphs.linear_model(
-        onnx.load_from_string(backbone.trunk),
+        backbone.model,
         [level.name for level in backbone.levels],
         first=backbone.blocks[-head.chosen.n_levels].start,
         weight=(head.weight / temperature).astype(np.float32),

@@ -43,6 +43,8 @@ class TrainedOn:
         Of the cross-validation that chose the head; 0 where a network was trained.
     class_weight : str or None
     seed : int
+    engine : mapping of str to str
+        What took the features: name, version, precision.
     """
 
     paths: tuple[File, ...]
@@ -52,12 +54,20 @@ class TrainedOn:
     folds: int
     class_weight: str | None
     seed: int
+    engine: Mapping[str, str]
 
     @staticmethod
     def of(data: TrainingFeatures, *, folds: int, class_weight: str | None, seed: int) -> TrainedOn:
         """The record of training features."""
         return TrainedOn(
-            data.paths, data.digests, data.class_counts, data.unreadable, folds, class_weight, seed
+            data.paths,
+            data.digests,
+            data.class_counts,
+            data.unreadable,
+            folds,
+            class_weight,
+            seed,
+            data.backbone.engine.record(),
         )
 
 
@@ -103,7 +113,7 @@ class FittedClassifier:
     @property
     def parameters(self) -> dict[str, int]:
         """Numbers of network and head, "total", and how many of them were fitted, "trained"."""
-        total = graphs.count_parameters(self.backbone.trunk) + self.head.weight.size + self.head.bias.size
+        total = graphs.count_parameters(self.backbone.model) + self.head.weight.size + self.head.bias.size
         return {"total": total, "trained": self.trained_parameters}
 
     @one_blas_thread
@@ -171,6 +181,7 @@ class FittedClassifier:
                 "class_weight": trained_on.class_weight,
                 "folds": trained_on.folds,
                 "seed": trained_on.seed,
+                "engine": dict(trained_on.engine),
             },
             "operating_point": self.operating_point.to_dict(),
             **({"styles": styles.to_dict()} if styles else {}),

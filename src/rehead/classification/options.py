@@ -38,6 +38,14 @@ class ClassifierOptions(EstimatorOptions, BackboneOptions):
             choices={"auto": "auto", "yes": True, "no": False},
         ),
     ] = "auto"
+    engine: Annotated[
+        Literal["onnxruntime", "auto", "openvino", "cuda", "coreml", "directml"],
+        Opt(
+            help="What takes features of photos, as `rehead engines` lists it; auto: the fastest that it "
+            "measured here. Tests and answers stay ONNX Runtime's.",
+            cli=str,
+        ),
+    ] = "onnxruntime"
     class_weight: Annotated[
         Literal["balanced"] | None,
         Opt(

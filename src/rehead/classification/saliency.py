@@ -20,6 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backbones import graphs
 from ..backbones.backbone import load_backbone
 from ..backbones.graphs import cam, inspect
 from ..core.model_file import read_model_file
@@ -148,8 +149,6 @@ class Explainer:
 
     def _read_model_file(self, path: Path, labels: Sequence[str] | None) -> Any:
         """The graph of a model file; None where the file is another ONNX."""
-        import onnx
-
         try:
             file = read_model_file(path)
         except NotAModelFileError:
@@ -162,7 +161,7 @@ class Explainer:
         self.labels, self.preprocess = predictor.labels, predictor.preprocess
         self._limits: OperatingPoint | None = predictor.operating_point
         self._answer = "probabilities"
-        return onnx.load_from_string(file.graph)
+        return graphs.load(file.graph)
 
     def _read_onnx(
         self,
@@ -171,11 +170,8 @@ class Explainer:
         labels: Sequence[str] | None,
     ) -> Any:
         """The graph of a user's own classifier."""
-        import onnx
-
         backbone = load_backbone(path, preprocess=preprocess)
-        graph = onnx.load_from_string(backbone.trunk)
-        ranks = {o.name: len(o.type.tensor_type.shape.dim) for o in graph.graph.output}
+        ranks = {o.name: len(o.type.tensor_type.shape.dim) for o in backbone.model.graph.output}
         answers = [level for level in backbone.levels if ranks[level.name] == 2]
         if len(answers) != 1:
             raise DataError(
@@ -187,7 +183,7 @@ class Explainer:
         if len(self.labels) != count:
             raise DataError(f"{path}: has {count} classes, and {len(self.labels)} labels were given")
         self.preprocess, self._answer, self._limits = backbone.preprocess, answers[0].name, None
-        return graph
+        return backbone.model
 
     def _find_maps(self, graph: Any, *, required: bool) -> cam.LinearInMaps | None:
         try:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backbones.backbone import Backbone
-from ..backbones.encoder import Encoder, ViewEncoder
+from ..backbones.encoder import Encoder, ViewEncoder, engine_bias
 from ..backbones.features import duplicate_groups
 from ..core.photos import File
 from ..core.progress import Progress
@@ -129,12 +129,16 @@ def extract_features(
     check_trainable(rows.as_dataset(keep))
     classes, target = np.unique(labels[keep], return_inverse=True)
     group = merge_groups(duplicate_groups(features, backbone)[keep], *_given(groups, keep))
+    bias = engine_bias(features, encoder, paths, threads=options.threads)
     plain = features.plain if keep.all() else features.plain[keep]
+    mirrored = None if features.mirrored is None else features.mirrored[keep]
+    if bias is not None:
+        plain, mirrored = plain - bias, None if mirrored is None else mirrored - bias
     readable, digests = tuple(compress(paths, keep)), tuple(compress(features.digests, keep))
     return TrainingFeatures(
         backbone,
         plain,
-        None if features.mirrored is None else features.mirrored[keep],
+        mirrored,
         classes,
         target,
         group,
@@ -143,7 +147,7 @@ def extract_features(
         keep,
         tuple((names[row], error.reason) for row, error in features.errors),
         None if weights is None else weights[keep],
-        style_views(encoder, readable, digests, plain, options),
+        style_views(encoder, readable, digests, plain, options, bias),
     )
 
 
@@ -153,8 +157,12 @@ def style_views(
     digests: Sequence[str],
     plain: NDArray[np.float32],
     options: ClassifierOptions,
+    bias: NDArray[np.float32] | None = None,
 ) -> StyleViews | None:
-    """Views of some photos, whose features are `plain` (n, D); None where the encoder has none."""
+    """Views of some photos, whose features are `plain` (n, D); None where the encoder has none.
+
+    `bias` (D,) is what `plain` was rid of, as of `encoder.engine_bias`.
+    """
     if not isinstance(encoder, ViewEncoder):
         return None
     names = list(CAMERA_VIEWS)
@@ -168,6 +176,7 @@ def style_views(
         [digests[n] for n in photo],
         threads=options.threads,
     )
+    rows = rows if bias is None else rows - bias
     there = np.isfinite(rows).all(axis=1)
     photo, rows = photo[there], rows[there]
     known, style = np.unique(style[there], return_inverse=True)

@@ -35,6 +35,7 @@ app = lazy_group(
         "similar": "Show the photos of a folder that look most like one photo.",
         "layers": "Show what a layer of a network sees.",
         "augment": "Show what augmentation does to photos.",
+        "engines": "List what can take features here, and how fast each is.",
         "faces": "Recognise faces, and say when nobody is known.",
         "keypoints": "Place points on photos: train, evaluate, predict.",
         "show": "Show what a model file says of itself.",

@@ -45,7 +45,9 @@ def audit(
         ),
     ],
     table: TableOptions,
-    use: Annotated[ClassifierOptions, Only("backbone", "weights", "random_state", "cache", "threads")],
+    use: Annotated[
+        ClassifierOptions, Only("backbone", "weights", "engine", "random_state", "cache", "threads")
+    ],
     as_json: options.Json,
 ) -> None:
     """Look for what is wrong with photos before training: copies, leaks, wrong labels, spoilt files.
@@ -69,6 +71,7 @@ def audit(
             read_dataset(photos, table),
             backbone=use.backbone,
             weights=use.weights,
+            engine=use.engine,
             seed=use.random_state,
             cache=use.cache,
             threads=use.threads,

@@ -23,7 +23,7 @@ def similar(
     to: Annotated[Path, Opt(help="The photo to compare with.")],
     count: Annotated[int, Opt(help="How many photos to show.", ge=1, default=12)],
     out: Annotated[Path | None, Opt(help="PNG file to write.", flag="--out -o", default=None)],
-    use: Annotated[ClassifierOptions, Only("backbone", "preprocess", "cache", "threads")],
+    use: Annotated[ClassifierOptions, Only("backbone", "preprocess", "engine", "cache", "threads")],
 ) -> None:
     """Show the photos of a folder that look most like one photo, with their distances."""
 
@@ -40,6 +40,7 @@ def similar(
             count=count,
             backbone=use.backbone,
             preprocess=use.preprocess,
+            engine=use.engine,
             cache=use.cache,
             threads=use.threads,
             progress=progress,

@@ -91,6 +91,13 @@ def show_run(result: Run) -> None:
     if result.evaluation:
         print_table(scores_table(result.evaluation))
         say(result.evaluation.sentence, fold=True)
+    engine = result.classifier.fitted_.trained_on.engine
+    if engine["name"] != "onnxruntime":
+        say(
+            f"Features of training photos by {engine['name']} {engine['version']} in {engine['precision']}; "
+            "what was tested are the model file's own answers, by ONNX Runtime.",
+            fold=True,
+        )
     if result.classifier.training_:
         say(result.classifier.training_["sentence"], fold=True)
     report = result.folder / ("report.html" if result.evaluation else "run.json")

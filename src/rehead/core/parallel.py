@@ -42,6 +42,12 @@ class _OneBlasThread(contextlib.ContextDecorator):
             self._limits.append(threadpoolctl.threadpool_limits(1, user_api="blas"))
             self._inside += 1
 
+    def renew(self) -> None:
+        """Set the limit for a BLAS that was loaded meanwhile, where somebody is inside."""
+        if self._inside:
+            with self:
+                pass
+
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._inside -= 1

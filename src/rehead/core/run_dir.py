@@ -37,7 +37,7 @@ __all__ = [
 TRAINING = "training.json"
 """In a work folder: what is trained on what."""
 
-_PACKAGES = ("rehead", "numpy", "scipy", "scikit-learn", "pillow", "onnxruntime", "onnx", "spox")
+_PACKAGES = ("rehead", "numpy", "scipy", "scikit-learn", "pillow", "onnxruntime", "onnx")
 
 
 class StepTimer:

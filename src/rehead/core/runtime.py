@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..errors import ReheadError, WeightsError
 from .text import first_line
 
-__all__ = ["cpu_count", "open_session", "trim_memory"]
+__all__ = ["cpu_count", "import_onnxruntime", "open_session", "trim_memory"]
 
 _FIRST_RUN = 60  # seconds for the first photo of a network of others: efficientnet_b7 takes less than one
 
@@ -28,6 +28,15 @@ def cpu_count() -> int:
     return os.cpu_count() or 1
 
 
+def import_onnxruntime() -> Any:
+    """The package; whatever uses it first imports it by this."""
+    # ONNX Runtime 1.31 counts its uses and sends them to its makers unless this is set before the import.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    return onnxruntime
+
+
 def open_session(
     graph: bytes,
     *,
@@ -35,6 +44,7 @@ def open_session(
     spin: int = 0,
     of: str | None = None,
     error: type[ReheadError] = WeightsError,
+    provider: tuple[str, dict[str, str]] | None = None,
 ) -> Any:
     """Open an ONNX graph.
 
@@ -52,15 +62,14 @@ def open_session(
     error : type of ReheadError
         With `of`, raised where the graph cannot be opened or run, where its first run does not end, and where
         it gives arrays of other shapes than it says, or numbers that are not finite.
+    provider : (str, dict), optional
+        One of ONNX Runtime's providers and its options, instead of the processor; needs `of`.
 
     Returns
     -------
     onnxruntime.InferenceSession, or with `of` what has its `run`, `get_inputs` and `get_outputs`
     """
-    # ONNX Runtime 1.31 counts its uses and sends them to its makers unless this is set before the import.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -68,15 +77,22 @@ def open_session(
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
     if spin:
         options.add_session_config_entry("session.intra_op.spin_duration_us", str(spin))
+    if provider and provider[0] == "DmlExecutionProvider":
+        options.enable_mem_pattern = False  # which DirectML needs
+    first = [provider] if provider else []
     try:
         # without its second try, which prints
         session = onnxruntime.InferenceSession(
-            graph, options, providers=["CPUExecutionProvider"], enable_fallback=0
+            graph, options, providers=[*first, "CPUExecutionProvider"], enable_fallback=0
         )
     except Exception as reason:  # onnxruntime's own classes, which have no common base
         if of is None:
             raise
         raise error(_cannot_run(of, reason)) from reason
+    if provider and session.get_providers()[0] != provider[0]:  # it goes on without, and says so in a log
+        raise error(
+            f"{of}: {provider[0]} cannot be loaded; see its driver and libraries, or use another engine"
+        )
     return session if of is None else _CheckedSession(session, of, error)
 
 

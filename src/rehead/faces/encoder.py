@@ -13,6 +13,7 @@ from typing import Any, Protocol, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backbones import graphs
 from ..backbones.backbone import Backbone, FeatureLevel
 from ..backbones.features import Features
 from ..core.estimator import Estimator
@@ -129,9 +130,7 @@ class FaceEncoder(FaceOptions, Estimator):
         spec = embedder.embedding_spec
         size, width = int(spec["size"]), int(spec["dimensions"])
         weights = {name: spec[name] for name in ("name", "sha256", "licences") if name in spec}
-        import onnx
-
-        output = onnx.load_from_string(embedder.graph).graph.output[0].name
+        output = graphs.load(embedder.graph).graph.output[0].name
         return Backbone(
             str(spec["name"]),
             PreprocessSpec(size=size, mean=(0, 0, 0), std=(1, 1, 1)),

@@ -26,6 +26,7 @@ from ..classification.fitted import FittedClassifier
 from ..classification.options import ClassifierOptions
 from ..classification.training_data import TrainingFeatures, extract_features
 from ..core import atomic
+from ..core.engines import find_engine
 from ..core.options import check_options
 from ..core.photos import Photos
 from ..core.preprocess import GreyRange
@@ -156,6 +157,7 @@ class FineTunedClassifier(FittedMixin):
     def make_encoder(self) -> Encoder:
         """The frozen network; the default backbone, to see near-duplicates with, where it is random."""
         config = self._check_options()
+        engine = find_engine(self.base.engine)
         from .export import frozen_backbone
         from .trainable import set_trainable
 
@@ -170,7 +172,7 @@ class FineTunedClassifier(FittedMixin):
         else:
             backbone = frozen_backbone(built)
         cache = self.base.cache if isinstance(self.base.cache, bool) else Path(self.base.cache)
-        return PhotoEncoder(backbone, cache)
+        return PhotoEncoder(backbone.with_engine(engine), cache)
 
     # fitting
 

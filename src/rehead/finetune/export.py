@@ -36,7 +36,7 @@ __all__ = [
     "trained_backbone",
 ]
 
-_EXPORT_VERSION = 1  # raised when the same network is exported as another graph
+_EXPORT_VERSION = 2  # raised when the same network is exported as another graph
 _OPSET = 17  # as all graphs of the core, see graphs.ops
 _TOLERANCE = 1e-4  # largest difference between torch and ONNX Runtime, relative to the largest feature
 _OUTPUT = "trained"
@@ -185,8 +185,6 @@ def _export(
     network: Network, function: Callable[[torch.Tensor], Any], outputs: Mapping[str, tuple[int, ...]]
 ) -> bytes:
     """ONNX of a function: `image` uint8 (N, S, S, 3) RGB to `outputs`, float32 (N, *shape) each."""
-    import onnx
-
     size = network.preprocess.size
     buffer = io.BytesIO()
     try:
@@ -209,7 +207,7 @@ def _export(
             f"{network.name}: torch cannot export this network to ONNX ({first_line(error)}); "
             "choose another network"
         ) from error
-    raw = onnx.load_from_string(buffer.getvalue())
+    raw = graphs.load(buffer.getvalue())
     for output, shape in zip(raw.graph.output, outputs.values(), strict=True):
         dims = output.type.tensor_type.shape.dim  # tracing may leave the width open
         del dims[:]

@@ -20,14 +20,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .pca import Rows, row_chunks
+
 __all__ = ["few_weights", "fit_logistic"]
 
 Vector = NDArray[np.float64]
 _Objective = Callable[[Vector], tuple[float, Vector]]
 
-_FEW = (
-    20_000  # weights; above, a fit to the end takes most of a search (benchmarks/RESULTS.md, "Many classes")
-)
+_COPIED_UP_TO = 2**22  # numbers, 16 MB, of rows of a fold that are copied once, instead of by each evaluation
+_FEW = 20_000  # weights; above, a fit to the end takes most of a search (benchmarks/RESULTS.md)
 _GRADIENT = 1e-5  # largest gradient entry, and
 _GAIN = 1e-7  # gain of a step, relative if the loss is above 1, at which to stop (benchmarks/RESULTS.md)
 _ITERATIONS = 500
@@ -50,6 +51,7 @@ def fit_logistic(
     l2: float,
     init: NDArray[np.float64] | None = None,
     *,
+    rows: Rows = None,
     gain: float = _GAIN,
 ) -> NDArray[np.float64]:
     """Fit one logistic regression.
@@ -66,6 +68,8 @@ def fit_logistic(
         Strength of the penalty, per unit of mean loss; positive.
     init : float64 ndarray of shape (r + 1, K), optional
         Initial value, such as the solution of a similar problem.
+    rows : int ndarray of shape (m,), optional
+        The rows to fit to, all by default.
     gain : float
         Stop at a step that lowers the mean loss, nats, by less, relative if the loss is above 1.
 
@@ -74,29 +78,34 @@ def fit_logistic(
     float64 ndarray of shape (r + 1, K)
         A, and b in the last row.
     """
-    n, r = z.shape
-    w64 = weight / weight.sum()
-    w = w64.astype(np.float32)
+    r = z.shape[1]
+    if rows is not None and len(rows) * r <= _COPIED_UP_TO:
+        z, y, weight, rows = z[rows], y[rows], weight[rows], None
+    weight = weight / (weight if rows is None else weight[rows]).sum()
+    energy = np.zeros(r)
+    for part, w in zip(row_chunks(z, rows), row_chunks(weight, rows), strict=True):
+        energy += np.einsum("ij,ij,i->j", part, part, w, dtype=np.float64)
     curvature = (1 - 1 / classes) / classes
-    energy = np.einsum("ij,ij,i->j", z, z, w, dtype=np.float64)
     metric = 1 / np.sqrt(np.append(curvature * energy + l2, curvature))[:, None]
-    rows = np.arange(n)
 
     def objective(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         theta = flat.reshape(r + 1, classes) * metric
-        logits: NDArray[Any] = z @ theta[:r].astype(np.float32)
-        logits += theta[r].astype(np.float32)
-        logits -= logits.max(axis=1, keepdims=True)
-        right = logits[rows, y]
-        np.exp(logits, out=logits)
-        mass = logits.sum(axis=1)
-        loss = float(w64 @ (np.log(mass) - right)) + l2 / 2 * float((theta[:r] ** 2).sum())
-        logits /= mass[:, None]
-        logits[rows, y] -= 1
-        logits *= w[:, None]
-        gradient = np.empty_like(theta)
-        gradient[:r] = (z.T @ logits) + l2 * theta[:r]
-        gradient[r] = logits.sum(axis=0, dtype=np.float64)
+        A, b = theta[:r].astype(np.float32), theta[r].astype(np.float32)
+        loss, gradient = l2 / 2 * float((theta[:r] ** 2).sum()), l2 * theta
+        gradient[r] = 0
+        for part, of, w in zip(*(row_chunks(each, rows) for each in (z, y, weight)), strict=True):
+            residual: NDArray[Any] = part @ A + b
+            residual -= residual.max(axis=1, keepdims=True)
+            here = np.arange(len(part)), of
+            right = residual[here]
+            np.exp(residual, out=residual)
+            mass = residual.sum(axis=1)
+            loss += float(w @ (np.log(mass) - right))
+            residual /= mass[:, None]
+            residual[here] -= 1
+            residual *= w[:, None].astype(np.float32)
+            gradient[:r] += part.T @ residual
+            gradient[r] += residual.sum(axis=0, dtype=np.float64)
         return loss, (gradient * metric).ravel()
 
     first = np.zeros((r + 1, classes)) if init is None else init / metric

@@ -17,16 +17,16 @@ what held-out views of the style need to be accepted, so that one that is odd in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.parallel import map_in_order
+from ..core.parallel import map_in_order, one_blas_thread
 from ..core.rejection import PhotoStyles, order_statistic
-from .pca import Block, fit_scaling, gram_matrix, row_chunks
+from .pca import Block, Rows, fit_scaling, principal_components, row_chunks
 
 __all__ = [
     "Parts",
@@ -41,7 +41,6 @@ __all__ = [
 
 _COMPONENTS = 128  # and
 _SHRINKAGE = 0.5  # both by benchmarks/outliers.py
-_PARALLEL_UP_TO = 2**24  # numbers, 64 MB: each fold copies its rows: those of larger arrays go one by one
 _USUAL = 0.975  # share of the photos that no style is seen in: as many as the limit of the score accepts
 _VIEWS_ACCEPTED = 0.95  # share of held-out views of a style that its allowance accepts
 _LEAST = 1e-6  # floor of the variance, which is 1 on average: identical photos have none
@@ -146,10 +145,10 @@ class RelativeMahalanobis:
         """Outlier score of each row of X (n, D): float32 (n,), higher for more unusual; may be negative."""
         return self.combine(self.parts(X))
 
-    def parts(self, X: NDArray[np.float32]) -> Parts:
-        """What the outlier scores of the rows of X (n, D) are made of."""
+    def parts(self, X: NDArray[np.float32], rows: Rows = None) -> Parts:
+        """What the outlier scores of rows of X (n, D), all by default, are made of."""
         out = [Parts.empty(0)]
-        for part in row_chunks(X):
+        for part in row_chunks(X, rows):
             score = self._as_it_is(part)
             if self.styles is None:
                 never = np.full(len(part), -np.inf, np.float32)
@@ -218,33 +217,40 @@ def fit_distance(
     y: NDArray[np.intp],
     blocks: Sequence[Block],
     views: StyleViews | None = None,
+    rows: Rows = None,
 ) -> RelativeMahalanobis:
-    """Fit the score to rows X (n, D) of classes y (n,), with one block of columns for each feature level."""
+    """Fit the score to rows X (n, D) of classes y (n,), with one block of columns for each feature level.
+
+    `rows` are indices of those to fit to, all by default.
+    """
     d = X.shape[1]
-    mean, scale = fit_scaling(X, blocks)
-    basis = _principal_components(X, mean, scale)
-    u = np.concatenate([((part - mean) * scale) @ basis for part in row_chunks(X)]).astype(np.float64)
-    classes, y = np.unique(y, return_inverse=True)
-    counts = np.bincount(y)
-    means = np.zeros((len(classes), d))
-    energy = 0.0
-    done = 0
-    for part in row_chunks(X):
-        z = ((part - mean) * scale).astype(np.float64)
-        np.add.at(means, y[done : done + len(part)], z)
-        energy += float((z**2).sum()) / len(X)
-        done += len(part)
+    classes, y = np.unique(y if rows is None else y[rows], return_inverse=True)
+    n, counts = len(y), np.bincount(y)
+    mean, scale = fit_scaling(X, blocks, rows)
+    basis = np.zeros((d, max(1, min(_COMPONENTS, n - 1, d))), np.float32)
+    found = principal_components(X, mean, scale, basis.shape[1], rows)
+    basis[:, : found.shape[1]] = found
+    u, one_hot = np.empty((n, basis.shape[1])), np.eye(len(classes), dtype=np.float32)
+    means, energy = np.zeros((len(classes), d)), 0.0
+    for out, of, part in zip(row_chunks(u), row_chunks(y), row_chunks(X, rows), strict=True):
+        z = (part - mean) * scale
+        out[:] = z @ basis
+        means += one_hot[of].T @ z
+        energy += float((z**2).sum(dtype=np.float64)) / n
     means /= counts[:, None]
     spread = max(energy, _LEAST)
-    inner = max(energy - float(counts @ (means**2).sum(axis=1)) / len(X), _LEAST)
+    inner = max(energy - float(counts @ (means**2).sum(axis=1)) / n, _LEAST)
     centres = means @ basis
-    within = whitening_matrix(u - centres[y], inner, d)
+    total = whitening_matrix(u, spread, d)
+    for part, of in zip(row_chunks(u), row_chunks(y), strict=True):
+        part -= centres[of]
+    within = whitening_matrix(u, inner, d)
     model = RelativeMahalanobis(
         mean,
         scale,
         basis,
         within.astype(np.float32),
-        whitening_matrix(u, spread, d).astype(np.float32),
+        total.astype(np.float32),
         (centres @ within).astype(np.float32),
         max(0.0, (1 / inner - 1 / spread) / _SHRINKAGE),
     )
@@ -274,38 +280,21 @@ def whitening_matrix(rows: NDArray[np.float64], variance: float, d: int) -> NDAr
 
     `rows` (n, k) are centred, and the first k of d coordinates; `variance` is the sum over all d.
     """
-    covariance = (1 - _SHRINKAGE) * rows.T @ rows / len(rows)
+    covariance = (1 - _SHRINKAGE) / len(rows) * (rows.T @ rows)
     covariance[np.diag_indices_from(covariance)] += _SHRINKAGE * variance / d
     values, vectors = np.linalg.eigh(covariance)
     root: NDArray[np.float64] = vectors / np.sqrt(values * d)
     return root
 
 
-def _principal_components(
-    X: NDArray[np.float32], mean: NDArray[np.float32], scale: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Orthonormal columns (D, k); columns of zeros beyond the rank of the data."""
-    import scipy.linalg
-
-    n, d = X.shape
-    count = max(1, min(_COMPONENTS, n - 1, d))
-    if n <= d:
-        rows = (X - mean) * scale
-        last = (n - count, n - 1)
-        energy, vectors = scipy.linalg.eigh(rows @ rows.T, subset_by_index=last, check_finite=False)
-        basis = rows.T @ (vectors / np.sqrt(np.maximum(energy, 1e-12)))
-        basis[:, energy <= energy[-1] * 1e-7] = 0
-    else:
-        last = (d - count, d - 1)
-        _, basis = scipy.linalg.eigh(gram_matrix(X, mean, scale), subset_by_index=last, check_finite=False)
-    return np.ascontiguousarray(basis[:, ::-1], dtype=np.float32)
-
-
 def held_out_scores(
     X: NDArray[np.float32], y: NDArray[np.intp], blocks: Sequence[Block], fold: NDArray[np.intp]
 ) -> NDArray[np.float32]:
     """Cross-validated outlier scores of the rows of X, float32 (n,); NaN where `fold` is -1."""
-    return _held_out_parts(X, y, blocks, fold, None)[0].plain
+    photos, others = Parts.empty(len(X)), Parts.empty(0)
+    with one_blas_thread:
+        list(_fit_folds(range(fold.max() + 1), X, y, blocks, fold, None, photos, others))
+    return photos.plain
 
 
 def fit_held_out(
@@ -320,13 +309,11 @@ def fit_held_out(
 
     `accepted` is the fraction of photos that the limit of the score will accept.
     """
-    import threadpoolctl
-
-    photos, others = _held_out_parts(X, y, blocks, fold, views)
-    # BLAS on one thread where that is soon done: two that wait for each other took four times the processor
-    # time of it on 262 photos and a busy machine, 1.27 s instead of 0.30
-    with threadpoolctl.threadpool_limits(1 if X.size <= _PARALLEL_UP_TO else None, user_api="blas"):
-        model = fit_distance(X, y, blocks, views)
+    photos, others = Parts.empty(len(X)), Parts.empty(0 if views is None else len(views.photo))
+    # with BLAS on one thread: two that wait for each other took four times the processor time of a fit to 262
+    # photos on a busy machine, 1.27 s instead of 0.30, and of one to 6,381, 15 s instead of 2.1
+    with one_blas_thread:
+        model, *_ = _fit_folds(range(-1, fold.max() + 1), X, y, blocks, fold, views, photos, others)
     if views is not None:
         held_out = fold[views.photo] >= 0
         model = model.calibrate_styles(
@@ -347,35 +334,38 @@ def fit_split(
     accepted: float,
 ) -> RelativeMahalanobis:
     """The score fitted to the rows that are not held out (n,), its styles calibrated by those that are."""
-    model = fit_distance(X[~held_out], y[~held_out], blocks, views)
+    model = fit_distance(X, y, blocks, views, np.flatnonzero(~held_out))
     if views is None:
         return model
     new = held_out[views.photo]
-    photos, others = model.parts(X[held_out]), model.parts(views.rows[new])
+    photos, others = model.parts(X, np.flatnonzero(held_out)), model.parts(views.rows[new])
     return model.calibrate_styles(photos, others, views.style[new], accepted)
 
 
-def _held_out_parts(
+def _fit_folds(
+    numbers: Sequence[int],
     X: NDArray[np.float32],
     y: NDArray[np.intp],
     blocks: Sequence[Block],
     fold: NDArray[np.intp],
     views: StyleViews | None,
-) -> tuple[Parts, Parts]:
-    """Parts of each row and each view by the fold that did not see the photo; NaN where there is none."""
-    import threadpoolctl
+    photos: Parts,
+    others: Parts,
+) -> Iterator[RelativeMahalanobis]:
+    """Fit without each of the folds, -1 for none, side by side.
 
-    photos, others = Parts.empty(len(X)), Parts.empty(0 if views is None else len(views.photo))
+    Parts of each row and each view are filled in by the fit that did not see the photo.
+    """
 
-    def run(number: int) -> None:
+    def run(number: int) -> RelativeMahalanobis:
+        if number < 0:
+            return fit_distance(X, y, blocks, views)
         out = fold == number
-        model = fit_distance(X[~out], y[~out], blocks, views)
-        photos.put(out, model.parts(X[out]))
+        model = fit_distance(X, y, blocks, views, np.flatnonzero(~out))
+        photos.put(out, model.parts(X, np.flatnonzero(out)))
         if views is not None:
             of_these = out[views.photo]
             others.put(of_these, model.parts(views.rows[of_these]))
+        return model
 
-    workers = None if X.size <= _PARALLEL_UP_TO else 1
-    with threadpoolctl.threadpool_limits(1, user_api="blas"):
-        list(map_in_order(run, range(int(fold.max()) + 1), threads=workers))
-    return photos, others
+    return map_in_order(run, numbers)

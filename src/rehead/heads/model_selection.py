@@ -24,10 +24,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.parallel import map_in_order
+from ..core.parallel import map_in_order, one_blas_thread
 from .logistic import few_weights, fit_logistic
-from .pca import Block, PCABasis, fit_pca, last_levels
-from .ridge import HeldOut, fit_ridge, ridge_path
+from .pca import Block, PCABasis, Rows, fit_pca, last_levels
+from .ridge import HeldOut, fit_ridge, linear_logits, ridge_path
 
 __all__ = ["FittedHead", "SearchPoint", "balanced_weights", "select_head"]
 
@@ -97,6 +97,7 @@ class FittedHead:
 class _Candidate:
     n_levels: int
     mirrored: bool
+    features: NDArray[np.float32]
     pca: PCABasis
     y: NDArray[np.intp]
     fold: NDArray[np.intp]
@@ -106,7 +107,7 @@ class _Candidate:
     logistic: dict[int, float] = field(default_factory=dict)
     points: list[SearchPoint] = field(default_factory=list)
     best: SearchPoint = field(init=False)
-    logits: NDArray[np.float64] = field(init=False)  # held out, of the best point alone
+    logits: NDArray[np.float64] = field(init=False)  # of the best point alone, of the photos searched by
 
     def __post_init__(self) -> None:
         self.classes = int(self.y.max()) + 1
@@ -123,7 +124,7 @@ class _Candidate:
     def _add(self, loss: Loss, step: int, held_out: HeldOut) -> None:
         point = SearchPoint(self.n_levels, self.mirrored, loss, _l2(step), held_out.loss)
         if not self.points or _order(point) < _order(self.best):
-            self.best, self.logits = point, held_out.logits
+            self.best, self.logits = point, held_out.logits[self.fold[: self.photos] >= 0]
         self.points.append(point)
         {"ridge": self.ridge, "logistic": self.logistic}[loss][step] = held_out.loss
 
@@ -141,21 +142,20 @@ class _Candidate:
         logits = np.full((self.photos, self.classes), np.nan)
 
         def run(number: int) -> None:
-            rows = fold != number
-            out = np.flatnonzero(~rows[: self.photos])
+            out = np.flatnonzero(fold[: self.photos] == number)
+            rows = np.flatnonzero(fold != number)
             theta = self._fit_logistic(rows, l2, self._starts.get(number), _ROUGH)
             self._starts[number] = theta
-            logits[out] = self.pca.z[out] @ theta[:-1] + theta[-1]
+            logits[out] = linear_logits(self.pca.z, theta[:-1], theta[-1], out)
 
         list(map_in_order(run, np.unique(fold[fold >= 0]).tolist()))
         return HeldOut.of(logits, self.y, fold, self.weight)
 
     def _fit_logistic(
-        self, rows: NDArray[np.bool_], l2: float, start: NDArray[np.float64] | None, gain: float
+        self, rows: Rows, l2: float, start: NDArray[np.float64] | None, gain: float
     ) -> NDArray[np.float64]:
-        z, y, weight = self.pca.z[rows], self.y[rows], self.weight[rows]
         how = {} if self.few else {"gain": gain}
-        return fit_logistic(z, y, weight, self.classes, l2, start, **how)
+        return fit_logistic(self.pca.z, self.y, self.weight, self.classes, l2, start, rows=rows, **how)
 
     def fit_path(self, rival: _Candidate | None) -> None:
         """Search the best l2 of the logistic loss, unless ridge is far better from the start.
@@ -174,23 +174,33 @@ class _Candidate:
                 self._try_logistic(centre + stride)
                 self._try_logistic(centre - stride)
 
-    def hold_out(self, fold: NDArray[np.intp]) -> None:
-        """Fit the best point in the folds (n,) that were not searched by, too."""
+    def keep_coordinates(self, keep: bool) -> None:
+        """Have the coordinates of the rows, or let them go: one candidate's at a time are in memory."""
+        if not keep:
+            self.pca = self.pca.let_go()
+        elif not len(self.pca.z):
+            self.pca = self.pca.of(self.features)
+
+    def hold_out(self, fold: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Held-out logits of the best point, (n, K), which is fitted in the other folds too."""
+        searched = self.fold[: self.photos] >= 0
+        held_out = np.full((self.photos, self.classes), np.nan)
+        held_out[searched] = self.logits
         fold = np.tile(fold, len(self.fold) // len(fold))
         rest = np.where(self.fold >= 0, -1, fold)
         if (rest < 0).all():
-            return
+            return held_out
         if self.best.loss == "ridge":
             ((_, found),) = ridge_path(
                 self.pca.z, self.y, rest, self.weight, [self.best.l2], photos=self.photos
             )
         else:
             found = self._logistic(self.best.l2, rest)
-        self.logits = np.where(rest[: self.photos, None] >= 0, found.logits, self.logits)
-        loss = HeldOut.of(self.logits, self.y, fold, self.weight).loss
-        judged = replace(self.best, log_loss=loss)
+        held_out[~searched] = found.logits[~searched]
+        judged = replace(self.best, log_loss=HeldOut.of(held_out, self.y, fold, self.weight).loss)
         self.points[self.points.index(self.best)] = judged
         self.best = judged
+        return held_out
 
     def fit(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Fit the best point on all rows."""
@@ -199,7 +209,7 @@ class _Candidate:
         else:
             # in the order of the folds: in that of the threads, the sum's last bit would vary between runs
             start = np.mean([self._starts[number] for number in sorted(self._starts)], axis=0)
-            theta = self._fit_logistic(np.ones(len(self.y), np.bool_), self.best.l2, start, _FINE)
+            theta = self._fit_logistic(None, self.best.l2, start, _FINE)
         return self.pca.weights(theta[:-1], theta[-1])
 
 
@@ -221,6 +231,14 @@ def _searched(fold: NDArray[np.intp]) -> NDArray[np.intp]:
     sizes = np.cumsum(np.bincount(fold[fold >= 0]))
     last = int(np.searchsorted(sizes, _ENOUGH))
     return np.where(fold <= last, fold, -1)
+
+
+def _keep_coordinates_of(one: _Candidate | None, candidates: Sequence[_Candidate]) -> None:
+    for each in candidates:
+        if each is not one:
+            each.keep_coordinates(False)
+    if one is not None:
+        one.keep_coordinates(True)
 
 
 def balanced_weights(y: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -266,36 +284,36 @@ def select_head(
     -------
     FittedHead
     """
-    import threadpoolctl
-
     weights = balanced_weights(y) if balanced else np.ones(len(y))
     if sample_weight is not None:
         weights = weights * sample_weight
     # The matrices are small and the folds independent: a fold to a processor, and BLAS on one, was 2 to
     # 100 times faster than BLAS on all of them (benchmarks/head.py), whose threads wait for each other.
     searched = _searched(fold)
-    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+    with one_blas_thread:
 
         def candidate(levels: int, copies: int) -> _Candidate:
             rows, columns = last_levels(X, blocks, levels)
             if copies == 2 and mirrored is not None:
                 rows = np.concatenate([rows, last_levels(mirrored, blocks, levels)[0]])
+            classes, folds, weight = np.tile(y, copies), np.tile(searched, copies), np.tile(weights, copies)
             pca = fit_pca(rows, columns)
-            weight = np.tile(weights, copies)
-            return _Candidate(
-                levels, copies == 2, pca, np.tile(y, copies), np.tile(searched, copies), weight, len(y)
-            )
+            return _Candidate(levels, copies == 2, rows, pca, classes, folds, weight, len(y))
 
         ranked: list[_Candidate] = []
         for levels in n_levels:
+            _keep_coordinates_of(None, ranked)
             ranked = sorted([*ranked, candidate(levels, 1)], key=lambda c: c.screened)[:2]
         if mirrored is not None:
+            _keep_coordinates_of(None, ranked)
             ranked = sorted([*ranked, candidate(ranked[0].n_levels, 2)], key=lambda c: c.screened)[:2]
         short = [c for c in ranked if c.screened <= ranked[0].screened * _SHORT_LIST]
         for each, rival in zip(short, [None, *short], strict=False):
+            _keep_coordinates_of(each, ranked)
             each.fit_path(rival)
         best = min(short, key=lambda c: _order(c.best))
-        best.hold_out(fold)
+        _keep_coordinates_of(best, ranked)
+        held_out = best.hold_out(fold)
         weight, bias = best.fit()
     path = tuple(point for each in short for point in each.points)
-    return FittedHead(weight, bias, best.best, path, best.logits)
+    return FittedHead(weight, bias, best.best, path, held_out)

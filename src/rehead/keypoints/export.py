@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..backbones import graphs
 from ..backbones.graphs.keypoints import keypoint_model
 from .cascade import Cascade
 
@@ -18,10 +19,8 @@ def model_graph(trunks: Sequence[bytes], cascade: Cascade) -> bytes:
 
     `trunks` are serialised ONNX, one for each of the cascade's stages.
     """
-    import onnx
-
     model = keypoint_model(
-        [onnx.load_from_string(trunk) for trunk in trunks],
+        [graphs.load(trunk) for trunk in trunks],
         cascade.stages,
         aligner=cascade.alignment.matrix.astype(np.float32),
         offset=cascade.alignment.offset.astype(np.float32),

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backbones import graphs
 from ..backbones.backbone import Backbone
 from ..core.parallel import map_in_order
 from ..core.photos import File
@@ -63,10 +64,8 @@ class ExtractedMaps(NamedTuple):
 
 def feature_maps_of(backbone: Backbone) -> list[FeatureMap]:
     """Every level of the network that has a map, first to last."""
-    import onnx
-
     found = []
-    for output in onnx.load_from_string(backbone.trunk).graph.output:
+    for output in backbone.model.graph.output:
         shape = [d.dim_value for d in output.type.tensor_type.shape.dim]
         if len(shape) == 4 and min(shape[1:]) > 0:
             found.append(FeatureMap(output.name, *shape[1:]))
@@ -101,11 +100,7 @@ def candidate_feature_maps(backbone: Backbone) -> list[tuple[FeatureMap, ...]]:
 
 def open_maps(backbone: Backbone, feature_maps: Sequence[FeatureMap]) -> Any:
     """A session, on one thread, from `image`, uint8 (N, S, S, 3), to these feature maps by their names."""
-    import onnx
-
-    from ..backbones.graphs.keypoints import maps_model
-
-    model = maps_model(onnx.load_from_string(backbone.trunk), [each.name for each in feature_maps])
+    model = graphs.truncated(backbone.model, {m.name: m.name for m in feature_maps})
     return open_session(model.SerializeToString(), threads=1, of=backbone.name)
 
 

@@ -265,7 +265,9 @@ def _split(photos: str | os.PathLike[str] | Dataset, config: TrainConfig, progre
     dataset = read_dataset(photos, config.table)
     check_classes(dataset)
     options = config.classifier
-    encoder = ImageClassifier(cache=options.cache, threads=options.threads).make_encoder()
+    encoder = ImageClassifier(
+        engine=options.engine, cache=options.cache, threads=options.threads
+    ).make_encoder()
     encoder = for_photos(encoder, dataset.paths, threads=options.threads)
     features = encoder.extract(dataset.paths, threads=options.threads, progress=progress)
     if options.strict and features.errors:

@@ -60,7 +60,8 @@ def with_neighbours(
     seen = [mistake for mistake in mistakes if not np.isnan(tested[mistake.row, -1])]
     if not seen or not len(known):
         return list(mistakes)
-    order, distance = nearest(tested[[m.row for m in seen]], trained[known], blocks, _NEAR)
+    compared = trained if len(known) == len(trained) else trained[known]
+    order, distance = nearest(tested[[m.row for m in seen]], compared, blocks, _NEAR)
     found = [
         replace(
             mistake,

@@ -161,13 +161,15 @@ def _train(
                 seed=options.random_state,
             )
         assignment, group = divided.assignment, divided.group
-        tested, rows = features.plain[assignment == "test"], assignment == "train"
-        del features  # a row is 12 kB, and fitting fetches those it needs from the cache
+        rows = assignment == "train"
+        del features  # a row is 12 kB, and the cache has those that are needed later
         model.fit_split(dataset.take(rows), group[rows])
         run.timer.mark("head")
         found = quick_checks(
             dataset, divided.copies, divided.bursts, trained=rows, held_out=model.head_.held_out
         )
+        shown = [dataset.paths[n] for n in divided.tested]
+        tested = encoder.extract(shown, threads=options.threads, progress=model.progress).plain
         test = _test(model, divided, tested, backbone)
         mistakes = _mistakes(model, divided, test, encoder, tested) if test else []
     evaluation = test.evaluation if test else None
@@ -251,7 +253,9 @@ def _test(
     if model.fitted_.backbone.context == features_of.context:
         probabilities, outliers = model.fitted_.decide(features)
     else:
-        probabilities, outliers = model.decision([dataset.paths[n] for n in rows])
+        probabilities, outliers = model.fitted_.decide_photos(
+            [dataset.paths[n] for n in rows], threads=model.options.threads, progress=model.progress
+        )
     truth = np.searchsorted(model.classes_, dataset.labels[rows])
     accepted = model.operating_point_.accept(probabilities, outliers)
     nothing = np.isnan(features[:, -1])  # of photos that were divided by what another network sees in them

@@ -95,6 +95,7 @@ def run_facts(
         "seed": model.options.random_state,
         "folds": model.fitted_.trained_on.folds,
         "backbone": model.fitted_.weights_record,
+        "engine": dict(model.fitted_.trained_on.engine),
         "options": options,
         "parameters": model.fitted_.parameters,
         **training_record(model),

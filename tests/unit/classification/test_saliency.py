@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-import spox
-import spox.opset.ai.onnx.v17 as op
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -18,6 +16,7 @@ from sklearn.datasets import load_sample_images
 
 import rehead
 from rehead import ImageClassifier, load_model
+from rehead.backbones.graphs import builder as op
 from rehead.backbones.graphs import cam
 from rehead.backbones.graphs.cam import activation_maps, sum_maps
 from rehead.backbones.graphs.inspect import expose
@@ -120,13 +119,13 @@ def test_answers_are_those_of_the_model(tiny_model: Path, real_photos: list[Path
 
 def half_and_half(folder: Path, *, record: bool = True) -> Path:
     """An ONNX classifier of others: class 1 where the left half is brighter than the right one."""
-    image = spox.argument(spox.Tensor(np.float32, ("N", 3, 24, 24)))
+    image = op.argument(np.float32, ("N", 3, 24, 24))
     weight = np.zeros((3 * 24 * 24, 2), np.float32)
     weight.reshape(3, 24, 24, 2)[:, :, :12, 1] = 1e-4
     weight.reshape(3, 24, 24, 2)[:, :, 12:, 0] = 1e-4
     path = folder / "half and half.onnx"
     logits = op.matmul(op.flatten(op.relu(image)), op.const(weight))
-    onnx.save(spox.build({"input": image}, {"logits": logits}), path)
+    onnx.save(op.build({"input": image}, {"logits": logits}), path)
     if record:
         path.with_suffix(".json").write_text(json.dumps({"size": 24, "mean": [0, 0, 0], "std": [1, 1, 1]}))
     return path

@@ -111,3 +111,15 @@ def test_classes_that_are_separable_stay_finite() -> None:
     theta = fit_logistic(z, np.array([0, 0, 1, 1], np.intp), np.ones(4), 2, 1e-7)
     assert np.isfinite(theta).all()
     assert ((z @ theta[:-1] + theta[-1]).argmax(axis=1) == [0, 0, 1, 1]).all()
+
+
+@pytest.mark.parametrize("copied_up_to", [0, 10**9])
+def test_a_fit_to_some_rows_is_that_to_a_copy_of_them(
+    copied_up_to: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    z, y = problem(700, 30, 3)
+    weight = np.linspace(0.5, 2, 700)
+    some = np.flatnonzero(np.arange(700) % 3)
+    expected = fit_logistic(z[some], y[some], weight[some], 3, 0.01)
+    monkeypatch.setattr(logistic, "_COPIED_UP_TO", copied_up_to)
+    np.testing.assert_allclose(fit_logistic(z, y, weight, 3, 0.01, rows=some), expected, atol=1e-6)

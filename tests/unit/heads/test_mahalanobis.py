@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -242,8 +243,18 @@ def test_a_small_fit_keeps_blas_on_one_thread(monkeypatch: pytest.MonkeyPatch) -
         return bool(pool["user_api"] == "blas")
 
     X, y = photos(60, 40)
-    fit_held_out(X, y, [slice(0, 40)], np.arange(60) % 3, None, 0.975)  # loads scipy's BLAS
     monkeypatch.setattr(mahalanobis, "fit_distance", fit)
     with threadpoolctl.threadpool_limits(2, user_api="blas"):
         fit_held_out(X, y, [slice(0, 40)], np.arange(60) % 3, None, 0.975)
     assert seen == [{1}] * 4
+
+
+def test_held_out_scores_take_no_copy_of_the_features() -> None:
+    X, y = photos(2000, 400)
+    held_out_scores(X[:60], y[:60], [slice(0, 400)], np.arange(60) % 2)  # imports
+    tracemalloc.start()
+    held_out_scores(X, y, [slice(0, 400)], np.arange(2000) % 2)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    matrices = 2 * (2 * 400 * 400 * 4 + 1000 * 128 * 3 * 8)  # of two folds side by side: Gram, coordinates
+    assert most < matrices + 256 * 400 * 40

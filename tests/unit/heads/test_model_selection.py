@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -128,9 +129,9 @@ def test_of_many_photos_some_folds_are_searched_and_all_are_held_out(
     monkeypatch.setattr(model_selection, "_ENOUGH", 60)
     fitted: list[float] = []
 
-    def fit(z: Matrix, y: Numbers, weight: NDArray[np.float64], classes: int, l2: float, *start: Any) -> Any:
+    def fit(z: Matrix, y: Numbers, w: NDArray[np.float64], classes: int, l2: float, *a: Any, **k: Any) -> Any:
         fitted.append(l2)
-        return fit_logistic(z, y, weight, classes, l2, *start)
+        return fit_logistic(z, y, w, classes, l2, *a, **k)
 
     monkeypatch.setattr(model_selection, "fit_logistic", fit)
     selection = select_head(X, y, fold, [slice(0, 30)])
@@ -226,3 +227,17 @@ def test_the_same_photos_give_the_same_head_bit_for_bit() -> None:
     assert first.path == second.path
     assert first.weight.tobytes() == second.weight.tobytes()
     assert first.bias.tobytes() == second.bias.tobytes()
+
+
+def test_memory_grows_with_the_photos_by_the_coordinates_of_one_candidate() -> None:
+    """Not by copies of the features, or of the coordinates of a fold."""
+
+    def peak(per_class: int) -> int:
+        X, y, fold = problem(per_class, 5, 600)
+        tracemalloc.start()
+        select_head(X, y, fold, [slice(0, 200), slice(200, 400), slice(400, 600)], n_levels=[1, 2, 3])
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    assert (peak(1200) - peak(600)) / 3000 < 600 * 4  # bytes a photo

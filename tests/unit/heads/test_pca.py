@@ -73,14 +73,38 @@ def test_a_row_given_twice_adds_no_coordinate() -> None:
     assert fit_pca(np.concatenate([X, X]), [slice(0, 30)]).z.shape == (12, 5)
 
 
-def test_gram_is_that_of_the_centred_rows_in_parts() -> None:
-    X = rows(2100, 6)
-    blocks: list[Block] = [slice(0, 6)]
-    mean, scale = fit_scaling(X, blocks)
-    scaled = ((X - mean) * scale).astype(np.float64)
-    np.testing.assert_allclose(gram_matrix(X, mean, scale), scaled.T @ scaled, rtol=1e-3, atol=1e-2)
-    assert sum(len(part) for part in row_chunks(X)) == 2100
-    assert row_chunks(X[:0]) == []
+@pytest.mark.parametrize(("n", "d"), [(2100, 6), (40, 600), (300, 300)])
+@pytest.mark.parametrize("every", [1, 3])
+def test_gram_is_that_of_the_centred_columns_or_rows_in_parts(n: int, d: int, every: int) -> None:
+    X = rows(n, d)
+    some = None if every == 1 else np.arange(0, n, every)
+    blocks: list[Block] = [slice(0, d)]
+    mean, scale = fit_scaling(X, blocks, some)
+    scaled = ((X[::every] - mean) * scale).astype(np.float64)
+    expected = scaled.T @ scaled if len(scaled) > d else scaled @ scaled.T
+    gram = gram_matrix(X, mean, scale, some)
+    np.testing.assert_allclose(
+        np.tril(gram), np.tril(expected), rtol=1e-3, atol=1e-2 * np.abs(expected).max()
+    )
+
+
+def test_fits_to_some_rows_are_those_to_a_copy_of_them() -> None:
+    X = rows(700, 40)
+    some = np.flatnonzero(np.arange(700) % 4)
+    for found, expected in zip(
+        fit_scaling(X, [slice(0, 40)], some), fit_scaling(X[some], [slice(0, 40)]), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(np.concatenate([*row_chunks(X, some)]), X[some])
+    assert sum(len(part) for part in row_chunks(X)) == 700
+    assert not [*row_chunks(X[:0])]
+
+
+def test_coordinates_that_were_let_go_come_again() -> None:
+    X = rows(300, 20)
+    pca = fit_pca(X, [slice(0, 20)])
+    assert len(pca.let_go().z) == 0
+    np.testing.assert_array_equal(pca.let_go().of(X).z, pca.z)
 
 
 def test_last_levels_are_the_last_columns() -> None:

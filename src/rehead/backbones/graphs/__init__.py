@@ -1,6 +1,6 @@
 """Networks as ONNX graphs: uint8 pixels in, feature maps and pooled features out, normalisation inside.
 
-onnx and spox are imported only when a graph is built.
+onnx is imported only when a graph is built.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ...images import PreprocessSpec
 if TYPE_CHECKING:
     from ...heads.mahalanobis import RelativeMahalanobis
 
-__all__ = ["build_trunk", "count_parameters", "linear_model", "pooled_levels", "wrap"]
+__all__ = ["build_trunk", "count_parameters", "linear_model", "load", "pooled_levels", "truncated", "wrap"]
 
 _FAMILIES = {"efficientnet_lite": ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")}
 """Modules that build several architectures; any other architecture has the module of its own name."""
@@ -49,8 +49,7 @@ def build_trunk(architecture: str, arrays: Mapping[str, NDArray[Any]], preproces
     WeightsError
         Where the state dict is of another network.
     """
-    import spox
-
+    from . import builder as op
     from .ops import State, image_input, normalised
 
     image = image_input(preprocess.size)
@@ -58,7 +57,7 @@ def build_trunk(architecture: str, arrays: Mapping[str, NDArray[Any]], preproces
     x = normalised(image, preprocess)
     family = next((name for name, members in _FAMILIES.items() if architecture in members), architecture)
     levels = importlib.import_module(f".{family}", __name__).trunk(x, state, architecture)
-    return spox.build({"image": image}, levels)
+    return op.build({"image": image}, levels)
 
 
 def wrap(model: Any, preprocess: PreprocessSpec, name: str, *, prewhitened: bool = False) -> Any:
@@ -70,9 +69,10 @@ def wrap(model: Any, preprocess: PreprocessSpec, name: str, *, prewhitened: bool
     """
     import onnx.shape_inference
     import onnx.version_converter
-    import spox
 
-    from .ops import OPSET, image_input, normalised, whitened
+    from . import builder as op
+    from .builder import OPSET
+    from .ops import image_input, normalised, whitened
 
     versions = {i.domain: i.version for i in model.opset_import}
     if (version := versions.get("", OPSET)) < OPSET:
@@ -91,7 +91,7 @@ def wrap(model: Any, preprocess: PreprocessSpec, name: str, *, prewhitened: bool
     _complete_shapes(model, preprocess)
     image = image_input(preprocess.size)
     x = whitened(image, preprocess) if prewhitened else normalised(image, preprocess)
-    outputs = spox.inline(model)(x)
+    outputs = op.inline(model)(x)
     shapes = {
         o.name: [d.dim_value for d in o.type.tensor_type.shape.dim]
         for o in model.graph.output
@@ -103,7 +103,7 @@ def wrap(model: Any, preprocess: PreprocessSpec, name: str, *, prewhitened: bool
             f"{name}: expected an output of float vectors [N, C] or maps [N, C, h, w], "
             f"found {shapes or 'none'}"
         )
-    return spox.build({"image": image}, levels)
+    return op.build({"image": image}, levels)
 
 
 def _complete_shapes(model: Any, preprocess: PreprocessSpec) -> None:
@@ -159,14 +159,30 @@ def _image_input_of(model: Any, preprocess: PreprocessSpec, name: str) -> Any:
     return inputs[0]
 
 
+def load(graph: bytes) -> Any:
+    """The onnx.ModelProto of a serialised ONNX model."""
+    import onnx
+
+    return onnx.load_from_string(graph)
+
+
+def truncated(model: Any, tensors: Mapping[str, str]) -> Any:
+    """`image` uint8 (N, S, S, 3) to tensors of a network (name of the output to name in the graph)."""
+    from . import builder as op
+    from .ops import image_input, side_of
+
+    image = image_input(side_of(model))
+    found = op.inline(model, list(tensors.values()))(image)
+    return op.build({"image": image}, {name: found[tensor] for name, tensor in tensors.items()})
+
+
 def pooled_levels(trunk: Any, levels: Sequence[str]) -> Any:
     """`image` to `features`, float32 (N, D): all levels average-pooled and concatenated."""
-    import spox
-
+    from . import builder as op
     from .ops import features_of
 
     image, features = features_of(trunk, levels)
-    return spox.build({"image": image}, {"features": features})
+    return op.build({"image": image}, {"features": features})
 
 
 def linear_model(
@@ -183,9 +199,7 @@ def linear_model(
     With features x (N, D), logits are x[:, first:] @ weight + bias; the outlier score is that of
     `heads.mahalanobis.RelativeMahalanobis`.
     """
-    import spox
-    import spox.opset.ai.onnx.v17 as op
-
+    from . import builder as op
     from .ops import features_of
 
     image, x = features_of(trunk, levels)
@@ -219,19 +233,16 @@ def linear_model(
         styled = outlier_score(op.sub(x, op.gather(op.const(outlier.shifts), style)))
         allowed = op.sub(styled, op.gather(op.const(outlier.allowances), style))
         score = op.where(seen, op.min([score, allowed]), score)
-    return spox.build(
-        {"image": image}, {"probabilities": probabilities, "features": x, "outlier_score": score}
-    )
+    return op.build({"image": image}, {"probabilities": probabilities, "features": x, "outlier_score": score})
 
 
-def count_parameters(graph: bytes) -> int:
-    """Number of parameters of a serialised ONNX model: weights and biases, batch norm folded into them.
+def count_parameters(model: Any) -> int:
+    """Number of parameters of an ONNX model: weights and biases, batch norm folded into them.
 
     Tensors of up to three numbers are not counted: mean and deviation of three colours, limits, axes.
     """
     import onnx
 
-    model = onnx.load_from_string(graph)
     tensors = list(model.graph.initializer)
     tensors += [a.t for node in model.graph.node if node.op_type == "Constant" for a in node.attribute]
     floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
+from .inspect import tensor_shapes
 
 __all__ = ["LinearInMaps", "NotLinearError", "Piece", "activation_maps", "linear_in_maps", "sum_maps"]
 
@@ -117,13 +118,9 @@ class _Walk:
     bias: Any = 0.0
 
     def __post_init__(self) -> None:
-        import onnx.shape_inference
-
-        self.graph = onnx.shape_inference.infer_shapes(self.model).graph
-        self.maker = {name: node for node in self.graph.node for name in node.output}
-        self.given = {array.name: array for array in self.graph.initializer}
-        values = (*self.graph.value_info, *self.graph.output)
-        self.shapes = {v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim) for v in values}
+        self.maker = {name: node for node in self.model.graph.node for name in node.output}
+        self.given = {array.name: array for array in self.model.graph.initializer}
+        self.shapes = tensor_shapes(self.model)
 
     def origin(self, tensor: str) -> str:
         """The tensor that an output is another name of."""

@@ -11,11 +11,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import spox.opset.ai.onnx.v17 as op
 
 from ...errors import WeightsError
 from ..weights.dlib_dat import Affine, Convolution, Dense, Layer
-from .ops import Var, build, image_input
+from . import builder as op
+from .builder import Var
+from .ops import image_input
 
 __all__ = ["SIZE", "embedder"]
 
@@ -38,7 +39,7 @@ def embedder(layers: Sequence[Layer]) -> Any:
     mean = np.array(_MEAN, np.float32).reshape(3, 1, 1)
     x = op.mul(op.sub(x, op.const(mean)), op.const(np.float32(1 / _SCALE)))
     x = op.relu(_convolved(x, given, 3, 32, 7, 2))
-    x = op.max_pool(x, kernel_shape=[3, 3], strides=[2, 2])[0]
+    x = op.max_pool(x, kernel_shape=[3, 3], strides=[2, 2])
     side, channels = 35, 32
     for number, (filters, blocks) in enumerate(_LEVELS):
         for block in range(blocks):
@@ -55,7 +56,7 @@ def embedder(layers: Sequence[Layer]) -> Any:
     if not isinstance(dense, Dense) or dense.weights.shape != (256, 128) or next(given, None) is not None:
         raise _other_network()
     embedding = op.matmul(op.flatten(op.global_average_pool(x)), op.const(dense.weights))
-    return build({"image": image}, {"embedding": embedding})
+    return op.build({"image": image}, {"embedding": embedding})
 
 
 def _convolved(x: Var, given: Iterator[Layer], inputs: int, outputs: int, kernel: int, stride: int) -> Var:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import onnx
-import spox
-import spox.opset.ai.onnx.v17 as op
 
 from ...errors import WeightsError
-from .ops import Var, image_input, side_of
+from . import builder as op
+from .builder import Var
+from .ops import image_input, side_of
 
 __all__ = ["unit_vectors"]
 
@@ -39,41 +38,15 @@ def unit_vectors(network: Any, *, mirrored: bool, name: str) -> Any:
             f"{name}: expected an output of float vectors [N, D], as embedders have, found {shapes}"
         )
     image = image_input(side_of(network))
-    inner = onnx.utils.Extractor(network).extract_model(["image"], [chosen])
-    x = _vectors(inner, chosen, image)
+    vectors = op.inline(network, [chosen])
+    x = op.flatten(vectors(image)[chosen])
     if mirrored:
-        x = op.add(x, _vectors(inner, chosen, _mirrored(image)))
+        x = op.add(x, op.flatten(vectors(_mirrored(image))[chosen]))
     length = op.reduce_l2(x, axes=[1], keepdims=1)
     unit = op.div(x, op.max([length, op.const(np.float32(1e-12))]))
-    model = spox.build({"image": image}, {"embedding": unit})
-    _share_constants(model.graph)
-    return model
-
-
-def _vectors(network: Any, output: str, image: Var) -> Var:
-    return op.flatten(spox.inline(network)(image=image)[output])
+    return op.build({"image": image}, {"embedding": unit})
 
 
 def _mirrored(image: Var) -> Var:
     last, first = op.const([-1]), op.const([np.iinfo(np.int64).min])
     return op.slice(image, last, first, op.const([2]), op.const([-1]))
-
-
-def _share_constants(graph: Any) -> None:
-    """Store equal arrays once: the network is in the graph twice."""
-    if any(attribute.HasField("g") for node in graph.node for attribute in node.attribute):
-        return  # a branch or a loop may use names from outside
-    first: dict[tuple[int, tuple[int, ...], bytes], str] = {}
-    instead: dict[str, str] = {}
-    kept = []
-    for node in graph.node:
-        node.input[:] = [instead.get(name, name) for name in node.input]
-        tensor = node.attribute[0].t if node.op_type == "Constant" else None
-        if tensor is not None and tensor.raw_data:
-            same = first.setdefault((tensor.data_type, tuple(tensor.dims), tensor.raw_data), node.output[0])
-            if same != node.output[0]:
-                instead[node.output[0]] = same
-                continue
-        kept.append(node)
-    del graph.node[:]
-    graph.node.extend(kept)

@@ -12,12 +12,13 @@ from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
-import spox.opset.ai.onnx.v17 as op
 from numpy.typing import NDArray
 
 from ...core.preprocess import PreprocessSpec
 from ...errors import WeightsError
-from .ops import State, Var, build, conv_bn, image_input, normalised, whitened
+from . import builder as op
+from .builder import Var
+from .ops import State, conv_bn, image_input, normalised, whitened
 
 __all__ = ["SIZE", "Tensor", "dimensions_of", "embedder", "from_keras", "tensors"]
 
@@ -257,7 +258,7 @@ def embedder(arrays: Arrays, preprocess: PreprocessSpec, *, prewhitened: bool, n
     factor, summand = state.norm("last_bn", dimensions, _EPS)
     dense = state.take("last_linear.weight", (dimensions, _WIDTH)).T * factor
     x = op.matmul(op.flatten(op.global_average_pool(x)), op.const(dense.astype(np.float32)))
-    return build({"image": image}, {"embedding": op.add(x, op.const(summand))})
+    return op.build({"image": image}, {"embedding": op.add(x, op.const(summand))})
 
 
 def _through(x: Var, block: _Block, state: State) -> Var:
@@ -288,4 +289,4 @@ def _convolved(x: Var, conv: _Conv, state: State) -> Var:
 
 
 def _pooled(x: Var) -> Var:
-    return op.max_pool(x, kernel_shape=[3, 3], strides=[2, 2])[0]
+    return op.max_pool(x, kernel_shape=[3, 3], strides=[2, 2])

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Layer", "expose", "fingerprint", "layers", "level_tensors"]
+__all__ = ["Layer", "expose", "fingerprint", "layers", "level_tensors", "tensor_shapes"]
 
-_INLINED = re.compile(r"^(Inline_\d+__)+")  # the prefix of names that spox inlines
+_INLINED = re.compile(r"^(Inline_\d+__)+")  # before names in files of rehead's first builder, spox
+_LEAST_OPSET = 14  # that spox declared; features are cached by it
+_FEW = 64  # numbers; shapes and axes, which inference reads, have fewer
 _NO_LAYERS = ("Constant", "Identity", "Cast", "Transpose", "Sub", "Div")
 
 
@@ -56,9 +59,11 @@ def fingerprint(model: Any, outputs: Sequence[str]) -> str:
     So a network has the same one by itself and in a model file. Each tensor's digest is made of those of the
     tensors that it is computed from (Merkle 1987). A graph that cannot be followed has that of its bytes.
     """
+    import onnx.defs
+
     try:
         return _fingerprint(model, outputs)
-    except (IndexError, KeyError, TypeError, ValueError):  # such as nodes that are not in their order
+    except (IndexError, KeyError, TypeError, ValueError, onnx.defs.SchemaError):  # nodes out of their order
         return _sha256(_serialised(model)).hex()
 
 
@@ -69,7 +74,8 @@ def _fingerprint(model: Any, outputs: Sequence[str]) -> str:
     graphs = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
     if model.functions or any(a.type in graphs for node in model.graph.node for a in node.attribute):
         raise ValueError("no plain operators only")
-    opsets = sorted((i.domain, i.version) for i in model.opset_import if i.domain in ("", "ai.onnx"))
+    opset = max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    lowest = _LEAST_OPSET  # in which all operators mean what they mean here
     known = {"": b"", **{value.name: _sha256(b"input", value.name.encode()) for value in model.graph.input}}
     known |= {array.name: _of_array(array) for array in model.graph.initializer}
     for node in model.graph.node:
@@ -81,6 +87,8 @@ def _fingerprint(model: Any, outputs: Sequence[str]) -> str:
         if node.op_type == "Constant" and "value" in attributes:
             known[node.output[0]] = _of_array(attributes["value"].t)
             continue
+        if node.domain in ("", "ai.onnx"):
+            lowest = max(lowest, onnx.defs.get_schema(node.op_type, opset).since_version)
         made = _sha256(
             node.domain.encode(),
             node.op_type.encode(),
@@ -88,14 +96,14 @@ def _fingerprint(model: Any, outputs: Sequence[str]) -> str:
             *inputs,
         )
         known |= {name: _sha256(made, str(n).encode()) for n, name in enumerate(node.output) if name}
-    return _sha256(str(opsets).encode(), *(known[name] for name in outputs)).hex()
+    return _sha256(str([("", lowest)]).encode(), *(known[name] for name in outputs)).hex()
 
 
 def _of_array(tensor: Any) -> bytes:
     import onnx.numpy_helper
 
-    array = onnx.numpy_helper.to_array(tensor)
-    return _sha256(b"constant", str((tensor.data_type, array.shape)).encode(), array.tobytes())
+    kind = str((tensor.data_type, tuple(tensor.dims))).encode()
+    return _sha256(b"constant", kind, tensor.raw_data or onnx.numpy_helper.to_array(tensor).tobytes())
 
 
 def _serialised(message: Any) -> bytes:
@@ -113,10 +121,8 @@ def _sha256(*parts: bytes) -> bytes:
 
 def layers(model: Any) -> list[Layer]:
     """The nodes whose outputs are float maps (N, C, h, w) of more than one pixel, in graph order."""
-    import onnx.shape_inference
-
-    graph = onnx.shape_inference.infer_shapes(model).graph
-    shapes = {v.name: _shape(v) for v in (*graph.value_info, *graph.output)}
+    graph = model.graph
+    shapes = tensor_shapes(model, floats=True)
     named: dict[str, str] = {}
     before = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Identity"}
     for output in graph.output:
@@ -140,9 +146,30 @@ def layers(model: Any) -> list[Layer]:
     return found
 
 
-def _shape(value: Any) -> tuple[int, ...]:
-    kind = value.type.tensor_type
-    return tuple(dim.dim_value for dim in kind.shape.dim) if kind.elem_type == 1 else ()
+def tensor_shapes(model: Any, *, floats: bool = False) -> dict[str, tuple[int, ...]]:
+    """Shapes of all tensors that are computed, 0 where a length is open; with `floats` of float32 ones only.
+
+    They are inferred without the weights, whose copies take longer than all else.
+    """
+    import onnx.shape_inference
+
+    light = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
+    light.functions.extend(model.functions)
+    light.graph.name = "shapes"
+    for field in ("input", "output", "value_info", "node"):
+        getattr(light.graph, field).extend(getattr(model.graph, field))
+    for tensor in model.graph.initializer:
+        if math.prod(tensor.dims) <= _FEW:
+            light.graph.initializer.append(tensor)
+        else:
+            light.graph.initializer.add(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
+    graph = onnx.shape_inference.infer_shapes(light).graph
+    kinds = {value.name: value.type.tensor_type for value in (*graph.value_info, *graph.output)}
+    return {
+        name: tuple(dim.dim_value for dim in kind.shape.dim)
+        for name, kind in kinds.items()
+        if kind.elem_type == onnx.TensorProto.FLOAT or not floats
+    }
 
 
 def level_tensors(model: Any) -> list[str]:

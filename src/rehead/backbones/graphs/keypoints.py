@@ -9,19 +9,17 @@ runs twice.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
-import onnx
-import onnx.utils
-import spox
-import spox.opset.ai.onnx.v17 as op
 from numpy.typing import NDArray
 
-from .ops import Var, image_input, side_of
+from . import builder as op
+from .builder import Var
+from .ops import image_input, side_of
 
-__all__ = ["crop_model", "keypoint_model", "maps_model"]
+__all__ = ["crop_model", "keypoint_model"]
 
 
 class StageArrays(Protocol):
@@ -60,19 +58,14 @@ class UncertaintyArrays(Protocol):
     def covariance(self) -> NDArray[np.float32]: ...
 
 
-def maps_model(trunk: Any, levels: Sequence[str]) -> Any:
-    """`image` uint8 (N, S, S, 3) to the maps of these levels; what comes behind them is left out."""
-    return onnx.utils.Extractor(trunk).extract_model(["image"], list(levels))
-
-
 def crop_model(side: int) -> Any:
     """`image` uint8 (N, S, S, 3) and `crop_transform` float32 (N, 2, 3) to `crop` uint8 (N, S, S, 3).
 
     A crop transform maps points of the crop to points of the photo, both in units of the side.
     """
     image = image_input(side)
-    transform = spox.argument(spox.Tensor(np.float32, ("N", 2, 3)))
-    return spox.build({"image": image, "crop_transform": transform}, {"crop": _crop(image, transform, side)})
+    transform = op.argument(np.float32, ("N", 2, 3))
+    return op.build({"image": image, "crop_transform": transform}, {"crop": _crop(image, transform, side)})
 
 
 def keypoint_model(
@@ -96,7 +89,7 @@ def keypoint_model(
     """
     side = side_of(trunks[0])
     image = image_input(side)
-    first, pooled = _run(maps_model(trunks[0], stages[0].levels), image, stages[0])
+    first, pooled = _run(trunks[0], image, stages[0])
     row = op.add(op.matmul(first, op.const(aligner)), op.const(offset))
     transform = op.reshape(row, op.const(np.array([-1, 2, 3])))
     linear = op.slice(transform, op.const([0]), op.const([2]), op.const([2]))  # (N, 2, 2)
@@ -104,7 +97,7 @@ def keypoint_model(
     moves: Var | None = None
     if len(stages) == 2:
         crop = _crop(image, transform, side_of(trunks[1]))
-        last, pooled = _run(maps_model(trunks[1], stages[1].levels), crop, stages[1])
+        last, pooled = _run(trunks[1], crop, stages[1])
         in_crop = op.reshape(last, op.const(np.array([0, -1, 2])))
         shift = op.slice(transform, op.const([2]), op.const([3]), op.const([2]))
         in_photo = op.add(
@@ -113,7 +106,7 @@ def keypoint_model(
         moves = op.sub(in_photo, points)
         points = in_photo
     outputs = {"keypoints": points, **_uncertainty(pooled, linear, moves, uncertainty)}
-    return _shared(spox.build({"image": image}, outputs))
+    return op.build({"image": image}, outputs)
 
 
 def _crop(image: Var, transform: Var, side: int) -> Var:
@@ -131,15 +124,13 @@ def _crop(image: Var, transform: Var, side: int) -> Var:
 
 def _run(trunk: Any, image: Var, stage: StageArrays) -> tuple[Var, Var]:
     """Points (N, 2K) by a stage, and its pooled maps (N, C)."""
-    maps: Mapping[str, Var] = spox.inline(trunk)(image=image)
+    maps = op.inline(trunk, stage.levels)(image)
     shape: Var = op.const(stage.bias)
     for level, weight in zip(stage.levels, stage.weights, strict=True):
         shape = op.add(shape, op.matmul(op.flatten(maps[level]), op.const(weight)))
     shape = op.max([op.min([shape, op.const(stage.high)]), op.const(stage.low)])
     deepest = maps[stage.levels[-1]]
-    pooled = (
-        op.flatten(op.global_average_pool(deepest)) if len(deepest.unwrap_tensor().shape) == 4 else deepest
-    )
+    pooled = op.flatten(op.global_average_pool(deepest)) if len(deepest.shape) == 4 else deepest
     return op.add(op.matmul(shape, op.const(stage.basis)), op.const(stage.mean)), pooled
 
 
@@ -173,33 +164,3 @@ def _uncertainty(pooled: Var, linear: Var, moves: Var | None, model: Uncertainty
     )
     covariance = op.mul(within, op.reshape(factor, four))
     return {"spread": covariance, "confidence": confidence, "outlier_score": score}
-
-
-def _shared(model: Any) -> Any:
-    """The same model with equal constants stored once, whether initializers or nodes."""
-    kept: dict[bytes, str] = {}
-    alias: dict[str, str] = {}
-    tensors, nodes = [], []
-
-    def keep(name: str, tensor: Any) -> None:
-        body = onnx.TensorProto()
-        body.CopyFrom(tensor)
-        body.name = ""
-        alias[name] = kept.setdefault(body.SerializeToString(deterministic=True), name)
-        if alias[name] == name:
-            body.name = name
-            tensors.append(body)
-
-    for tensor in model.graph.initializer:
-        keep(tensor.name, tensor)
-    for node in model.graph.node:
-        if node.op_type == "Constant" and node.attribute[0].name == "value":
-            keep(node.output[0], node.attribute[0].t)
-        else:
-            nodes.append(node)
-    for node in nodes:
-        node.input[:] = [alias.get(name, name) for name in node.input]
-    del model.graph.initializer[:], model.graph.node[:]
-    model.graph.initializer.extend(tensors)
-    model.graph.node.extend(nodes)
-    return model

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .ops import State, Var, conv_bn, inverted_residual, relu6
+from .builder import Var
+from .ops import State, conv_bn, inverted_residual, relu6
 
 __all__ = ["trunk"]
 

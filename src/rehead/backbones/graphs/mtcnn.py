@@ -14,12 +14,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import spox
-import spox.opset.ai.onnx.v17 as op
 from numpy.typing import NDArray
 
 from ...errors import WeightsError
-from .ops import Var, build
+from . import builder as op
+from .builder import Var
 
 __all__ = ["output_network", "proposal_network", "refinement_network"]
 
@@ -55,7 +54,7 @@ def proposal_network(arrays: Arrays) -> Any:
     `shift` is that of the box's x0, y0, x1, y1 in units of its sides.
     """
     queue = _Queue(arrays, "mtcnn_pnet")
-    image = spox.argument(spox.Tensor(np.uint8, ("N", "H", "W", 3)))
+    image = op.argument(np.uint8, ("N", "H", "W", 3))
     maps = _pooled(_pixels(image), queue, 3, 10, 2, same=True)
     maps = _Maps(_conv(maps, queue, 3, 16), np.arange(16))
     x = _conv(maps, queue, 3, 32)
@@ -66,19 +65,19 @@ def proposal_network(arrays: Arrays) -> Any:
     bias = np.concatenate([shift_bias, face_bias[1:] - face_bias[:1]])
     both = op.conv(x, op.const(_filters(weight)), op.const(bias))
     face = op.sigmoid(op.gather(both, op.const(4), axis=1))
-    return build({"image": image}, {"face": face, "shift": _channels(both, 0, 4)})
+    return op.build({"image": image}, {"face": face, "shift": _channels(both, 0, 4)})
 
 
 def refinement_network(arrays: Arrays) -> Any:
     """R-net: `image` uint8 (N, 24, 24, 3) to `face` (N,) and `shift` (N, 4), as P-net's."""
     queue = _Queue(arrays, "mtcnn_rnet")
-    image = spox.argument(spox.Tensor(np.uint8, ("N", 24, 24, 3)))
+    image = op.argument(np.uint8, ("N", 24, 24, 3))
     maps = _pooled(_pooled(_pixels(image), queue, 3, 28, 3, same=True), queue, 3, 48, 3)
     x = _hidden(_conv(maps, queue, 2, 64), queue, 576, 128)
     shift = _dense(x, queue, 128, 4)
     face = _face(x, queue, 128)
     queue.finish()
-    return build({"image": image}, {"face": face, "shift": shift})
+    return op.build({"image": image}, {"face": face, "shift": shift})
 
 
 def output_network(arrays: Arrays) -> Any:
@@ -87,7 +86,7 @@ def output_network(arrays: Arrays) -> Any:
     `points` are x of both eyes, nose and both corners of the mouth, then their y, 0..1 across the box.
     """
     queue = _Queue(arrays, "mtcnn_onet")
-    image = spox.argument(spox.Tensor(np.uint8, ("N", 48, 48, 3)))
+    image = op.argument(np.uint8, ("N", 48, 48, 3))
     maps = _pooled(_pooled(_pixels(image), queue, 3, 32, 3, same=True), queue, 3, 64, 3)
     maps = _pooled(maps, queue, 3, 64, 2, same=True)
     x = _hidden(_conv(maps, queue, 2, 128), queue, 1152, 256)
@@ -95,7 +94,7 @@ def output_network(arrays: Arrays) -> Any:
     points = _dense(x, queue, 256, 10)
     face = _face(x, queue, 256)
     queue.finish()
-    return build({"image": image}, {"face": face, "shift": shift, "points": points})
+    return op.build({"image": image}, {"face": face, "shift": shift, "points": points})
 
 
 class _Maps(NamedTuple):
@@ -154,7 +153,7 @@ def _pooled(maps: _Maps, queue: _Queue, kernel: int, outputs: int, pool: int, *,
         kernel_shape=[pool] * 2,
         strides=[2, 2],
         auto_pad="SAME_UPPER" if same else "VALID",
-    )[0]
+    )
     rising = outputs - len(falling)
     slopes = slope[order[:rising]].reshape(rising, 1, 1)
     parts = [op.prelu(_channels(x, 0, rising), op.const(slopes))] if rising else []

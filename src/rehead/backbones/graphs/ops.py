@@ -12,20 +12,15 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-import onnx
-import onnx.utils
-import spox
-import spox.opset.ai.onnx.v17 as op
 from numpy.typing import NDArray
 
 from ...errors import WeightsError
 from ...images import PreprocessSpec
+from . import builder as op
+from .builder import Var
 
 __all__ = [
-    "OPSET",
     "State",
-    "Var",
-    "build",
     "conv_bn",
     "features_of",
     "image_input",
@@ -36,10 +31,6 @@ __all__ = [
     "whitened",
 ]
 
-OPSET = 17
-"""Opset of every graph: the newest that ONNX Runtime 1.13 and later all run."""
-
-Var = Any
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -94,20 +85,6 @@ class State:
             )
 
 
-def build(inputs: Mapping[str, Var], outputs: Mapping[str, Var]) -> Any:
-    """The ONNX model, without the unused indices that max pooling outputs.
-
-    Where a node has them, ONNX Runtime takes twice the time for a convolution and its pooling
-    (benchmarks/faces.py).
-    """
-    model = spox.build(dict(inputs), dict(outputs))
-    used = {name for node in model.graph.node for name in node.input}
-    for node in model.graph.node:
-        if node.op_type == "MaxPool" and not used.intersection(node.output[1:]):
-            del node.output[1:]
-    return model
-
-
 def side_of(network: Any) -> int:
     """Side S of the photos that an ONNX model with such an input takes, pixels."""
     return int(network.graph.input[0].type.tensor_type.shape.dim[1].dim_value)
@@ -115,7 +92,7 @@ def side_of(network: Any) -> int:
 
 def image_input(size: int) -> Var:
     """The graph's input: uint8 (N, S, S, 3) RGB."""
-    return spox.argument(spox.Tensor(np.uint8, ("N", size, size, 3)))
+    return op.argument(np.uint8, ("N", size, size, 3))
 
 
 def normalised(image: Var, preprocess: PreprocessSpec) -> Var:
@@ -171,7 +148,7 @@ def conv_bn(
         "same" pads as TensorFlow does, the odd pixel at the end; "symmetric" pads k // 2 all round.
     """
     height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
-    inputs = 1 if depthwise else x.unwrap_tensor().shape[1]
+    inputs = 1 if depthwise else x.shape[1]
     weight = state.take(f"{conv}.weight", (outputs, inputs, height, width)).astype(np.float64)
     scale, shift = state.norm(norm, outputs, eps)
     folded = op.const((weight * scale[:, None, None, None]).astype(np.float32))
@@ -204,7 +181,7 @@ def inverted_residual(
     `layers` are convolution and batch norm of each of these, `options` those of `conv_bn`. With stride 1 and
     as many outputs as inputs, `x` is added.
     """
-    channels = x.unwrap_tensor().shape[1]
+    channels = x.shape[1]
     wide = channels * expand
     *expansion, depthwise, projection = layers
     inner = x
@@ -220,9 +197,6 @@ def inverted_residual(
 def features_of(trunk: Any, levels: Sequence[str]) -> tuple[Var, Var]:
     """Input of a copy of `trunk`, and its levels average-pooled and concatenated, (N, D)."""
     image = image_input(side_of(trunk))
-    maps = spox.inline(onnx.utils.Extractor(trunk).extract_model(["image"], list(levels)))(image=image)
-    flat = [
-        m if len(m.unwrap_tensor().shape) == 2 else op.flatten(op.global_average_pool(m))
-        for m in map(maps.get, levels)
-    ]
+    maps = op.inline(trunk, levels)(image).values()
+    flat = [m if len(m.shape) == 2 else op.flatten(op.global_average_pool(m)) for m in maps]
     return image, op.concat(flat, axis=1) if len(flat) > 1 else flat[0]

@@ -21,7 +21,7 @@ from ...images import patches, pyramid
 
 __all__ = ["Detections", "Mtcnn"]
 
-_GRAPH_VERSION = 2  # raised when `graphs.mtcnn` builds other graphs from the same weights
+_GRAPH_VERSION = 3  # raised when `graphs.mtcnn` builds other graphs from the same weights
 _CELL, _STRIDE = 12, 2  # P-net's receptive field and stride, pixels
 _PYRAMID_FACTOR = 0.709  # from one size of the photo to the next
 # Score thresholds of P-net, R-net and O-net. The authors take 0.7 for O-net as well; of the 807 people that

@@ -31,7 +31,7 @@ from .spec import EmbedderSpec, read_spec
 
 __all__ = ["EMBEDDERS", "PERMISSIVE", "FaceEmbedder"]
 
-_GRAPH_VERSION = 2  # raised when `graphs` builds another graph from the same weights
+_GRAPH_VERSION = 3  # raised when `graphs` builds another graph from the same weights
 
 EMBEDDERS = ("dlib",)
 """Names of the embedders whose weights a package carries, the default first."""
@@ -194,17 +194,15 @@ def _onnx(path: Path, spec: EmbedderSpec | str | os.PathLike[str] | None) -> _Ne
     known = _spec_beside(path, spec)
 
     def build() -> Any:
-        import onnx
-
         from ...backbones import graphs
 
         try:
             open_session(data, threads=1)  # onnx's own checker also refuses outputs without a shape
-            model = onnx.load_from_string(data)
+            model = graphs.load(data)
             return graphs.wrap(model, known.preprocess, str(path), prewhitened=known.prewhitened)
         except ReheadError:
             raise
-        except Exception as error:  # protobuf, the checker, shape inference and spox raise anything
+        except Exception as error:  # protobuf, the checker and shape inference raise anything
             raise WeightsError(f"{path}: not a valid ONNX file ({first_line(error)})") from error
 
     return _Network(path.name, digest, known, str(path), build)

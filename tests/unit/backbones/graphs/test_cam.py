@@ -6,13 +6,12 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-import spox
-import spox.opset.ai.onnx.v17 as op
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rehead.backbones import graphs
+from rehead.backbones.graphs import builder as op
 from rehead.backbones.graphs.cam import LinearInMaps, NotLinearError, activation_maps, linear_in_maps
 from rehead.backbones.graphs.inspect import expose, layers, level_tensors
 from rehead.core.runtime import open_session
@@ -26,7 +25,7 @@ def array(rng: np.random.Generator, *shape: int) -> Any:
 
 
 def photo_input() -> Any:
-    return spox.argument(spox.Tensor(np.uint8, ("N", SIDE, SIDE, 3)))
+    return op.argument(np.uint8, ("N", SIDE, SIDE, 3))
 
 
 def maps_of(image: Any, rng: np.random.Generator, widths: list[int], strides: list[int]) -> list[Any]:
@@ -73,7 +72,7 @@ def test_means_and_bias_give_back_the_logits(widths: list[int], first: int, clas
     weight = rng.normal(size=(sum(widths) - start, classes)).astype(np.float32)
     bias = rng.normal(size=classes).astype(np.float32)
     model = graphs.linear_model(
-        spox.build({"image": image}, dict(zip(names, found, strict=True))),
+        op.build({"image": image}, dict(zip(names, found, strict=True))),
         names,
         first=start,
         weight=weight,
@@ -120,7 +119,7 @@ def build(how: str, rng: np.random.Generator) -> Any:
         y = op.matmul(op.flatten(x), array(rng, 5 * 36, 3))
     else:
         y = op.flatten(op.reduce_max(x, axes=[2, 3]))
-    return spox.build({"image": image}, {"answer": y})
+    return op.build({"image": image}, {"answer": y})
 
 
 @pytest.mark.parametrize(

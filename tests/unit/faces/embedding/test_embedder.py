@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-import spox
-import spox.opset.ai.onnx.v17 as op
 from PIL import Image
 
+from rehead.backbones.graphs import builder as op
 from rehead.errors import DataError, UnknownNameError, WeightsError
 from rehead.faces import EmbedderSpec, FaceDetector, FaceEmbedder, spec_fingerprint
 from rehead.faces.embedding.alignment import ARCFACE
@@ -28,9 +27,9 @@ def detector() -> FaceDetector:
 @pytest.fixture
 def averages(tmp_path: Path) -> Path:
     """A network whose embedding is the mean of every colour of the upper and of the lower half."""
-    x = spox.argument(spox.Tensor(np.float32, ("N", 3, 32, 32)))
+    x = op.argument(np.float32, ("N", 3, 32, 32))
     pooled = op.average_pool(x, kernel_shape=[16, 32], strides=[16, 32])
-    onnx.save(spox.build({"x": x}, {"y": op.flatten(pooled)}), tmp_path / "averages.onnx")
+    onnx.save(op.build({"x": x}, {"y": op.flatten(pooled)}), tmp_path / "averages.onnx")
     (tmp_path / "averages.json").write_text(json.dumps(SPEC))
     return tmp_path / "averages.onnx"
 
@@ -87,8 +86,8 @@ def test_mirrored_adds_the_mirror_image(averages: Path) -> None:
 
 def test_the_weights_stand_in_the_graph_once_though_the_network_does_twice(tmp_path: Path) -> None:
     weights = np.random.default_rng(0).normal(size=(4, 3, 32, 32)).astype(np.float32)
-    x = spox.argument(spox.Tensor(np.float32, ("N", 3, 32, 32)))
-    onnx.save(spox.build({"x": x}, {"y": op.flatten(op.conv(x, op.const(weights)))}), tmp_path / "one.onnx")
+    x = op.argument(np.float32, ("N", 3, 32, 32))
+    onnx.save(op.build({"x": x}, {"y": op.flatten(op.conv(x, op.const(weights)))}), tmp_path / "one.onnx")
     (tmp_path / "one.json").write_text(json.dumps({**SPEC, "mirrored": True}))
     embedder = FaceEmbedder(tmp_path / "one.onnx")
     assert weights.nbytes < len(embedder.graph) < 1.5 * weights.nbytes
