@@ -35,7 +35,7 @@ __all__ = [
     "write_model_file",
 ]
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Raised when an older rehead could not use the file; readers of all earlier protocols are kept."""
 
 _MANIFEST, _DIGEST, _SIGNATURE = "rehead.manifest", "rehead.sha256", "rehead.ed25519"
@@ -59,12 +59,12 @@ class Kind:
 
     opened_by: str = ""
     required: tuple[str, ...] = ("preprocess",)
-    protocol: int = PROTOCOL
+    protocol: int = 2
 
 
 KINDS = {
     "classifier": Kind(
-        "`rehead predict` and rehead.load_model take it", ("labels", "operating_point", "preprocess"), 1
+        "`rehead predict` and rehead.load_model take it", ("labels", "operating_point", "preprocess"), 3
     ),
     "face-classifier": Kind(
         "`rehead predict`, `rehead evaluate` and rehead.load_face_model take it",
@@ -93,6 +93,12 @@ _frame = records.either(None, records.record(box=_box, aspect=records.number))
 _weights = records.record(
     name=records.text, sha256=records.text, licences=records.values(records.text)
 )  # what a network was built from
+_golden = records.record(
+    png=records.text,
+    answer=records.text,
+    probabilities=records.list_of(records.number),
+    outlier_score=records.number,
+)
 _ENTRIES: records.Entries = {
     "kind": (records.text, "a word"),
     "labels": (records.names, "classes, each once"),
@@ -103,6 +109,7 @@ _ENTRIES: records.Entries = {
     "backbone": (_weights, "name, sha256 and licences"),
     "photos": (records.either(records.count, records.values(records.count)), "counts of photos"),
     "faces": (records.record(), "a record"),
+    "golden": (records.list_of(_golden), "pictures, and the answers to them"),
     "metrics": (records.either(None, records.record()), "a record"),
     "unreadable": (records.words, "names of photos"),
     "seen": (records.text, "digests"),

@@ -69,7 +69,7 @@ def test_a_manifest_comes_back_as_it_was(
     path = tmp_path_factory.mktemp("model") / "model.onnx"
     write_model_file(path, graph, {**extra, **MANIFEST})
     found = read_model_file(path)
-    assert found.manifest == {**extra, **MANIFEST, "protocol": 1}
+    assert found.manifest == {**extra, **MANIFEST, "protocol": 3}
     assert found.path == path
     assert found.graph == path.read_bytes()
     assert found.graph.startswith(graph)
@@ -80,7 +80,7 @@ def test_plain_onnxruntime_and_onnx_open_the_file(tmp_path: Path, graph: bytes, 
     onnx.checker.check_model(str(path), full_check=True)
     ours, bare = onnxruntime.InferenceSession(path), onnxruntime.InferenceSession(graph)
     metadata = ours.get_modelmeta().custom_metadata_map
-    assert json.loads(metadata["rehead.manifest"]) == {**MANIFEST, "protocol": 1}
+    assert json.loads(metadata["rehead.manifest"]) == {**MANIFEST, "protocol": 3}
     assert len(metadata["rehead.sha256"]) == 64
     x = np.random.default_rng(0).normal(size=(2, 3, 32, 32)).astype(np.float32)
     for found, expected in zip(ours.run(None, {"input": x}), bare.run(None, {"input": x}), strict=True):
