@@ -22,8 +22,8 @@ from ..images import PreprocessSpec, golden_pictures, load_image, png, read_imag
 __all__ = ["Answers", "SelfTest", "by_session", "golden_record", "self_test"]
 
 # Largest differences that are called the same: of probabilities, and of outlier scores as a share of the
-# largest. The latter is 0.013 for photos resized by Pillow, 0.02 in bf16, and 0.76 in OpenVINO, which resizes without
-# antialiasing (benchmarks/RESULTS.md, "The same everywhere").
+# largest. The latter is 0.013 for photos resized by Pillow, 0.02 in bf16, and 0.76 in OpenVINO, which resizes
+# without antialiasing (benchmarks/RESULTS.md, "The same everywhere").
 _PROBABILITY, _OUTLIER = 1e-3, 0.05
 
 Answers = Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], float]]

@@ -163,9 +163,9 @@ def test_a_file_of_a_later_rehead_says_to_upgrade(
 
 
 def test_each_kind_is_written_with_the_earliest_protocol_that_knows_it(tmp_path: Path, graph: bytes) -> None:
-    """A rehead of protocol 1 still reads classifiers, and says of keypoints that it is too old for them."""
+    """A rehead of protocol 2 still reads keypoints, and says of classifiers that it is too old for them."""
     points = {"kind": "keypoints", "points": {"count": 2}, "operating_point": {}, "preprocess": {}}
-    for manifest, protocol in ((MANIFEST, 1), (points, 2)):
+    for manifest, protocol in ((MANIFEST, 3), (points, 2)):
         write_model_file(tmp_path / "model.onnx", graph, manifest)
         assert read_model_file(tmp_path / "model.onnx").manifest["protocol"] == protocol
     write_model_file(tmp_path / "model.onnx", graph, {k: v for k, v in points.items() if k != "points"})
