@@ -2,7 +2,7 @@
 
     python benchmarks/same_everywhere.py MODEL PHOTOS [--python PYTHON ...] [--count 500]
 
-Each PYTHON is an interpreter of another environment with onnxruntime, numpy and Pillow, and without rehead. In
+Each PYTHON is an interpreter of another environment with onnxruntime, numpy and Pillow, without rehead. In
 it, and in this one, a script of Pillow and ONNX Runtime opens each photo, turns it upright and gives it to
 the graph whole; OpenVINO, where it is installed, gets the same pixels in fp32. Printed are the share of
 photos with the answer of `predict` ("unknown" included) and the differences of the probabilities and of the

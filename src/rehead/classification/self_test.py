@@ -19,12 +19,12 @@ from ..core.text import percent
 from ..errors import DataError
 from ..images import PreprocessSpec, golden_pictures, load_image, png, read_image
 
-__all__ = ["Answers", "SelfTest", "by_session", "golden_record", "self_test"]
+__all__ = ["OUTLIER", "PROBABILITY", "Answers", "SelfTest", "by_session", "golden_record", "self_test"]
 
 # Largest differences that are called the same: of probabilities, and of outlier scores as a share of the
 # largest. The latter is 0.013 for photos resized by Pillow, 0.02 in bf16, and 0.76 in OpenVINO, which resizes
 # without antialiasing (benchmarks/RESULTS.md, "The same everywhere").
-_PROBABILITY, _OUTLIER = 1e-3, 0.05
+PROBABILITY, OUTLIER = 1e-3, 0.05
 
 Answers = Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], float]]
 """A runtime: probabilities (K,) and outlier score of a picture, uint8 (H, W, 3) RGB."""
@@ -52,7 +52,7 @@ class SelfTest:
     @property
     def same(self) -> bool:
         """Whether all answers are the same, probabilities to 1e-3, and outlier scores to 5 %."""
-        near = max(self.differences) <= _PROBABILITY and max(self.outliers) <= _OUTLIER
+        near = max(self.differences) <= PROBABILITY and max(self.outliers) <= OUTLIER
         return near and self.answers == self.expected
 
     @property
