@@ -16,8 +16,6 @@ from PIL import Image
 from rehead import ImageClassifier, load_model
 from rehead.core.preprocess import PreprocessSpec
 from rehead.exporting import export_model
-from rehead.exporting.graph import Graph, Tensor
-from rehead.exporting.script import predict_script
 
 
 class PhotoFolder(Protocol):
@@ -132,14 +130,6 @@ def test_the_script_uses_three_packages_and_is_short(exported: Path) -> None:
     code = lines[lines.index("from PIL import Image, ImageOps") + 1 :]
     assert len([line for line in code if line.strip()]) <= 24
     assert all(len(line) <= 110 for line in lines)
-
-
-def test_the_script_resizes_nothing_where_the_graph_takes_any_size() -> None:
-    record = PreprocessSpec(32, (0, 0, 0), (1, 1, 1)).to_dict()
-    script = predict_script(record, Graph(Tensor("image", "UINT8", (-1, -1, 3)), ()))
-    assert "resize" not in script
-    assert "draft" not in script
-    compile(script, "predict.py", "exec")
 
 
 @pytest.mark.slow

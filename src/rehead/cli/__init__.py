@@ -40,7 +40,7 @@ app = lazy_group(
         "faces": "Recognise faces, and say when nobody is known.",
         "keypoints": "Place points on photos: train, evaluate, predict.",
         "show": "Show what a model file says of itself.",
-        "check": "Check a model file, its signature, and that a runtime answers as it says.",
+        "check": "Check a model file, and that a runtime gives its answers.",
         "sign": "Sign a model file.",
         "weights": "List, fetch and verify pretrained weights.",
     },

@@ -122,6 +122,7 @@ def _about(source: Source) -> dict[str, Any]:
         "styles": {"names": styles.names, "limit": styles.limit} if styles else None,
         # squares pass a graph that takes any photo, and the browser need not hold the whole photo as floats
         "side": rule["size"],
+        "takesAny": source.graph.side is None,
         "crop": rule.get("crop_fraction", 1.0) if rule.get("resize") == "crop" else None,
         "filter": rule.get("interpolation", "bilinear"),
         "greyRange": rule.get("grey_range"),
