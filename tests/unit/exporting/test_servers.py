@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -139,11 +140,19 @@ def test_a_photo_of_any_size_goes_to_triton_as_it_is(tmp_path: Path) -> None:
     assert "(N, any, any, 3)" in readme
 
 
+def test_of_faces_it_is_said_that_the_server_finds_none(tmp_path: Path) -> None:
+    file = read_model_file(MODELS["classifier"])
+    manifest = {**file.manifest, "kind": "face-classifier"}
+    graph = Graph(Tensor("image", "UINT8", (32, 32, 3)), (Tensor("probabilities", "FLOAT", (3,)),))
+    servers.write_ovms(tmp_path, Source(replace(file, manifest=manifest), None, graph, "petals", None))
+    assert "the server cannot find faces" in (tmp_path / "README.md").read_text("utf-8")
+
+
 def test_a_class_of_two_lines_fits_no_list_of_labels(tmp_path: Path) -> None:
     file = read_model_file(MODELS["classifier"])
     manifest = {**file.manifest, "labels": ["one\ntwo", "three"]}
     graph = Graph(Tensor("image", "UINT8", (32, 32, 3)), (Tensor("probabilities", "FLOAT", (2,)),))
-    source = Source(type(file)(file.path, manifest, file.graph), None, graph, "petals", None)
+    source = Source(replace(file, manifest=manifest), None, graph, "petals", None)
     with pytest.raises(ModelFileError, match=r"'one\\ntwo' does not fit a line"):
         servers.write_triton(tmp_path, source)
 
