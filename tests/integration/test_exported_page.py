@@ -170,6 +170,32 @@ def test_its_answers_are_those_of_predict(
     page.close(pages[kind])
 
 
+@pytest.mark.parametrize("form", ["web", "html"])
+def test_it_tests_itself_when_it_is_loaded(form: str, pages: dict[str, str], browser: Any) -> None:
+    page = Page(browser, pages[form])
+    page.view.wait_for_selector("body[data-tested]", timeout=60_000)
+    assert page.view.get_attribute("body", "data-tested") == "same"
+    said = page.view.text_content("#tested")
+    assert said == "Self-test: the 5 golden pictures of the model file get the file's answers here."
+    assert page.view.text_content("#problem") == ""
+    page.close(pages[form])
+
+
+def test_a_page_whose_network_answers_otherwise_says_so(pages: dict[str, str], browser: Any) -> None:
+    def altered(route: Any) -> None:
+        text = route.fetch().text()
+        route.fulfill(
+            body=text.replace('"tolerance": {"probability": 0.001', '"tolerance": {"probability": -1')
+        )
+
+    view = browser.new_page()
+    view.route("**/", altered)
+    view.goto(pages["web"])
+    view.wait_for_selector("body[data-tested=other]", timeout=60_000)
+    assert view.text_content("#problem").startswith("This browser does not give the model's answers")
+    view.close()
+
+
 def test_its_pixels_are_those_of_pillow(browser: Any) -> None:
     """To the bit, for every filter, part and shape."""
     worker = (Path(onnxruntime_web.__file__).parent / "worker.js").read_text("utf-8")
