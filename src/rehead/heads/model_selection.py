@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.parallel import map_in_order, one_blas_thread
-from ..core.runtime import cpu_count
+from ..core.runtime import cpu_count, trim_memory
 from .logistic import few_weights, fit_logistic
 from .pca import Block, PCABasis, Rows, fit_pca, last_levels
 from .ridge import HeldOut, fit_ridge, linear_logits, ridge_path
@@ -239,9 +239,11 @@ def _searched(fold: NDArray[np.intp]) -> NDArray[np.intp]:
 
 
 def _keep_coordinates_of(one: _Candidate | None, candidates: Sequence[_Candidate]) -> None:
+    """Let go of those of the others, and of what the C library keeps: 70 MB of 6,400 photos."""
     for each in candidates:
         if each is not one:
             each.keep_coordinates(False)
+    trim_memory()
     if one is not None:
         one.keep_coordinates(True)
 

@@ -159,8 +159,8 @@ def principal_components(
 ) -> NDArray[np.float32]:
     """Orthonormal columns (d, r), by decreasing variance: at most so many, and none without variance."""
     energy, vectors = largest_eigenvectors(gram_matrix(X, mean, scale, rows), most)
-    kept = energy > max(float(energy[0]), 0.0) * _CUT
-    energy, vectors = energy[kept], vectors[:, kept]
+    kept = int((energy > max(float(energy[0]), 0.0) * _CUT).sum())
+    energy, vectors = energy[:kept], vectors[:, :kept]
     if (len(X) if rows is None else len(rows)) > X.shape[1]:
         return np.ascontiguousarray(vectors, np.float32)
     vectors = vectors / np.sqrt(energy)
