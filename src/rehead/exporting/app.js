@@ -161,6 +161,7 @@ function show(found, source) {
   document.body.dataset.known = String(!found.reason);
   const nearest = about.labels[found.best];
   const surest = `${(100 * found.probabilities[found.best]).toFixed(1)} %`;
+  at("reason").setAttribute("aria-live", source === "camera" ? "off" : "polite"); // its numbers never rest
   set("answer", found.label);
   set("reason", found.reason ? `${upper(found.reason)}. The nearest class is ${nearest}, ${surest}.` : upper(found.note));
   at("answer").dataset.probability = found.probabilities[found.best];

@@ -128,7 +128,9 @@ def export_model(
     file = read_model_file(model)
     _check_kind(file, target)
     source = _source(file, name, runtime_files)
-    with atomic.replacing_folder(folder, replaced=lambda there: (there / _RECORD).is_file()) as beside:
+    with atomic.replacing_folder(
+        folder, replaced=lambda there: overwrite and (there / _RECORD).is_file()
+    ) as beside:
         with atomic.output_errors(folder):
             TARGETS[target].write(beside, source)
             write_json(beside / _RECORD, _record(file, target))

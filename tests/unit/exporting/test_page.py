@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from rehead import ImageClassifier, explain, load_model
+from rehead.backbones.graphs import cam
 from rehead.core.model_file import read_model_file
 from rehead.errors import DataError
 from rehead.exporting import export_model, onnxruntime_web, page
@@ -61,6 +62,16 @@ def test_the_maps_are_those_of_explain(model: Path, photos: list[Path]) -> None:
             found = maps[0, LABELS.index(one.label)]
             assert found.shape == one.values.shape
             np.testing.assert_allclose(found, one.values, atol=1e-3 * np.abs(maps).max())
+
+
+def test_a_network_without_maps_has_a_page(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def add_maps(graph: object) -> None:
+        raise cam.NotLinearError("a step 'Tanh' stands where averaged maps were expected")
+
+    monkeypatch.setattr(cam, "add_maps", add_maps)
+    session = onnxruntime.InferenceSession(page.page_model(read_model_file(model)))
+    names = [output.name for output in session.get_outputs()]
+    assert names == ["probabilities", "features", "outlier_score", "styles"]
 
 
 def test_the_styles_are_those_of_predict(model: Path, photos: list[Path]) -> None:
