@@ -22,7 +22,7 @@ from rehead.core.model_file import read_model_file
 from rehead.core.runtime import cpu_count, open_session
 from rehead.images import PreprocessSpec, load_image
 
-TARGETS = {"rehead --help": 0.3, "rehead predict": 1.0, "Predictor.predict, warm": 0.010}
+TARGETS = {"rehead --help": 0.09, "rehead predict": 1.0, "Predictor.predict, warm": 0.010}
 
 
 def process(command: list[str]) -> tuple[float, float]:

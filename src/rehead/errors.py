@@ -14,7 +14,8 @@
     ├── ModelFileError             a model file cannot be used
     │   ├── NotAModelFileError     it is something else
     │   ├── NewerProtocolError     a later rehead wrote it
-    │   └── AlteredModelFileError  it was changed after it was written
+    │   ├── AlteredModelFileError  it was changed after it was written
+    │   └── NotSignedError         it is not signed, or by somebody else
     ├── GalleryError               a gallery of faces cannot be used
     │   ├── WrongKeyError          its key is missing, or another
     │   ├── OtherEmbedderError     its templates come from another embedder
@@ -47,6 +48,7 @@ __all__ = [
     "ModelFileError",
     "NewerProtocolError",
     "NotAModelFileError",
+    "NotSignedError",
     "OtherEmbedderError",
     "OutputError",
     "ReheadError",
@@ -159,6 +161,10 @@ class NewerProtocolError(ModelFileError):
 
 class AlteredModelFileError(ModelFileError):
     """The file was changed after it was written."""
+
+
+class NotSignedError(ModelFileError):
+    """The file is not signed, or not with the key that was expected."""
 
 
 class GalleryError(ReheadError):

@@ -23,6 +23,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from rehead.core.model_file import read_model_file
+from rehead.exporting.script import snippet
 from rehead.workflows.recipes import EVERY
 
 ROOT = Path(__file__).parents[2]
@@ -107,7 +109,14 @@ def test_readme_without_rehead_agrees_with_rehead(world: Path) -> None:
     ]
     rehead = "import rehead; print(rehead.load_model('model.onnx').predict('photo.jpg')[0].label)"
     assert "import rehead" not in alone
-    assert run([sys.executable, "-c", alone], world) == run([sys.executable, "-c", rehead], world)
+    _, label, _ = run([sys.executable, "-c", alone], world).split("\t")
+    assert label == run([sys.executable, "-c", rehead], world).strip()
+
+
+def test_readme_has_the_script_that_is_exported(world: Path) -> None:
+    """Where it has not: write into it what `snippet` gives."""
+    rule = read_model_file(world / "model.onnx").manifest["preprocess"]
+    assert ("python", snippet(rule)) in blocks_of(ROOT / "README.md")
 
 
 def test_keypoints_without_rehead_agree_with_rehead(world: Path) -> None:

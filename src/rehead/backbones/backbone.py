@@ -283,9 +283,9 @@ def _from_model_file(file: ModelFile) -> Backbone:
             f"{file.path}: {len(tensors)} feature levels in its graph, {len(names)} in its manifest; "
             "train it again"
         )
-    trunk = graphs.truncated(model, dict(zip(names, tensors, strict=True)))
+    preprocess = PreprocessSpec.from_dict(file.manifest["preprocess"])
+    trunk = graphs.truncated(model, dict(zip(names, tensors, strict=True)), preprocess.size)
     weights = dict(file.manifest["backbone"])
     name = weights.pop("name")
-    preprocess = PreprocessSpec.from_dict(file.manifest["preprocess"])
     backbone = _backbone(name, preprocess, weights, trunk.SerializeToString(deterministic=True))
     return _tried(backbone, file.path, NotAModelFileError)

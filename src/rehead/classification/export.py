@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +11,10 @@ from numpy.typing import NDArray
 from ..backbones import graphs
 from ..backbones.backbone import Backbone
 from ..core.photos import File
-from ..core.runtime import open_session
 from ..errors import ModelFileError
 from ..heads import FittedHead
 from ..heads.mahalanobis import RelativeMahalanobis
+from ..images import PreprocessSpec
 
 __all__ = ["check_parity", "classifier_graph"]
 
@@ -22,9 +23,13 @@ _CHECKED = 4  # photos
 
 
 def classifier_graph(
-    backbone: Backbone, head: FittedHead, temperature: float, outlier_model: RelativeMahalanobis
+    backbone: Backbone,
+    head: FittedHead,
+    temperature: float,
+    outlier_model: RelativeMahalanobis,
+    resize: PreprocessSpec | None,
 ) -> bytes:
-    """Serialised ONNX: `image` to `probabilities`, `features` and `outlier_score`."""
+    """Serialised ONNX: `image` to `probabilities`, `features`, `outlier_score`; see `graphs.linear_model`."""
     model = graphs.linear_model(
         backbone.model,
         [level.name for level in backbone.levels],
@@ -32,6 +37,7 @@ def classifier_graph(
         weight=(head.weight / temperature).astype(np.float32),
         bias=(head.bias / temperature).astype(np.float32),
         outlier=outlier_model,
+        resize=resize,
     )
     model.producer_name = "rehead"
     graph: bytes = model.SerializeToString(deterministic=True)
@@ -39,22 +45,22 @@ def classifier_graph(
 
 
 def check_parity(
-    graph: bytes,
+    session: Any,
     pixels: Callable[[Sequence[File]], NDArray[np.uint8]],
     probabilities: Callable[[Sequence[File]], NDArray[np.float64]],
     photos: Sequence[File],
 ) -> None:
-    """Run the graph on a few photos; ModelFileError where its answers are not those expected, to 1e-4.
+    """Run an opened graph on a few photos; ModelFileError where its answers are not those expected, to 1e-4.
 
     Parameters
     ----------
-    graph : bytes
+    session : InferenceSession
     pixels, probabilities : callable
         What the network gets of photos, and the answers that are expected, (n, K).
     photos : sequence of path or bytes
     """
     some = photos[:: max(1, len(photos) // _CHECKED)][:_CHECKED]
-    found, _, _ = open_session(graph, threads=1).run(None, {"image": pixels(some)})
+    found, _, _ = session.run(None, {"image": pixels(some)})
     difference = float(np.abs(found - probabilities(some)).max())
     if not difference <= _PARITY:
         raise ModelFileError(

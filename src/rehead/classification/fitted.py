@@ -17,10 +17,12 @@ from ..core.model_file import write_model_file
 from ..core.parallel import one_blas_thread
 from ..core.photos import File
 from ..core.rejection import OperatingPoint
+from ..core.runtime import open_session
 from ..heads import FittedHead
 from ..heads.mahalanobis import RelativeMahalanobis
 from ..heads.temperature import softmax
 from .export import check_parity, classifier_graph
+from .self_test import golden_record
 from .training_data import TrainingFeatures
 
 __all__ = ["FittedClassifier", "TrainedOn"]
@@ -157,11 +159,18 @@ class FittedClassifier:
         OutputError
             It cannot be written.
         """
-        graph = classifier_graph(self.backbone, self.head, self.temperature, self.outlier_model)
+        preprocess = self.backbone.preprocess
+        whole = self.encoder.kind == "classifier" and preprocess.resize == "squash"
+        resize = preprocess if whole else None
+        graph = classifier_graph(self.backbone, self.head, self.temperature, self.outlier_model, resize)
+        session = open_session(graph, threads=1)
         check_parity(
-            graph, self.encoder.pixels, lambda photos: self.decide_photos(photos)[0], self.trained_on.paths
+            session, self.encoder.pixels, lambda photos: self.decide_photos(photos)[0], self.trained_on.paths
         )
-        write_model_file(path, graph, {**self._manifest(), **self.encoder.manifest(), **(extra or {})})
+        manifest = self._manifest()
+        golden = golden_record(session, preprocess, manifest["labels"], self.operating_point)
+        further = {"golden": golden, **self.encoder.manifest(), **(extra or {})}
+        write_model_file(path, graph, {**manifest, **further})
 
     def _manifest(self) -> dict[str, Any]:
         chosen, trained_on, styles = self.head.chosen, self.trained_on, self.outlier_model.styles

@@ -23,12 +23,22 @@ from ..errors import AlteredModelFileError, DataError, ModelFileError, NewerProt
 from . import atomic, protobuf, records
 from .onnx_contents import MAX_BYTES, check_operators
 
-__all__ = ["KINDS", "PROTOCOL", "Kind", "ModelFile", "read_model_file", "trained_on", "write_model_file"]
+__all__ = [
+    "KINDS",
+    "PROTOCOL",
+    "Kind",
+    "ModelFile",
+    "read_model_file",
+    "signature_of",
+    "signed",
+    "trained_on",
+    "write_model_file",
+]
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Raised when an older rehead could not use the file; readers of all earlier protocols are kept."""
 
-_MANIFEST, _DIGEST = "rehead.manifest", "rehead.sha256"
+_MANIFEST, _DIGEST, _SIGNATURE = "rehead.manifest", "rehead.sha256", "rehead.ed25519"
 _MARK = 12  # hex digits of a photo's sha256 that the manifest keeps
 _METADATA = 14  # ModelProto.metadata_props in onnx.proto
 
@@ -49,12 +59,12 @@ class Kind:
 
     opened_by: str = ""
     required: tuple[str, ...] = ("preprocess",)
-    protocol: int = PROTOCOL
+    protocol: int = 2
 
 
 KINDS = {
     "classifier": Kind(
-        "`rehead predict` and rehead.load_model take it", ("labels", "operating_point", "preprocess"), 1
+        "`rehead predict` and rehead.load_model take it", ("labels", "operating_point", "preprocess"), 3
     ),
     "face-classifier": Kind(
         "`rehead predict`, `rehead evaluate` and rehead.load_face_model take it",
@@ -83,6 +93,12 @@ _frame = records.either(None, records.record(box=_box, aspect=records.number))
 _weights = records.record(
     name=records.text, sha256=records.text, licences=records.values(records.text)
 )  # what a network was built from
+_golden = records.record(
+    png=records.text,
+    answer=records.text,
+    probabilities=records.list_of(records.number),
+    outlier_score=records.number,
+)
 _ENTRIES: records.Entries = {
     "kind": (records.text, "a word"),
     "labels": (records.names, "classes, each once"),
@@ -93,10 +109,12 @@ _ENTRIES: records.Entries = {
     "backbone": (_weights, "name, sha256 and licences"),
     "photos": (records.either(records.count, records.values(records.count)), "counts of photos"),
     "faces": (records.record(), "a record"),
+    "golden": (records.list_of(_golden), "pictures, and the answers to them"),
     "metrics": (records.either(None, records.record()), "a record"),
     "unreadable": (records.words, "names of photos"),
     "seen": (records.text, "digests"),
     "split": (records.text, "a digest"),
+    "versions": (records.values(records.text), "versions of packages"),
 }
 """Of a manifest: a digest is no signature, so that anybody may write it."""
 
@@ -117,19 +135,22 @@ class ModelFile:
     manifest: Mapping[str, Any]
     graph: bytes = field(repr=False)
 
+    @property
+    def digest(self) -> str:
+        """Sha256 of graph and manifest, in hex: what identifies the model, whoever signed it."""
+        return _metadata(self.graph)[0][_DIGEST].decode("ascii")
+
 
 def write_model_file(path: str | os.PathLike[str], graph: bytes, manifest: Mapping[str, Any]) -> None:
     """Write a serialised ONNX model and its manifest as one file, whole or not at all.
 
-    Protocol, time and the version of rehead are added to the manifest. Raises OutputError where the file
-    cannot be written.
+    Protocol, time and the versions of rehead and of its libraries are added to the manifest. Raises
+    OutputError where the file cannot be written.
     """
-    from importlib.metadata import version  # brings the parser of e-mails: nothing that reading needs
+    from .run_dir import versions  # brings the parser of package metadata: nothing that reading needs
 
-    added = {
-        "rehead": version("rehead"),
-        "created": records.now(),
-    }
+    found = versions()
+    added = {"rehead": found.pop("rehead"), "created": records.now(), "versions": found}
     text = json.dumps(
         {**added, **manifest, "protocol": KINDS.get(str(manifest.get("kind")), Kind()).protocol},
         sort_keys=True,
@@ -196,7 +217,8 @@ def _checked(file: Path, data: bytes) -> dict[str, Any]:
             f"{file}: written by rehead {manifest.get('rehead', '?')} with protocol {protocol}, this rehead "
             f"reads up to {PROTOCOL}; run `pip install --upgrade rehead`"
         )
-    if data[body:] != _sealed(data[:body], entries[_MANIFEST]):
+    end = _sealed(data[:body], entries[_MANIFEST])
+    if data[body:] not in (end, end + _entry(_SIGNATURE, entries.get(_SIGNATURE, b""))):
         raise altered
     needed = ("kind", *KINDS.get(str(manifest.get("kind")), Kind()).required)
     if lacking := [name for name in needed if name not in manifest]:
@@ -212,6 +234,19 @@ def _sealed(graph: bytes, manifest: bytes) -> bytes:
     """The end of the file: manifest, and digest of graph and manifest."""
     digest = hashlib.sha256(hashlib.sha256(graph).digest() + manifest).hexdigest().encode()
     return _entry(_MANIFEST, manifest) + _entry(_DIGEST, digest)
+
+
+def signature_of(file: ModelFile) -> str | None:
+    """The signature at the end of a model file, as `core.signing` writes it; None where there is none."""
+    found = _metadata(file.graph)[0].get(_SIGNATURE)
+    return None if found is None else found.decode("ascii", "replace")
+
+
+def signed(file: ModelFile, signature: str) -> bytes:
+    """The bytes of a model file with this signature instead of what it has."""
+    entries, body = _metadata(file.graph)
+    whole = file.graph[:body] + _sealed(file.graph[:body], entries[_MANIFEST])
+    return whole + _entry(_SIGNATURE, signature.encode("ascii"))
 
 
 def _entry(key: str, value: bytes) -> bytes:

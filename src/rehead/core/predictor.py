@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import chain, islice
 from typing import Any, ClassVar, Generic, TypeVar
@@ -59,7 +59,7 @@ class BasePredictor(ABC, Generic[Answer]):
         outputs = {output.name: output.shape for output in self._session.get_outputs()}
         shape: list[Any] = next((given.shape for given in self._session.get_inputs()), [])
         side, expected = self.preprocess.size, self._outputs()
-        if shape[1:] != [side, side, 3] or any(
+        if not _fits(shape, side) or any(
             name not in outputs
             or (width and outputs[name][1:2] != [width])
             or (name in _ONE_NUMBER and len(outputs[name]) != 1)
@@ -68,7 +68,7 @@ class BasePredictor(ABC, Generic[Answer]):
             wanted = ", ".join(f"{width} {name}" if width else name for name, width in expected.items())
             raise NotAModelFileError(
                 f"{file.path}: its graph takes {shape} and gives {outputs}; expected "
-                f"['N', {side}, {side}, 3] and {wanted}"
+                f"['N', {side}, {side}, 3] or ['N', 'H', 'W', 3] and {wanted}"
             )
 
     def _read(self, manifest: Mapping[str, Any]) -> None:
@@ -139,3 +139,10 @@ class BasePredictor(ABC, Generic[Answer]):
                 raise answer
             answers.append(answer)
         return answers
+
+
+def _fits(shape: Sequence[Any], side: int) -> bool:
+    """Whether a graph's input takes photos (N, S, S, 3), or of any height and width."""
+    return list(shape[1:]) == [side, side, 3] or (
+        len(shape) == 4 and shape[3] == 3 and not any(isinstance(n, int) for n in shape[1:3])
+    )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..errors import DataError
 
 __all__ = [
+    "REASONS",
     "UNKNOWN",
     "OperatingPoint",
     "PhotoStyles",
@@ -24,6 +25,12 @@ __all__ = [
 
 UNKNOWN = "unknown"
 """What a photo is called that the model should not name; no class may be called so."""
+
+REASONS = {
+    "unlike": "unlike the training photos (outlier score {found}, limit {limit})",
+    "unsure": "not sure enough (probability {found}, needs {limit})",
+}
+"""Why a photo is not answered, in this order; both numbers have as many digits as show that they differ."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +78,11 @@ class OperatingPoint:
     def reason(self, probability: float, outlier_score: float) -> str:
         """Why a photo is not answered, as a phrase; "" where it is."""
         if not outlier_score <= self.outlier_score:  # nor is it where one of them is NaN
-            score, limit = _with_enough_digits(outlier_score, self.outlier_score)
-            return f"unlike the training photos (outlier score {score}, limit {limit})"
+            found, limit = _with_enough_digits(outlier_score, self.outlier_score)
+            return REASONS["unlike"].format(found=found, limit=limit)
         if not probability >= self.probability:
-            found, needed = _with_enough_digits(probability, self.probability)
-            return f"not sure enough (probability {found}, needs {needed})"
+            found, limit = _with_enough_digits(probability, self.probability)
+            return REASONS["unsure"].format(found=found, limit=limit)
         return ""
 
 

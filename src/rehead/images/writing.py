@@ -11,7 +11,7 @@ from PIL import Image
 
 from ..core.atomic import write_bytes
 
-__all__ = ["jpeg", "write_jpeg", "write_png"]
+__all__ = ["jpeg", "png", "write_jpeg", "write_png"]
 
 
 def jpeg(pixels: NDArray[np.uint8], *, quality: int) -> bytes:
@@ -21,14 +21,19 @@ def jpeg(pixels: NDArray[np.uint8], *, quality: int) -> bytes:
     return buffer.getvalue()
 
 
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    """RGB pixels, uint8 (height, width, 3), as the bytes of a PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def write_png(path: str | os.PathLike[str], pixels: NDArray[np.uint8], *, sync: bool = True) -> None:
     """Write RGB pixels, uint8 (height, width, 3), as a PNG, whole or not at all (OutputError).
 
     `sync` is that of `atomic.replacing`; of many pictures, each would wait for the disk.
     """
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    write_bytes(path, buffer.getvalue(), sync=sync)
+    write_bytes(path, png(pixels), sync=sync)
 
 
 def write_jpeg(

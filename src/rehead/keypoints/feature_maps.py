@@ -100,7 +100,7 @@ def candidate_feature_maps(backbone: Backbone) -> list[tuple[FeatureMap, ...]]:
 
 def open_maps(backbone: Backbone, feature_maps: Sequence[FeatureMap]) -> Any:
     """A session, on one thread, from `image`, uint8 (N, S, S, 3), to these feature maps by their names."""
-    model = graphs.truncated(backbone.model, {m.name: m.name for m in feature_maps})
+    model = graphs.truncated(backbone.model, {m.name: m.name for m in feature_maps}, backbone.preprocess.size)
     return open_session(model.SerializeToString(), threads=1, of=backbone.name)
 
 

@@ -1,14 +1,16 @@
-"""Model files of every kind of classifier, opened."""
+"""Model files of every kind, opened."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from ..classification.predictor import Predictor
-from ..core.model_file import read_model_file
+from ..core.model_file import ModelFile, read_model_file
+from ..core.predictor import BasePredictor
 
-__all__ = ["open_model"]
+__all__ = ["open_any_model", "open_model"]
 
 
 def open_model(path: str | os.PathLike[str], *, threads: int | None = None) -> Predictor:
@@ -25,7 +27,19 @@ def open_model(path: str | os.PathLike[str], *, threads: int | None = None) -> P
     ModelFileError
         The file is not there, is something else, newer, or was altered.
     """
-    file = read_model_file(Path(path))
+    return _classifier(read_model_file(Path(path)), threads)
+
+
+def open_any_model(file: ModelFile, *, threads: int | None = None) -> BasePredictor[Any]:
+    """Open what `read_model_file` gave, whatever its kind; raises as `open_model`."""
+    if file.manifest["kind"] == "keypoints":
+        from ..keypoints.predictor import KeypointPredictor
+
+        return KeypointPredictor(file, threads=threads)
+    return _classifier(file, threads)
+
+
+def _classifier(file: ModelFile, threads: int | None) -> Predictor:
     if file.manifest["kind"] == "face-classifier":
         from ..faces.predictor import FacePredictor
 

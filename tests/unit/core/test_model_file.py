@@ -28,6 +28,7 @@ MANIFEST: dict[str, Any] = {
     "operating_point": {"coverage": 0.95, "probability": 0.5, "outlier_score": 12.25, "photos": 9},
     "preprocess": {"size": 32},
     "rehead": "0.1.0",
+    "versions": {"numpy": "2.4.6"},
 }
 
 
@@ -68,7 +69,7 @@ def test_a_manifest_comes_back_as_it_was(
     path = tmp_path_factory.mktemp("model") / "model.onnx"
     write_model_file(path, graph, {**extra, **MANIFEST})
     found = read_model_file(path)
-    assert found.manifest == {**extra, **MANIFEST, "protocol": 1}
+    assert found.manifest == {**extra, **MANIFEST, "protocol": 3}
     assert found.path == path
     assert found.graph == path.read_bytes()
     assert found.graph.startswith(graph)
@@ -79,7 +80,7 @@ def test_plain_onnxruntime_and_onnx_open_the_file(tmp_path: Path, graph: bytes, 
     onnx.checker.check_model(str(path), full_check=True)
     ours, bare = onnxruntime.InferenceSession(path), onnxruntime.InferenceSession(graph)
     metadata = ours.get_modelmeta().custom_metadata_map
-    assert json.loads(metadata["rehead.manifest"]) == {**MANIFEST, "protocol": 1}
+    assert json.loads(metadata["rehead.manifest"]) == {**MANIFEST, "protocol": 3}
     assert len(metadata["rehead.sha256"]) == 64
     x = np.random.default_rng(0).normal(size=(2, 3, 32, 32)).astype(np.float32)
     for found, expected in zip(ours.run(None, {"input": x}), bare.run(None, {"input": x}), strict=True):
@@ -162,9 +163,9 @@ def test_a_file_of_a_later_rehead_says_to_upgrade(
 
 
 def test_each_kind_is_written_with_the_earliest_protocol_that_knows_it(tmp_path: Path, graph: bytes) -> None:
-    """A rehead of protocol 1 still reads classifiers, and says of keypoints that it is too old for them."""
+    """A rehead of protocol 2 still reads keypoints, and says of classifiers that it is too old for them."""
     points = {"kind": "keypoints", "points": {"count": 2}, "operating_point": {}, "preprocess": {}}
-    for manifest, protocol in ((MANIFEST, 1), (points, 2)):
+    for manifest, protocol in ((MANIFEST, 3), (points, 2)):
         write_model_file(tmp_path / "model.onnx", graph, manifest)
         assert read_model_file(tmp_path / "model.onnx").manifest["protocol"] == protocol
     write_model_file(tmp_path / "model.onnx", graph, {k: v for k, v in points.items() if k != "points"})

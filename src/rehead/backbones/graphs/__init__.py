@@ -166,23 +166,24 @@ def load(graph: bytes) -> Any:
     return onnx.load_from_string(graph)
 
 
-def truncated(model: Any, tensors: Mapping[str, str]) -> Any:
+def truncated(model: Any, tensors: Mapping[str, str], side: int) -> Any:
     """`image` uint8 (N, S, S, 3) to tensors of a network (name of the output to name in the graph)."""
     from . import builder as op
-    from .ops import image_input, side_of
+    from .ops import image_input
+    from .resize import without_resize
 
-    image = image_input(side_of(model))
-    found = op.inline(model, list(tensors.values()))(image)
+    image = image_input(side)
+    found = op.inline(without_resize(model, side), list(tensors.values()))(image)
     return op.build({"image": image}, {name: found[tensor] for name, tensor in tensors.items()})
 
 
 def pooled_levels(trunk: Any, levels: Sequence[str]) -> Any:
     """`image` to `features`, float32 (N, D): all levels average-pooled and concatenated."""
     from . import builder as op
-    from .ops import features_of
+    from .ops import image_input, pooled, side_of
 
-    image, features = features_of(trunk, levels)
-    return op.build({"image": image}, {"features": features})
+    image = image_input(side_of(trunk))
+    return op.build({"image": image}, {"features": pooled(trunk, image, levels)})
 
 
 def linear_model(
@@ -193,16 +194,20 @@ def linear_model(
     weight: NDArray[np.float32],
     bias: NDArray[np.float32],
     outlier: RelativeMahalanobis,
+    resize: PreprocessSpec | None = None,
 ) -> Any:
     """The whole classifier: `image` to `probabilities`, `features` and `outlier_score`.
 
+    `image` is uint8 (N, S, S, 3), or with `resize` (N, H, W, 3), which is brought to squares as that says.
     With features x (N, D), logits are x[:, first:] @ weight + bias; the outlier score is that of
     `heads.mahalanobis.RelativeMahalanobis`.
     """
     from . import builder as op
-    from .ops import features_of
+    from .ops import image_input, pooled, side_of
+    from .resize import photo_input, squared
 
-    image, x = features_of(trunk, levels)
+    image = image_input(side_of(trunk)) if resize is None else photo_input()
+    x = pooled(trunk, image if resize is None else squared(image, resize), levels)
     used = op.slice(x, op.const([first]), op.const([np.iinfo(np.int64).max]), op.const([1])) if first else x
     probabilities = op.softmax(op.add(op.matmul(used, op.const(weight)), op.const(bias)), axis=1)
 

@@ -317,10 +317,13 @@ class _Writer:
         del graph.value_info[:]
 
     def _bring_up(self, proto: Any, opset: int) -> None:
-        """Of the operators that `graphs` uses, later opsets write these otherwise."""
+        """Of the operators that networks consist of, later opsets write these otherwise."""
         attributes = {attribute.name: attribute for attribute in proto.attribute}
         if opset >= 18 and proto.op_type.startswith("Reduce") and "axes" in attributes:
             proto.input.append(self.name_of(const(list(attributes["axes"].ints))))
             proto.attribute.remove(attributes["axes"])
+        unsized = proto.op_type == "Split" and len(proto.input) < 2
+        if opset >= 18 and unsized and "num_outputs" not in attributes:
+            proto.attribute.append(onnx.helper.make_attribute("num_outputs", len(proto.output)))
         if opset >= 20 and proto.op_type == "GridSample" and "mode" in attributes:
             attributes["mode"].s = attributes["mode"].s.removeprefix(b"bi")

@@ -18,7 +18,15 @@ from numpy.typing import NDArray
 from ...errors import DataError
 from .inspect import tensor_shapes
 
-__all__ = ["LinearInMaps", "NotLinearError", "Piece", "activation_maps", "linear_in_maps", "sum_maps"]
+__all__ = [
+    "LinearInMaps",
+    "NotLinearError",
+    "Piece",
+    "activation_maps",
+    "add_maps",
+    "linear_in_maps",
+    "sum_maps",
+]
 
 _SAME = ("Identity", "Dropout", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Cast")
 
@@ -275,6 +283,62 @@ def sum_maps(maps: Sequence[NDArray[np.float64]], classes: int) -> NDArray[np.fl
         fine = _interpolation(height, one.shape[1]) @ one @ _interpolation(width, one.shape[2]).T
         total += fine + (one.mean(axis=(1, 2)) - fine.mean(axis=(1, 2)))[:, None, None]
     return total
+
+
+def add_maps(model: Any, output: str = "maps", answer: str = "probabilities") -> None:
+    """Give a graph another output: the maps of `sum_maps` of all classes, float32 (N, K, h, w).
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        Gets the output; is left as it is where an error is raised.
+    output, answer : str
+        What to call it, and the output that is explained, as in `linear_in_maps`.
+
+    Raises
+    ------
+    NotLinearError
+        As `linear_in_maps`, or the graph does not say how large its maps are.
+    """
+    from onnx.helper import make_node, make_tensor_value_info
+    from onnx.numpy_helper import from_array
+
+    linear = linear_in_maps(model, answer)
+    shapes = _Walk(model).shapes
+    sizes = []
+    for piece in linear.pieces:
+        begin = 1 if piece.channels_last else 2
+        sizes.append(shapes.get(piece.tensor, (0, 0, 0, 0))[begin : begin + 2])
+    if not sizes or 0 in np.ravel(sizes):
+        raise NotLinearError("the graph does not say how large its maps are")
+    height, width = (max(size[axis] for size in sizes) for axis in (0, 1))
+    nodes: list[Any] = []
+    arrays: list[Any] = []
+    summed: list[str] = []
+
+    def computed(kind: str, name: str, *inputs: Any) -> str:
+        names = [one if isinstance(one, str) else f"{output}/{name}/{n}" for n, one in enumerate(inputs)]
+        for given, key in zip(inputs, names, strict=True):
+            if not isinstance(given, str):
+                arrays.append(from_array(np.asarray(given, np.float32), key))
+        nodes.append(make_node(kind, names, [f"{output}/{name}"], name=f"{output}/{name}"))
+        return f"{output}/{name}"
+
+    for n, (piece, size) in enumerate(zip(linear.pieces, sizes, strict=True)):
+        tensor = piece.tensor
+        if piece.channels_last:
+            nodes.append(make_node("Transpose", [tensor], [f"{output}/{n}/first"], perm=[0, 3, 1, 2]))
+            tensor = f"{output}/{n}/first"
+        coarse = computed("Conv", f"{n}/coarse", tensor, piece.weight.T[:, :, None, None])
+        rows = computed("MatMul", f"{n}/rows", _interpolation(height, size[0]), coarse)
+        fine = computed("MatMul", f"{n}/fine", rows, _interpolation(width, size[1]).T)
+        means = [computed("GlobalAveragePool", f"{n}/mean {part}", part) for part in (coarse, fine)]
+        summed += [fine, computed("Sub", f"{n}/shift", *means)]
+    nodes.append(make_node("Sum", summed, [output], name=output))
+    model.graph.node.extend(nodes)
+    model.graph.initializer.extend(arrays)
+    shape = ["N", linear.bias.size, height, width]
+    model.graph.output.append(make_tensor_value_info(output, 1, shape))
 
 
 def _interpolation(fine: int, coarse: int) -> NDArray[np.float64]:

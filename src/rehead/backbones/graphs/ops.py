@@ -22,10 +22,10 @@ from .builder import Var
 __all__ = [
     "State",
     "conv_bn",
-    "features_of",
     "image_input",
     "inverted_residual",
     "normalised",
+    "pooled",
     "relu6",
     "side_of",
     "whitened",
@@ -194,9 +194,8 @@ def inverted_residual(
     return op.add(x, inner) if stride == 1 and channels == outputs else inner
 
 
-def features_of(trunk: Any, levels: Sequence[str]) -> tuple[Var, Var]:
-    """Input of a copy of `trunk`, and its levels average-pooled and concatenated, (N, D)."""
-    image = image_input(side_of(trunk))
+def pooled(trunk: Any, image: Var, levels: Sequence[str]) -> Var:
+    """The levels of a copy of `trunk` for `image` (N, S, S, 3), average-pooled and concatenated, (N, D)."""
     maps = op.inline(trunk, levels)(image).values()
     flat = [m if len(m.shape) == 2 else op.flatten(op.global_average_pool(m)) for m in maps]
-    return image, op.concat(flat, axis=1) if len(flat) > 1 else flat[0]
+    return op.concat(flat, axis=1) if len(flat) > 1 else flat[0]
