@@ -229,6 +229,7 @@ def test_its_pixels_are_those_of_pillow(browser: Any) -> None:
                 got = np.array(found.split(","), np.uint8).reshape(32, 32, 3)
                 expected = Image.fromarray(pixels[:, :, :3]).resize((32, 32), how, box)
                 np.testing.assert_array_equal(got, np.asarray(expected), f"{width} x {height} {name} {box}")
+    view.close()
 
 
 def test_the_camera_is_answered_live(
