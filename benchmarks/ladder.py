@@ -45,7 +45,7 @@ BARE = """
 import sys, numpy, onnxruntime
 from PIL import Image
 session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
-side = session.get_inputs()[0].shape[1]
+side = int(sys.argv[3])
 photo = Image.open(sys.argv[2]).convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
 print(session.run(["probabilities"], {"image": numpy.asarray(photo)[None]})[0])
 """
@@ -105,7 +105,7 @@ def rounds(photos: Path, work: Path, count: int) -> dict[str, list[Took]]:
         "first": (train, without_anything),
         "cold": (train, without_features),
         "warm": (train, None),
-        "bare": ([sys.executable, "-c", BARE, str(model), photo], None),
+        "bare": ([sys.executable, "-c", BARE, str(model), photo, str(backbone.preprocess.size)], None),
         "predict": ([*rehead, "predict", str(model), photo], None),
         "help": ([*rehead, "--help"], None),
     }
