@@ -431,7 +431,7 @@ def test_a_model_file_that_was_changed_or_is_newer(
     refused(cli("predict", tmp_path / "changed.onnx", photo), "changed.onnx", "changed or damaged")
     (tmp_path / "short.onnx").write_bytes(model.read_bytes()[:-200])
     refused(cli("predict", tmp_path / "short.onnx", photo), "short.onnx")
-    newer = (model.read_bytes()).replace(b'"protocol":1', b'"protocol":9')
+    newer = (model.read_bytes()).replace(b'"protocol":3', b'"protocol":9')
     (tmp_path / "newer.onnx").write_bytes(newer)
     refused(cli("evaluate", tmp_path / "newer.onnx", photos), "newer.onnx", "protocol 9", "pip install")
     write_model_file(

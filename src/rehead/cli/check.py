@@ -21,8 +21,8 @@ def check(
     runtime: Annotated[
         str,
         Opt(
-            help="What runs the file: onnxruntime, openvino, or the address of a server's model, "
-            "http://HOST:PORT/v2/models/NAME.",
+            help="What runs the file: onnxruntime, openvino, web (onnxruntime-web in Node.js), or the "
+            "address of a server's model, http://HOST:PORT/v2/models/NAME.",
             default="onnxruntime",
         ),
     ],

@@ -1,8 +1,10 @@
-"""Whether a runtime answers as a model file says: its self-test, in ONNX Runtime, OpenVINO, or a server."""
+"""Whether a runtime answers as a model file says: its self-test, here, in Node.js, or by a server."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,11 +16,12 @@ from ..core.model_file import ModelFile
 from ..core.runtime import open_session
 from ..core.text import first_line
 from ..errors import DataError, ModelFileError, UnknownNameError
+from ..exporting.node import in_node
 from ..images import PreprocessSpec
 
 __all__ = ["RUNTIMES", "check_runtime"]
 
-RUNTIMES = ("onnxruntime", "openvino")
+RUNTIMES = ("onnxruntime", "openvino", "web")
 """By name; a server of the Open Inference Protocol is named by its address."""
 
 _SECONDS = 60  # for an answer of a server
@@ -39,23 +42,31 @@ def check_runtime(file: ModelFile, runtime: str) -> SelfTest:
         The file has no golden pictures, or the runtime cannot run it.
     UnknownNameError, MissingExtraError, EngineError
         The runtime is not known, or not installed; it cannot run the graph.
+    WeightsError
+        Of "web": onnxruntime-web is not there, and cannot be fetched.
     """
-    try:
-        return self_test(file.manifest, _runtime(file, runtime))
-    except DataError as error:
-        raise ModelFileError(f"{file.path}: {error}") from error
+    with _runtime(file, runtime) as answer:
+        try:
+            return self_test(file.manifest, answer)
+        except DataError as error:
+            raise ModelFileError(f"{file.path}: {error}") from error
 
 
-def _runtime(file: ModelFile, name: str) -> Answers:
-    preprocess = PreprocessSpec.from_dict(file.manifest["preprocess"])
+@contextlib.contextmanager
+def _runtime(file: ModelFile, name: str) -> Iterator[Answers]:
+    preprocess, of = PreprocessSpec.from_dict(file.manifest["preprocess"]), str(file.path)
     if name.startswith(("http://", "https://")):
-        return _server(name.rstrip("/"))
-    if name not in RUNTIMES:
+        yield _server(name.rstrip("/"))
+    elif name == "onnxruntime":
+        session = open_session(file.graph, threads=1, of=of, error=ModelFileError)
+        yield by_session(session, preprocess)
+    elif name == "openvino":
+        yield by_session(find_engine(name).open(file.graph, threads=1, of=of), preprocess)
+    elif name == "web":
+        with in_node(file.graph, of) as answer:
+            yield answer
+    else:
         raise UnknownNameError("runtime", name, [*RUNTIMES, "http://HOST:PORT/v2/models/NAME"])
-    of = str(file.path)
-    if name == "onnxruntime":
-        return by_session(open_session(file.graph, threads=1, of=of, error=ModelFileError), preprocess)
-    return by_session(find_engine(name).open(file.graph, threads=1, of=of), preprocess)
 
 
 def _server(address: str) -> Answers:
