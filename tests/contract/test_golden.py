@@ -22,7 +22,7 @@ from PIL import Image
 from rehead import ImageClassifier, KeypointRegressor, Predictor, load_keypoints, load_model
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-CLASSIFIERS = (1,)  # protocols that classifiers were written with
+CLASSIFIERS = (1, 3)  # protocols that classifiers were written with
 POINTS = (2,)
 
 

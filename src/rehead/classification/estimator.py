@@ -167,6 +167,9 @@ class ImageClassifier(ClassifierOptions, FittedMixin):
         processor has it), "cuda", "coreml", "directml"; "auto" is the fastest that `rehead engines` measured
         on this machine, and "onnxruntime" where it was not run. The fitted classifier answers by ONNX
         Runtime in fp32 all the same, as its model file does.
+    golden : bool
+        Whether the model file keeps small copies of five training photos, which `rehead check` asks it
+        besides drawn pictures.
     class_weight : None or "balanced"
         "balanced" weighs every class the same, however many photos it has.
     cv : int
@@ -319,9 +322,7 @@ def fit_classifier(data: TrainingFeatures, encoder: Encoder, options: Classifier
         temperature,
         outlier_model,
         choose_operating_point(softmax(logits / temperature), outliers[checked], coverage=options.coverage),
-        TrainedOn.of(
-            data, folds=int(fold.max()) + 1, class_weight=options.class_weight, seed=options.random_state
-        ),
+        TrainedOn.of(data, options, folds=int(fold.max()) + 1),
         fit_warnings(data, fold, encoder, options),
         head.weight.size + head.bias.size,
     )

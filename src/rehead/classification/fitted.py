@@ -21,8 +21,10 @@ from ..core.runtime import open_session
 from ..heads import FittedHead
 from ..heads.mahalanobis import RelativeMahalanobis
 from ..heads.temperature import softmax
+from ..images import golden_pictures
 from .export import check_parity, classifier_graph
-from .self_test import golden_record
+from .options import ClassifierOptions
+from .self_test import golden_record, small_copies
 from .training_data import TrainingFeatures
 
 __all__ = ["FittedClassifier", "TrainedOn"]
@@ -47,6 +49,8 @@ class TrainedOn:
     seed : int
     engine : mapping of str to str
         What took the features: name, version, precision.
+    golden : bool
+        Whether small copies of some of the photos go into the model file.
     """
 
     paths: tuple[File, ...]
@@ -57,9 +61,10 @@ class TrainedOn:
     class_weight: str | None
     seed: int
     engine: Mapping[str, str]
+    golden: bool = False
 
     @staticmethod
-    def of(data: TrainingFeatures, *, folds: int, class_weight: str | None, seed: int) -> TrainedOn:
+    def of(data: TrainingFeatures, options: ClassifierOptions, *, folds: int) -> TrainedOn:
         """The record of training features."""
         return TrainedOn(
             data.paths,
@@ -67,9 +72,10 @@ class TrainedOn:
             data.class_counts,
             data.unreadable,
             folds,
-            class_weight,
-            seed,
+            options.class_weight,
+            options.random_state,
             data.backbone.engine.record(),
+            options.golden,
         )
 
 
@@ -168,8 +174,13 @@ class FittedClassifier:
             session, self.encoder.pixels, lambda photos: self.decide_photos(photos)[0], self.trained_on.paths
         )
         manifest = self._manifest()
-        golden = golden_record(session, preprocess, manifest["labels"], self.operating_point)
-        further = {"golden": golden, **self.encoder.manifest(), **(extra or {})}
+        further: dict[str, Any] = {**self.encoder.manifest(), **(extra or {})}
+        if self.encoder.kind == "classifier":
+            shown = self.trained_on.paths if self.trained_on.golden else ()
+            pictures = [*golden_pictures(), *small_copies(shown)]
+            further["golden"] = golden_record(
+                session, preprocess, manifest["labels"], self.operating_point, pictures
+            )
         write_model_file(path, graph, {**manifest, **further})
 
     def _manifest(self) -> dict[str, Any]:

@@ -46,6 +46,14 @@ class ClassifierOptions(EstimatorOptions, BackboneOptions):
             cli=str,
         ),
     ] = "onnxruntime"
+    golden: Annotated[
+        bool,
+        Opt(
+            help="Keep small copies of five training photos in the model file, which `rehead check` asks it "
+            "besides drawn pictures: whoever has the file can see them.",
+            flag="--golden",
+        ),
+    ] = False
     class_weight: Annotated[
         Literal["balanced"] | None,
         Opt(

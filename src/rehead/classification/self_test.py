@@ -14,17 +14,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.photos import File
 from ..core.rejection import UNKNOWN, OperatingPoint
 from ..core.text import percent
 from ..errors import DataError
-from ..images import PreprocessSpec, golden_pictures, load_image, png, read_image
+from ..images import PreprocessSpec, load_image, png, read_image, thumbnail
 
-__all__ = ["OUTLIER", "PROBABILITY", "Answers", "SelfTest", "by_session", "golden_record", "self_test"]
+__all__ = [
+    "OUTLIER",
+    "PROBABILITY",
+    "Answers",
+    "SelfTest",
+    "by_session",
+    "golden_record",
+    "self_test",
+    "small_copies",
+]
 
 # Largest differences that are called the same: of probabilities, and of outlier scores as a share of the
 # largest. The latter is 0.013 for photos resized by Pillow, 0.02 in bf16, and 0.76 in OpenVINO, which resizes
 # without antialiasing (benchmarks/RESULTS.md, "The same everywhere").
 PROBABILITY, OUTLIER = 1e-3, 0.05
+
+_COPIES, _SIDE = 5, 160  # photos, and pixels: some 40 kB each
 
 Answers = Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], float]]
 """A runtime: probabilities (K,) and outlier score of a picture, uint8 (H, W, 3) RGB."""
@@ -66,13 +78,23 @@ class SelfTest:
         )
 
 
+def small_copies(photos: Sequence[File]) -> list[NDArray[np.uint8]]:
+    """Five of some photos, uint8 (h, w, 3) with a longer side of 160 pixels at the most."""
+    some = photos[:: max(1, len(photos) // _COPIES)][:_COPIES]
+    return [read_image(thumbnail(photo, _SIDE, quality=95)) for photo in some]
+
+
 def golden_record(
-    session: Any, preprocess: PreprocessSpec, labels: Sequence[str], point: OperatingPoint
+    session: Any,
+    preprocess: PreprocessSpec,
+    labels: Sequence[str],
+    point: OperatingPoint,
+    pictures: Sequence[NDArray[np.uint8]],
 ) -> list[dict[str, Any]]:
     """The manifest's "golden": pictures as PNG in base64, and what an opened graph answers to each."""
     answer = by_session(session, preprocess)
     entries = []
-    for picture in map(png, golden_pictures()):
+    for picture in map(png, pictures):
         probabilities, outlier = answer(read_image(picture))
         entries.append(
             {

@@ -21,7 +21,17 @@ __all__ = ["DETECTORS", "REPLACED", "FaceOptions"]
 DETECTORS = ("mtcnn", "yunet", "dlib", "dlib-cnn", "haar")
 """Ways to find faces, by name."""
 
-REPLACED = ("backbone", "weights", "size", "grey_range", "preprocess", "n_levels", "engine", "cache")
+REPLACED = (
+    "backbone",
+    "weights",
+    "size",
+    "grey_range",
+    "preprocess",
+    "n_levels",
+    "engine",
+    "golden",
+    "cache",
+)
 """Options of a classifier that a face encoder takes the place of."""
 
 

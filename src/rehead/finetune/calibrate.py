@@ -79,7 +79,7 @@ def calibrated_classifier(
         temperature,
         distance,
         operating_point,
-        TrainedOn.of(data, folds=0, class_weight=base.class_weight, seed=base.random_state),
+        TrainedOn.of(data, base, folds=0),
         fit_warnings(data, np.zeros(int(held_out.sum()), dtype=np.intp), encoder, base),
         trained_parameters,
     )

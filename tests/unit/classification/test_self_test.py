@@ -91,3 +91,25 @@ def test_what_cannot_be_checked_is_said(file: ModelFile, tmp_path: Path) -> None
     write_model_file(tmp_path / "m.onnx", file.graph[:0], {**broken, "golden": "none"})
     with pytest.raises(ModelFileError, match="golden"):
         read_model_file(tmp_path / "m.onnx")
+
+
+def test_copies_of_training_photos_are_kept_only_where_that_is_asked_for(
+    tmp_path: Path, tiny_onnx: Path, photo_folder: Any
+) -> None:
+    photos = photo_folder(tmp_path / "photos", {"a": 12, "b": 12}, size=(300, 200))
+    ImageClassifier(tiny_onnx, cache=False, golden=True).fit(photos).save(tmp_path / "model.onnx")
+    kept = read_model_file(tmp_path / "model.onnx")
+    sizes = []
+    for entry in kept.manifest["golden"]:
+        with Image.open(io.BytesIO(base64.b64decode(entry["png"]))) as image:
+            sizes.append(image.size)
+    assert sizes[5:] == [(160, 107)] * 5
+    assert {entry["answer"] for entry in kept.manifest["golden"][5:]} & {"a", "b"}
+    assert check_runtime(kept, "onnxruntime").same
+
+
+def test_openvino_is_found_out(file: ModelFile) -> None:
+    """It resizes without antialiasing; where this fails, it does not any more, and the docs are to say so."""
+    pytest.importorskip("openvino", reason="needs rehead[openvino]")
+    found = check_runtime(file, "openvino")
+    assert not found.same
