@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import venv
@@ -130,6 +131,41 @@ def test_the_script_uses_three_packages_and_is_short(exported: Path) -> None:
     code = lines[lines.index("from PIL import Image, ImageOps") + 1 :]
     assert len([line for line in code if line.strip()]) <= 24
     assert all(len(line) <= 110 for line in lines)
+
+
+def test_the_exported_check_says_that_the_answers_are_the_same(exported: Path, tmp_path: Path) -> None:
+    def run(script: Path) -> tuple[int, str]:
+        done = subprocess.run(
+            [sys.executable, "-I", str(script)], capture_output=True, text=True, check=False
+        )
+        return done.returncode, done.stdout
+
+    text = (exported / "check.py").read_text("utf-8")
+    code, said = run(exported / "check.py")
+    assert (code, said.splitlines()[0]) == (0, "the same: 0 of 5 other answers")
+    assert len(text.splitlines()) < 40
+    shutil.copy(exported / "model.onnx", tmp_path)
+    swapped = text.replace("np.asarray(photo)", "np.asarray(photo)[..., ::-1]")
+    (tmp_path / "check.py").write_text(swapped, "utf-8")
+    code, said = run(tmp_path / "check.py")
+    assert (code, said.partition(":")[0]) == (1, "not the same")
+
+
+@pytest.mark.slow
+def test_the_oldest_onnxruntime_gives_the_same_answers(exported: Path, tmp_path: Path) -> None:
+    """The oldest that has a wheel for Python 3.11; KServe's Triton has it."""
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = tmp_path / "venv" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
+    done = subprocess.run(
+        [*pip, "onnxruntime==1.15.*", "numpy<2", "pillow>=10.1"], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        pytest.skip(f"pip has none here: {done.stderr.strip().splitlines()[-1]}")
+    done = subprocess.run(
+        [str(python), "-I", str(exported / "check.py")], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("the same: ")
 
 
 @pytest.mark.slow

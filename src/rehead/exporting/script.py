@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..classification.self_test import OUTLIER, PROBABILITY
 from ..core import atomic
 from ..core.preprocess import PreprocessSpec
 from .graph import Source
@@ -20,13 +21,25 @@ _REQUIREMENTS = "numpy>=1.26\nonnxruntime>=1.15\npillow>=10.1\n"
 
 
 def write(folder: Path, source: Source) -> None:
-    """predict.py, model.onnx, requirements.txt and README.md."""
+    """predict.py, model.onnx, requirements.txt, README.md; check.py where the file has golden pictures."""
     atomic.write_bytes(folder / "model.onnx", source.file.graph)
     manifest = source.file.manifest
     atomic.write_text(folder / "predict.py", predict_script(manifest["preprocess"]))
     atomic.write_text(folder / "requirements.txt", _REQUIREMENTS)
+    if checked := bool(manifest.get("golden")) and manifest["preprocess"]["resize"] != "crop":
+        atomic.write_text(folder / "check.py", _check(source))
     labels = manifest["labels"]
-    atomic.write_text(folder / "README.md", render("script.md", labels=labels))
+    atomic.write_text(folder / "README.md", render("script.md", labels=labels, checked=checked))
+
+
+def _check(source: Source) -> str:
+    return render(
+        "check.py",
+        rule=source.file.manifest["preprocess"],
+        takes_any=source.graph.side is None,
+        probability=PROBABILITY,
+        outlier_score=OUTLIER,
+    )
 
 
 def predict_script(rule: Mapping[str, Any]) -> str:
