@@ -557,6 +557,7 @@ def test_control_c_leaves_nothing_half_written(
     """A real SIGINT, at a moment that is chosen: while photos are looked at, or while the run is written."""
     script = """if True:
         import os, signal, sys
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job has not
         from importlib import import_module
         from rehead.cli import main
         room, name = sys.argv.pop(1).rsplit(".", 1)
