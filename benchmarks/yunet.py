@@ -5,7 +5,8 @@
 PORTRAITS are of one face each, as LFW's; FACES are filled by a face; PHOTOS show none, or are looked through
 by hand: each that has a face is named with its score. Every row is the share of photos whose best score is
 that or more, the processor's milliseconds a photo, and how many were told to be turned as they are. There is
-no second look but in the last rows. One thread.
+no second look but in the last rows. One thread. YuNet's file is fetched, or is
+`yunet.onnx` in the folder that REHEAD_WEIGHTS names.
 """
 
 from __future__ import annotations
