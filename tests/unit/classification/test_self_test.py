@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +116,41 @@ def test_openvino_is_found_out(file: ModelFile) -> None:
     pytest.importorskip("openvino", reason="needs rehead[openvino]")
     found = check_runtime(file, "openvino")
     assert not found.same
+
+
+class Infer(BaseHTTPRequestHandler):
+    """A model behind the Open Inference Protocol, version 2, as far as `check` asks it."""
+
+    session: Any
+    swapped = False
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        (image,) = asked["inputs"]
+        assert (self.path, image["datatype"]) == ("/v2/models/m/infer", "UINT8")
+        pixels = np.array(image["data"], np.uint8).reshape(image["shape"])
+        pixels = pixels[..., ::-1] if self.swapped else pixels
+        names = [output["name"] for output in asked["outputs"]]
+        found = self.session.run(names, {"image": np.ascontiguousarray(pixels)})
+        outputs = [
+            {"name": name, "shape": array.shape, "datatype": "FP32", "data": array.ravel().tolist()}
+            for name, array in zip(names, found, strict=True)
+        ]
+        body = json.dumps({"model_name": "m", "outputs": outputs}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_server_of_the_open_inference_protocol_is_checked(file: ModelFile, swapped: bool) -> None:
+    handler = type("Handler", (Infer,), {"session": open_session(file.graph, threads=1), "swapped": swapped})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        found = check_runtime(file, f"http://127.0.0.1:{server.server_port}/v2/models/m")
+        server.shutdown()
+    assert found.same is not swapped
