@@ -52,3 +52,15 @@ def test_an_altered_file_is_refused_in_a_line(model: Path) -> None:
     model.write_bytes(data)
     for verb in ("show", "check"):
         assert "changed or damaged" in rehead(verb, model, code=2)
+
+
+def test_a_training_signs_its_file(tmp_path: Path, tiny_onnx: Path, photo_folder: object) -> None:
+    photos = photo_folder(tmp_path / "photos", {"blå": 12, "red fish": 12})  # type: ignore[operator]
+    private, public = tmp_path / "key.pem", tmp_path / "public.pem"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", private], check=True)
+    subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", public], check=True)
+    run = ["train", photos, "--out", tmp_path / "run", "--backbone", tiny_onnx, "--quiet"]
+    assert "no private key in PEM" in rehead(*run, "--sign", public, code=2)
+    assert not (tmp_path / "run").exists()
+    rehead(*run, "--sign", private)
+    assert "signed with the key of" in rehead("check", tmp_path / "run/model.onnx", "--key", public)

@@ -42,6 +42,10 @@ Recipe = Annotated[
         help="Settings of a tutorial, see `rehead recipes`; options given besides it override.", default=None
     ),
 ]
+Sign = Annotated[
+    Path | None,
+    Opt(help="Sign the model file with this Ed25519 private key, PEM, as `rehead sign` does.", default=None),
+]
 Resume = Annotated[
     Path | None,
     Opt(

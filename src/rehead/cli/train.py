@@ -34,14 +34,17 @@ def train(
     finetune: FineTuneConfig,
     recipe: options.Recipe,
     resume: options.Resume,
+    sign: options.Sign,
     overwrite: options.Overwrite,
     quiet: options.Quiet,
 ) -> None:
     """Train a classifier on photos, test it, and write model file, metrics and report."""
+    from ..core.signing import read_private_key, sign_model_file
     from ..workflows.config import TrainConfig, run_training
 
     given = given_in(context)
     folder = options.folder_of(out, resume)
+    key = None if sign is None else read_private_key(sign)
     config = TrainConfig(classifier=classifier, finetune=finetune, split=split, table=table)
     if recipe is not None:
         config = _with_recipe(recipe, config, given)
@@ -58,6 +61,8 @@ def train(
             command=["rehead", *sys.argv[1:]],
             progress=progress,
         )
+    if key is not None:
+        sign_model_file(result.folder / "model.onnx", key)
     if not quiet:
         show_run(result)
 
