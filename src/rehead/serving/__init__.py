@@ -1,0 +1,1 @@
+"""A service of model files over HTTP, and the page of a model."""

@@ -1,0 +1,1 @@
+"""Photos to a model in the browser: classes, photos, training, export, in an ordinary folder."""
