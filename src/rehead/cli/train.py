@@ -37,6 +37,7 @@ def train(
     sign: options.Sign,
     overwrite: options.Overwrite,
     quiet: options.Quiet,
+    progress_form: options.ProgressForm,
 ) -> None:
     """Train a classifier on photos, test it, and write model file, metrics and report."""
     from ..core.signing import read_private_key, sign_model_file
@@ -51,7 +52,7 @@ def train(
     config = config.with_backbone(str(config.classifier.backbone))
     options.refuse_in_vain(config, given)
     doing = "Training" if config.trains_network else "Looking at photos"
-    with photo_progress(doing, quiet=quiet) as progress:
+    with photo_progress(doing, quiet=quiet, form=progress_form) as progress:
         result = run_training(
             config,
             photos,
