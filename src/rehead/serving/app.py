@@ -17,6 +17,7 @@ from .. import __version__
 from ..errors import DataError, UnknownNameError
 from . import page, predict
 from .batching import Engine, Overloaded, TooMany
+from .collect import Collection
 from .models import ModelSet
 from .options import ServeOptions
 from .security import Guard
@@ -39,7 +40,8 @@ def create_app(models: ModelSet, options: ServeOptions | None = None, *, token: 
         What clients have to send.
     """
     options = options or ServeOptions()
-    service = Service(models, Engine(queue=options.queue), options)
+    collection = Collection(options.collect) if options.collect is not None else None
+    service = Service(models, Engine(queue=options.queue), options, collection)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -56,6 +58,7 @@ def create_app(models: ModelSet, options: ServeOptions | None = None, *, token: 
         hosts=[options.host, *(options.allow_host or ())],
         token=token,
         origins=options.allow_origin or (),
+        open_paths=page.OPEN_PATHS,
     )
     return app
 

@@ -48,6 +48,7 @@ def answer_record(answer: Any) -> dict[str, Any]:
 
 
 def _described(model: ServedModel) -> dict[str, Any]:
+    rule = model.manifest["preprocess"]
     return {
         "name": model.name,
         "kind": model.kind,
@@ -55,4 +56,7 @@ def _described(model: ServedModel) -> dict[str, Any]:
         "version": model.version,
         "backbone": (model.manifest.get("backbone") or {}).get("name", ""),
         "accuracy": model.accuracy,
+        # where maps lie on a photo, and whether points are those of faces that have to be found first
+        "crop": rule.get("crop_fraction", 1.0) if rule.get("resize") == "crop" else None,
+        "faces": bool(model.manifest.get("faces")),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -49,8 +49,8 @@ class Guard:
         gets a cookie.
     origins : sequence of str
         Pages of other hosts that may use it: "https://example.org".
-    open_paths : sequence of str
-        Paths that need no token.
+    open_paths : collection of str
+        Paths that need no token; one that is given makes the cookie all the same.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Guard:
         hosts: Sequence[str] = (),
         token: str | None = None,
         origins: Sequence[str] = (),
-        open_paths: Sequence[str] = (),
+        open_paths: Collection[str] = (),
     ) -> None:
         self._app = app
         self._hosts = {host.lower().strip("[]") for host in hosts} | {"localhost"}
@@ -91,9 +91,10 @@ class Guard:
             return _error(403, "pages of other origins may not use this; see --allow-origin")
         if scope["method"] == "OPTIONS" and origin in self._origins:
             return Response(status_code=204)
-        if self._token is None or scope["path"] in self._open:
+        if self._token is None:
             return None
-        return self._token_refusal(scope, headers)
+        refusal = self._token_refusal(scope, headers)
+        return None if scope["path"] in self._open and isinstance(refusal, JSONResponse) else refusal
 
     def _token_refusal(self, scope: Scope, headers: Headers) -> Response | None:
         assert self._token is not None

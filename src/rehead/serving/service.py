@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from .batching import Engine
+from .collect import Collection
 from .models import ModelSet
 from .options import ServeOptions
 
@@ -22,11 +23,14 @@ class Service:
     models : ModelSet
     engine : Engine
     options : ServeOptions
+    collection : Collection, optional
+        Where photos are kept whose answer was wrong.
     """
 
     models: ModelSet
     engine: Engine
     options: ServeOptions
+    collection: Collection | None = None
 
 
 def service_of(request: Request) -> Service:
