@@ -10,8 +10,6 @@ import re
 import shutil
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -285,11 +283,14 @@ def test_files_and_folders_are_added_and_what_is_none_is_said(
         view.wait_for_selector("text=There is a class “Dog” already.")
 
 
-def test_without_the_token_nothing_is_shown(start: Start, folder: Path) -> None:
+def test_without_the_token_the_page_says_what_to_open(browser: Any, start: Start, folder: Path) -> None:
     origin = start(folder).address.partition("?")[0]
-    for path in ("", "api/state", "thumbnail?id=cat/0000.jpg", "static/studio.js"):
-        with pytest.raises(urllib.error.HTTPError, match="401"):
-            urllib.request.urlopen(origin + path)
+    view = browser.new_page()
+    view.goto(origin)
+    view.wait_for_selector("#problem-box:visible")
+    assert "Open the one that rehead studio printed last" in view.text_content("#problem-text")
+    assert "cat" not in view.text_content("main")
+    view.close()
 
 
 def test_another_studio_on_the_folder_says_so(start: Start, folder: Path) -> None:

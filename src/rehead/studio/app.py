@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
@@ -25,7 +26,8 @@ from .runs import Form
 
 __all__ = ["create_app"]
 
-_PAUSE = 0.5  # seconds between looks at the folder
+_PAUSE = 0.5  # seconds between looks at the folder, and
+_SHARE = 10.0  # times as long as a look takes, of a folder of many photos
 _LARGEST = 100_000_000  # bytes of a photo: a JPEG of 89 million pixels, the limit of reading, has fewer
 _SECONDS = 120.0  # for an upload within this machine, and its disk
 _JSON = 10_000_000  # bytes: the ids of 100,000 photos
@@ -56,14 +58,15 @@ def create_app(project: Project, *, token: str) -> FastAPI:
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(NotWritten, _refused)
     app.add_exception_handler(ReheadError, _unexpected)
-    app.add_middleware(Guard, token=token)
+    app.add_middleware(Guard, token=token, open_paths=page.OPEN_PATHS)
     return app
 
 
 async def _look(project: Project) -> None:
     while True:
+        begun = time.monotonic()
         await asyncio.to_thread(project.tick)
-        await asyncio.sleep(_PAUSE)
+        await asyncio.sleep(max(_PAUSE, _SHARE * (time.monotonic() - begun)))
 
 
 async def _refused(_: Request, error: Any) -> JSONResponse:

@@ -1,7 +1,7 @@
 // The camera of a class: photos for as long as a button is held.
 
 import { Camera, whyNot } from "./camera.js";
-import { Problem, ask, showProblem, trying } from "./requests.js";
+import { Problem, ask, showProblem, trying } from "./server.js";
 import { counted, word } from "./words.js";
 
 const PAUSE = 200; // ms between two photos

@@ -2,7 +2,7 @@
 
 import { Camera, whyNot } from "./camera.js";
 import { closeCapture } from "./capture.js";
-import { Problem, ask, post, say, showProblem, trying } from "./requests.js";
+import { Problem, ask, post, say, showProblem, trying } from "./server.js";
 import { counted, word } from "./words.js";
 
 const PAUSE = 120; // ms between two answers at least, so that a person can read them
@@ -64,7 +64,7 @@ function drawTraining({ training, needs, hints, runs: known }) {
 function stepText({ ended, done, total }) {
   const step = ended.length ? ended[ended.length - 1] : "start";
   if (total && !ended.includes("features")) return word("train.step.photos", { done, total });
-  return word(`train.step.${step}`);
+  return step === "report" ? "" : word(`train.step.${step}`);
 }
 
 function drawRun() {

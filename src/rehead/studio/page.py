@@ -8,20 +8,15 @@ from importlib.resources import files
 from ..pages import source
 from ..pages.words import words
 
-__all__ = ["html", "static"]
+__all__ = ["OPEN_PATHS", "html", "static"]
 
 _TYPES = {"js": "text/javascript", "css": "text/css"}
 _SHARED = ("base.css", "camera.js", "words.js")
-_OWN = (
-    "studio.css",
-    "studio.js",
-    "requests.js",
-    "photos.js",
-    "upload.js",
-    "capture.js",
-    "findings.js",
-    "model.js",
-)
+_MODULES = ("studio", "server", "photos", "upload", "capture", "findings", "model")
+_OWN = ("studio.css", *(f"{name}.js" for name in _MODULES))
+
+OPEN_PATHS = frozenset(("/", *(f"/static/{name}" for name in (*_SHARED, *_OWN))))
+"""What is shown without the token: the page with nothing in it, which says that it needs another address."""
 
 
 def html(accepted: str) -> str:

@@ -1,7 +1,7 @@
 // Cards of the classes: photos, selecting and moving them by mouse and keyboard, names.
 
 import { openCapture } from "./capture.js";
-import { hideProblem, post, say, trying } from "./requests.js";
+import { hideProblem, post, say, trying } from "./server.js";
 import { addFiles } from "./upload.js";
 import { counted, word } from "./words.js";
 

@@ -4,12 +4,13 @@ import { startCapture } from "./capture.js";
 import { drawFindings } from "./findings.js";
 import { drawModel } from "./model.js";
 import { drawPhotos, drawRemoved } from "./photos.js";
-import { Problem, ask, hideProblem, post, say, showProblem, trying } from "./requests.js";
+import { Problem, ask, hideProblem, post, say, showProblem, trying } from "./server.js";
 import { takeDrops } from "./upload.js";
 import { counted, word } from "./words.js";
 
 const PAUSE = 1000; // ms between looks, and while a training runs:
 const TRAINING = 300;
+const SHARE = 5; // and this many times as long as an answer takes, of a folder of many photos
 
 const undo = document.getElementById("undo");
 let state = null;
@@ -25,6 +26,7 @@ export function refresh() {
 
 async function look() {
   clearTimeout(waiting);
+  const begun = performance.now();
   try {
     const response = await ask(`api/state?seen=${state ? state.version : ""}`);
     const found = await response.json();
@@ -38,7 +40,8 @@ async function look() {
     if (!lost || !(error instanceof Problem)) showProblem(error);
     lost = true;
   }
-  waiting = setTimeout(refresh, state && state.training.state === "running" ? TRAINING : PAUSE);
+  const pause = state && state.training.state === "running" ? TRAINING : PAUSE;
+  waiting = setTimeout(refresh, Math.max(pause, SHARE * (performance.now() - begun)));
 }
 
 function draw() {

@@ -25,7 +25,7 @@ from typing import Any, Literal
 from ..core.leftovers import BESIDE
 from ..core.locking import is_locked
 from ..core.records import Entries, check_entries, count, now, read_record, text
-from ..core.run_dir import write_json
+from ..core.run_dir import work_folder, write_json
 from ..errors import DataError
 from .refused import Refused, said_in_words
 
@@ -149,8 +149,9 @@ class Training:
     # parts
 
     def _new_name(self) -> str:
-        taken = {path.name for path in self._runs.iterdir()}
-        return next(name for n in range(1, 1_000_000) if (name := f"run-{n}") not in taken)
+        names = (f"run-{n}" for n in range(1, 1_000_000))
+        places = ((name, self._runs / name) for name in names)
+        return next(name for name, out in places if not out.exists() and not work_folder(out).exists())
 
     def _read(self) -> dict[str, Any] | None:
         try:

@@ -1,7 +1,7 @@
 // Files and folders that are chosen, dropped or pasted, sent one by one.
 
 import { DRAGGED } from "./photos.js";
-import { Problem, ask, post, say, showProblem, trying } from "./requests.js";
+import { Problem, ask, post, say, showProblem, trying } from "./server.js";
 import { counted, word } from "./words.js";
 
 const AT_ONCE = 3; // uploads, so that the disk has always something to do

@@ -20,7 +20,7 @@ export async function ask(address, options = {}) {
   if (response.status === 401) throw new Problem(word("refused.token"));
   const found = await response.json().catch(() => ({}));
   if (found.key) throw new Problem(word(found.key, found.values));
-  throw new Problem(word("refused.unexpected", { why: found.error || response.status }));
+  throw new Problem(word("refused.other", { why: found.error || response.status }));
 }
 
 export async function post(what, body = {}) {
