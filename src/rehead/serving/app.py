@@ -41,7 +41,7 @@ def create_app(models: ModelSet, options: ServeOptions | None = None, *, token: 
     """
     options = options or ServeOptions()
     collection = Collection(options.collect) if options.collect is not None else None
-    service = Service(models, Engine(queue=options.queue), options, collection)
+    service = Service(models, Engine(queue=options.queue), options, collection=collection)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
