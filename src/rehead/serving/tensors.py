@@ -192,10 +192,8 @@ def _from_binary(data: memoryview, datatype: str, shape: tuple[int, ...]) -> NDA
         return _of_bytes(_elements(data, count), shape)
     if len(data) != count * dtype.itemsize:
         raise DataError(f"{len(data)} bytes; its shape and datatype make {count * dtype.itemsize}")
-    if dtype.kind == "b":
-        return np.frombuffer(data, np.uint8).reshape(shape) != 0
-    array: NDArray[Any] = np.frombuffer(data, dtype)
-    return array.reshape(shape)
+    array: NDArray[Any] = np.frombuffer(data, np.uint8 if dtype.kind == "b" else dtype)
+    return (array.astype(bool) if dtype.kind == "b" else array).reshape(shape)
 
 
 def _elements(data: memoryview, count: int) -> list[bytes]:
