@@ -82,6 +82,18 @@ class BasePredictor(ABC, Generic[Answer]):
     def _answer(self, photo: File, session: Any) -> Answer | ImageError:
         """The answer for one photo, or why there is none."""
 
+    def answer(self, photo: File, session: Any = None) -> Answer | ImageError:
+        """The answer for one photo, or why there is none; may be called from several threads at once.
+
+        Parameters
+        ----------
+        photo : path or bytes
+        session : optional
+            Has the `run` of an ONNX Runtime session of this graph; by default the predictor's own, on all of
+            its processors.
+        """
+        return self._answer(photo, self._session if session is None else session)
+
     @cached_property
     def _session(self) -> Any:
         """For one photo at a time, on all processors: lowest latency."""

@@ -1,0 +1,102 @@
+"""The application: routes, errors, and what guards them."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from .. import __version__
+from ..errors import DataError, UnknownNameError
+from . import page, predict
+from .batching import Engine, Overloaded, TooMany
+from .models import ModelSet
+from .options import ServeOptions
+from .security import Guard
+from .service import Service
+
+__all__ = ["add_error_handlers", "create_app"]
+
+_LOG = logging.getLogger("rehead.serving")
+_ROUTERS = (predict.router, page.router)
+
+
+def create_app(models: ModelSet, options: ServeOptions | None = None, *, token: str | None = None) -> FastAPI:
+    """The application of a service.
+
+    Parameters
+    ----------
+    models : ModelSet
+    options : ServeOptions, optional
+    token : str, optional
+        What clients have to send.
+    """
+    options = options or ServeOptions()
+    service = Service(models, Engine(queue=options.queue), options)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        service.engine.close()
+
+    app = FastAPI(title="rehead", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.state.service = service
+    for router in _ROUTERS:
+        app.include_router(router)
+    add_error_handlers(app)
+    app.add_middleware(
+        Guard,
+        hosts=[options.host, *(options.allow_host or ())],
+        token=token,
+        origins=options.allow_origin or (),
+    )
+    return app
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Errors as JSON {"error": ...}, without traces."""
+
+    async def http(_: Request, error: Any) -> JSONResponse:
+        return _error(error.status_code, str(error.detail), error.headers)
+
+    async def invalid(_: Request, error: Any) -> JSONResponse:
+        first = error.errors()[0]
+        return _error(422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+
+    async def unknown(_: Request, error: Any) -> JSONResponse:
+        return _error(404, str(error))
+
+    async def data(_: Request, error: Any) -> JSONResponse:
+        return _error(400, str(error))
+
+    async def too_many(_: Request, error: Any) -> JSONResponse:
+        return _error(413, str(error))
+
+    async def overloaded(_: Request, error: Any) -> JSONResponse:
+        return _error(503, str(error), {"retry-after": str(error.retry_after)})
+
+    async def bug(request: Request, error: Any) -> JSONResponse:
+        _LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return _error(500, HTTPStatus.INTERNAL_SERVER_ERROR.phrase)
+
+    for kind, handler in (
+        (HTTPException, http),
+        (RequestValidationError, invalid),
+        (UnknownNameError, unknown),
+        (DataError, data),
+        (TooMany, too_many),
+        (Overloaded, overloaded),
+        (Exception, bug),
+    ):
+        app.add_exception_handler(kind, handler)
+
+
+def _error(status: int, message: str, headers: Any = None) -> JSONResponse:
+    return JSONResponse({"error": message}, status, headers)
