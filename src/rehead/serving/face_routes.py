@@ -18,7 +18,7 @@ from .uploads import form_fields, read_body, read_photos
 
 __all__ = ["ENROL_TOKEN", "router"]
 
-ENROL_TOKEN = "x-enrol-token"  # noqa: S105 - the header that has it
+ENROL_TOKEN = "x-enrol-token"
 """The header for the second token. Pages of other origins cannot send it unasked, as they can a form."""
 
 _MAX_PHOTOS = 50  # of one enrolment: each takes a second of a processor, and all of it is one transaction
@@ -44,7 +44,9 @@ def _enrolment(
 ) -> FaceService:
     token = service.enrol_token
     if token is None:
-        raise HTTPException(403, "people cannot be changed here; start `rehead serve` with --enrol-token-file")
+        raise HTTPException(
+            403, "people cannot be changed here; start `rehead serve` with --enrol-token-file"
+        )
     if not hmac.compare_digest(request.headers.get(ENROL_TOKEN, "").encode("latin-1"), token.encode()):
         raise HTTPException(403, "this needs the second token: X-Enrol-Token: TOKEN")
     return faces
@@ -59,7 +61,9 @@ _Enrolment = Annotated[FaceService, Depends(_enrolment)]
 async def identify(request: Request, service: _Service, faces: _Gallery) -> dict[str, Any]:
     """Who is in photos: for each, its faces with box, name or "unknown" and why, score and probability."""
     photos = await _photos(request, service)
-    return {"answers": await service.engine.run([partial(_or_error, faces.identify, each) for each in photos])}
+    return {
+        "answers": await service.engine.run([partial(_or_error, faces.identify, each) for each in photos])
+    }
 
 
 def _or_error(answer: Callable[[bytes], dict[str, Any]], photo: bytes) -> dict[str, Any]:
@@ -88,7 +92,7 @@ async def people(service: _Service, faces: _Enrolment) -> dict[str, Any]:
 
 @router.post("/people/enroll")
 async def enroll(request: Request, service: _Service, faces: _Enrolment) -> dict[str, Any]:
-    """Enrol a person: a form with `name`, one `photo` or several, and `consent` and `expires` where wanted."""
+    """Enrol a person: a form with `name`, one `photo` or several; also `consent` and `expires`."""
     texts, photos = await _form(request, service, {"name", "consent", "expires"})
     if len(photos) > _MAX_PHOTOS:
         raise HTTPException(413, f"{len(photos)} photos in one request; expected at most {_MAX_PHOTOS}")

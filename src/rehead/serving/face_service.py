@@ -12,12 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from ..errors import DataError
+from ..faces.gallery.encryption import GalleryKey
 from ..faces.gallery.gallery import FaceGallery
 from ..faces.pipeline import FacePipeline
-from ..faces.verification.calibration import Calibration
+from ..faces.verification.calibration import Calibration, read_calibration
 from ..faces.verification.verify import calibration_for, verify
+from .face_options import ServeFaceOptions
 
-__all__ = ["FaceService"]
+__all__ = ["FaceService", "open_face_service"]
 
 Result = TypeVar("Result")
 
@@ -166,3 +168,29 @@ class FaceService:
         if gallery is None:
             raise DataError("no gallery is served; start `rehead serve` with --gallery")
         return gallery
+
+
+def open_face_service(
+    options: ServeFaceOptions, pipeline: FacePipeline, key: GalleryKey | None = None
+) -> FaceService:
+    """What the options ask for; raises as `FaceService` and `read_calibration` do."""
+    calibration = None if options.calibration is None else read_calibration(options.calibration)
+
+    def open_gallery() -> FaceGallery:
+        assert options.gallery is not None
+        return FaceGallery(
+            options.gallery,
+            pipeline,
+            key=key,
+            calibration=calibration,
+            fpir=options.fpir,
+            accept_unsupported=options.accept_unsupported,
+            refuse_poor=options.refuse_poor,
+        )
+
+    return FaceService(
+        pipeline,
+        None if options.gallery is None else open_gallery,
+        target_fmr=options.target_fmr,
+        calibration=calibration,
+    )

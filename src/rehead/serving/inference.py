@@ -80,8 +80,8 @@ def input_photos(model: ServedModel, request: InferRequest) -> list[Photo]:
     if tensor.datatype != "UINT8" or len(shape) != 4 or not _fits(shape[1:], takes[1:]):
         wanted = ", ".join("N" if n == 0 else str(takes[n] or "NHW"[n]) for n in range(4))
         raise DataError(
-            f"input 'image' is {tensor.datatype} {list(shape)}; expected UINT8 [{wanted}] with sides of up to "
-            f"{_MAX_SIDE}, or BYTES [N]"
+            f"input 'image' is {tensor.datatype} {list(shape)}; expected UINT8 [{wanted}], sides of "
+            f"up to {_MAX_SIDE}, or BYTES [N]"
         )
     return list(tensor.data)
 
@@ -96,13 +96,15 @@ def _from_base64(text: bytes) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except binascii.Error as error:
-        raise DataError("input 'image' of BYTES in JSON is not base64; expected a photo so encoded") from error
+        raise DataError(
+            "input 'image' of BYTES in JSON is not base64; expected a photo so encoded"
+        ) from error
 
 
 def photo_work(
     model: ServedModel, photos: Sequence[Photo]
 ) -> list[Callable[[], dict[str, NDArray[Any]] | ImageError]]:
-    """For each photo what gives its outputs, each of length 1, or an ImageError; to be called in any thread."""
+    """For each photo what gives its outputs, each of length 1, or an ImageError; for any thread."""
     return [partial(_outputs, model, photo) for photo in photos]
 
 
@@ -154,6 +156,8 @@ def tensors_of(answers: Sequence[dict[str, NDArray[Any]] | ImageError]) -> dict[
     tensors = {}
     for name, first in found[0].items():
         array = np.concatenate([answer[name] for answer in found])
-        datatype = "BYTES" if first.dtype == object else {"f": "FP32", "u": "UINT8", "i": "INT64"}[first.dtype.kind]
+        datatype = (
+            "BYTES" if first.dtype == object else {"f": "FP32", "u": "UINT8", "i": "INT64"}[first.dtype.kind]
+        )
         tensors[name] = Tensor(name, datatype, array)
     return tensors

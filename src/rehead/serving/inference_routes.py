@@ -80,6 +80,4 @@ async def infer(request: Request, service: _Service, model: _Model) -> Response:
     )
     if json_bytes is None:
         return Response(text, media_type="application/json")
-    return Response(
-        text, media_type="application/octet-stream", headers={HEADER_LENGTH: str(json_bytes)}
-    )
+    return Response(text, media_type="application/octet-stream", headers={HEADER_LENGTH: str(json_bytes)})

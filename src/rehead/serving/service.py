@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
 from .batching import Engine
 from .models import ModelSet
 from .options import ServeOptions
+
+if TYPE_CHECKING:
+    from .face_service import FaceService
 
 __all__ = ["Service", "service_of"]
 
@@ -22,11 +26,16 @@ class Service:
     models : ModelSet
     engine : Engine
     options : ServeOptions
+    faces : FaceService, optional
+    enrol_token : str, optional
+        With which people may be enrolled and removed; nobody may without.
     """
 
     models: ModelSet
     engine: Engine
     options: ServeOptions
+    faces: FaceService | None = None
+    enrol_token: str | None = field(default=None, repr=False)
 
 
 def service_of(request: Request) -> Service:

@@ -27,6 +27,8 @@ async def read_body(request: Request, *, limit: int, seconds: float) -> bytes:
     seconds : float
         Time for all of it; more is 408.
     """
+    if request.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
+        raise HTTPException(415, "the body is compressed; send it as it is")
     too_large = HTTPException(413, f"the body is larger than the limit of {limit} bytes")
     said = request.headers.get("content-length", "")
     if said.isascii() and said.isdigit() and int(said) > limit:
