@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
@@ -17,9 +18,12 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
-__all__ = ["KINDS", "Attack", "attack", "exchange", "good_photo", "request"]
+__all__ = ["KINDS", "TOKEN", "Attack", "attack", "exchange", "good_photo", "request"]
 
 Piece = bytes | float  # what is sent, or how long to wait before the next
+
+TOKEN = "second-token-of-20-letters"
+"""What all of them send as the second token, so that they get further."""
 
 _PATHS = ("/predict", "/v2/models/{model}/infer", "/keypoints", "/identify", "/verify", "/people/enroll")
 _BOUNDARY = b"----boundary"
@@ -67,6 +71,7 @@ def request(
 ) -> bytes:
     """A request of HTTP/1.1 that closes the connection."""
     lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", "Connection: close", f"Content-Type: {kind}"]
+    lines.append(f"X-Enrol-Token: {TOKEN}")
     lines.append(f"Content-Length: {len(body) if length is None else length}")
     lines += [f"{name}: {value}" for name, value in more]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape") + body
@@ -139,7 +144,7 @@ def truncated(rng: random.Random, model: str) -> Attack:
 
 
 def mangled(rng: random.Random, model: str) -> Attack:
-    return Attack("mangled", [mutated(rng, valid(rng, model), rng.randint(1, 20))], half_close=True)
+    return Attack("mangled", [mutated(rng, valid(rng, model), rng.randint(1, 20))])
 
 
 def garbage(rng: random.Random, model: str) -> Attack:
@@ -155,7 +160,7 @@ def garbage(rng: random.Random, model: str) -> Attack:
             b"\0" * rng.randint(1, 70_000),
         ]
     )
-    return Attack("garbage", [data], half_close=True)
+    return Attack("garbage", [data])
 
 
 def lengths(rng: random.Random, model: str) -> Attack:
@@ -164,7 +169,7 @@ def lengths(rng: random.Random, model: str) -> Attack:
     wrong += [str(len(photo) - 1), str(len(photo) + 1), str(10**9), "0"]
     more = rng.choice([[], [], [("Content-Length", "3")], [("Transfer-Encoding", "chunked")]])
     data = request(path, photo, length=rng.choice(wrong), more=more)
-    return Attack("lengths", [data], half_close=True)
+    return Attack("lengths", [data])
 
 
 def chunked(rng: random.Random, model: str) -> Attack:
@@ -183,7 +188,7 @@ def chunked(rng: random.Random, model: str) -> Attack:
             b"0\r\n" + b"Trailer: x\r\n" * 5000 + b"\r\n",
         ]
     )
-    return Attack("chunked", [head + body], half_close=True)
+    return Attack("chunked", [head + body])
 
 
 def content_types(rng: random.Random, model: str) -> Attack:
@@ -205,7 +210,7 @@ def content_types(rng: random.Random, model: str) -> Attack:
     ]
     body = rng.choice([*_PHOTOS, b"", form([("photo", _PHOTOS[0])]), b'{"photos": []}', b"photo=1&photo=2"])
     path = rng.choice(_PATHS).format(model=model)
-    return Attack("content types", [request(path, body, rng.choice(kinds))], half_close=True)
+    return Attack("content types", [request(path, body, rng.choice(kinds))])
 
 
 def bad_json(rng: random.Random, model: str) -> Attack:
@@ -381,7 +386,7 @@ def paths(rng: random.Random, model: str) -> Attack:
     long = ["/" + "a" * 60_000, "/?" + "a=b&" * 10_000, "/v2/models/" + "%F0%9F%90%9F" * 500]
     path = rng.choice([*_TRICKS, *long]).format(model=model)
     method = rng.choice([*_METHODS, "A" * 300])
-    return Attack("paths", [request(path, rng.choice([b"", _PHOTOS[0]]), method=method)], half_close=True)
+    return Attack("paths", [request(path, rng.choice([b"", _PHOTOS[0]]), method=method)])
 
 
 def hosts(rng: random.Random, model: str) -> Attack:
@@ -424,7 +429,7 @@ def headers(rng: random.Random, model: str) -> Attack:
         ]
     )
     path = rng.choice([*_PATHS, "/people", "/"]).format(model=model)
-    return Attack("headers", [request(path, _PHOTOS[1], more=more)], half_close=True)
+    return Attack("headers", [request(path, _PHOTOS[1], more=more)])
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
@@ -530,17 +535,22 @@ def attack(seed: int, number: int, model: str) -> Attack:
     return kind(rng, model)
 
 
-def exchange(address: tuple[str, int], of: Attack, *, seconds: float) -> tuple[int | None, bytes]:
+def exchange(
+    address: tuple[str, int], of: Attack, *, seconds: float, patience: float = 1.5
+) -> tuple[int | None, bytes]:
     """Send it, and read until the service closes: the status, None without one, and the body.
+
+    Where nothing comes for `patience` seconds, as the service waits for the rest of the request, the client
+    says that it sends no more.
 
     Raises
     ------
     TimeoutError
-        The service neither answered nor closed within the time.
+        The service neither answered nor closed within `seconds`.
     """
     deadline = time.monotonic() + seconds
     with socket.create_connection(address, timeout=seconds) as client:
-        try:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has heard enough
             for piece in of.pieces:
                 if isinstance(piece, float):
                     time.sleep(piece)
@@ -548,26 +558,31 @@ def exchange(address: tuple[str, int], of: Attack, *, seconds: float) -> tuple[i
                     client.sendall(piece)
             if of.half_close:
                 client.shutdown(socket.SHUT_WR)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # it has heard enough; what it said can be read all the same
-        reply = _read(client, deadline)
+        reply = _read(client, deadline, patience)
     head, _, body = reply.partition(b"\r\n\r\n")
     words = head.split(b" ", 2)
     return (int(words[1]) if len(words) > 1 and words[1].isdigit() else None), body
 
 
-def _read(client: socket.socket, deadline: float) -> bytes:
+def _read(client: socket.socket, deadline: float, patience: float) -> bytes:
     """What comes before the connection is closed; after a whole response that keeps it open, no more."""
     reply = b""
-    while True:
-        client.settimeout(max(deadline - time.monotonic(), 0.01))
+    client.settimeout(patience)
+    while not _is_whole(reply):
         try:
             part = client.recv(65_536)
+        except TimeoutError:
+            if time.monotonic() > deadline:
+                raise
+            with contextlib.suppress(OSError):
+                client.shutdown(socket.SHUT_WR)
+            continue
         except ConnectionResetError:
-            return reply
+            break
+        if not part:
+            break
         reply += part
-        if not part or _is_whole(reply):
-            return reply
+    return reply
 
 
 def _is_whole(reply: bytes) -> bool:
