@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
+from rehead.cli import main
 from rehead.faces.gallery.gallery import FaceGallery
 from rehead.faces.pipeline import FacePipeline
+from rehead.faces.verification import calibration
 from rehead.faces.verification.calibration import Calibration
 from rehead.faces.verification.verify import verify
 from rehead.keypoints import load_keypoints
@@ -227,3 +231,66 @@ def test_points_are_those_of_keypoints_predict(client: httpx.Client) -> None:
     wrong = client.post("/keypoints", params={"model": "classifier_protocol3"}, content=data)
     assert (wrong.status_code, "is a classifier model" in wrong.json()["error"]) == (404, True)
     assert client.post("/keypoints", params={"model": "x"}, content=data).status_code == 404
+
+
+@pytest.fixture
+def command(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    face_pipeline: FacePipeline,
+    face_calibration: Calibration,
+) -> Callable[..., tuple[Any, int, str]]:
+    """`rehead serve` in this process: the application that it would run, exit code and error output."""
+    monkeypatch.setattr("rehead.cli.faces.options.load_pipeline", lambda faces, threads: face_pipeline)
+    monkeypatch.setattr(calibration, "_all", lambda: {face_calibration.fingerprint: face_calibration})
+    monkeypatch.delenv("REHEAD_GALLERY_KEY", raising=False)
+
+    def run(*arguments: object) -> tuple[Any, int, str]:
+        apps: list[Any] = []
+
+        def serve(app: Any, listening: socket.socket, **options: Any) -> None:
+            listening.close()
+            apps.append(app)
+
+        monkeypatch.setattr("rehead.serving.server.run", serve)
+        monkeypatch.setattr(sys, "argv", ["rehead", "serve", *map(str, arguments), "--port", "0"])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return apps, int(end.value.code or 0), capsys.readouterr().err
+
+    return run
+
+
+def test_the_command_opens_the_gallery(
+    command: Any, gallery: Callable[[], FaceGallery], tmp_path: Path, photo: Photo
+) -> None:
+    (tmp_path / "key").write_text(KEY.hex(), "ascii")
+    (tmp_path / "token").write_text(SECOND["X-Enrol-Token"] + "\n", "ascii")
+    given = ["--gallery", tmp_path / "people.db", "--key-file", tmp_path / "key", "--strangers", "0.05"]
+    (app,), code, _ = command(*MODELS, *given, "--enrol-token-file", tmp_path / "token")
+    assert code == 0
+    with served_app(app) as (host, port), httpx.Client(base_url=f"http://{host}:{port}") as client:
+        (answer,) = client.post("/identify", content=photo(1, variant=9)).json()["answers"]
+        assert (answer["faces"][0]["name"], answer["faces"][0]["strangers"]) == ("Rani", 0.05)
+        assert client.get("/people", headers=SECOND).status_code == 200
+        assert client.post("/verify", files=files(photo(5), photo(5, variant=1))).json()["same"]
+
+
+def test_what_cannot_be_opened_is_one_line(
+    command: Any, gallery: Callable[[], FaceGallery], tmp_path: Path
+) -> None:
+    (tmp_path / "short").write_text("secret", "ascii")
+    people = ["--gallery", tmp_path / "people.db"]
+    for given, reason in (
+        (["--gallery", tmp_path / "none.db"], "there is no such gallery"),
+        (people, "key"),
+        ([*people, "--key-file", tmp_path / "none"], "none"),
+        (["--enrol-token-file", tmp_path / "short"], "give --gallery too"),
+        ([*people, "--enrol-token-file", tmp_path / "none"], "none"),
+        ([*people, "--enrol-token-file", tmp_path / "short"], "16"),
+        ([*people, "--strangers", "2"], "strangers"),
+    ):
+        apps, code, said = command(MODELS[0], *given)
+        assert (apps, code) == ([], 2), said
+        assert reason in said
+        assert "Traceback" not in said

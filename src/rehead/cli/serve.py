@@ -44,8 +44,8 @@ def serve(
         ModelSet(models),
         options,
         token=token,
-        faces=_face_service(people, faces) if people.wanted else None,
         enrol_token=None if people.enrol_token_file is None else read_token(people.enrol_token_file),
+        faces=_face_service(people, faces) if people.wanted else None,
     )
     listening = listen(options.host, options.port)
     host, port = listening.getsockname()[:2]
