@@ -39,6 +39,7 @@ def serve(
     from ..serving.server import listen, run
 
     logging.basicConfig(format="%(message)s", level=logging.INFO, handlers=[_Log()])
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every form that is wrong
     token = None if is_loopback(options.host) else new_token()
     app = create_app(
         ModelSet(models),

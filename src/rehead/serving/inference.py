@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,16 @@ from .inference_protocol import InferRequest
 from .models import ServedModel
 from .tensors import Tensor, shown
 
-__all__ = ["IMAGE", "LABEL", "input_photos", "model_metadata", "output_names", "photo_work", "tensors_of"]
+__all__ = [
+    "IMAGE",
+    "LABEL",
+    "Outputs",
+    "input_photos",
+    "model_metadata",
+    "output_names",
+    "photo_work",
+    "tensors_of",
+]
 
 IMAGE, LABEL = "image", "label"
 
@@ -102,10 +112,27 @@ def _from_base64(text: bytes) -> bytes:
         ) from error
 
 
-def photo_work(
-    model: ServedModel, photos: Sequence[Photo]
-) -> list[Callable[[], dict[str, NDArray[Any]] | ImageError]]:
-    """For each photo what gives its outputs, each of length 1, or an ImageError; for any thread."""
+@dataclass(frozen=True)
+class Outputs:
+    """What a model gives for one photo.
+
+    Parameters
+    ----------
+    tensors : mapping of str to ndarray
+        Each of length 1.
+    label : str
+        The class, or "unknown"; "" where the model names none.
+    reason : str
+        Why it is "unknown", or the points are not reliable; "" otherwise.
+    """
+
+    tensors: Mapping[str, NDArray[Any]]
+    label: str = ""
+    reason: str = ""
+
+
+def photo_work(model: ServedModel, photos: Sequence[Photo]) -> list[Callable[[], Outputs | ImageError]]:
+    """For each photo what gives its outputs, or says why there are none; to be called from any thread."""
     return [partial(_outputs, model, photo) for photo in photos]
 
 
@@ -123,42 +150,37 @@ class _Recorded:
         return [self.outputs[name] for name in names]
 
 
-def _outputs(model: ServedModel, photo: Photo) -> dict[str, NDArray[Any]] | ImageError:
-    run = _Recorded(model.predictor.session)
+def _outputs(model: ServedModel, photo: Photo) -> Outputs | ImageError:
+    run, reason = _Recorded(model.predictor.session), ""
     if isinstance(photo, bytes):
         answer = model.predictor.answer(photo, run)
         if isinstance(answer, ImageError):
             return answer
+        reason = answer.reason
     else:
         run.run([], {IMAGE: photo[None]})
-    outputs = run.outputs
-    if _names_classes(model):
-        label = np.empty(1, object)
-        label[0] = _label(model, outputs).encode("utf-8")
-        outputs[LABEL] = label
-    return outputs
-
-
-def _label(model: ServedModel, outputs: Mapping[str, NDArray[Any]]) -> str:
-    """The class of the one photo, or "unknown"."""
-    (row,), (outlier,) = outputs["probabilities"], outputs["outlier_score"]
+    point = getattr(model.predictor, "operating_point", None)
+    if point is None:
+        return Outputs(run.outputs, reason=reason)
+    (row,), (outlier,) = run.outputs["probabilities"], run.outputs["outlier_score"]
     best = int(row.argmax())
-    point = model.predictor.operating_point  # type: ignore[attr-defined]
-    return UNKNOWN if point.reason(float(row[best]), float(outlier)) else model.labels[best]
+    reason = point.reason(float(row[best]), float(outlier))
+    text = UNKNOWN if reason else model.labels[best]
+    label = np.empty(1, object)
+    label[0] = text.encode("utf-8")
+    return Outputs({**run.outputs, LABEL: label}, text, reason)
 
 
-def tensors_of(answers: Sequence[dict[str, NDArray[Any]] | ImageError]) -> dict[str, Tensor]:
+def tensors_of(answers: Sequence[Outputs | ImageError]) -> dict[str, Tensor]:
     """The outputs of all photos; DataError that says which photo has none."""
-    found: list[dict[str, NDArray[Any]]] = []
+    found: list[Mapping[str, NDArray[Any]]] = []
     for number, answer in enumerate(answers, 1):
         if isinstance(answer, ImageError):
             raise DataError(f"input 'image': photo {number}: {answer.reason}")
-        found.append(answer)
+        found.append(answer.tensors)
     tensors = {}
     for name, first in found[0].items():
-        array = np.concatenate([answer[name] for answer in found])
-        datatype = (
-            "BYTES" if first.dtype == object else {"f": "FP32", "u": "UINT8", "i": "INT64"}[first.dtype.kind]
-        )
+        array = np.concatenate([each[name] for each in found])
+        datatype = {"O": "BYTES", "f": "FP32", "u": "UINT8", "i": "INT64"}[first.dtype.kind]
         tensors[name] = Tensor(name, datatype, array)
     return tensors
