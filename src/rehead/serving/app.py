@@ -6,7 +6,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -14,8 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from .. import __version__
-from ..errors import DataError, UnknownNameError
-from . import page, predict
+from ..errors import DataError, GalleryError, UnknownNameError
+from . import face_routes, inference_routes, keypoint_routes, page, predict
 from .batching import Engine, Overloaded, TooMany
 from .collect import Collection
 from .models import ModelSet
@@ -23,13 +23,29 @@ from .options import ServeOptions
 from .security import Guard
 from .service import Service
 
+if TYPE_CHECKING:
+    from .face_service import FaceService
+
 __all__ = ["add_error_handlers", "create_app"]
 
 _LOG = logging.getLogger("rehead.serving")
-_ROUTERS = (predict.router, page.router)
+_ROUTERS = (
+    predict.router,
+    inference_routes.router,
+    keypoint_routes.router,
+    face_routes.router,
+    page.router,
+)
 
 
-def create_app(models: ModelSet, options: ServeOptions | None = None, *, token: str | None = None) -> FastAPI:
+def create_app(
+    models: ModelSet,
+    options: ServeOptions | None = None,
+    *,
+    token: str | None = None,
+    faces: FaceService | None = None,
+    enrol_token: str | None = None,
+) -> FastAPI:
     """The application of a service.
 
     Parameters
@@ -38,15 +54,21 @@ def create_app(models: ModelSet, options: ServeOptions | None = None, *, token: 
     options : ServeOptions, optional
     token : str, optional
         What clients have to send.
+    faces : FaceService, optional
+        Which is closed at the end.
+    enrol_token : str, optional
+        What those have to send who enrol and remove people.
     """
     options = options or ServeOptions()
     collection = Collection(options.collect) if options.collect is not None else None
-    service = Service(models, Engine(queue=options.queue), options, collection=collection)
+    service = Service(models, Engine(queue=options.queue), options, collection, faces, enrol_token)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         service.engine.close()
+        if faces is not None:
+            faces.close()
 
     app = FastAPI(title="rehead", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.service = service
@@ -85,6 +107,10 @@ def add_error_handlers(app: FastAPI) -> None:
     async def overloaded(_: Request, error: Any) -> JSONResponse:
         return _error(503, str(error), {"retry-after": str(error.retry_after)})
 
+    async def gallery(request: Request, error: Any) -> JSONResponse:
+        _LOG.error("%s %s failed: %s", request.method, request.url.path, error)
+        return _error(503, "the gallery cannot be used at present; the service's log says why")
+
     async def bug(request: Request, error: Any) -> JSONResponse:
         _LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
         return _error(500, HTTPStatus.INTERNAL_SERVER_ERROR.phrase)
@@ -96,6 +122,7 @@ def add_error_handlers(app: FastAPI) -> None:
         (DataError, data),
         (TooMany, too_many),
         (Overloaded, overloaded),
+        (GalleryError, gallery),
         (Exception, bug),
     ):
         app.add_exception_handler(kind, handler)

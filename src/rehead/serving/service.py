@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
@@ -10,6 +11,9 @@ from .batching import Engine
 from .collect import Collection
 from .models import ModelSet
 from .options import ServeOptions
+
+if TYPE_CHECKING:
+    from .face_service import FaceService
 
 __all__ = ["Service", "service_of"]
 
@@ -25,12 +29,17 @@ class Service:
     options : ServeOptions
     collection : Collection, optional
         Where photos are kept whose answer was wrong.
+    faces : FaceService, optional
+    enrol_token : str, optional
+        With which people may be enrolled and removed; nobody may without.
     """
 
     models: ModelSet
     engine: Engine
     options: ServeOptions
     collection: Collection | None = None
+    faces: FaceService | None = None
+    enrol_token: str | None = field(default=None, repr=False)
 
 
 def service_of(request: Request) -> Service:
