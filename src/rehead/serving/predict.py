@@ -56,7 +56,8 @@ def _described(model: ServedModel) -> dict[str, Any]:
         "version": model.version,
         "backbone": (model.manifest.get("backbone") or {}).get("name", ""),
         "accuracy": model.accuracy,
-        # where maps lie on a photo, and whether points are those of faces that have to be found first
+        # of keypoints; where maps lie on a photo; and whether faces have to be found first
+        "points": getattr(model.predictor, "n_points", None),
         "crop": rule.get("crop_fraction", 1.0) if rule.get("resize") == "crop" else None,
         "faces": bool(model.manifest.get("faces")),
     }
