@@ -27,16 +27,31 @@ def serve(
     """Answer over HTTP with model files, on this machine alone unless --host says otherwise."""
     from ..serving.app import create_app
     from ..serving.models import ModelSet
-    from ..serving.security import new_token
+    from ..serving.security import new_token, read_token
     from ..serving.server import listen, run
 
-    logging.basicConfig(format="%(message)s", level=logging.INFO, handlers=[_Log()])
-    token = None if is_loopback(options.host) else new_token()
-    app = create_app(ModelSet(models), options, token=token)
+    token, shown = None, ""
+    if options.token_file is not None:
+        token = read_token(options.token_file)
+    elif not is_loopback(options.host):
+        token = new_token()
+        shown = f"?token={token}"
+    served = ModelSet(models)
     listening = listen(options.host, options.port)
+    app = create_app(served, options, token=token)
     host, port = listening.getsockname()[:2]
     address = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
-    run(app, listening, ready=lambda: say(f"{address}{f'?token={token}' if token else ''}"))
+    for name, level in (("rehead.serving", logging.INFO), ("uvicorn", logging.ERROR)):
+        logging.getLogger(name).addHandler(_Log())
+        logging.getLogger(name).setLevel(level)
+    run(
+        app,
+        listening,
+        ready=lambda: say(address + shown),
+        on_hangup=app.state.watcher.look_now,
+        proxies=options.trust_proxy or (),
+        patience=options.upload_seconds + 10,
+    )
 
 
 class _Log(logging.Handler):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from .batching import Engine
+from .metrics import Metrics
 from .models import ModelSet
 from .options import ServeOptions
 
@@ -22,14 +23,20 @@ class Service:
     models : ModelSet
     engine : Engine
     options : ServeOptions
+    metrics : Metrics
     """
 
     models: ModelSet
     engine: Engine
     options: ServeOptions
+    metrics: Metrics
 
 
-def service_of(request: Request) -> Service:
-    """The service that a request came to; a dependency of routes."""
+async def service_of(request: Request) -> Service:
+    """The service that a request came to; a dependency of routes.
+
+    A coroutine, as FastAPI would run a plain function on another thread: 0.3 ms of each request
+    (benchmarks/serve.py).
+    """
     found: Service = request.app.state.service
     return found
