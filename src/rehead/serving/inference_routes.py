@@ -22,7 +22,7 @@ router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
 _Service = Annotated[Service, Depends(service_of)]
 
 
-def _model(service: _Service, name: str, version: str | None = None) -> ServedModel:
+async def _model(service: _Service, name: str, version: str | None = None) -> ServedModel:
     model = service.models.get(name)
     if version not in (None, model.version):
         raise HTTPException(404, f"model {name!r} has no such version; it has {model.version}")
@@ -74,7 +74,9 @@ async def infer(request: Request, service: _Service, model: _Model) -> Response:
     (asked,) = await service.engine.run([partial(read_request, body, length, raw_input=IMAGE)])
     asked.requested(output_names(model))
     photos = input_photos(model, asked)
-    answers = tensors_of(await service.engine.run(photo_work(model, photos)))
+    found = await service.engine.run(photo_work(model, photos))
+    service.metrics.count(model, found)
+    answers = tensors_of(found)
     text, json_bytes = write_response(
         model.name, model.version, asked, answers, {"probabilities": model.labels}
     )

@@ -13,6 +13,7 @@ from ..keypoints import KeypointPredictor, predict_on_faces
 from ..keypoints.face_crops import NO_FACE, FaceFinder
 from .models import ServedModel
 from .predict import answer_record
+from .schemas import ERRORS, PHOTOS
 from .service import Service, service_of
 from .uploads import read_photos
 
@@ -22,7 +23,7 @@ router = APIRouter(tags=["keypoints"])
 _Service = Annotated[Service, Depends(service_of)]
 
 
-@router.post("/keypoints")
+@router.post("/keypoints", responses=ERRORS, openapi_extra={"requestBody": PHOTOS})
 async def keypoints(
     request: Request, service: _Service, model: str | None = None, detect: bool = False
 ) -> dict[str, Any]:

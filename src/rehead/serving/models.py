@@ -157,6 +157,11 @@ class ModelSet:
             raise DataError("no model file to serve was given")
         self._models = {name: self._open(name, path) for name, path in self._paths.items()}
 
+    @property
+    def paths(self) -> Mapping[str, Path]:
+        """The files, by the names of the models."""
+        return self._paths
+
     def _open(self, name: str, path: Path) -> ServedModel:
         file = read_model_file(path)
         return ServedModel(name, file, open_any_model(file, threads=self._threads))
