@@ -14,7 +14,14 @@ from starlette.responses import JSONResponse
 
 from .. import __version__
 from ..core.parallel import one_blas_thread
-from ..errors import DataError, GalleryError, MachineError, UnknownNameError
+from ..errors import (
+    DataError,
+    GalleryError,
+    MachineError,
+    MissingExtraError,
+    UnknownNameError,
+    WeightsError,
+)
 from . import docs, face_routes, inference_routes, keypoint_routes, page, predict
 from .batching import Engine, Overloaded, TooMany
 from .limits import Limits
@@ -134,6 +141,9 @@ def add_error_handlers(app: FastAPI) -> None:
         _LOG.error("%s %s failed: %s", request.method, request.url.path, error)
         return _error(503, "the gallery cannot be used at present; the service's log says why")
 
+    async def missing(_: Request, error: Any) -> JSONResponse:
+        return _error(501, f"this service lacks what the model needs: {error}")
+
     async def machine(request: Request, error: Any) -> JSONResponse:
         _LOG.error("%s %s failed: %s", request.method, request.url.path, error)
         return _error(503, "there is not enough memory at present; try again later", {"retry-after": "5"})
@@ -146,6 +156,8 @@ def add_error_handlers(app: FastAPI) -> None:
         (TooMany, too_many),
         (Overloaded, overloaded),
         (GalleryError, gallery),
+        (MissingExtraError, missing),
+        (WeightsError, missing),
         (MachineError, machine),
     ):
         app.add_exception_handler(kind, handler)
