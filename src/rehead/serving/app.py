@@ -65,6 +65,7 @@ def create_app(models: ModelSet, options: ServeOptions | None = None, *, token: 
         redoc_url=None,
         lifespan=lifespan,
     )
+    app.openapi_version = "3.0.3"  # the newest that the packaged Swagger UI shows
     app.state.service, app.state.watcher = service, watcher
     for router in _ROUTERS:
         app.include_router(router)
