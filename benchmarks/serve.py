@@ -13,6 +13,8 @@ the start, and the memory of the service over many requests.
 from __future__ import annotations
 
 import argparse
+import base64
+import importlib.util
 import multiprocessing
 import os
 import random
@@ -22,6 +24,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,30 +32,33 @@ from typing import Any
 
 _CONNECTIONS = 16
 _LITSERVE = """
-import sys, litserve
+import base64, sys
+import litserve
 from rehead.classification.predictor import load_model
 
 class Api(litserve.LitAPI):
-    def setup(self, device): self.model = load_model(sys.argv[1], threads=1)
-    def decode_request(self, request): return request
-    def predict(self, data): return self.model.answer(data)
-    def encode_response(self, answer): return answer.to_dict()
-    async def _raw(self, request): return await request.body()
+    def setup(self, device):
+        self.model = load_model(sys.argv[1], threads=1)
+    def decode_request(self, request):
+        return base64.b64decode(request["photos"][0])
+    def predict(self, photo):
+        return self.model.answer(photo)
+    def encode_response(self, answer):
+        return {"model": "model", "answers": [answer.to_dict()]}
 
 if __name__ == "__main__":
-    from fastapi import Request
-    class Raw(Api):
-        async def decode_request(self, request: Request): return await request.body()
-    server = litserve.LitServer(Raw(enable_async=False) if False else Api(), accelerator="cpu",
-        workers_per_device=int(sys.argv[3]), track_requests=False)
+    server = litserve.LitServer(Api(), accelerator="cpu", workers_per_device=int(sys.argv[3]))
     server.run(host="127.0.0.1", port=int(sys.argv[2]), generate_client_file=False, log_level="error")
 """
+"""The same answers by LitServe, in its own way: a process for each processor, photos as base64 in JSON."""
 
 
-def requests_of(photos: Sequence[bytes], path: str) -> list[bytes]:
-    """The bytes of an HTTP request for each photo."""
-    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: "
-    return [f"{head}{len(photo)}\r\n\r\n".encode() + photo for photo in photos]
+def requests_of(photos: Sequence[bytes], *, json: bool = False) -> list[bytes]:
+    """The bytes of an HTTP request for each photo, as it is or in JSON."""
+    kind = "application/json" if json else "image/jpeg"
+    bodies = [b'{"photos": ["%s"]}' % base64.b64encode(photo) for photo in photos] if json else photos
+    head = f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: "
+    return [f"{head}{len(body)}\r\n\r\n".encode() + body for body in bodies]
 
 
 class _Connection:
@@ -134,7 +140,8 @@ def raw(model: Path, photos: Sequence[bytes], seconds: float) -> tuple[float, fl
         "    return session.run(['probabilities', 'outlier_score', 'features'], {'image': pixels[None]})\n"
         "run(photos[0])\n"
         "begun, spent = time.perf_counter(), time.process_time()\n"
-        "feed = itertools.takewhile(lambda _: time.perf_counter() - begun < seconds, itertools.cycle(photos))\n"
+        "going = lambda _: time.perf_counter() - begun < seconds\n"
+        "feed = itertools.takewhile(going, itertools.cycle(photos))\n"
         "done = sum(1 for _ in map_in_order(run, feed))\n"
         "print(done / (time.perf_counter() - begun), 1000 * (time.process_time() - spent) / done)\n"
     )
@@ -151,7 +158,7 @@ def raw(model: Path, photos: Sequence[bytes], seconds: float) -> tuple[float, fl
 class Service:
     """A service in a process of its own."""
 
-    def __init__(self, command: Sequence[str], port: int, path: str) -> None:
+    def __init__(self, command: Sequence[str], port: int) -> None:
         self.begun = time.perf_counter()
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.port = port
@@ -205,7 +212,7 @@ def free_port() -> int:
 def rehead(model: Path, *options: str) -> Service:
     port = free_port()
     command = [sys.executable, "-m", "rehead", "serve", str(model), "--port", str(port), *options]
-    return Service(command, port, "/predict")
+    return Service(command, port)
 
 
 def quantile(found: Sequence[tuple[int, float]], share: float) -> float:
@@ -225,10 +232,8 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3)
     asked = parser.parse_args()
     photos = [path.read_bytes() for path in asked.photos]
-    requests = requests_of(photos, "/predict")
-    print(
-        f"{len(photos)} photos of {sum(map(len, photos)) / len(photos) / 1000:.0f} kB, {os.cpu_count()} processors"
-    )
+    requests, size = requests_of(photos), sum(map(len, photos)) / len(photos)
+    print(f"{len(photos)} photos of {size / 1000:.0f} kB, {os.cpu_count()} processors")
 
     service = rehead(asked.model)
     print(f"start to ready: {service.started:.2f} s")
@@ -258,21 +263,44 @@ def main() -> None:
     for name, found in latencies.items():
         p50, p99 = quantile(found, 0.5), quantile(found, 0.99)
         print(
-            f"{name}: p50 {p50:.1f} ms ({p50 / single:.1f}), p99 {p99:.1f} ms ({p99 / single:.1f} of one alone)"
+            f"{name}: p50 {p50:.1f} ms, p99 {p99:.1f} ms, "
+            f"{p50 / single:.1f} and {p99 / single:.1f} times that of one alone"
         )
-    _litserve(asked, photos, full)
+    _litserve(asked, service.port, photos)
     service.stop()
     _overload(asked.model, requests, asked.seconds, 3 * statistics.median(full))
     if asked.requests:
         _memory(asked.model, requests, asked.requests)
 
 
-def _litserve(asked: argparse.Namespace, photos: Sequence[bytes], full: Sequence[float]) -> None:
-    try:
-        import litserve  # noqa: F401
-    except ImportError:
+def _litserve(asked: argparse.Namespace, port: int, photos: Sequence[bytes]) -> None:
+    if importlib.util.find_spec("litserve") is None:
         print("LitServe is not installed")
         return
+    requests = requests_of(photos, json=True)
+    with tempfile.TemporaryDirectory() as folder:
+        script, other = Path(folder) / "litserve_api.py", free_port()
+        script.write_text(_LITSERVE, "utf-8")
+        command = [sys.executable, str(script), str(asked.model), str(other), str(os.cpu_count())]
+        service = Service(command, other)
+        while load(other, requests, 1.0, None, 1, 1)[0][0][0] != 200:  # its workers are not there yet
+            time.sleep(0.5)
+        print(f"LitServe, start to ready: {time.perf_counter() - service.begun:.2f} s")
+        load(other, requests, 2.0, None, _CONNECTIONS)
+        pairs, costs, times = list[float](), list[float](), list[float]()
+        for _ in range(asked.turns):
+            found, _ = in_process(port, requests, asked.seconds, None, _CONNECTIONS)
+            before = service.ticks()
+            peers, _ = in_process(other, requests, asked.seconds, None, _CONNECTIONS)
+            pairs.append(len(found) / len(peers))
+            costs.append((service.ticks() - before) / len(peers) * 1000)
+            times.append(quantile(peers, 0.99) / quantile(found, 0.99))
+        print(
+            f"throughput, of LitServe's, photos as JSON: {statistics.median(pairs):.2f} "
+            f"({min(pairs):.2f} to {max(pairs):.2f}); its p99 is {statistics.median(times):.2f} of ours, a "
+            f"photo takes {statistics.median(costs):.2f} ms of processors"
+        )
+        service.stop()
 
 
 def _overload(model: Path, requests: Sequence[bytes], seconds: float, rate: float) -> None:
@@ -281,7 +309,8 @@ def _overload(model: Path, requests: Sequence[bytes], seconds: float, rate: floa
     refused = [each for each in found if each[0] == 503]
     done = [each for each in found if each[0] == 200]
     print(
-        f"overload, {rate:.0f}/s on a queue of 8: {len(done) / seconds:.0f}/s answered, {len(refused)} refused, "
+        f"overload, {rate:.0f}/s on a queue of 8: {len(done) / seconds:.0f}/s answered, "
+        f"{len(refused)} refused in "
         f"p50 {quantile(refused, 0.5):.0f} ms, p99 {quantile(refused, 0.99):.0f} ms"
     )
     found, _ = in_process(service.port, requests, 2.0, None, 2)

@@ -97,6 +97,7 @@ def create_app(
         redoc_url=None,
         lifespan=lifespan,
     )
+    app.openapi_version = "3.0.3"  # the newest that the packaged Swagger UI shows
     app.state.service, app.state.watcher = service, watcher
     for router in _ROUTERS:
         app.include_router(router)

@@ -37,12 +37,14 @@ async def models(service: _Service) -> list[dict[str, Any]]:
     responses={200: json_answer("The answers.", PREDICTIONS), **ERRORS},
     openapi_extra={"requestBody": PHOTOS},
 )
-async def predict(
-    request: Request, service: _Service, model: str | None = None, maps: bool = False
-) -> JSONResponse:
-    """Answers for photos, in their order."""
+async def predict(request: Request, service: _Service, model: str = "", maps: bool = False) -> JSONResponse:
+    """Answers for photos, in their order.
+
+    `model` is a name of `/models`, the first one by default; `maps` asks for what each place of a photo adds
+    to the logit of its nearest class.
+    """
     options = service.options
-    served = service.models.get(model)
+    served = service.models.get(model or None)
     photos = await read_photos(request, limit=options.max_bytes, seconds=options.upload_seconds)
     answers = await service.engine.predict(served, photos, maps=maps)
     return JSONResponse({"model": served.name, "answers": [answer_record(each) for each in answers]})

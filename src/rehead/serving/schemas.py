@@ -29,9 +29,7 @@ PHOTOS: dict[str, Any] = {
     "content": {
         "image/*": {"schema": _BYTES},
         "multipart/form-data": {"schema": _object({"photo": _list_of(_BYTES)})},
-        "application/json": {
-            "schema": _object({"photos": _list_of({"type": "string", "contentEncoding": "base64"})})
-        },
+        "application/json": {"schema": _object({"photos": _list_of({"type": "string", "format": "byte"})})},
     },
 }
 """The body of a request: one photo as it is, or several."""

@@ -145,6 +145,7 @@ def run(
 
     config = uvicorn.Config(
         closing,
+        http="h11",  # which limits headers; httptools takes 0.2 ms less of each request, and has no limit
         log_config=None,
         access_log=False,
         server_header=False,
