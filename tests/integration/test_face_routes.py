@@ -180,33 +180,30 @@ def test_without_a_second_token_nobody_does(
         assert names(client, photo(1, variant=8)) == ["Rani"]
 
 
-@pytest.mark.parametrize(
-    ("fields", "status", "reason"),
-    [
-        ([("photo", b"x")], 400, "no field named name"),
-        ([("name", b"")], 400, "no field named name"),
-        ([("name", b"\xff")], 400, "not UTF-8"),
-        ([("name", b"a"), ("name", b"b")], 400, "there twice"),
-        ([("name", b"a"), ("nam\xc3\xa9", b"b")], 400, "not expected"),
-        ([("name", b"unknown"), ("photo", b"x")], 400, "cannot be a person's name"),
-        ([("name", b"a\nb"), ("photo", b"x")], 400, "control characters"),
-        ([("name", b"a" * 201), ("photo", b"x")], 400, "201 characters"),
-        ([("name", b"a"), ("photo", b"torn")], 400, "photo 1: not an image"),
-        ([("name", b"a")], 400, "there is no photo"),
-        ([("name", b"a"), ("expires", b"2001-01-01"), ("photo", b"x")], 400, "is past"),
-        ([("name", b"a"), ("expires", b"soon"), ("photo", b"x")], 400, "is not a day"),
-        ([("name", b"a")] + [("photo", b"x")] * 51, 413, "51 photos"),
-    ],
-)
-def test_wrong_enrolments_are_refused(
-    client: httpx.Client, fields: list[tuple[str, bytes]], status: int, reason: str
-) -> None:
-    refused = client.post(
-        "/people/enroll", files=[(name, (None, data)) for name, data in fields], headers=SECOND
-    )
-    assert refused.status_code == status
-    assert reason in refused.json()["error"]
-    assert refused.json()["error"].isprintable()
+WRONG_ENROLMENTS: list[tuple[list[tuple[str, bytes]], int, str]] = [
+    ([("photo", b"x")], 400, "no field named name"),
+    ([("name", b"")], 400, "no field named name"),
+    ([("name", b"\xff")], 400, "not UTF-8"),
+    ([("name", b"a"), ("name", b"b")], 400, "there twice"),
+    ([("name", b"a"), ("nam\xc3\xa9", b"b")], 400, "not expected"),
+    ([("name", b"unknown"), ("photo", b"x")], 400, "cannot be a person's name"),
+    ([("name", b"a\nb"), ("photo", b"x")], 400, "control characters"),
+    ([("name", b"a" * 201), ("photo", b"x")], 400, "201 characters"),
+    ([("name", b"a"), ("photo", b"torn")], 400, "photo 1: not an image"),
+    ([("name", b"a")], 400, "there is no photo"),
+    ([("name", b"a"), ("expires", b"2001-01-01"), ("photo", b"x")], 400, "is past"),
+    ([("name", b"a"), ("expires", b"soon"), ("photo", b"x")], 400, "is not a day"),
+    ([("name", b"a")] + [("photo", b"x")] * 51, 413, "51 photos"),
+]
+
+
+def test_wrong_enrolments_are_refused(client: httpx.Client) -> None:
+    for fields, status, reason in WRONG_ENROLMENTS:
+        refused = client.post(
+            "/people/enroll", files=[(name, (None, data)) for name, data in fields], headers=SECOND
+        )
+        assert (refused.status_code, reason in refused.json()["error"]) == (status, True), fields
+        assert refused.json()["error"].isprintable()
     assert client.post("/people/enroll", content=b"x", headers=SECOND).status_code == 415
     assert len(client.get("/people", headers=SECOND).json()["people"]) == 1
 
