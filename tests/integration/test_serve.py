@@ -23,9 +23,10 @@ from fastapi.testclient import TestClient
 
 from rehead import load_model
 from rehead.core.model_file import read_model_file, write_model_file
-from rehead.errors import DataError, UnknownNameError
+from rehead.errors import DataError, MissingExtraError, UnknownNameError
 from rehead.serving.app import create_app
 from rehead.serving.batching import Engine, Overloaded, TooMany
+from rehead.serving.extra import check_extra
 from rehead.serving.models import ModelSet
 from rehead.serving.options import ServeOptions, is_loopback
 from rehead.serving.security import read_token
@@ -523,3 +524,9 @@ def test_what_cannot_be_served_is_said_in_a_line(
     assert end.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert expected in line
+
+
+def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rehead.serving.extra.find_spec", lambda name: None if name == "uvicorn" else name)
+    with pytest.raises(MissingExtraError, match=r"needs uvicorn, .* pip install 'rehead\[serve\]'"):
+        check_extra("rehead serve")
