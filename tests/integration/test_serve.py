@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
@@ -107,10 +108,22 @@ def test_models_say_what_they_are(client: TestClient) -> None:
     assert read_model_file(_MODEL).digest.startswith(first["version"])
 
 
-def test_a_network_without_maps_answers_without(client: TestClient, photo: bytes) -> None:
-    (plain,) = client.post("/predict", content=photo).json()["answers"]
-    (asked,) = client.post("/predict?maps=true", content=photo).json()["answers"]
-    assert {name: value for name, value in asked.items() if name != "map"} == plain
+def test_a_map_says_what_each_place_adds(client: TestClient, photo: bytes, stranger: bytes) -> None:
+    parts = [("photo", ("", each)) for each in (photo, b"no photo", stranger)]
+    plain = client.post("/predict", files=parts).json()["answers"]
+    asked = client.post("/predict?maps=true", files=parts).json()["answers"]
+    maps = [answer.pop("map", None) for answer in asked]
+    assert asked == plain
+    assert np.shape(maps[0]) == np.shape(maps[2]) == (4, 4)
+    assert np.ptp(maps[0]) > 0
+    assert maps[1] is None
+
+
+def test_points_have_no_map(photo: bytes) -> None:
+    with client_of(ModelSet([_GOLDEN / "keypoints_protocol2.onnx"])) as client:
+        (answer,) = client.post("/predict?maps=true", content=photo).json()["answers"]
+    assert "points" in answer
+    assert "map" not in answer
 
 
 # refusals
