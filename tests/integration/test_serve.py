@@ -18,14 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
 from rehead import load_model
 from rehead.core.model_file import read_model_file, write_model_file
-from rehead.errors import DataError, UnknownNameError
+from rehead.errors import DataError, MissingExtraError, UnknownNameError
 from rehead.serving.app import create_app
 from rehead.serving.batching import Engine, Overloaded, TooMany
+from rehead.serving.extra import check_extra
 from rehead.serving.models import ModelSet
 from rehead.serving.options import ServeOptions, is_loopback
 from rehead.serving.security import read_token
@@ -106,10 +108,22 @@ def test_models_say_what_they_are(client: TestClient) -> None:
     assert read_model_file(_MODEL).digest.startswith(first["version"])
 
 
-def test_a_network_without_maps_answers_without(client: TestClient, photo: bytes) -> None:
-    (plain,) = client.post("/predict", content=photo).json()["answers"]
-    (asked,) = client.post("/predict?maps=true", content=photo).json()["answers"]
-    assert {name: value for name, value in asked.items() if name != "map"} == plain
+def test_a_map_says_what_each_place_adds(client: TestClient, photo: bytes, stranger: bytes) -> None:
+    parts = [("photo", ("", each)) for each in (photo, b"no photo", stranger)]
+    plain = client.post("/predict", files=parts).json()["answers"]
+    asked = client.post("/predict?maps=true", files=parts).json()["answers"]
+    maps = [answer.pop("map", None) for answer in asked]
+    assert asked == plain
+    assert np.shape(maps[0]) == np.shape(maps[2]) == (4, 4)
+    assert np.ptp(maps[0]) > 0
+    assert maps[1] is None
+
+
+def test_points_have_no_map(photo: bytes) -> None:
+    with client_of(ModelSet([_GOLDEN / "keypoints_protocol2.onnx"])) as client:
+        (answer,) = client.post("/predict?maps=true", content=photo).json()["answers"]
+    assert "points" in answer
+    assert "map" not in answer
 
 
 # refusals
@@ -523,3 +537,9 @@ def test_what_cannot_be_served_is_said_in_a_line(
     assert end.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert expected in line
+
+
+def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rehead.serving.extra.find_spec", lambda name: None if name == "uvicorn" else name)
+    with pytest.raises(MissingExtraError, match=r"needs uvicorn, .* pip install 'rehead\[serve\]'"):
+        check_extra("rehead serve")

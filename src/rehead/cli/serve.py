@@ -32,6 +32,9 @@ def serve(
     faces: Annotated[FaceOptions, Without("selection")],
 ) -> None:
     """Answer over HTTP with model files, on this machine alone unless --host says otherwise."""
+    from ..serving.extra import check_extra
+
+    check_extra("rehead serve")
     from ..serving.app import create_app
     from ..serving.models import ModelSet
     from ..serving.security import new_token, read_token

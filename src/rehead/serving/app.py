@@ -73,7 +73,7 @@ def create_app(
     """
     options = options or ServeOptions()
     metrics = Metrics()
-    engine = Engine(queue=options.queue, on_answers=metrics.count)
+    engine = Engine(queue=options.queue, workers=options.threads, on_answers=metrics.count)
     metrics.show("waiting_photos", "Photos that wait or are being answered.", lambda: engine.taken)
     service = Service(
         models=models, engine=engine, options=options, metrics=metrics, faces=faces, enrol_token=enrol_token

@@ -187,6 +187,9 @@ class ModelSet:
         except ReheadError as error:
             _LOG.error("refused a new file, the old one goes on answering: %s", error)
             return False
+        except Exception:  # whatever else a file brings about: the service goes on
+            _LOG.exception("%s: could not be opened, the old one goes on answering", self._paths[name])
+            return False
         if fresh.version == self._models[name].version:
             return False
         self._models[name] = fresh

@@ -47,6 +47,7 @@ class ServeOptions:
             parse=_names,
         ),
     ] = None
+    threads: Annotated[int | None, Opt(help="Processors to use; all by default.", ge=1)] = None
     queue: Annotated[int, Opt(help="Photos that may wait; requests beyond are refused with 503.", ge=1)] = 64
     max_megabytes: Annotated[
         float, Opt(help="Limit on one request, in megabytes (10^6 bytes).", gt=0, lt=math.inf)
