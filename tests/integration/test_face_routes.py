@@ -10,15 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
+import onnx
 import pytest
 
 from rehead.cli import main
+from rehead.core.model_file import read_model_file, write_model_file
+from rehead.errors import MissingExtraError
+from rehead.faces import Face, Quality
 from rehead.faces.gallery.gallery import FaceGallery
 from rehead.faces.pipeline import FacePipeline
 from rehead.faces.verification import calibration
 from rehead.faces.verification.calibration import Calibration
 from rehead.faces.verification.verify import verify
-from rehead.keypoints import load_keypoints
+from rehead.keypoints import load_keypoints, predict_on_faces
+from rehead.serving import keypoint_routes
 from rehead.serving.app import create_app
 from rehead.serving.face_service import FaceService
 from rehead.serving.models import ModelSet
@@ -71,6 +77,19 @@ def client(serve: Callable[..., Any], gallery: Callable[[], FaceGallery]) -> Ite
         httpx.Client(base_url=f"http://{host}:{port}") as opened,
     ):
         yield opened
+
+
+class FixedDetector:
+    """Finds a face where it is told to."""
+
+    name = "mtcnn"
+
+    def __init__(self) -> None:
+        self.boxes = [[4.0, 5.0, 40.0, 44.0]]
+
+    def detect(self, photo: Any) -> list[Face]:
+        points = np.array([[14, 20], [30, 20], [22, 27], [16, 34], [28, 34]], float)
+        return [Face(np.array(box, float), points, 1.0, Quality(36, 90, 0, 0, 0)) for box in self.boxes]
 
 
 def files(*photos: bytes) -> list[tuple[str, bytes]]:
@@ -161,33 +180,30 @@ def test_without_a_second_token_nobody_does(
         assert names(client, photo(1, variant=8)) == ["Rani"]
 
 
-@pytest.mark.parametrize(
-    ("fields", "status", "reason"),
-    [
-        ([("photo", b"x")], 400, "no field named name"),
-        ([("name", b"")], 400, "no field named name"),
-        ([("name", b"\xff")], 400, "not UTF-8"),
-        ([("name", b"a"), ("name", b"b")], 400, "there twice"),
-        ([("name", b"a"), ("nam\xc3\xa9", b"b")], 400, "not expected"),
-        ([("name", b"unknown"), ("photo", b"x")], 400, "cannot be a person's name"),
-        ([("name", b"a\nb"), ("photo", b"x")], 400, "control characters"),
-        ([("name", b"a" * 201), ("photo", b"x")], 400, "201 characters"),
-        ([("name", b"a"), ("photo", b"torn")], 400, "photo 1: not an image"),
-        ([("name", b"a")], 400, "there is no photo"),
-        ([("name", b"a"), ("expires", b"2001-01-01"), ("photo", b"x")], 400, "is past"),
-        ([("name", b"a"), ("expires", b"soon"), ("photo", b"x")], 400, "is not a day"),
-        ([("name", b"a")] + [("photo", b"x")] * 51, 413, "51 photos"),
-    ],
-)
-def test_wrong_enrolments_are_refused(
-    client: httpx.Client, fields: list[tuple[str, bytes]], status: int, reason: str
-) -> None:
-    refused = client.post(
-        "/people/enroll", files=[(name, (None, data)) for name, data in fields], headers=SECOND
-    )
-    assert refused.status_code == status
-    assert reason in refused.json()["error"]
-    assert refused.json()["error"].isprintable()
+WRONG_ENROLMENTS: list[tuple[list[tuple[str, bytes]], int, str]] = [
+    ([("photo", b"x")], 400, "no field named name"),
+    ([("name", b"")], 400, "no field named name"),
+    ([("name", b"\xff")], 400, "not UTF-8"),
+    ([("name", b"a"), ("name", b"b")], 400, "there twice"),
+    ([("name", b"a"), ("nam\xc3\xa9", b"b")], 400, "not expected"),
+    ([("name", b"unknown"), ("photo", b"x")], 400, "cannot be a person's name"),
+    ([("name", b"a\nb"), ("photo", b"x")], 400, "control characters"),
+    ([("name", b"a" * 201), ("photo", b"x")], 400, "201 characters"),
+    ([("name", b"a"), ("photo", b"torn")], 400, "photo 1: not an image"),
+    ([("name", b"a")], 400, "there is no photo"),
+    ([("name", b"a"), ("expires", b"2001-01-01"), ("photo", b"x")], 400, "is past"),
+    ([("name", b"a"), ("expires", b"soon"), ("photo", b"x")], 400, "is not a day"),
+    ([("name", b"a")] + [("photo", b"x")] * 51, 413, "51 photos"),
+]
+
+
+def test_wrong_enrolments_are_refused(client: httpx.Client) -> None:
+    for fields, status, reason in WRONG_ENROLMENTS:
+        refused = client.post(
+            "/people/enroll", files=[(name, (None, data)) for name, data in fields], headers=SECOND
+        )
+        assert (refused.status_code, reason in refused.json()["error"]) == (status, True), fields
+        assert refused.json()["error"].isprintable()
     assert client.post("/people/enroll", content=b"x", headers=SECOND).status_code == 415
     assert len(client.get("/people", headers=SECOND).json()["people"]) == 1
 
@@ -231,6 +247,40 @@ def test_points_are_those_of_keypoints_predict(client: httpx.Client) -> None:
     wrong = client.post("/keypoints", params={"model": "classifier_protocol3"}, content=data)
     assert (wrong.status_code, "is a classifier model" in wrong.json()["error"]) == (404, True)
     assert client.post("/keypoints", params={"model": "x"}, content=data).status_code == 404
+
+
+def test_points_are_placed_on_faces_that_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = FixedDetector()
+    monkeypatch.setattr("rehead.faces.FaceDetector", lambda name, threads: detector)
+    monkeypatch.setattr(keypoint_routes, "_detector", keypoint_routes._detector.__wrapped__)
+    file = read_model_file(MODELS[1])
+    points = {**file.manifest["points"], "frame": {"box": [0.2, 0.2, 0.8, 0.8], "aspect": 1.0}}
+    graph = onnx.load_from_string(file.graph).SerializeToString()
+    write_model_file(tmp_path / "framed.onnx", graph, {**file.manifest, "points": points})
+    data = (GOLDEN / "keypoints_protocol2.png").read_bytes()
+    (expected,) = predict_on_faces(load_keypoints(tmp_path / "framed.onnx"), detector, data)
+    assert isinstance(expected, list)
+
+    app = create_app(ModelSet([tmp_path / "framed.onnx", MODELS[1]]))
+    with served_app(app) as (host, port), httpx.Client(base_url=f"http://{host}:{port}") as client:
+
+        def ask(**model: str) -> httpx.Response:
+            return client.post("/keypoints", params={"detect": "true", **model}, content=data)
+
+        (answer,) = ask().json()["answers"]
+        assert answer == {"photo": "", "faces": [each.to_dict() for each in expected]}
+        assert answer["faces"][0]["face"] == [4, 5, 40, 44]
+        refused = ask(model="keypoints_protocol2")
+        assert (refused.status_code, "how large faces were" in refused.json()["error"]) == (400, True)
+        detector.boxes = []
+        assert ask().json()["answers"] == [{"photo": "", "error": "no face was found in it", "faces": []}]
+        monkeypatch.setattr("rehead.faces.FaceDetector", absent)
+        refused = ask()
+        assert (refused.status_code, "rehead[faces]" in refused.json()["error"]) == (501, True)
+
+
+def absent(name: str, threads: int) -> Any:
+    raise MissingExtraError("pip install 'rehead[faces]'")
 
 
 @pytest.fixture

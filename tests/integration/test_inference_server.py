@@ -131,6 +131,18 @@ def test_photos_get_the_answers_of_predict(client: Any, model: Path, folder: Pat
     assert texts(found.as_numpy("label")) == [answer.label for answer in expected]
 
 
+def test_answers_are_counted(model: Path, folder: Path) -> None:
+    photo = (folder / "red fish" / "0000.jpg").read_bytes()
+    with served_app(create_app(ModelSet([model]))) as (host, port):
+        with triton.InferenceServerClient(f"{host}:{port}") as client:
+            client.infer("fish", given(np.array([photo, *strangers(1)], object), "BYTES"))
+        with urllib.request.urlopen(f"http://{host}:{port}/metrics", timeout=30) as reply:
+            numbers = reply.read().decode()
+    for label in ("red fish", "unknown"):
+        assert f'rehead_answers_total{{label="{label}",model="fish"}} 1.0' in numbers
+    assert 'route="/v2/models/{name}/infer",status="200"} 1.0' in numbers
+
+
 @pytest.mark.parametrize("binary", [True, False])
 def test_pictures_get_what_the_graph_gives(client: Any, model: Path, binary: bool) -> None:
     pictures = np.random.default_rng(1).integers(0, 256, (3, 41, 60, 3), dtype=np.uint8)

@@ -32,26 +32,39 @@ def serve(
     faces: Annotated[FaceOptions, Without("selection")],
 ) -> None:
     """Answer over HTTP with model files, on this machine alone unless --host says otherwise."""
+    from ..serving.extra import check_extra
+
+    check_extra("rehead serve")
     from ..serving.app import create_app
-    from ..serving.face_options import read_token
     from ..serving.models import ModelSet
-    from ..serving.security import new_token
+    from ..serving.security import new_token, read_token
     from ..serving.server import listen, run
 
-    logging.basicConfig(format="%(message)s", level=logging.INFO, handlers=[_Log()])
-    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every form that is wrong
-    token = None if is_loopback(options.host) else new_token()
-    app = create_app(
-        ModelSet(models),
-        options,
-        token=token,
-        enrol_token=None if people.enrol_token_file is None else read_token(people.enrol_token_file),
-        faces=_face_service(people, faces) if people.wanted else None,
-    )
+    token, shown = None, ""
+    if options.token_file is not None:
+        token = read_token(options.token_file)
+    elif not is_loopback(options.host):
+        token = new_token()
+        shown = f"?token={token}"
+    enrol_token = None if people.enrol_token_file is None else read_token(people.enrol_token_file)
+    served = ModelSet(models)
+    named = _face_service(people, faces) if people.wanted else None
     listening = listen(options.host, options.port)
+    app = create_app(served, options, token=token, faces=named, enrol_token=enrol_token)
     host, port = listening.getsockname()[:2]
     address = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
-    run(app, listening, ready=lambda: say(f"{address}{f'?token={token}' if token else ''}"))
+    levels = {"rehead.serving": logging.INFO, "uvicorn": logging.ERROR, "python_multipart": logging.ERROR}
+    for name, level in levels.items():
+        logging.getLogger(name).addHandler(_Log())
+        logging.getLogger(name).setLevel(level)
+    run(
+        app,
+        listening,
+        ready=lambda: say(address + shown),
+        on_hangup=app.state.watcher.look_now,
+        proxies=options.trust_proxy or (),
+        patience=options.upload_seconds + 10,
+    )
 
 
 def _face_service(people: ServeFaceOptions, faces: FaceOptions) -> FaceService:

@@ -9,9 +9,7 @@ from typing import Annotated
 from ..core.options import Opt, check_options
 from ..errors import DataError
 
-__all__ = ["ServeFaceOptions", "read_token"]
-
-_LEAST_TOKEN = 16  # characters: 96 bits where they are of base64, beyond any guessing over a network
+__all__ = ["ServeFaceOptions"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,19 +71,3 @@ class ServeFaceOptions:
     def wanted(self) -> bool:
         """Whether faces are served at all."""
         return self.gallery is not None or self.verify
-
-
-def read_token(path: Path) -> str:
-    """The token in a file, without the white space around it; DataError where there is none to rely on."""
-    try:
-        token = path.read_text("ascii").strip()
-    except OSError as error:
-        raise DataError(f"{path}: the token cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not a token; expected letters and digits") from error
-    if len(token) < _LEAST_TOKEN or not token.isprintable() or " " in token:
-        raise DataError(
-            f"{path}: not a token; expected {_LEAST_TOKEN} characters or more without spaces, such as "
-            "`openssl rand -hex 32` prints"
-        )
-    return token

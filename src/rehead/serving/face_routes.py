@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from ..errors import ImageError
 from .face_service import FaceService
+from .schemas import ERRORS, PHOTOS
 from .service import Service, service_of
 from .uploads import form_fields, read_body, read_photos
 
@@ -23,23 +24,28 @@ ENROL_TOKEN = "x-enrol-token"
 
 _MAX_PHOTOS = 50  # of one enrolment: each takes a second of a processor, and all of it is one transaction
 
+_FORM = {
+    "required": True,
+    "content": {"multipart/form-data": {"schema": {"type": "object", "required": ["name"]}}},
+}
+
 router = APIRouter(tags=["faces"])
 _Service = Annotated[Service, Depends(service_of)]
 
 
-def _faces(service: _Service) -> FaceService:
+async def _faces(service: _Service) -> FaceService:
     if service.faces is None:
         raise HTTPException(404, "faces are not served; start `rehead serve` with --gallery or --verify")
     return service.faces
 
 
-def _gallery(faces: Annotated[FaceService, Depends(_faces)]) -> FaceService:
+async def _gallery(faces: Annotated[FaceService, Depends(_faces)]) -> FaceService:
     if not faces.has_gallery:
         raise HTTPException(404, "no gallery is served; start `rehead serve` with --gallery")
     return faces
 
 
-def _enrolment(
+async def _enrolment(
     request: Request, service: _Service, faces: Annotated[FaceService, Depends(_gallery)]
 ) -> FaceService:
     token = service.enrol_token
@@ -57,7 +63,7 @@ _Gallery = Annotated[FaceService, Depends(_gallery)]
 _Enrolment = Annotated[FaceService, Depends(_enrolment)]
 
 
-@router.post("/identify")
+@router.post("/identify", responses=ERRORS, openapi_extra={"requestBody": PHOTOS})
 async def identify(request: Request, service: _Service, faces: _Gallery) -> dict[str, Any]:
     """Who is in photos: for each, its faces with box, name or "unknown" and why, score and probability."""
     photos = await _photos(request, service)
@@ -73,7 +79,7 @@ def _or_error(answer: Callable[[bytes], dict[str, Any]], photo: bytes) -> dict[s
         return {"error": error.reason, "faces": []}
 
 
-@router.post("/verify")
+@router.post("/verify", responses=ERRORS, openapi_extra={"requestBody": PHOTOS})
 async def verify(request: Request, service: _Service, faces: _Faces) -> dict[str, Any]:
     """Whether two photos show one person, with the share of pairs of different people that would match."""
     photos = await _photos(request, service)
@@ -90,7 +96,7 @@ async def people(service: _Service, faces: _Enrolment) -> dict[str, Any]:
     return {"people": everybody}
 
 
-@router.post("/people/enroll")
+@router.post("/people/enroll", responses=ERRORS, openapi_extra={"requestBody": _FORM})
 async def enroll(request: Request, service: _Service, faces: _Enrolment) -> dict[str, Any]:
     """Enrol a person: a form with `name`, one `photo` or several; also `consent` and `expires`."""
     texts, photos = await _form(request, service, {"name", "consent", "expires"})
@@ -103,7 +109,7 @@ async def enroll(request: Request, service: _Service, faces: _Enrolment) -> dict
     return done
 
 
-@router.post("/people/remove")
+@router.post("/people/remove", responses=ERRORS, openapi_extra={"requestBody": _FORM})
 async def remove(request: Request, service: _Service, faces: _Enrolment) -> dict[str, Any]:
     """Remove a person, a form's `name`, with all that is kept of them; the gallery gets a new key."""
     texts, _ = await _form(request, service, {"name"})

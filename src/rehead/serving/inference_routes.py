@@ -6,6 +6,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -22,7 +23,7 @@ router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
 _Service = Annotated[Service, Depends(service_of)]
 
 
-def _model(service: _Service, name: str, version: str | None = None) -> ServedModel:
+async def _model(service: _Service, name: str, version: str | None = None) -> ServedModel:
     model = service.models.get(name)
     if version not in (None, model.version):
         raise HTTPException(404, f"model {name!r} has no such version; it has {model.version}")
@@ -74,10 +75,13 @@ async def infer(request: Request, service: _Service, model: _Model) -> Response:
     (asked,) = await service.engine.run([partial(read_request, body, length, raw_input=IMAGE)])
     asked.requested(output_names(model))
     photos = input_photos(model, asked)
-    answers = tensors_of(await service.engine.run(photo_work(model, photos)))
-    text, json_bytes = write_response(
-        model.name, model.version, asked, answers, {"probabilities": model.labels}
+    found = await service.engine.run(photo_work(model, photos))
+    service.metrics.count(model, found)
+    written = partial(
+        write_response, model.name, model.version, asked, tensors_of(found), {"probabilities": model.labels}
     )
+    # the features of many photos are some 0.1 s of text, for which nobody else should wait
+    text, json_bytes = written() if len(photos) == 1 else await run_in_threadpool(written)
     if json_bytes is None:
         return Response(text, media_type="application/json")
     return Response(text, media_type="application/octet-stream", headers={HEADER_LENGTH: str(json_bytes)})

@@ -8,11 +8,12 @@ from typing import Annotated, Any, cast
 from fastapi import APIRouter, Depends, Request
 from starlette.exceptions import HTTPException
 
-from ..errors import ImageError, MissingExtraError, WeightsError
+from ..errors import ImageError, NotAModelFileError
 from ..keypoints import KeypointPredictor, predict_on_faces
 from ..keypoints.face_crops import NO_FACE, FaceFinder
 from .models import ServedModel
 from .predict import answer_record
+from .schemas import ERRORS, PHOTOS
 from .service import Service, service_of
 from .uploads import read_photos
 
@@ -22,7 +23,7 @@ router = APIRouter(tags=["keypoints"])
 _Service = Annotated[Service, Depends(service_of)]
 
 
-@router.post("/keypoints")
+@router.post("/keypoints", responses=ERRORS, openapi_extra={"requestBody": PHOTOS})
 async def keypoints(
     request: Request, service: _Service, model: str | None = None, detect: bool = False
 ) -> dict[str, Any]:
@@ -48,11 +49,11 @@ def _keypoint_model(service: Service, name: str | None) -> ServedModel:
 
 def _on_faces(model: ServedModel, photo: bytes) -> dict[str, Any]:
     predictor = cast(KeypointPredictor, model.predictor)
+    detector = _detector(str((model.manifest.get("faces") or {}).get("detector", "mtcnn")))
     try:
-        detector = _detector(str((model.manifest.get("faces") or {}).get("detector", "mtcnn")))
-    except (MissingExtraError, WeightsError) as error:
-        raise HTTPException(501, f"faces cannot be found here: {error}") from error
-    (found,) = predict_on_faces(predictor, detector, [photo])
+        (found,) = predict_on_faces(predictor, detector, [photo])
+    except NotAModelFileError as error:
+        raise HTTPException(400, str(error)) from error
     if isinstance(found, ImageError) or not found:
         return {"photo": "", "error": found.reason if isinstance(found, ImageError) else NO_FACE, "faces": []}
     return {"photo": "", "faces": [each.to_dict() for each in found]}
