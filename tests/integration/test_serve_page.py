@@ -351,6 +351,13 @@ def test_the_token_is_asked_for_once(browser: Any, model: Predictor, photos: Pat
         assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
         page.view.reload()
         page.view.wait_for_selector("body[data-state=ready]")
+        # as does the address that the server prints; a wrong one still opens the page, which asks
+        httpx = pytest.importorskip("httpx")
+        opened = httpx.get(f"{address}?token=s3cret")
+        assert opened.status_code == 303
+        assert "HttpOnly" in opened.headers["set-cookie"]
+        assert httpx.get(f"{address}?token=guess").status_code == 200
+        assert httpx.post(f"{address}collect?class=third", content=b"").status_code == 401
 
 
 def test_a_server_that_is_gone_is_said(browser: Any, model: Predictor, photos: Path) -> None:
@@ -377,7 +384,9 @@ def test_faces_are_named_in_boxes_and_points_are_drawn(browser: Any, address: st
     with Page(browser, address) as page:
         page.view.route(
             "**/models",
-            lambda route: route.fulfill(json=[{"name": "eyes", "kind": "keypoints", "labels": []}]),
+            lambda route: route.fulfill(
+                json=[{"name": "eyes", "kind": "keypoints", "labels": [], "points": 2}]
+            ),
         )
         page.view.route(
             address,
@@ -414,14 +423,14 @@ def test_all_is_done_by_keyboard(page: Page, kept: Path, photos: Path) -> None:
     for _ in range(3):
         press("Tab")
         order.append(focused())
-    assert order == ["file", "camera", "model"]
+    assert order == ["model", "file", "camera"]
     page.view.focus("#camera")
     press("Enter")
     page.view.wait_for_selector(f"{ANSWERED}[data-source=camera]")
     press("Enter")
     page.view.wait_for_selector("body[data-state=ready]")
     page.answer(next((photos / "third").iterdir()))
-    page.view.focus("#model")
+    page.view.focus("#camera")
     for place in ("bar", "explain", "wrong"):
         press("Tab")
         assert focused() == place

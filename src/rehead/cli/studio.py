@@ -34,9 +34,9 @@ def studio(
     Classes, photos from files or the camera, what the audit finds in them, training, and the model on the
     camera. All of it is in FOLDER: photos by class, and runs/NAME as `rehead train` writes it.
     """
-    from ..studio import require_serve
+    from ..serving.extra import check_extra
 
-    require_serve()
+    check_extra("rehead studio")
     from ..serving.security import new_token
     from ..serving.server import listen, run
     from ..studio.app import create_app

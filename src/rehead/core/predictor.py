@@ -94,6 +94,11 @@ class BasePredictor(ABC, Generic[Answer]):
         """
         return self._answer(photo, self._session if session is None else session)
 
+    @property
+    def session(self) -> Any:
+        """The ONNX Runtime session that `answer` uses."""
+        return self._session
+
     @cached_property
     def _session(self) -> Any:
         """For one photo at a time, on all processors: lowest latency."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import AsyncIterator
-from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -14,22 +13,52 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from .. import __version__
-from ..errors import DataError, UnknownNameError
-from . import page, predict
+from ..core.parallel import one_blas_thread
+from ..errors import (
+    DataError,
+    GalleryError,
+    MachineError,
+    MissingExtraError,
+    UnknownNameError,
+    WeightsError,
+)
+from . import docs, face_routes, inference_routes, keypoint_routes, page, predict
 from .batching import Engine, Overloaded, TooMany
 from .collect import Collection
+from .limits import Limits
+from .metrics import Measured, Metrics
 from .models import ModelSet
 from .options import ServeOptions
 from .security import Guard
 from .service import Service
+from .watching import Watcher
+
+if TYPE_CHECKING:
+    from .face_service import FaceService
 
 __all__ = ["add_error_handlers", "create_app"]
 
 _LOG = logging.getLogger("rehead.serving")
-_ROUTERS = (predict.router, page.router)
+_ROUTERS = (
+    predict.router,
+    inference_routes.router,
+    keypoint_routes.router,
+    face_routes.router,
+    docs.router,
+    page.router,
+)
+_OPEN = page.OPEN_PATHS | {"/v2/health/live", "/v2/health/ready"}  # which orchestrators ask without a token
+_AT_ONCE = 8  # largest bodies that all requests may hold together: 256 MB by default
 
 
-def create_app(models: ModelSet, options: ServeOptions | None = None, *, token: str | None = None) -> FastAPI:
+def create_app(
+    models: ModelSet,
+    options: ServeOptions | None = None,
+    *,
+    token: str | None = None,
+    faces: FaceService | None = None,
+    enrol_token: str | None = None,
+) -> FastAPI:
     """The application of a service.
 
     Parameters
@@ -38,33 +67,64 @@ def create_app(models: ModelSet, options: ServeOptions | None = None, *, token: 
     options : ServeOptions, optional
     token : str, optional
         What clients have to send.
+    faces : FaceService, optional
+        Which is closed at the end.
+    enrol_token : str, optional
+        What those have to send who enrol and remove people.
     """
     options = options or ServeOptions()
-    collection = Collection(options.collect) if options.collect is not None else None
-    service = Service(models, Engine(queue=options.queue), options, collection)
+    metrics = Metrics()
+    engine = Engine(queue=options.queue, workers=options.threads, on_answers=metrics.count)
+    metrics.show("waiting_photos", "Photos that wait or are being answered.", lambda: engine.taken)
+    service = Service(
+        models=models,
+        engine=engine,
+        options=options,
+        metrics=metrics,
+        faces=faces,
+        enrol_token=enrol_token,
+        collection=None if options.collect is None else Collection(options.collect),
+    )
+    watcher = Watcher(models)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        service.engine.close()
+        with one_blas_thread:  # each thread of the engine has a processor to itself
+            async with watcher.running():
+                yield
+            engine.close()
+            if faces is not None:
+                faces.close()
 
-    app = FastAPI(title="rehead", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
-    app.state.service = service
+    app = FastAPI(
+        title="rehead",
+        summary="Answers of model files to photos.",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.openapi_version = "3.0.3"  # the newest that the packaged Swagger UI shows
+    app.state.service, app.state.watcher = service, watcher
     for router in _ROUTERS:
         app.include_router(router)
     add_error_handlers(app)
+    # the last that is added is the first to see a request
+    app.add_middleware(Limits, most=_AT_ONCE * options.max_bytes, check_room=engine.check_room)
     app.add_middleware(
         Guard,
         hosts=[options.host, *(options.allow_host or ())],
         token=token,
         origins=options.allow_origin or (),
-        open_paths=page.OPEN_PATHS,
+        open_paths=_OPEN,
+        rate=options.rate,
     )
+    app.add_middleware(Measured, metrics=metrics)
     return app
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Errors as JSON {"error": ...}, without traces."""
+    """Errors as JSON {"error": ...}; what is not foreseen is for the Guard."""
 
     async def http(_: Request, error: Any) -> JSONResponse:
         return _error(error.status_code, str(error.detail), error.headers)
@@ -85,9 +145,16 @@ def add_error_handlers(app: FastAPI) -> None:
     async def overloaded(_: Request, error: Any) -> JSONResponse:
         return _error(503, str(error), {"retry-after": str(error.retry_after)})
 
-    async def bug(request: Request, error: Any) -> JSONResponse:
-        _LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return _error(500, HTTPStatus.INTERNAL_SERVER_ERROR.phrase)
+    async def gallery(request: Request, error: Any) -> JSONResponse:
+        _LOG.error("%s %s failed: %s", request.method, request.url.path, error)
+        return _error(503, "the gallery cannot be used at present; the service's log says why")
+
+    async def missing(_: Request, error: Any) -> JSONResponse:
+        return _error(501, f"this service lacks what the model needs: {error}")
+
+    async def machine(request: Request, error: Any) -> JSONResponse:
+        _LOG.error("%s %s failed: %s", request.method, request.url.path, error)
+        return _error(503, "there is not enough memory at present; try again later", {"retry-after": "5"})
 
     for kind, handler in (
         (HTTPException, http),
@@ -96,7 +163,10 @@ def add_error_handlers(app: FastAPI) -> None:
         (DataError, data),
         (TooMany, too_many),
         (Overloaded, overloaded),
-        (Exception, bug),
+        (GalleryError, gallery),
+        (MissingExtraError, missing),
+        (WeightsError, missing),
+        (MachineError, machine),
     ):
         app.add_exception_handler(kind, handler)
 

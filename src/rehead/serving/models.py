@@ -157,6 +157,11 @@ class ModelSet:
             raise DataError("no model file to serve was given")
         self._models = {name: self._open(name, path) for name, path in self._paths.items()}
 
+    @property
+    def paths(self) -> Mapping[str, Path]:
+        """The files, by the names of the models."""
+        return self._paths
+
     def _open(self, name: str, path: Path) -> ServedModel:
         file = read_model_file(path)
         return ServedModel(name, file, open_any_model(file, threads=self._threads))
@@ -181,6 +186,9 @@ class ModelSet:
             fresh = self._open(name, self._paths[name])
         except ReheadError as error:
             _LOG.error("refused a new file, the old one goes on answering: %s", error)
+            return False
+        except Exception:  # whatever else a file brings about: the service goes on
+            _LOG.exception("%s: could not be opened, the old one goes on answering", self._paths[name])
             return False
         if fresh.version == self._models[name].version:
             return False

@@ -47,6 +47,14 @@ class ServeOptions:
         ),
     ] = None
     rate: Annotated[float | None, Opt(help="Requests a second that one client may send.", gt=0)] = None
+    trust_proxy: Annotated[
+        tuple[str, ...] | None,
+        Opt(
+            help="Addresses of proxies that say whom a request is from (X-Forwarded-For): 127.0.0.1.",
+            parse=_names,
+        ),
+    ] = None
+    threads: Annotated[int | None, Opt(help="Processors to use; all by default.", ge=1)] = None
     queue: Annotated[int, Opt(help="Photos that may wait; requests beyond are refused with 503.", ge=1)] = 64
     max_megabytes: Annotated[
         float, Opt(help="Limit on one request, in megabytes (10^6 bytes).", gt=0, lt=math.inf)

@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Depends, Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from ..errors import ImageError
 from .models import ServedModel
+from .schemas import ERRORS, MODELS, PHOTOS, PREDICTIONS, json_answer
 from .service import Service, service_of
 from .uploads import read_photos
 
@@ -19,19 +20,31 @@ router = APIRouter()
 _Service = Annotated[Service, Depends(service_of)]
 
 
-@router.get("/models")
+@router.get("/metrics", include_in_schema=False)
+async def metrics(service: _Service) -> Response:
+    """Numbers for Prometheus."""
+    return service.metrics.page(list(service.models))
+
+
+@router.get("/models", responses={200: json_answer("The models, in order.", MODELS)})
 async def models(service: _Service) -> list[dict[str, Any]]:
     """What is served, the model first that answers where none is named."""
     return [_described(model) for model in service.models]
 
 
-@router.post("/predict")
-async def predict(
-    request: Request, service: _Service, model: str | None = None, maps: bool = False
-) -> JSONResponse:
-    """Answers for photos, in their order."""
+@router.post(
+    "/predict",
+    responses={200: json_answer("The answers.", PREDICTIONS), **ERRORS},
+    openapi_extra={"requestBody": PHOTOS},
+)
+async def predict(request: Request, service: _Service, model: str = "", maps: bool = False) -> JSONResponse:
+    """Answers for photos, in their order.
+
+    `model` is a name of `/models`, the first one by default; `maps` asks for what each place of a photo adds
+    to the logit of its nearest class.
+    """
     options = service.options
-    served = service.models.get(model)
+    served = service.models.get(model or None)
     photos = await read_photos(request, limit=options.max_bytes, seconds=options.upload_seconds)
     answers = await service.engine.predict(served, photos, maps=maps)
     return JSONResponse({"model": served.name, "answers": [answer_record(each) for each in answers]})
@@ -56,7 +69,8 @@ def _described(model: ServedModel) -> dict[str, Any]:
         "version": model.version,
         "backbone": (model.manifest.get("backbone") or {}).get("name", ""),
         "accuracy": model.accuracy,
-        # where maps lie on a photo, and whether points are those of faces that have to be found first
+        # of keypoints; where maps lie on a photo; and whether faces have to be found first
+        "points": getattr(model.predictor, "n_points", None),
         "crop": rule.get("crop_fraction", 1.0) if rule.get("resize") == "crop" else None,
         "faces": bool(model.manifest.get("faces")),
     }

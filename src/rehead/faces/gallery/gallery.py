@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Sequence
 
-from ...core.photos import Photo
+from ...core.photos import File, Photo
 from ...core.progress import Progress
 from ...errors import DataError, ImageError
 from ..detection.quality import QualityLimits
@@ -104,7 +104,7 @@ class FaceGallery:
     def enroll(
         self,
         name: str,
-        photos: Sequence[str | os.PathLike[str]],
+        photos: Sequence[File],
         *,
         selection: FaceSelection = "centre",
         consent: str | None = None,
@@ -119,7 +119,8 @@ class FaceGallery:
         Parameters
         ----------
         name : str
-        photos : sequence of path
+        photos : sequence of path or bytes
+            The gallery keeps no path of bytes; `rebuild` finds such photos by their contents.
         selection : {"largest", "centre", "error"}
             Which face to use where a photo has several.
         consent : str, optional
@@ -139,7 +140,7 @@ class FaceGallery:
     def _enroll(
         self,
         name: str,
-        photos: Sequence[str | os.PathLike[str]],
+        photos: Sequence[File],
         changed: Collection[tuple[PhotoRecord, str]],
         selection: FaceSelection,
         consent: str | None,

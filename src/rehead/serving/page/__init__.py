@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+from functools import partial
 from importlib.resources import files
 from typing import Annotated
 
@@ -37,7 +37,7 @@ async def page(request: Request, service: _Service) -> HTMLResponse:
     """The page, in the first language of the browser's that there are words in."""
     about = {
         "collects": service.collection is not None,
-        "gallery": bool(getattr(getattr(service, "faces", None), "has_gallery", False)),
+        "gallery": service.faces is not None and service.faces.has_gallery,
         "mostBytes": service.options.max_bytes,
         "colours": source.map_colours(),
         "reasons": {key: text.partition(" (")[0] for key, text in REASONS.items()},
@@ -72,7 +72,7 @@ async def collect(request: Request, service: _Service) -> JSONResponse:
     photo = await read_body(request, limit=options.max_bytes, seconds=options.upload_seconds)
     label, known = query.get("class", ""), served.labels
     try:
-        kept = await asyncio.to_thread(collection.keep, photo, label, known)
+        (kept,) = await service.engine.run([partial(collection.keep, photo, label, known)])
     except (FullError, OutputError) as error:
         return JSONResponse({"error": str(error)}, 507)
     except DataError as error:

@@ -18,7 +18,7 @@ export function drawMarks(svg, [width, height], { boxes = [], points = [] }, mir
       return [made("rect", { class: `${kind}under`, ...place }), made("rect", { class: `${kind}over`, ...place }), text];
     }),
     ...points.flatMap(([x, y]) => {
-      const place = { cx: across(x + 0.5), cy: y + 0.5, r: 0.8 * unit }; // (0, 0) is the middle of the first pixel
+      const place = { cx: across(x + 0.5), cy: y + 0.5, r: 0.6 * unit }; // (0, 0) is the middle of the first pixel
       return [made("circle", { class: "under", ...place }), made("circle", { class: "over", ...place })];
     }),
   );

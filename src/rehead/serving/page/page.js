@@ -14,6 +14,7 @@ const about = JSON.parse(at("about").textContent);
 const MOST = 5; // classes that are listed
 const FRAME = 1280; // pixels of the longer side of what the camera sends, at most
 const PAUSE = 50; // ms between an answer and the next frame, so that the page stays quick
+const SLOW = 500; // ms after which it is said that the answer is not there yet
 const AGAIN = 2; // seconds after which the camera's frames are tried again, where the server did not say
 
 // What can be asked: each model, and the people of a gallery
@@ -51,8 +52,8 @@ async function start() {
 
 function describe() {
   const { name, kind, labels, accuracy, backbone, version } = chosen();
-  const kept = word(about.collects ? "lede.kept" : "lede.not-kept");
-  at("lede").textContent = `${told(kind, labels)} ${accuracy || ""} ${kept}`.replace(/ +/g, " ");
+  const kept = about.collects && kind === "classifier" ? word("lede.kept") : word("lede.not-kept");
+  at("lede").textContent = `${told(chosen())} ${accuracy || ""} ${kept}`.replace(/ +/g, " ");
   const classes = kind !== "people" && kind !== "keypoints";
   at("classes").textContent = classes ? word("about.classes") : "";
   if (classes) {
@@ -62,9 +63,9 @@ function describe() {
   at("served").textContent = name ? `${word("about.model", { name, version })} ${network}` : "";
 }
 
-function told(kind, labels) {
+function told({ kind, labels, points }) {
   if (kind === "people") return word("lede.people");
-  if (kind === "keypoints") return labels.length ? counted("lede.points", labels.length) : word("lede.unnamed");
+  if (kind === "keypoints") return counted("lede.points", points);
   return counted("lede.classes", labels.length);
 }
 
@@ -108,6 +109,7 @@ async function look(blob, name) {
   const mine = (photo += 1);
   document.body.dataset.state = "busy";
   forget();
+  const slow = setTimeout(() => set("busy", word("busy")), SLOW);
   at("name").textContent = name;
   showPhoto(blob);
   try {
@@ -118,6 +120,9 @@ async function look(blob, name) {
     document.body.dataset.state = "ready";
     if (error.status === undefined) say(word("photo.failed", { name, why: error.message }));
     else failed(error);
+  } finally {
+    clearTimeout(slow);
+    if (mine === photo) set("busy", "");
   }
 }
 
@@ -194,6 +199,7 @@ function stopCamera() {
 
 function cameraStopped() {
   photo += 1;
+  set("busy", "");
   running.end();
   at("frame").classList.remove("mirrored");
   at("camera").textContent = word("camera.start");
