@@ -63,7 +63,7 @@ def test_no_output_is_committed(path: Path) -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::RuntimeWarning", "ignore::ResourceWarning")
 def test_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nbclient = pytest.importorskip("nbclient", reason="needs pip install nbclient ipykernel")
-    for name in ("PHOTOS", "PEOPLE", "POINTS", "FACE"):
+    for name in ("PHOTOS", "PEOPLE", "POINTS", "IMAGES", "FACE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("EPOCHS", "1")
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
