@@ -7,11 +7,14 @@ test.
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,9 +22,12 @@ import pytest
 from PIL import Image
 
 import rehead
+from rehead.errors import DataError
 from rehead.faces import Face, Faces, Quality
 from rehead.faces.gallery.identification import Identification, Identifications
+from rehead.keypoints import evaluate_keypoints
 from rehead.keypoints.predictor import KeypointPrediction, KeypointPredictions
+from rehead.workflows.keypoints import KeypointRun
 
 nbformat = pytest.importorskip("nbformat", reason="needs pip install nbformat")
 
@@ -126,6 +132,30 @@ def test_a_run_has_mistakes_and_curves(run: rehead.Run) -> None:
     assert "<svg" in shown(run.curves())["text/html"]
 
 
+def test_a_trained_network_has_curves_by_epoch(run: rehead.Run) -> None:
+    epoch = dict.fromkeys(("train_loss", "val_loss", "train_accuracy", "val_accuracy"), 0.5)
+    training = {"curves": [{"epoch": n, **epoch} for n in (1, 2)], "sentence": "It ended <b>."}
+    trained: Any = SimpleNamespace(training_=training)
+    html = shown(replace(run, classifier=trained).curves())["text/html"]
+    assert "epoch" in html and "It ended &lt;b&gt;." in html and "held out" in html
+
+
+def test_keypoints_that_were_learned_show_their_metrics() -> None:
+    truth = np.random.default_rng(0).uniform(0, 60, (12, 5, 2))
+    sizes, groups = np.full((12, 2), 64), np.arange(12) // 2
+    evaluation = evaluate_keypoints(truth + 1, truth, sizes, groups)
+    run = KeypointRun(Path("a <i>"), evaluation, ["Thin."], [], [], {})
+    for result in (evaluation, run):
+        html = shown(result)["text/html"]
+        assert evaluation.sentence.split(",")[0] in html and "NME" in html and "<i>" not in html
+    assert "Thin." in shown(run)["text/html"] and evaluation.sentence in repr(run)
+    with pytest.raises(DataError, match="no network was trained"):
+        run.curves()
+    epoch = dict.fromkeys(("train_error", "val_error", "train_loss", "val_loss"), 0.1)
+    training = {"options": {"loss": "l1"}, "curves": [{"epoch": 1, **epoch}]}
+    assert "<svg" in shown(replace(run, training=training).curves())["text/html"]
+
+
 def test_predictions_are_a_list_that_shows_itself(run: rehead.Run, photos: Path, tmp_path: Path) -> None:
     model = rehead.load_model(run.folder / "model.onnx")
     files = sorted(photos.glob("*/*"))
@@ -185,6 +215,7 @@ def test_faces_and_names_are_drawn_into_the_photo(portrait: Path) -> None:
         assert "data:image/jpeg" in html and "<i>" not in html
     assert "blurred" in html
     assert "data:image" not in shown(Faces([face]))["text/html"], "the photo came as bytes"
+    assert copy.copy(faces).photo == faces.photo
     assert "No face was found" in shown(Faces([], str(portrait)))["text/html"]
 
 

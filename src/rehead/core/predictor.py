@@ -129,6 +129,11 @@ class BasePredictor(ABC, Generic[Answer]):
             Each a path, bytes, a file opened in binary mode, a Pillow image, or uint8 pixels (H, W, 3) RGB or
             (H, W), see `rehead.core.photos`.
 
+        Returns
+        -------
+        list
+            Of a class that a notebook shows with its photos, as far as they came as paths.
+
         Raises
         ------
         ImageError
