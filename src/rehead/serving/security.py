@@ -8,7 +8,7 @@ import logging
 import math
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -78,8 +78,8 @@ class Guard:
         gets a cookie.
     origins : sequence of str
         Pages of other hosts that may use it: "https://example.org".
-    open_paths : sequence of str
-        Paths that need no token.
+    open_paths : collection of str
+        Paths that need no token; one that is given makes the cookie all the same.
     rate : float, optional
         Requests a second of one client, but for those that only read (GET): more are 429. Of IPv6, a client
         is a network of 64 bits.
@@ -92,7 +92,7 @@ class Guard:
         hosts: Sequence[str] = (),
         token: str | None = None,
         origins: Sequence[str] = (),
-        open_paths: Sequence[str] = (),
+        open_paths: Collection[str] = (),
         rate: float | None = None,
     ) -> None:
         self._app = app
@@ -133,9 +133,9 @@ class Guard:
             return _error(403, "pages of other origins may not use this; see --allow-origin")
         if scope["method"] == "OPTIONS" and origin in self._origins:
             return Response(status_code=204)
-        if self._token is not None and scope["path"] not in self._open:
+        if self._token is not None:
             refusal = self._token_refusal(scope, headers)
-            if refusal is not None:
+            if refusal is not None and not (scope["path"] in self._open and refusal.status_code == 401):
                 return refusal
         if self._rate and scope["method"] not in _SAFE and (wait := self._rate.wait(scope)):
             refused = _error(429, "too many requests; try again later")
