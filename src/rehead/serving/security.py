@@ -135,8 +135,7 @@ class Guard:
             return Response(status_code=204)
         if self._token is not None:
             refusal = self._token_refusal(scope, headers)
-            asked = isinstance(refusal, JSONResponse)  # and not sent on, with a cookie
-            if refusal is not None and not (asked and scope["path"] in self._open):
+            if refusal is not None and not (scope["path"] in self._open and refusal.status_code == 401):
                 return refusal
         if self._rate and scope["method"] not in _SAFE and (wait := self._rate.wait(scope)):
             refused = _error(429, "too many requests; try again later")
