@@ -7,7 +7,7 @@ would have given, so photos are added, forgotten and merged without the other ph
 Features are rounded to multiples of 2^-14 first. Their products are then multiples of 2^-28, which float64
 adds without any rounding while sums stay below 2^25: in whatever order rows came and went, the sums are the
 same to the bit. Beyond, each addition rounds, by 1e-16 of the sum (`Statistics.exact` tells). Rounding moves
-a feature by at most 3e-5, less than float16 does from 0.125 on (benchmarks/statistics.py).
+a feature by at most 3e-5, less than float16 does from 0.125 on (benchmarks/sums.py).
 """
 
 from __future__ import annotations
