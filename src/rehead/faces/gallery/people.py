@@ -107,24 +107,16 @@ class PeopleTable:
             row.row,
         )
 
-    def add_template(
-        self,
-        photo: int,
-        contract: int,
-        stored: bytes,
-        face: Mapping[str, Any],
-        vector: NDArray[np.float32],
+    def add_templates(
+        self, contract: int, rows: Sequence[tuple[int, bytes, Mapping[str, Any], NDArray[np.float32]]]
     ) -> None:
-        """The template of a photo: as the person's key has encrypted it, and the embedding (D,) itself."""
-        self._file.execute(
+        """Templates of photos: each as the person's key has encrypted it, its face, and the embedding (D,)."""
+        self._file.execute_many(
             "INSERT INTO templates (photo, contract, vector, face) VALUES (?, ?, ?, ?)",
-            photo,
-            contract,
-            stored,
-            json.dumps(face),
+            [(photo, contract, stored, json.dumps(face)) for photo, stored, face, _ in rows],
         )
         if self._file.index is not None:
-            self._file.index.add([(photo, vector)])
+            self._file.index.add((photo, vector) for photo, _, _, vector in rows)
 
     def stored(self, row: PersonRow) -> Iterator[tuple[int, str, str, NDArray[np.float32]]]:
         """Row and sha256 of each photo, embedder and embedding; DamagedGalleryError where one was changed."""

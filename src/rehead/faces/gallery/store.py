@@ -210,7 +210,7 @@ class GalleryStore:
         """
         name, consent = checked_name(name), checked_text(consent, "a note about consent")
         expires = checked_day(expires, coming=True)
-        added, time = 0, now()
+        rows, time = list[tuple[int, bytes, Mapping[str, Any], NDArray[np.float32]]](), now()
         with self._file.writing():
             row = self._people.find(name) or self._people.add(name, time)
             fingerprint, contract = spec_fingerprint(self.embedding_spec), self._file.contract
@@ -232,9 +232,9 @@ class GalleryStore:
                         new.sha256,
                     )
                     continue
-                added += 1
                 stored = row.key.encrypt(new.vector, new.sha256, fingerprint)
-                self._people.add_template(photo[0][0], contract, stored, new.face, new.vector)
+                rows.append((photo[0][0], stored, new.face, new.vector))
+            self._people.add_templates(contract, rows)
             noted = replace(
                 row.person,
                 consent=row.person.consent if consent is None else consent,
@@ -242,7 +242,7 @@ class GalleryStore:
             )
             if noted != row.person:
                 self._people.note(row, noted)
-        return Enrolled(name, added, len(templates) - added)
+        return Enrolled(name, len(rows), len(templates) - len(rows))
 
     # photos
 
@@ -435,15 +435,16 @@ class GalleryStore:
             for row in self._people.all():
                 changed = replace(row, key=row.key.renewed())
                 self._people.note(changed, row.person)
+                rows = []
                 for photo, sha256 in self._file.execute(
                     "SELECT id, sha256 FROM photos WHERE person = ?", row.row
                 ):
                     if photo in new:
                         vector, face = new[photo]
-                        stored = changed.key.encrypt(vector, sha256, fingerprint)
-                        self._people.add_template(photo, number, stored, face, vector)
+                        rows.append((photo, changed.key.encrypt(vector, sha256, fingerprint), face, vector))
                     else:
                         self._people.delete_photo(row, photo)
+                self._people.add_templates(number, rows)
             self._file.execute("DELETE FROM contracts WHERE id <> ?", number)
         self._file.clear_deleted()
         return len(gone)
