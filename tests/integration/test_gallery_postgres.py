@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,16 @@ import pytest
 
 from postgres_server import Server
 from rehead.errors import DamagedGalleryError, GalleryError, OutputError, ReheadError
+from rehead.faces.gallery.backend import Search
 from rehead.faces.gallery.copying import copy_gallery
 from rehead.faces.gallery.encryption import GalleryKey, read_key_file, write_key_file
+from rehead.faces.gallery.gallery import FaceGallery
 from rehead.faces.gallery.misses import measure_misses
 from rehead.faces.gallery.place import gallery_place
 from rehead.faces.gallery.records import NewTemplate
 from rehead.faces.gallery.store import GalleryStore
+from rehead.faces.pipeline import FacePipeline
+from rehead.faces.verification.calibration import Calibration
 
 KEY = bytes(range(32))
 SPEC: dict[str, Any] = {"name": "fake", "sha256": "ab" * 32, "dimensions": 8, "distance": "cosine"}
@@ -112,6 +118,32 @@ def test_a_killed_server_rolls_back_and_work_goes_on_after_its_restart(
     assert [person.name for person in store.people()] == ["a"]
     store.enroll("b", [photo(1)])
     assert store.templates().names == ("a", "b")
+
+
+WAITING = """
+import sys
+from rehead.faces.gallery.store import GalleryStore
+with GalleryStore(sys.argv[1], key=bytes(range(32))) as store:
+    print("ready", flush=True)
+    store.rename("a", "b")
+"""
+
+
+def test_ctrl_c_ends_a_writer_that_waits(store: GalleryStore) -> None:
+    url = str(store.place).replace("postgresql://", "postgresql://postgres@")
+    command = [sys.executable, "-c", WAITING, url]
+    with (
+        store._file.writing(),
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as waiting,
+    ):
+        assert waiting.stdout is not None
+        assert waiting.stdout.readline() == "ready\n"
+        time.sleep(0.2)  # until it waits; a signal before that ends it too
+        waiting.send_signal(signal.SIGINT)
+        _, errors = waiting.communicate(timeout=20)
+    assert errors.splitlines()[-1] == "KeyboardInterrupt"
+    assert store.templates().names == ("a",)
+    store.rename("a", "c")
 
 
 # passwords, rights, and what is missing
@@ -296,7 +328,7 @@ def test_the_expired_do_not_take_the_places_of_others(
             store.enroll(f"old{n}", [NewTemplate(f"{n}", "x", near.vector, {})], expires="2999-01-01")
         store.enroll("new", [far])
         store._file.execute("SELECT 1")
-        for module in ("records", "store", "people", "pgvector"):
+        for module in ("records", "search", "people", "pgvector"):
             monkeypatch.setattr(f"rehead.faces.gallery.{module}.today", _far_future)
         found = store.candidates(near.vector[None])
         assert (found.names, found.expired, found.unseen) == (("new",), 8, 0)
@@ -364,6 +396,42 @@ def test_a_key_is_replaced_only_for_the_gallery_that_it_was_made_for(
         assert store.remove(["a"])[0].key_replaced
     assert read_key_file(file).value != key.value
     assert "postgres@" not in file.read_text()
+
+
+# faces
+
+
+def test_faces_are_named_as_by_an_exact_search(
+    postgres: Server,
+    face_photo: FacePhoto,
+    face_pipeline: FacePipeline,
+    face_calibration: Calibration,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    people = {f"p{n:02}": face_photo(tmp_path / f"{n}.png", 3 * n, variant=1) for n in range(20)}
+    group = face_photo(tmp_path / "group.png", 9, 77, variant=9)
+    monkeypatch.setattr("rehead.faces.gallery.pgvector._PROPOSED", 5)
+    answers, searches = [], list[Search](["memory", "pgvector"])
+    for search in searches:
+        with FaceGallery(
+            postgres.new_url(),
+            face_pipeline,
+            key=KEY,
+            create=True,
+            calibration=face_calibration,
+            search=search,
+            fpir=0.05,
+        ) as gallery:
+            for name, file in people.items():
+                gallery.enroll(name, [file])
+            answers.append(gallery.identify(group))
+            assert gallery.threshold().templates == 20
+    for exact, found in zip(*answers, strict=True):
+        assert (exact.name, exact.nearest, exact.threshold) == (found.name, found.nearest, found.threshold)
+        assert found.score == pytest.approx(exact.score, abs=1e-6)
+        assert 0 < found.probability <= exact.probability + 1e-3, "who was not proposed counts against it"
+    assert [each.name for each in answers[1]] == ["p03", "unknown"]
 
 
 # the command line

@@ -110,7 +110,7 @@ class PeopleTable:
     def add_templates(
         self, contract: int, rows: Sequence[tuple[int, bytes, Mapping[str, Any], NDArray[np.float32]]]
     ) -> None:
-        """Templates of photos: each as the person's key has encrypted it, its face, and the embedding (D,)."""
+        """Templates of photos: photo, as the person's key has encrypted it, face, and embedding (D,)."""
         self._file.execute_many(
             "INSERT INTO templates (photo, contract, vector, face) VALUES (?, ?, ?, ?)",
             [(photo, contract, stored, json.dumps(face)) for photo, stored, face, _ in rows],

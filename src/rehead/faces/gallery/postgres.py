@@ -224,8 +224,7 @@ class PostgresBackend:
         try:
             yield
         except BaseException:
-            with contextlib.suppress(GalleryError):  # a connection that is lost has rolled back
-                self.execute("ROLLBACK")
+            self._connection.roll_back()
             raise
         else:
             self._connection.commit()

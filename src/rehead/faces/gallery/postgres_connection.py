@@ -123,6 +123,13 @@ class PostgresConnection:
                 "it"
             ) from error
 
+    def roll_back(self) -> None:
+        """End the transaction, with the connection where that is lost, or Ctrl-C has come between."""
+        try:
+            self._run(self._connection.execute("ROLLBACK"))
+        except (self._asyncpg.PostgresError, self._asyncpg.InterfaceError, OSError):
+            self._loop.call_soon_threadsafe(self._connection.terminate)
+
     def close(self) -> None:
         """Close it; nothing where it is closed."""
         if self._loop.is_closed():

@@ -35,8 +35,8 @@ from .records import (
     checked_day,
     checked_name,
     checked_text,
-    today,
 )
+from .search import GallerySearch
 
 __all__ = ["GalleryStore"]
 
@@ -75,8 +75,6 @@ class GalleryStore:
         search: Search | None = None,
     ) -> None:
         self.place = gallery_place(path)
-        self._cached: tuple[object, Templates] | None = None
-        self._sized: tuple[object, GallerySize] | None = None
         given = GalleryKey(key) if isinstance(key, bytes) else key
         if given is not None and len(given.value) != KEY_BYTES:
             raise WrongKeyError(
@@ -86,6 +84,7 @@ class GalleryStore:
             self.place, given, new=(embedding_spec or {}) if create else None, search=search
         )
         self._people = PeopleTable(self._file)
+        self._search = GallerySearch(self._file, self._people)
         try:
             if embedding_spec is not None:
                 self.check_embedder(embedding_spec)
@@ -366,44 +365,15 @@ class GalleryStore:
 
     def templates(self) -> Templates:
         """Templates of all people who have not expired; kept until the gallery changes."""
-        state = self._state()
-        if self._cached is None or self._cached[0] != state:
-            with self._file.reading():
-                self._cached = (state, self._people.searched(self._width))
-        return self._cached[1]
+        return self._search.templates()
 
     def size(self) -> GallerySize:
         """How much is searched; counted again when the gallery or the day changes."""
-        state = self._state()
-        if self._sized is None or self._sized[0] != state:
-            if self._file.index is None:
-                held = self.templates()
-                size = GallerySize(len(held), len(held.names), held.expired)
-            else:
-                with self._file.reading():
-                    size = self._people.size()
-            self._sized = (state, size)
-        return self._sized[1]
+        return self._search.size()
 
     def candidates(self, probes: NDArray[np.float32]) -> Templates:
-        """Templates that probes (m, D) are to be compared with.
-
-        All of people who have not expired; where the database searches, those that its index proposes,
-        which may lack the nearest.
-        """
-        if self._file.index is None:
-            return self.templates()
-        size = self.size()
-        with self._file.reading():
-            found = self._people.proposed(self._file.index.nearest(probes), self._width)
-        return replace(found, expired=size.expired, unseen=max(size.people - len(found.names), 0))
-
-    def _state(self) -> object:
-        return self._file.version, today()
-
-    @property
-    def _width(self) -> int:
-        return int(self.embedding_spec.get("dimensions", 0))
+        """Templates that probes (m, D) are to be compared with, as `GallerySearch.candidates`."""
+        return self._search.candidates(probes)
 
     def replace_templates(
         self,

@@ -115,7 +115,7 @@ def test_the_expired_are_not_recognised(store: GalleryStore, monkeypatch: pytest
     store.enroll("b", [template(0, 1)], expires="29990101")
     assert store.templates().names == ("a", "b")
     tomorrow = datetime.date.today() + datetime.timedelta(days=1)
-    for module in ("records", "store", "people", "pgvector"):
+    for module in ("records", "search", "people", "pgvector"):
         monkeypatch.setattr(f"rehead.faces.gallery.{module}.today", lambda: tomorrow)
     assert store.templates().names == ("b",)
     assert [(person.expired, person.expires) for person in store.people()][1] == (False, "2999-01-01")
