@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ..core.cache import RowCache
 from ..core.parallel import map_in_order
 from ..core.photos import File
-from ..core.progress import Progress
+from ..core.progress import Progress, progress_bar
 from ..core.runtime import cpu_count, trim_memory
 from ..data import near_duplicates, perceptual_hash
 from ..data.bursts import burst_groups, clocks
@@ -136,7 +136,8 @@ def extract(
     missing = [~known for known in found] or [np.ones(len(files), dtype=bool)] * views
     todo = [n for n in np.flatnonzero(np.logical_or.reduce(missing)).tolist() if n not in errors]
     job = _Job(files, backbone, rows, missing, stores, keys)
-    errors |= job.run(todo, threads, progress)
+    with progress_bar(progress, "Looking at photos") as shown:
+        errors |= job.run(todo, threads, shown)
     if todo:
         del job
         trim_memory()
