@@ -28,6 +28,7 @@ from rehead.faces.gallery.records import NewTemplate
 from rehead.faces.gallery.store import GalleryStore
 from rehead.faces.pipeline import FacePipeline
 from rehead.faces.verification.calibration import Calibration
+from rehead.serving.face_service import FaceService
 
 KEY = bytes(range(32))
 SPEC: dict[str, Any] = {"name": "fake", "sha256": "ab" * 32, "dimensions": 8, "distance": "cosine"}
@@ -432,6 +433,32 @@ def test_faces_are_named_as_by_an_exact_search(
         assert found.score == pytest.approx(exact.score, abs=1e-6)
         assert 0 < found.probability <= exact.probability + 1e-3, "who was not proposed counts against it"
     assert [each.name for each in answers[1]] == ["p03", "unknown"]
+
+
+def test_a_service_goes_on_when_the_server_is_back(
+    postgres: Server,
+    url: str,
+    face_photo: FacePhoto,
+    face_pipeline: FacePipeline,
+    face_calibration: Calibration,
+    tmp_path: Path,
+) -> None:
+    photo = face_photo(tmp_path / "9.png", 9, variant=1).read_bytes()
+
+    def opened() -> FaceGallery:
+        return FaceGallery(url, face_pipeline, key=KEY, create=True, calibration=face_calibration)
+
+    service = FaceService(face_pipeline, opened, calibration=face_calibration)
+    try:
+        service.enroll("Rani", [photo])
+        assert service.identify(photo)["faces"][0]["nearest"] == "Rani"
+        postgres.kill()
+        with pytest.raises(GalleryError):
+            service.identify(photo)
+        postgres.start()
+        assert service.identify(photo)["faces"][0]["nearest"] == "Rani"
+    finally:
+        service.close()
 
 
 # the command line
