@@ -13,6 +13,7 @@ the start, and the memory of the service over many requests.
 from __future__ import annotations
 
 import argparse
+import atexit
 import base64
 import importlib.util
 import multiprocessing
@@ -161,6 +162,7 @@ class Service:
     def __init__(self, command: Sequence[str], port: int) -> None:
         self.begun = time.perf_counter()
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        atexit.register(self.process.kill)  # whatever ends the benchmark
         self.port = port
         while True:
             try:

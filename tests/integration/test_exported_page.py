@@ -271,7 +271,7 @@ def test_one_of_two_cameras_is_chosen(pages: dict[str, str], launch: Launch) -> 
     (other,) = set(cameras) - {page.view.input_value("#cameras")}
     page.view.select_option("#cameras", other)
     page.found("camera")
-    assert page.view.evaluate("stream.getVideoTracks()[0].getSettings().deviceId") == other
+    assert page.view.evaluate("camera.device") == other
     page.close(pages["web"])
     browser.close()
 

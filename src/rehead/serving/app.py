@@ -24,6 +24,7 @@ from ..errors import (
 )
 from . import docs, face_routes, inference_routes, keypoint_routes, page, predict
 from .batching import Engine, Overloaded, TooMany
+from .collect import Collection
 from .limits import Limits
 from .metrics import Measured, Metrics
 from .models import ModelSet
@@ -46,7 +47,7 @@ _ROUTERS = (
     docs.router,
     page.router,
 )
-_OPEN = ("/v2/health/live", "/v2/health/ready")  # which orchestrators ask without a token
+_OPEN = page.OPEN_PATHS | {"/v2/health/live", "/v2/health/ready"}  # which orchestrators ask without a token
 _AT_ONCE = 8  # largest bodies that all requests may hold together: 256 MB by default
 
 
@@ -76,7 +77,13 @@ def create_app(
     engine = Engine(queue=options.queue, workers=options.threads, on_answers=metrics.count)
     metrics.show("waiting_photos", "Photos that wait or are being answered.", lambda: engine.taken)
     service = Service(
-        models=models, engine=engine, options=options, metrics=metrics, faces=faces, enrol_token=enrol_token
+        models=models,
+        engine=engine,
+        options=options,
+        metrics=metrics,
+        faces=faces,
+        enrol_token=enrol_token,
+        collection=None if options.collect is None else Collection(options.collect),
     )
     watcher = Watcher(models)
 

@@ -39,6 +39,13 @@ class ServeOptions:
         tuple[str, ...] | None,
         Opt(help="Pages that may use it from a browser: https://example.org.", parse=_names),
     ] = None
+    collect: Annotated[
+        Path | None,
+        Opt(
+            help="Folder for photos that visitors of the page say were answered wrongly, by right class; "
+            "nothing is kept without."
+        ),
+    ] = None
     rate: Annotated[float | None, Opt(help="Requests a second that one client may send.", gt=0)] = None
     trust_proxy: Annotated[
         tuple[str, ...] | None,

@@ -61,6 +61,7 @@ def answer_record(answer: Any) -> dict[str, Any]:
 
 
 def _described(model: ServedModel) -> dict[str, Any]:
+    rule = model.manifest["preprocess"]
     return {
         "name": model.name,
         "kind": model.kind,
@@ -68,4 +69,8 @@ def _described(model: ServedModel) -> dict[str, Any]:
         "version": model.version,
         "backbone": (model.manifest.get("backbone") or {}).get("name", ""),
         "accuracy": model.accuracy,
+        # of keypoints; where maps lie on a photo; and whether faces have to be found first
+        "points": getattr(model.predictor, "n_points", None),
+        "crop": rule.get("crop_fraction", 1.0) if rule.get("resize") == "crop" else None,
+        "faces": bool(model.manifest.get("faces")),
     }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 
 from .batching import Engine
+from .collect import Collection
 from .metrics import Metrics
 from .models import ModelSet
 from .options import ServeOptions
@@ -31,6 +32,8 @@ class Service:
     faces : FaceService, optional
     enrol_token : str, optional
         With which people may be enrolled and removed; nobody may without.
+    collection : Collection, optional
+        Where photos are kept whose answer was wrong.
     """
 
     models: ModelSet
@@ -39,6 +42,7 @@ class Service:
     metrics: Metrics
     faces: FaceService | None = None
     enrol_token: str | None = field(default=None, repr=False)
+    collection: Collection | None = None
 
 
 async def service_of(request: Request) -> Service:
