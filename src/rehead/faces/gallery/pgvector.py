@@ -20,8 +20,8 @@ __all__ = ["VectorIndex"]
 
 _WIDEST = 4000  # dimensions that an index of halfvec takes
 _OLDEST = (0, 8)  # pgvector with scans that go on where rows are filtered out
-_PROPOSED = 40  # photos for a face: pgvector's own ef_search, the most that a default scan gives
-_EF_SEARCH = 200  # benchmarks/gallery_postgres.py
+_PROPOSED = 40  # photos for a face, as many as pgvector's default scan gives
+_EF_SEARCH = 200  # 0 of 1,000 missed, 7 at pgvector's default of 40: benchmarks/gallery_postgres.py
 _EXPIRED = "SELECT photos.id FROM photos JOIN people ON people.id = person WHERE expires < ?"
 
 
