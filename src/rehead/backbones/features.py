@@ -31,7 +31,7 @@ from ..images import camera_view, file_digest, load_image, read_bytes
 from .backbone import Backbone
 from .engines import open_features
 
-__all__ = ["Features", "duplicate_groups", "extract", "extract_views", "photo_groups"]
+__all__ = ["Features", "cached_features", "duplicate_groups", "extract", "extract_views", "photo_groups"]
 
 _PHOTOS = 8  # photos a worker takes at a time: of 4, 8 and 16 the best compromise between the processor's
 # cache, which likes to do one thing for long, and evenly spread work (benchmarks/extraction.py)
@@ -213,6 +213,25 @@ def extract_views(
             new = [n for n in todo if views[n] == view and not missing[n]]
             store.put([digests[n] for n in new], rows[new])
     return np.ascontiguousarray(rows["features"])
+
+
+def cached_features(
+    digests: Sequence[str], backbone: Backbone, *, mirror: bool, cache: bool | Path
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None] | None:
+    """Features (n, D) that the cache has of photos, by sha256, and of their mirror images where asked for.
+
+    None where it lacks one; `cache` as of `PhotoEncoder`.
+    """
+    if cache is False:
+        return None
+    row, root = _row_type(backbone), None if isinstance(cache, bool) else cache
+    views = []
+    for view in ("plain", "mirrored")[: 2 if mirror else 1]:
+        rows = np.zeros(len(digests), row)
+        if not RowCache({**backbone.context, "view": view}, row, root).fetch(digests, rows).all():
+            return None
+        views.append(np.ascontiguousarray(rows["features"]))
+    return views[0], views[1] if mirror else None
 
 
 def _row_type(backbone: Backbone) -> np.dtype[Any]:

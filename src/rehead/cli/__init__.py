@@ -26,6 +26,9 @@ app = lazy_group(
     {
         "audit": "Look for what is wrong with photos before training.",
         "train": "Train a classifier on photos, and test it.",
+        "update": "Add photos and classes to a model, without those that it learnt.",
+        "forget": "Take photos or a class out of a model again.",
+        "merge": "Join what two models learnt, without their photos.",
         "evaluate": "Test a model file on photos whose classes are known.",
         "predict": 'Name the class of photos, or answer "unknown" and say why.',
         "serve": "Answer over HTTP with model files.",

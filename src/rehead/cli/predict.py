@@ -75,6 +75,8 @@ def predict(
         raise typer.BadParameter("a table is only printed; give csv, json or jsonl", param_hint="--format")
     chosen = form or (check_suffix(out, ".csv", ".json", ".jsonl")[1:] if out else "table")
     loaded = open_model(model, threads=use.threads)
+    if unmeasured := loaded.manifest.get("unmeasured"):
+        say(f"{model}: {unmeasured}", err=True)
     named = [each for photo in photos for each in _named(photo)]
     names = [name for name, _ in named]
     failed: list[ImageError] = []

@@ -30,17 +30,16 @@ def _scipy() -> Any:
     return scipy.linalg
 
 
-def add_gram(gram: NDArray[np.float32], rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A matrix (r, r) plus `rows.T @ rows`, of rows (n, r), in its place."""
+def add_gram(gram: NDArray[Any], rows: NDArray[Any]) -> NDArray[Any]:
+    """A matrix (r, r) plus `rows.T @ rows`, of rows (n, r) of the same type, in its place."""
     if len(gram) <= _SMALL:
         gram += rows.T @ rows
         return gram
     # in place, where numpy's product would be as large as the matrix; rows or rows.T are in Fortran's order
     turned = bool(rows.flags.f_contiguous)
     some = rows if turned else rows.T
-    found: NDArray[np.float32] = _scipy().blas.ssyrk(
-        1.0, some, 1.0, gram, trans=turned, lower=True, overwrite_c=True
-    )
+    product = _scipy().get_blas_funcs("syrk", (gram,))
+    found: NDArray[Any] = product(1.0, some, 1.0, gram, trans=turned, lower=True, overwrite_c=True)
     return found
 
 

@@ -29,17 +29,21 @@ from ..core.rejection import PhotoStyles, order_statistic
 from .pca import Block, Rows, fit_scaling, principal_components, row_chunks
 
 __all__ = [
+    "COMPONENTS",
     "Parts",
     "RelativeMahalanobis",
     "StyleViews",
+    "distance_of",
     "fit_distance",
     "fit_held_out",
     "fit_split",
+    "fit_styles",
     "held_out_scores",
     "whitening_matrix",
 ]
 
-_COMPONENTS = 128  # and
+COMPONENTS = 128
+"""Main directions in which covariances are exact; and"""
 _SHRINKAGE = 0.5  # both by benchmarks/outliers.py
 _USUAL = 0.975  # share of the photos that no style is seen in: as many as the limit of the score accepts
 _VIEWS_ACCEPTED = 0.95  # share of held-out views of a style that its allowance accepts
@@ -227,7 +231,7 @@ def fit_distance(
     classes, y = np.unique(y if rows is None else y[rows], return_inverse=True)
     n, counts = len(y), np.bincount(y)
     mean, scale = fit_scaling(X, blocks, rows)
-    basis = np.zeros((d, max(1, min(_COMPONENTS, n - 1, d))), np.float32)
+    basis = np.zeros((d, max(1, min(COMPONENTS, n - 1, d))), np.float32)
     found = principal_components(X, mean, scale, basis.shape[1], rows)
     basis[:, : found.shape[1]] = found
     u, one_hot = np.empty((n, basis.shape[1])), np.eye(len(classes), dtype=np.float32)
@@ -256,23 +260,76 @@ def fit_distance(
     )
     if views is None:
         return model
-    none = np.zeros(len(views.names), np.float32)
-    return replace(model, styles=_fit_styles(model, views, spread), shifts=views.shifts, allowances=none)
+    return fit_styles(model, views.names, views.shifts, spread)
 
 
-def _fit_styles(model: RelativeMahalanobis, views: StyleViews, spread: float) -> PhotoStyles:
+def distance_of(
+    mean: NDArray[np.float64],
+    scale: NDArray[np.float64],
+    basis: NDArray[np.float32],
+    scatter: NDArray[np.float64],
+    energy: float,
+    means: NDArray[np.float64],
+    counts: NDArray[np.int64],
+) -> RelativeMahalanobis:
+    """The score by what `fit_distance` learns of the rows.
+
+    Parameters
+    ----------
+    mean, scale : float64 ndarray (d,)
+    basis : float32 ndarray (d, k)
+    scatter : float64 ndarray (k, k)
+        Sum of u u' over the coordinates u of the rows, centred.
+    energy : float
+        Mean of |z|^2 over the rows z, centred and scaled.
+    means : float64 ndarray (K, d)
+        Of each class, centred and scaled.
+    counts : int ndarray (K,)
+        Rows of each class, 1 or more.
+    """
+    n, d = int(counts.sum()), len(mean)
+    spread = max(energy, _LEAST)
+    inner = max(energy - float(counts @ (means**2).sum(axis=1)) / n, _LEAST)
+    centres = means @ basis
+    within = _whitening(scatter - centres.T @ (counts[:, None] * centres), n, inner, d)
+    return RelativeMahalanobis(
+        mean.astype(np.float32),
+        scale.astype(np.float32),
+        basis,
+        within.astype(np.float32),
+        _whitening(scatter, n, spread, d).astype(np.float32),
+        (centres @ within).astype(np.float32),
+        max(0.0, (1 / inner - 1 / spread) / _SHRINKAGE),
+    )
+
+
+def fit_styles(
+    model: RelativeMahalanobis, names: tuple[str, ...], shifts: NDArray[np.float32], spread: float
+) -> RelativeMahalanobis:
+    """The same with styles of these shifts (S, D), which have limit and allowances of 0 yet.
+
+    `spread` is the mean of |z|^2 over the rows z that it was fitted to, centred and scaled.
+    """
+    none = np.zeros(len(names), np.float32)
+    styles = _fit_styles(model, names, shifts, max(spread, _LEAST))
+    return replace(model, styles=styles, shifts=shifts, allowances=none)
+
+
+def _fit_styles(
+    model: RelativeMahalanobis, names: tuple[str, ...], shifts: NDArray[np.float32], spread: float
+) -> PhotoStyles:
     """See a style in a photo x that is nearer to the mean of all photos without it.
 
     With B the squared distance from that mean by the shrunken covariance, B(x) - B(x - shift) is linear in x.
     """
-    z = views.shifts.astype(np.float64) * model.scale
+    z = shifts.astype(np.float64) * model.scale
     u = z @ model.basis
     rest = z - u @ model.basis.T
     weight = 1 / (_SHRINKAGE * spread)
     whitened = u @ model.total
     W = 2 * model.scale[:, None] * (model.basis @ (model.total @ whitened.T) + weight * rest.T)
     b = -(whitened**2).sum(axis=1) - weight * (rest**2).sum(axis=1) - model.mean @ W
-    return PhotoStyles(views.names, W.astype(np.float32), b.astype(np.float32), 0.0)
+    return PhotoStyles(names, W.astype(np.float32), b.astype(np.float32), 0.0)
 
 
 def whitening_matrix(rows: NDArray[np.float64], variance: float, d: int) -> NDArray[np.float64]:
@@ -280,7 +337,12 @@ def whitening_matrix(rows: NDArray[np.float64], variance: float, d: int) -> NDAr
 
     `rows` (n, k) are centred, and the first k of d coordinates; `variance` is the sum over all d.
     """
-    covariance = (1 - _SHRINKAGE) / len(rows) * (rows.T @ rows)
+    return _whitening(rows.T @ rows, len(rows), variance, d)
+
+
+def _whitening(scatter: NDArray[np.float64], n: int, variance: float, d: int) -> NDArray[np.float64]:
+    """`whitening_matrix` by the sum of r r' over the n rows r, (k, k)."""
+    covariance = (1 - _SHRINKAGE) / n * scatter
     covariance[np.diag_indices_from(covariance)] += _SHRINKAGE * variance / d
     values, vectors = np.linalg.eigh(covariance)
     root: NDArray[np.float64] = vectors / np.sqrt(values * d)

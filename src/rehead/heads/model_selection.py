@@ -85,6 +85,9 @@ class FittedHead:
         Every point that was fitted, `chosen` among them.
     held_out : float64 ndarray (n, K)
         Held-out logits of every photo, before temperature scaling; NaN where `fold` is -1.
+    forgone : float
+        By how much the best point of another loss had the lower held-out log loss, where only ridge might be
+        chosen; nats, 0 or more.
     """
 
     weight: NDArray[np.float32]
@@ -92,6 +95,7 @@ class FittedHead:
     chosen: SearchPoint
     path: tuple[SearchPoint, ...]
     held_out: NDArray[np.float64]
+    forgone: float = 0.0
 
 
 @dataclass
@@ -104,6 +108,7 @@ class _Candidate:
     fold: NDArray[np.intp]
     weight: NDArray[np.float64]
     photos: int
+    ridge_only: bool = False  # others are searched all the same, to say what that costs
     ridge: dict[int, float] = field(default_factory=dict)  # log loss of each step
     logistic: dict[int, float] = field(default_factory=dict)
     points: list[SearchPoint] = field(default_factory=list)
@@ -124,7 +129,9 @@ class _Candidate:
 
     def _add(self, loss: Loss, step: int, held_out: HeldOut) -> None:
         point = SearchPoint(self.n_levels, self.mirrored, loss, _l2(step), held_out.loss)
-        if not self.points or _order(point) < _order(self.best):
+        if not self.points or (
+            (loss == "ridge" or not self.ridge_only) and _order(point) < _order(self.best)
+        ):
             self.best, self.logits = point, held_out.logits[self.fold[: self.photos] >= 0]
         self.points.append(point)
         {"ridge": self.ridge, "logistic": self.logistic}[loss][step] = held_out.loss
@@ -265,6 +272,7 @@ def select_head(
     n_levels: Sequence[int] = (1,),
     balanced: bool = False,
     sample_weight: NDArray[np.float64] | None = None,
+    ridge_only: bool = False,
 ) -> FittedHead:
     """Choose and fit a linear head.
 
@@ -286,6 +294,9 @@ def select_head(
         Whether every class weighs the same.
     sample_weight : float64 ndarray of shape (n,), optional
         Positive weight of each photo, besides that of its class.
+    ridge_only : bool
+        Whether the chosen head must be a ridge, as statistics can solve it anew; others are searched too, so
+        that the result says what that costs.
 
     Returns
     -------
@@ -305,7 +316,7 @@ def select_head(
                 rows = np.concatenate([rows, last_levels(mirrored, blocks, levels)[0]])
             classes, folds, weight = np.tile(y, copies), np.tile(searched, copies), np.tile(weights, copies)
             pca = fit_pca(rows, columns)
-            return _Candidate(levels, copies == 2, rows, pca, classes, folds, weight, len(y))
+            return _Candidate(levels, copies == 2, rows, pca, classes, folds, weight, len(y), ridge_only)
 
         ranked: list[_Candidate] = []
         for levels in n_levels:
@@ -319,8 +330,9 @@ def select_head(
             _keep_coordinates_of(each, ranked)
             each.fit_path(rival)
         best = min(short, key=lambda c: _order(c.best))
+        forgone = best.best.log_loss - min(point.log_loss for each in short for point in each.points)
         _keep_coordinates_of(best, ranked)
         held_out = best.hold_out(fold)
         weight, bias = best.fit()
     path = tuple(point for each in short for point in each.points)
-    return FittedHead(weight, bias, best.best, path, held_out)
+    return FittedHead(weight, bias, best.best, path, held_out, max(0.0, forgone))

@@ -25,9 +25,11 @@ from ..core.parallel import map_in_order
 from .linear_algebra import add_gram, largest_eigenvectors
 
 __all__ = [
+    "CUT",
     "Block",
     "PCABasis",
     "Rows",
+    "block_scale",
     "fit_pca",
     "fit_scaling",
     "gram_matrix",
@@ -46,7 +48,8 @@ _ROWS = 256  # rows at a time, so that no second copy of the features is made, i
 # 5,120 of 6,400 rows, 101 classes, took 38 ms an evaluation gathered so, 43 by 1,024, 40 copied before
 _MOST = 1536  # components: of 3,088 these explain 99.6 % of the variance, and the log loss rises by 0 to
 # 0.7 % in a third of the time (benchmarks/memory.py --coordinates)
-_CUT = 1e-7  # eigenvalues below this fraction of the largest are rounding errors of float32 products
+CUT = 1e-7
+"""Eigenvalues below this fraction of the largest are rounding errors of float32 products."""
 
 
 @dataclass(frozen=True)
@@ -110,16 +113,22 @@ def fit_scaling(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mean and scale of each column, float32 (d,), such that the mean squared norm of a row is 1."""
     n, d = len(X) if rows is None else len(rows), X.shape[1]
-    mean, variance, scale = np.zeros((3, d))
+    mean, variance = np.zeros((2, d))
     for part in row_chunks(X, rows):
         mean += part.sum(axis=0, dtype=np.float64) / n
     for part in row_chunks(X, rows):
         variance += ((part - mean) ** 2).sum(axis=0) / n
+    return mean.astype(np.float32), block_scale(variance, blocks).astype(np.float32)
+
+
+def block_scale(variance: NDArray[np.float64], blocks: Sequence[Block]) -> NDArray[np.float64]:
+    """The scale of each column (d,) by its variance (d,): one for each block, which all weigh the same."""
+    scale = np.zeros(len(variance))
     for block in blocks:
         spread = float(np.sqrt(variance[block].mean()))
         if spread > 1e-6:  # a block that is constant is dropped
             scale[block] = 1 / (spread * np.sqrt((block.stop - block.start) * len(blocks)))
-    return mean.astype(np.float32), scale.astype(np.float32)
+    return scale
 
 
 def gram_matrix(
@@ -159,7 +168,7 @@ def principal_components(
 ) -> NDArray[np.float32]:
     """Orthonormal columns (d, r), by decreasing variance: at most so many, and none without variance."""
     energy, vectors = largest_eigenvectors(gram_matrix(X, mean, scale, rows), most)
-    kept = int((energy > max(float(energy[0]), 0.0) * _CUT).sum())
+    kept = int((energy > max(float(energy[0]), 0.0) * CUT).sum())
     energy, vectors = energy[:kept], vectors[:, :kept]
     if (len(X) if rows is None else len(rows)) > X.shape[1]:
         return np.ascontiguousarray(vectors, np.float32)
