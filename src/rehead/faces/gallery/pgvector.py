@@ -2,7 +2,7 @@
 
 The index (Malkov and Yashunin 2018) finds near neighbours and may miss some. It only proposes photos: their
 scores are those of their templates as they were enrolled, so that whoever is named reaches the threshold by
-the same numbers as in an exact search, and who is missed is "unknown".
+the same numbers as in an exact search. Who is missed is "unknown", or the next who is like enough.
 """
 
 from __future__ import annotations
