@@ -148,14 +148,21 @@ def test_two_places_are_merged(
     assert not (tmp_path / "d").exists()
 
 
-@pytest.mark.parametrize("arguments", [["--class", "ant"], ["{photo}"], []])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--class", "ant"], "--statistics-by-class"),
+        (["{photo}"], "never learnt"),
+        ([], "nothing to forget"),
+    ],
+)
 def test_what_cannot_be_is_one_line_and_changes_nothing(
-    cli: Cli, run: Path, photo_folder: PhotoFolder, tmp_path: Path, arguments: list[str]
+    cli: Cli, run: Path, photo_folder: PhotoFolder, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     photo = photo_folder(tmp_path / "p", {"a": 1}, seed=31) / "a" / "0000.jpg"
     before = files_of(run)
     code, out, err = cli("forget", run, *(word.format(photo=photo) for word in arguments))
-    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert (code, out, err.count("\n"), message in err) == (2, "", 1, True)
     assert files_of(run) == before
 
 
@@ -225,3 +232,101 @@ def test_statistics_of_a_trained_network_are_refused(
     )
     assert (code, err.count("\n")) == (2, 1)
     assert not (tmp_path / "x").exists()
+
+
+def test_enough_photos_to_check_choose_levels_and_strength_again(
+    cli: Cli, run: Path, photo_folder: PhotoFolder, tmp_path: Path
+) -> None:
+    more = photo_folder(tmp_path / "more", {"ant": 3, "bee": 3}, seed=4)
+    check = photo_folder(tmp_path / "check", {"ant": 52, "bee": 52}, seed=6)
+    code, out, _ = cli("update", run, more, "--out", tmp_path / "new", "--check", check)
+    said = json.loads((tmp_path / "new" / "run.json").read_text("utf-8"))["head"]
+    assert (code, 100 <= said["photos"] <= 104, said["tried"]) == (0, True, 22)
+    assert said["why"] in " ".join(out.split())
+    saved = read_statistics(tmp_path / "new" / "statistics.npz")[0].photos.point
+    assert (saved.n_levels, saved.l2) == (said["chosen"]["n_levels"], said["chosen"]["l2"])
+    head = read_model_file(tmp_path / "new" / "model.onnx").manifest["head"]
+    assert (head["depths"], head["strength"]) == (saved.n_levels, saved.l2)
+
+
+def test_a_class_is_forgotten_by_its_name_or_with_photos_that_training_held_out(
+    cli: Cli, run: Path, photos: Path, photo_folder: PhotoFolder, tmp_path: Path
+) -> None:
+    cow = photo_folder(tmp_path / "more", {"none": 0, "x": 0, "cow": 5}, seed=8)
+    for empty in ("none", "x"):
+        (cow / empty).rmdir()
+    cli("update", run, cow)
+    code, out, _ = cli("forget", run, "--class", "cow", "--out", tmp_path / "without")
+    assert (code, "5 photos forgotten" in out, "forgotten: cow" in out) == (0, True, True)
+    learnt = set(read_model_file(run / "model.onnx").manifest["photos"].items())
+    code, out, err = cli("forget", run, photos / "ant", "--class", "ant")
+    held_out = 14 - dict(learnt)["ant"]
+    assert held_out > 0
+    assert (code, f"{held_out} photos of those given were never learnt" in out + err) == (0, True)
+
+
+def test_unreadable_files_among_photos_to_forget_are_left_out(
+    cli: Cli, run: Path, photo_folder: PhotoFolder, tmp_path: Path
+) -> None:
+    more = photo_folder(tmp_path / "more", {"ant": 3}, seed=4)
+    (more / "ant" / "broken.jpg").write_bytes(b"nothing")
+    cli("update", run, more)
+    code, out, err = cli("forget", run, more)
+    assert (code, "3 photos forgotten" in out, "1 unreadable photo was left out" in out) == (0, True, True)
+    assert "broken" not in (run / "run.json").read_text("utf-8")
+    code, _, err = cli("forget", run, more / "ant" / "broken.jpg")
+    assert (code, err.count("\n"), "broken.jpg" in err) == (2, 1, True)
+
+
+@pytest.mark.parametrize("split", ["test", "val"])
+def test_photos_to_test_on_are_not_learnt(
+    cli: Cli, run: Path, photo_folder: PhotoFolder, tmp_path: Path, split: str
+) -> None:
+    more = tmp_path / "more"
+    photo_folder(more / "train", {"ant": 3, "bee": 2}, seed=4)
+    photo_folder(more / split, {"ant": 4, "bee": 4}, seed=5)
+    code, out, err = cli("update", run, more, "--out", tmp_path / "new")
+    assert (code, "5 photos added" in out, f"8 photos of the {split} split" in out + err) == (0, True, True)
+    shutil.rmtree(more / "train")
+    code, _, err = cli("update", run, more, "--out", tmp_path / "other")
+    assert (code, err.count("\n"), "--check" in err) == (2, 1, True)
+
+
+def test_a_run_in_a_run_directory_is_refused(
+    cli: Cli, run: Path, photo_folder: PhotoFolder, tmp_path: Path
+) -> None:
+    more = photo_folder(tmp_path / "more", {"ant": 3}, seed=4)
+    before = files_of(run)
+    code, _, err = cli("update", run, more, "--out", run / "new")
+    assert (code, err.count("\n"), "lies in the run directory" in err) == (2, 1, True)
+    assert files_of(run) == before
+
+
+def test_the_report_of_a_changed_run_takes_photos(
+    cli: Cli, run: Path, photo_folder: PhotoFolder, tmp_path: Path
+) -> None:
+    more = photo_folder(tmp_path / "more", {"ant": 3}, seed=4)
+    cli("update", run, more)
+    code, _, err = cli("report", run)
+    assert (code, err.count("\n"), "--photos" in err) == (2, 1, True)
+    test = photo_folder(tmp_path / "test", {"ant": 6, "bee": 6}, seed=9)
+    code, out, err = cli("report", run, "--photos", test)
+    assert (code, "12 test photos" in out) == (0, True)
+    page = (run / "report.html").read_text("utf-8")
+    assert "solved from sums" in page
+    assert "not measured since the last change" in page
+    assert json.loads((run / "metrics.json").read_text("utf-8"))["test"]["photos"] == 12
+
+
+@pytest.mark.parametrize(("target", "file"), [("python", "README.md"), ("triton", "README.md")])
+def test_an_export_says_what_was_not_measured(
+    cli: Cli, run: Path, photo_folder: PhotoFolder, tmp_path: Path, target: str, file: str
+) -> None:
+    cli("export", run / "model.onnx", "--to", tmp_path / "before", "--for", target)
+    assert "not measured" not in (tmp_path / "before" / file).read_text("utf-8")
+    cli("update", run, photo_folder(tmp_path / "more", {"ant": 3}, seed=4))
+    code, out, _ = cli("export", run / "model.onnx", "--to", tmp_path / "after", "--for", target)
+    assert (code, "not measured since the last change" in " ".join(out.split())) == (0, True)
+    assert "not measured since the last change (3 photos added)" in (tmp_path / "after" / file).read_text(
+        "utf-8"
+    )

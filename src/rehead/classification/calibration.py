@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backbones.features import duplicate_groups
-from ..core.parallel import one_blas_thread
 from ..core.progress import Progress
 from ..core.rejection import OperatingPoint, choose_operating_point, outlier_rate
 from ..core.text import count, first_of
@@ -20,6 +19,7 @@ from ..heads.mahalanobis import RelativeMahalanobis
 from ..heads.temperature import fit_temperature, softmax
 from .fitted import FittedClassifier
 from .options import ClassifierOptions
+from .reselection import Reselection, reselect_head
 from .training_data import style_views
 
 __all__ = ["measured"]
@@ -30,11 +30,12 @@ def measured(
     rows: LabelledPhotos,
     options: ClassifierOptions,
     progress: Progress | None = None,
-) -> tuple[FittedClassifier, Evaluation]:
+) -> tuple[FittedClassifier, Evaluation, Reselection | None]:
     """The same with temperature and limits set by photos that were not learnt, and how good it is on them.
 
     The photos are divided into folds, near-duplicates on one side; each fold is judged by the temperature and
-    the limits of the others. Photos that were learnt, and unreadable ones, are left out.
+    the limits of the others. Photos that were learnt, and unreadable ones, are left out. Where statistics
+    are kept and photos are enough, levels and strength are chosen again (`reselection`).
 
     Raises
     ------
@@ -59,7 +60,8 @@ def measured(
         )
     target = np.array([names.index(str(label)) for label in rows.labels[new].tolist()], np.intp)
     plain, picked = found.plain[new], np.flatnonzero(new).tolist()
-    logits = _logits(fitted, plain)
+    fold = _folds(target, group, options)
+    fitted, logits, reselection = reselect_head(fitted, plain, target, group, fold, seed=options.random_state)
     views = style_views(
         fitted.encoder, [rows.paths[n] for n in picked], [found.digests[n] for n in picked], plain, options
     )
@@ -68,10 +70,18 @@ def measured(
         parts = model.parts(plain), model.parts(views.rows)
         model = model.calibrate_styles(*parts, views.style, outlier_rate(options.coverage))
     outliers = model.scores(plain)
-    evaluation = _cross_checked(fitted, target, logits, outliers, group, options)
+    evaluation = _cross_checked(fitted, target, logits, outliers, group, fold, options)
     temperature = fit_temperature(logits, target, smooth=True)
     point = choose_operating_point(softmax(logits / temperature), outliers, coverage=options.coverage)
-    return _with(fitted, temperature, model, point), evaluation
+    return _with(fitted, temperature, model, point), evaluation, reselection
+
+
+def _folds(target: NDArray[np.intp], group: NDArray[np.intp], options: ClassifierOptions) -> NDArray[np.intp]:
+    fold = np.maximum(cv_folds(target, group, count=options.cv, seed=options.random_state), 0)
+    if fold.any():
+        return fold
+    halves: NDArray[np.intp] = np.unique(group, return_inverse=True)[1] % 2  # every class is one group
+    return halves
 
 
 def _cross_checked(
@@ -80,12 +90,10 @@ def _cross_checked(
     logits: NDArray[np.float64],
     outliers: NDArray[np.float32],
     group: NDArray[np.intp],
+    fold: NDArray[np.intp],
     options: ClassifierOptions,
 ) -> Evaluation:
     """How good the answers are, each by the temperature and limits of the other folds."""
-    fold = np.maximum(cv_folds(target, group, count=options.cv, seed=options.random_state), 0)
-    if not fold.any():  # every class is one group
-        fold = np.unique(group, return_inverse=True)[1] % 2
     probabilities, accepted = np.zeros_like(logits), np.zeros(len(target), bool)
     for number in np.unique(fold):
         out = fold == number
@@ -102,13 +110,6 @@ def _cross_checked(
         accepted=accepted,
         seed=options.random_state,
     )
-
-
-@one_blas_thread
-def _logits(fitted: FittedClassifier, plain: NDArray[np.float32]) -> NDArray[np.float64]:
-    used = plain[:, plain.shape[1] - len(fitted.head.weight) :]
-    logits: NDArray[np.float64] = (used @ fitted.head.weight + fitted.head.bias).astype(np.float64)
-    return logits
 
 
 def _with(

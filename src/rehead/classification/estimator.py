@@ -35,7 +35,7 @@ from .incremental_mixin import IncrementalMixin
 from .options import ClassifierOptions
 from .training_data import TrainingFeatures, extract_features
 
-__all__ = ["FittedMixin", "ImageClassifier", "choose_head", "fit_classifier", "fit_warnings", "level_counts"]
+__all__ = ["FittedMixin", "ImageClassifier", "choose_head", "fit_classifier", "fit_warnings"]
 
 
 class FittedMixin(Estimator):
@@ -339,12 +339,6 @@ def fit_classifier(data: TrainingFeatures, encoder: Encoder, options: Classifier
     return with_statistics(fitted, data, options) if options.keeps_statistics else fitted
 
 
-def level_counts(options: ClassifierOptions, levels: int) -> list[int]:
-    """How many of the last levels to try, where there are that many."""
-    asked = options.n_levels
-    return sorted({1, min(2, levels), levels}) if asked == "auto" else [min(asked, levels)]
-
-
 def choose_head(data: TrainingFeatures, fold: NDArray[np.intp], options: ClassifierOptions) -> FittedHead:
     """The best linear head by cross-validation, on the last levels that the options let it choose from."""
     return select_head(
@@ -353,7 +347,7 @@ def choose_head(data: TrainingFeatures, fold: NDArray[np.intp], options: Classif
         fold,
         data.backbone.blocks,
         mirrored=data.mirrored,
-        n_levels=level_counts(options, len(data.backbone.levels)),
+        n_levels=options.level_counts(len(data.backbone.levels)),
         balanced=options.class_weight == "balanced",
         sample_weight=data.sample_weight,
         ridge_only=options.keeps_statistics,

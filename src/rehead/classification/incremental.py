@@ -19,7 +19,7 @@ from ..data.inputs import LabelledPhotos, check_names, photo_names
 from ..errors import DataError, DatasetError, UnknownNameError
 from .fitted import FittedClassifier
 from .options import ClassifierOptions
-from .statistics import PhotoStatistics, first_of_each, rows_of
+from .statistics import Learnt, PhotoStatistics, first_of_each, rows_of
 from .training_data import TrainingFeatures
 
 __all__ = [
@@ -80,6 +80,7 @@ def with_statistics(
     statistics = PhotoStatistics.of(
         data,
         head.chosen,
+        options.level_counts(len(data.backbone.levels)),
         balanced=options.class_weight == "balanced",
         by_class=options.statistics_by_class,
     )
@@ -162,13 +163,14 @@ def forget_photos(
         raise DataError("nothing to forget: give photos, or a class")
     number = None if class_name is None else _number(statistics, class_name)
     notes: tuple[str, ...] = ()
+    unreadable: tuple[tuple[str, str], ...] = ()
     if number is not None and not files and statistics.by_class:
         gone = int((statistics.learnt.target == number).sum())
         statistics = statistics.without_class(number)
     elif number is not None and not files:
         statistics, gone = _without_cached_class(fitted, statistics, number)
     else:
-        statistics, gone, notes = _without(fitted, statistics, files, number, options, progress)
+        statistics, gone, notes, unreadable = _without(fitted, statistics, files, number, options, progress)
     left = np.bincount(statistics.learnt.target, minlength=len(statistics.classes))
     emptied = [str(name) for name, n in zip(statistics.classes, left.tolist(), strict=True) if not n]
     if number is None and emptied:
@@ -179,7 +181,7 @@ def forget_photos(
     if (left > 0).sum() < 2:
         raise DataError("only one class would be left, and a classifier needs two; nothing was forgotten")
     statistics = statistics.with_classes(statistics.classes[left > 0])
-    change = Change(gone, tuple(emptied), notes=(*notes, *_rounding(statistics)))
+    change = Change(gone, tuple(emptied), 0, unreadable, (*notes, *_rounding(statistics)))
     return _refitted(fitted, statistics, {"forgotten": gone}), change
 
 
@@ -190,44 +192,58 @@ def _without(
     number: int | None,
     options: ClassifierOptions,
     progress: Progress | None,
-) -> tuple[PhotoStatistics, int, tuple[str, ...]]:
-    """Without photos that are at hand; with a class, without all of it, which they must be."""
+) -> tuple[PhotoStatistics, int, tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """Without photos that are at hand; with a class, without all of it, which they must be.
+
+    Also how many went, notes, and files that cannot be read, which were therefore never learnt.
+    """
     found = fitted.encoder.extract(
         files, mirror=statistics.point.mirrored, threads=options.threads, progress=progress
     )
-    if found.errors:
+    readable = np.flatnonzero(found.readable)
+    if found.errors and (options.strict or not len(readable)):
         raise found.errors[0][1]
     names = photo_names(files)
+    unreadable = tuple((names[n], error.reason) for n, error in found.errors)
     learnt = statistics.learnt
-    if strange := [
-        name for name, digest in zip(names, found.digests, strict=True) if digest not in learnt.row
-    ]:
+    known = np.array([digest in learnt.row for digest in found.digests], bool)
+    strange = [names[n] for n in readable.tolist() if not known[n]]
+    if strange and number is None:
         raise DataError(
             f"{strange[0]}: this file was never learnt, one of {len(strange)} (a photo is known by its "
             "bytes); nothing was forgotten"
         )
-    _, first = np.unique(np.array(found.digests), return_index=True)
+    readable = readable[known[readable]]
+    _, first = np.unique(np.array(found.digests)[readable], return_index=True)
+    first = readable[first]
     digests = [found.digests[n] for n in first.tolist()]
-    if number is not None:
-        of_class = {
-            d for d, target in zip(learnt.digests, learnt.target.tolist(), strict=True) if target == number
-        }
-        if set(digests) != of_class:
-            others = count(len(set(digests) - of_class), "photo")
-            raise DataError(
-                f"the class has {count(len(of_class), 'photo')}, of which {len(of_class & set(digests))} "
-                f"were given, and {others} of other classes; give all of the class and no others; nothing "
-                "was forgotten"
-            )
-    plain, mirrored = rows_of(found, first)
     notes = []
+    if number is not None:
+        _check_whole_class(learnt, number, digests)
+        if strange:
+            notes.append(f"{count(len(strange), 'photo')} of those given were never learnt.")
+    plain, mirrored = rows_of(found, first)
     if differing := statistics.differing(digests, plain):
         notes.append(
             f"The features of {count(differing, 'photo')} differ here in their last digits from those that "
             "were summed, on another processor or by another ONNX Runtime: what is left of them in the sums "
             "is as small as that."
         )
-    return statistics.without_photos(digests, plain, mirrored), len(digests), tuple(notes)
+    return statistics.without_photos(digests, plain, mirrored), len(digests), tuple(notes), unreadable
+
+
+def _check_whole_class(learnt: Learnt, number: int, digests: Sequence[str]) -> None:
+    """Refuse photos that are not all that were learnt of a class, or that are of others."""
+    of_class = {
+        d for d, target in zip(learnt.digests, learnt.target.tolist(), strict=True) if target == number
+    }
+    if set(digests) != of_class:
+        others = count(len(set(digests) - of_class), "photo")
+        raise DataError(
+            f"the class has {count(len(of_class), 'photo')}, of which {len(of_class & set(digests))} were "
+            f"given, and {others} of other classes; give all of the class and none of others; nothing was "
+            "forgotten"
+        )
 
 
 def _without_cached_class(

@@ -17,6 +17,7 @@ from .calibration import measured
 from .fitted import FittedClassifier
 from .incremental import Change, add_photos, check_keeps, forget_photos, merge_fitted
 from .options import ClassifierOptions
+from .reselection import Reselection
 from .restore import load_fitted
 
 __all__ = ["IncrementalMixin"]
@@ -27,6 +28,7 @@ class IncrementalMixin(Estimator):
 
     fitted_: FittedClassifier
     change_: Change
+    reselection_: Reselection | None
     encoder: Encoder | None
     progress: Progress | None
 
@@ -103,13 +105,18 @@ class IncrementalMixin(Estimator):
 
         The photos are divided: each part is judged by temperature and limits of the others.
 
+        Of a classifier that keeps statistics, feature levels and strength are chosen again, where there are
+        100 photos or more that do not belong together, of every class: they change where others
+        have a log loss that is lower by more than a standard error. Each part is then answered by what the
+        others choose. `reselection_` says what was chosen, and why.
+
         Raises
         ------
         DataError
             Photos of other classes, too few photos, or none that were not learnt.
         """
         self._check_fitted()
-        self.fitted_, evaluation = measured(
+        self.fitted_, evaluation, self.reselection_ = measured(
             self.fitted_, training_rows(X, y, None), self.options, self.progress
         )
         return evaluation

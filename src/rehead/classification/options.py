@@ -89,3 +89,8 @@ class ClassifierOptions(EstimatorOptions, BackboneOptions):
     def keeps_statistics(self) -> bool:
         """Whether sums over the photos are kept."""
         return self.keep_statistics or self.statistics_by_class
+
+    def level_counts(self, levels: int) -> list[int]:
+        """How many of so many levels to try, the last ones."""
+        asked = self.n_levels
+        return sorted({1, min(2, levels), levels}) if asked == "auto" else [min(asked, levels)]

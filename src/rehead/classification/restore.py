@@ -46,6 +46,7 @@ def load_fitted(
     balanced, seed = "balanced" if photos.balanced else None, int(head.get("seed", 0))
     options = {
         "backbone": os.fspath(model),
+        "n_levels": photos.levels[0] if len(photos.levels) == 1 else "auto",
         "class_weight": balanced,
         "coverage": saved.operating_point.coverage,
         "random_state": seed,

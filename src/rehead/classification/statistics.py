@@ -86,6 +86,8 @@ class PhotoStatistics:
         where `plain` has it.
     point : SearchPoint
         Levels, mirroring, and strength of the ridge head, as the first training chose them.
+    levels : tuple of int
+        Numbers of last levels that may be chosen for the head.
     balanced : bool
         Whether every class weighs the same.
     styles : tuple of str
@@ -101,13 +103,20 @@ class PhotoStatistics:
     plain: Statistics
     own: Statistics | None
     point: SearchPoint
+    levels: tuple[int, ...]
     balanced: bool
     styles: tuple[str, ...]
     shifts: NDArray[np.float32]
 
     @classmethod
     def of(
-        cls, data: TrainingFeatures, point: SearchPoint, *, balanced: bool, by_class: bool
+        cls,
+        data: TrainingFeatures,
+        point: SearchPoint,
+        levels: Sequence[int],
+        *,
+        balanced: bool,
+        by_class: bool,
     ) -> PhotoStatistics:
         """Those of training features, each photo counted once; DatasetError where one has two classes."""
         rows = first_of_each(data.digests, data.target, data.classes)
@@ -124,6 +133,7 @@ class PhotoStatistics:
             Statistics.empty(len(data.classes), sum(widths), by_class=by_class),
             None,
             point,
+            tuple(levels),
             balanced,
             styles,
             shifts,
@@ -158,12 +168,26 @@ class PhotoStatistics:
 
     def head(self) -> FittedHead:
         """The ridge head of the sums."""
-        levels = self.point.n_levels
-        widths = self.widths[-levels:]
-        sums = self.own or self.plain.last_columns(sum(self.widths) - sum(widths))
-        weight, bias = sums.solve(self.point.l2, _blocks(widths), balanced=self.balanced)
+        return self.heads([self.point])[0]
+
+    def heads(self, points: Sequence[SearchPoint]) -> list[FittedHead]:
+        """The ridge heads of the sums at points of one number of levels."""
+        widths = self.widths[-points[0].n_levels :]
+        sums = self.own or self.plain
+        sums = sums.last_columns(sums.sums.shape[1] - sum(widths))
+        path = sums.solve_path([point.l2 for point in points], _blocks(widths), balanced=self.balanced)
         none = np.zeros((0, len(self.classes)))
-        return FittedHead(weight.astype(np.float32), bias.astype(np.float32), self.point, (self.point,), none)
+        return [
+            FittedHead(weight.astype(np.float32), bias.astype(np.float32), point, (point,), none)
+            for point, (weight, bias) in zip(points, path, strict=True)
+        ]
+
+    @property
+    def level_choices(self) -> tuple[int, ...]:
+        """Of `levels`, those that the sums for the head have, and that which it has."""
+        there = self.plain if self.own is None else self.own
+        most = [n for n in self.levels if sum(self.widths[-n:]) <= there.sums.shape[1]]
+        return tuple(sorted({*most, self.point.n_levels}))
 
     def outlier_model(self, calibrated: RelativeMahalanobis) -> RelativeMahalanobis:
         """The outlier score of the sums, with limit and allowances of styles of another."""
@@ -256,7 +280,7 @@ class PhotoStatistics:
                 "backbone, size and preprocessing"
             )
         kinds = [
-            (s.balanced, s.point.mirrored, s.by_class, s.point.n_levels if s.own else None)
+            (s.balanced, s.point.mirrored, s.by_class, s.own.sums.shape[1] if s.own else None)
             for s in (self, other)
         ]
         if kinds[0] != kinds[1]:

@@ -33,7 +33,13 @@ _FORMAT = 1
 """Raised when an earlier rehead could not use the file."""
 
 _DIGEST = "sha256"
-_HEAD = {"n_levels": records.count, "mirrored": records.flag, "balanced": records.flag, "l2": records.number}
+_HEAD = {
+    "n_levels": records.count,
+    "levels": records.list_of(records.count),
+    "mirrored": records.flag,
+    "balanced": records.flag,
+    "l2": records.number,
+}
 _ABOUT: records.Entries = {
     "format": (records.count, "a number"),
     "step": (records.number, "a number"),
@@ -91,6 +97,7 @@ def write_statistics(path: str | os.PathLike[str], saved: SavedStatistics) -> st
         "classes": [str(name) for name in photos.classes],
         "head": {
             "n_levels": photos.point.n_levels,
+            "levels": list(photos.levels),
             "mirrored": photos.point.mirrored,
             "balanced": photos.balanced,
             "l2": photos.point.l2,
@@ -190,7 +197,11 @@ def _understood(arrays: Mapping[str, NDArray[Any]]) -> SavedStatistics:
         raise DataError(f"its features were rounded to multiples of {about['step']}, this rehead's to {STEP}")
     classes, widths, head = np.array(about["classes"]), tuple(about["widths"]), about["head"]
     k, d, styles = len(classes), sum(widths), len(about["styles"])
-    if not 1 <= head["n_levels"] <= len(widths) or head["l2"] <= 0 or about["temperature"] <= 0:
+    if (
+        not all(1 <= n <= len(widths) for n in (head["n_levels"], *head["levels"]))
+        or head["l2"] <= 0
+        or about["temperature"] <= 0
+    ):
         raise DataError("levels, strength or temperature of its head are out of range")
     digests = _checked(arrays, "photos", np.uint8, (None, 32))
     n = len(digests)
@@ -203,7 +214,8 @@ def _understood(arrays: Mapping[str, NDArray[Any]]) -> SavedStatistics:
         raise DataError("its photos are not in order, or one is in it twice")
     own = None
     if any(name.startswith("own.") for name in arrays):
-        own = _sums(arrays, "own", k, sum(widths[-head["n_levels"] :]))
+        most = [sum(widths[-n:]) for n in range(head["n_levels"], len(widths) + 1)]
+        own = _sums(arrays, "own", k, *most)
     photos = PhotoStatistics(
         about["context"],
         widths,
@@ -212,6 +224,7 @@ def _understood(arrays: Mapping[str, NDArray[Any]]) -> SavedStatistics:
         plain,
         own,
         SearchPoint(head["n_levels"], head["mirrored"], "ridge", head["l2"], float("nan")),
+        tuple(head["levels"]),
         head["balanced"],
         tuple(about["styles"]),
         _checked(arrays, "shifts", np.float32, (styles, d)),
@@ -225,10 +238,10 @@ def _understood(arrays: Mapping[str, NDArray[Any]]) -> SavedStatistics:
     )
 
 
-def _sums(arrays: Mapping[str, NDArray[Any]], name: str, k: int, d: int) -> Statistics:
+def _sums(arrays: Mapping[str, NDArray[Any]], name: str, k: int, *d: int) -> Statistics:
     found = Statistics.from_arrays({part: arrays[f"{name}.{part}"] for part in ("counts", "sums", "gram")})
-    if found.sums.shape != (k, d):
-        raise DataError(f"{name} has sums {found.sums.shape}, expected {(k, d)}")
+    if found.sums.shape not in [(k, width) for width in d]:
+        raise DataError(f"{name} has sums {found.sums.shape}, expected {(k, d[0])}")
     return found
 
 

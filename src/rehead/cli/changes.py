@@ -26,7 +26,8 @@ Out = Annotated[
 Check = Annotated[
     Path | None,
     Opt(
-        help="Photos with classes, not learnt: temperature, limits and test results are measured on them.",
+        help="Photos with classes, not learnt: temperature, limits and test results are measured on them; "
+        "100 or more choose levels and strength again.",
         default=None,
     ),
 ]
@@ -55,6 +56,8 @@ def show_change(result: ChangedRun, done: str) -> None:
     if result.evaluation:
         print_table(scores_table(result.evaluation))
         say(result.evaluation.sentence, fold=True)
+    if result.reselection:
+        say(result.reselection.sentence, fold=True)
     notes = [*change.notes, *([fitted.unmeasured] if fitted.changes else [])]
     show_warnings(notes, f"in {result.folder / 'run.json'}")
     if change.unreadable:

@@ -9,7 +9,7 @@ from ..core.options import Opt
 from ..core.text import count, file_size
 from . import options
 from .command import command
-from .console import say
+from .console import say, warn
 
 __all__ = ["export"]
 
@@ -44,3 +44,5 @@ def export(
     say(f"wrote {done.folder}: {count(len(done.files), 'file')}, {file_size(done.size)}")
     for path in done.files:
         say(f"  {path}")
+    if done.unmeasured:
+        warn(done.unmeasured)

@@ -20,10 +20,6 @@ __all__ = ["forget"]
 @command
 def forget(
     model: changes.Learnt,
-    photos: Annotated[
-        list[Path] | None,
-        typer.Argument(help="Photos that were learnt, and folders of them.", show_default=False),
-    ],
     class_name: Annotated[
         str | None,
         Opt(
@@ -42,6 +38,10 @@ def forget(
     use: Annotated[ClassifierOptions, Only("threads")],
     overwrite: options.Overwrite,
     quiet: options.Quiet,
+    photos: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Photos that were learnt, and folders of them.", show_default=False),
+    ] = None,
 ) -> None:
     """Take photos, or a class, out of a model again, as if it had never learnt them."""
     from ..workflows.incremental import Updating

@@ -140,11 +140,18 @@ def check_place(folder: Path, overwrite: bool) -> None:
     Raises
     ------
     OutputError
-        The folder holds other files, or an earlier run and `overwrite` is false; it cannot be written.
+        The folder holds other files, or an earlier run and `overwrite` is false; it lies in a run directory;
+        it cannot be written.
     """
     sweep_beside(folder)  # an earlier run that a kill left aside is there again
     with atomic.output_errors(folder):
         in_use = folder.is_dir() and any(folder.iterdir())
+        around = next((up for up in folder.resolve().parents if (up / "run.json").is_file()), None)
+    if around is not None:
+        raise OutputError(
+            f"{folder}: lies in the run directory {around}, and would go with it when that is replaced; "
+            "choose a place beside it for --out"
+        )
     if in_use:
         if not (folder / "run.json").is_file():
             raise OutputError(

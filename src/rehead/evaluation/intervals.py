@@ -43,6 +43,7 @@ __all__ = [
     "LEVEL",
     "Interval",
     "ScoreIntervals",
+    "better_by_one_se",
     "f1_interval",
     "group_codes",
     "mean_difference",
@@ -221,6 +222,14 @@ def mean_difference(
     most = float(np.abs(change).max(initial=0.0)) + 1
     shifted = _mean(change + most, 2 * most, group_codes(groups, len(change)), seed)
     return Interval(shifted.value - most, shifted.low - most, shifted.high - most)
+
+
+def better_by_one_se(difference: Interval) -> bool:
+    """Whether a difference of losses is below 0 by more than one standard error.
+
+    The one-standard-error rule of Breiman et al. 1984 favours what is simpler, or there already.
+    """
+    return difference.value < -(difference.high - difference.low) / (2 * _Z)
 
 
 def _draws(count: int, seed: int) -> Iterator[Floats]:

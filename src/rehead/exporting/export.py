@@ -54,11 +54,14 @@ class Exported:
         In it, relative to it, sorted.
     size : int
         Bytes of all of them.
+    unmeasured : str
+        What was not measured since the model last changed, as a sentence; "" where all was.
     """
 
     folder: Path
     files: tuple[Path, ...]
     size: int
+    unmeasured: str = ""
 
 
 TARGETS = {
@@ -136,7 +139,7 @@ def export_model(
             write_json(beside / _RECORD, _record(file, target))
         files = tuple(sorted(path.relative_to(beside) for path in beside.rglob("*") if path.is_file()))
         size = sum((beside / path).stat().st_size for path in files)
-    return Exported(folder, files, size)
+    return Exported(folder, files, size, file.manifest.get("unmeasured", ""))
 
 
 def _source(file: ModelFile, name: str, runtime_files: str | os.PathLike[str] | None) -> Source:

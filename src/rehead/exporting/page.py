@@ -168,6 +168,7 @@ def _page(source: Source, *, inline: Mapping[str, str] | None, version: str) -> 
         version=version,
         backbone=manifest.get("backbone", {}).get("name", ""),
         rehead=manifest.get("rehead", ""),
+        unmeasured=manifest.get("unmeasured", ""),
         licences=read("licences.txt"),
     )
 

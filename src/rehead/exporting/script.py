@@ -28,8 +28,10 @@ def write(folder: Path, source: Source) -> None:
     atomic.write_text(folder / "requirements.txt", _REQUIREMENTS)
     if checked := bool(manifest.get("golden")) and manifest["preprocess"]["resize"] != "crop":
         atomic.write_text(folder / "check.py", _check(source))
-    labels = manifest["labels"]
-    atomic.write_text(folder / "README.md", render("script.md", labels=labels, checked=checked))
+    readme = render(
+        "script.md", labels=manifest["labels"], checked=checked, unmeasured=manifest.get("unmeasured", "")
+    )
+    atomic.write_text(folder / "README.md", readme)
 
 
 def _check(source: Source) -> str:

@@ -87,6 +87,7 @@ def _write_readme(folder: Path, source: Source, target: str) -> None:
         faces=manifest["kind"] == "face-classifier" or bool(manifest.get("faces")),
         labels=manifest.get("labels") or [],
         limits=manifest["operating_point"],
+        unmeasured=manifest.get("unmeasured", ""),
         rule=manifest["preprocess"],
         image=source.graph.image,
         outputs=source.graph.outputs,

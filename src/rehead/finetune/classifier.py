@@ -20,7 +20,6 @@ from ..classification.estimator import (
     ImageClassifier,
     choose_head,
     fit_classifier,
-    level_counts,
 )
 from ..classification.fitted import FittedClassifier
 from ..classification.options import ClassifierOptions
@@ -318,7 +317,7 @@ class FineTunedClassifier(FittedMixin):
                 network,
                 part,
                 part.folds(self.base),
-                n_levels=lambda levels: level_counts(self.base, levels),
+                n_levels=self.base.level_counts,
                 balanced=balanced,
             )
         return train_network(

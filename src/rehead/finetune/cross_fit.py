@@ -23,22 +23,19 @@ from numpy.typing import NDArray
 
 from ..data import cv_folds
 from ..evaluation import metrics
-from ..evaluation.intervals import Interval, mean_difference, paired_difference
+from ..evaluation.intervals import Interval, better_by_one_se, mean_difference, paired_difference
 from ..heads import FittedHead
 from ..heads.temperature import calibrated_loss, fit_temperature, softmax
 
 __all__ = [
     "PairedComparison",
     "ValidationScore",
-    "better_by_one_se",
     "compare",
     "cross_fit",
     "held_out_logits",
     "score",
     "score_probe",
 ]
-
-_Z95 = 1.96  # standard errors from the estimate to either end of a 95 % interval
 
 
 @dataclass(frozen=True)
@@ -102,15 +99,6 @@ class PairedComparison:
             "log_loss": self.log_loss.to_dict(),
             "better": self.better,
         }
-
-
-def better_by_one_se(difference: Interval) -> bool:
-    """Whether a difference of losses is below 0 by more than one standard error.
-
-    The one-standard-error rule of Breiman et al. 1984 favours the simpler model: here the closed-form fit,
-    which is also refitted on the validation photos afterwards, an advantage that this comparison leaves out.
-    """
-    return difference.value < -(difference.high - difference.low) / (2 * _Z95)
 
 
 def held_out_logits(

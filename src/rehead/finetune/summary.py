@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..evaluation.intervals import Interval, mean_difference
+from ..evaluation.intervals import Interval, better_by_one_se, mean_difference
 from .config import TrainingConfig
-from .cross_fit import PairedComparison, ValidationScore, better_by_one_se
+from .cross_fit import PairedComparison, ValidationScore
 from .fit import TrainingResult
 from .model import Network
 from .trainable import count_parameters

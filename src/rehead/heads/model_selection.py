@@ -30,7 +30,7 @@ from .logistic import few_weights, fit_logistic
 from .pca import Block, PCABasis, Rows, fit_pca, last_levels
 from .ridge import HeldOut, fit_ridge, linear_logits, ridge_path
 
-__all__ = ["FittedHead", "SearchPoint", "balanced_weights", "select_head"]
+__all__ = ["RIDGE_L2", "FittedHead", "SearchPoint", "balanced_weights", "search_order", "select_head"]
 
 Loss = Literal["logistic", "ridge", "network"]
 
@@ -43,6 +43,14 @@ _ENOUGH = 750  # held-out photos to search by; see benchmarks/RESULTS.md, "Many 
 _ROUGH = 1e-4  # gain of the loss at which fits of many weights stop while searching, and
 _FINE = 1e-5  # the fit on all rows; both cost 0 to 0.24 % of the loss (benchmarks/RESULTS.md, "Many classes")
 _HOPELESS = 1.5  # a logistic head this much worse than ridge at the start never beat it later; at 1.1 one did
+
+
+def _l2(step: int) -> float:
+    return float(10.0 ** (step / 2))
+
+
+RIDGE_L2 = tuple(_l2(step) for step in range(min(_RIDGE_STEPS) - 1, max(_RIDGE_STEPS) + 2))
+"""Every strength that the screening by ridge regression may come to."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +138,7 @@ class _Candidate:
     def _add(self, loss: Loss, step: int, held_out: HeldOut) -> None:
         point = SearchPoint(self.n_levels, self.mirrored, loss, _l2(step), held_out.loss)
         if not self.points or (
-            (loss == "ridge" or not self.ridge_only) and _order(point) < _order(self.best)
+            (loss == "ridge" or not self.ridge_only) and search_order(point) < search_order(self.best)
         ):
             self.best, self.logits = point, held_out.logits[self.fold[: self.photos] >= 0]
         self.points.append(point)
@@ -225,15 +233,11 @@ class _Candidate:
         return self.pca.weights(theta[:-1], theta[-1])
 
 
-def _l2(step: int) -> float:
-    return float(10.0 ** (step / 2))
-
-
 def _best(path: dict[int, float]) -> int:
     return min(path, key=lambda step: path[step])
 
 
-def _order(point: SearchPoint) -> tuple[float, float]:
+def search_order(point: SearchPoint) -> tuple[float, float]:
     """Where every l2 makes no mistake the losses differ by rounding only: then the strongest penalty."""
     return round(point.log_loss, 6), -point.l2
 
@@ -329,7 +333,7 @@ def select_head(
         for each, rival in zip(short, [None, *short], strict=False):
             _keep_coordinates_of(each, ranked)
             each.fit_path(rival)
-        best = min(short, key=lambda c: _order(c.best))
+        best = min(short, key=lambda c: search_order(c.best))
         forgone = best.best.log_loss - min(point.log_loss for each in short for point in each.points)
         _keep_coordinates_of(best, ranked)
         held_out = best.hold_out(fold)

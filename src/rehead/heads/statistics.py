@@ -171,7 +171,6 @@ class Statistics:
         square = np.diagonal(self.gram, axis1=1, axis2=2).sum(axis=0) / n
         return mean, block_scale(np.maximum(square - mean**2, 0.0), blocks)
 
-    @one_blas_thread
     def solve(
         self, l2: float, blocks: Sequence[Block], *, balanced: bool = False
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -186,6 +185,13 @@ class Statistics:
         balanced : bool
             Whether every class weighs the same; needs a Gram matrix of each class.
         """
+        return self.solve_path([l2], blocks, balanced=balanced)[0]
+
+    @one_blas_thread
+    def solve_path(
+        self, l2: Sequence[float], blocks: Sequence[Block], *, balanced: bool = False
+    ) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """The heads of several strengths, each as `solve` gives it."""
         if balanced and not self.by_class:
             raise DataError("balanced classes need statistics with a Gram matrix of each class")
         _, scale = self.scaling(blocks)
@@ -198,9 +204,13 @@ class Statistics:
         first, prior = sums.sum(axis=0), label / mass
         gram *= scale
         gram *= scale[:, None]
-        gram[np.diag_indices_from(gram)] += l2 * mass
-        A = solve_centred(np.asfortranarray(gram), first / mass, mass, sums.T - np.outer(first, prior))
-        return A * scale[:, None], prior - first / mass @ A
+        right, found = sums.T - np.outer(first, prior), []
+        for strength in l2:
+            system = gram.copy(order="F")
+            system[np.diag_indices_from(system)] += strength * mass
+            A = solve_centred(system, first / mass, mass, right.copy())
+            found.append((A * scale[:, None], prior - first / mass @ A))
+        return found
 
     @one_blas_thread
     def distance(

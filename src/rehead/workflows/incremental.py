@@ -13,19 +13,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..classification.estimator import ImageClassifier
 from ..classification.incremental import Change
+from ..classification.reselection import Reselection
 from ..core.cache import drop_rows
 from ..core.locking import locked
 from ..core.photos import Photos
 from ..core.progress import Progress
 from ..core.run_dir import NewRun, failed_photos, write_json
+from ..core.text import count
 from ..data import read_dataset
-from ..errors import OutputError
+from ..errors import DatasetError, OutputError
 from ..evaluation import Evaluation
 from .train_record import metrics_summary
 
@@ -70,6 +72,8 @@ class ChangedRun:
     change : Change
     evaluation : Evaluation or None
         On the photos to check; None where none were given.
+    reselection : Reselection or None
+        Whether they chose levels and strength again.
     seconds : dict of str to float
         Time of each step.
     dropped : int
@@ -80,6 +84,7 @@ class ChangedRun:
     classifier: ImageClassifier
     change: Change
     evaluation: Evaluation | None
+    reselection: Reselection | None
     seconds: dict[str, float]
     dropped: int = 0
 
@@ -98,7 +103,7 @@ def update(
         classifier = _opened(model, how)
         classifier.strict = strict
         run.timer.mark("model")
-        classifier.partial_fit(photos)
+        _learn(classifier, photos)
         run.timer.mark("photos")
         return _written(run, classifier, "added", how)
 
@@ -137,6 +142,31 @@ def merge(
         return _written(run, classifier, "merged", how)
 
 
+def _learn(classifier: ImageClassifier, photos: Photos) -> None:
+    """Add photos but for those that `train` would test on."""
+    if not isinstance(photos, str | os.PathLike):
+        classifier.partial_fit(photos)
+        return
+    dataset = read_dataset(photos)
+    tested = dataset.splits == ("test" if "test" in dataset.splits.tolist() else "val")
+    if not tested.any():
+        classifier.partial_fit(photos)
+        return
+    if tested.all():
+        raise DatasetError(
+            f"{dataset.root}: all of its photos are there to test on; give those to learn, and these with "
+            "--check"
+        )
+    learnt = dataset.take(~tested)
+    classifier.partial_fit(learnt.paths, learnt.labels)
+    note = (
+        f"{count(int(tested.sum()), 'photo')} of the {dataset.splits[tested][0]} split were not learnt, as "
+        "`train` tests on them; `--check` measures on them."
+    )
+    change = classifier.change_
+    classifier.change_ = replace(change, notes=(*change.notes, note))
+
+
 def _place(model: str | os.PathLike[str], how: Updating) -> Path:
     path = Path(model)
     return Path(how.out) if how.out is not None else (path if path.is_dir() else path.parent)
@@ -158,18 +188,22 @@ def _opened(model: str | os.PathLike[str], how: Updating) -> ImageClassifier:
 def _written(
     run: NewRun, classifier: ImageClassifier, what: str, how: Updating, dropped: Any = ()
 ) -> ChangedRun:
-    evaluation = None
+    evaluation = reselection = None
     if how.check is not None:
         dataset = read_dataset(how.check)
         evaluation = classifier.measure(dataset.paths, dataset.labels)
+        reselection = classifier.reselection_
         run.timer.mark("check")
     change, fitted = classifier.change_, classifier.fitted_
     metrics = evaluation.to_dict() if evaluation else None
     about = {
         "change": {what: change.photos, "known": change.known, "classes": list(change.classes)},
         "classes": fitted.trained_on.class_counts,
+        "seed": fitted.trained_on.seed,
         "backbone": fitted.weights_record,
-        "unreadable": failed_photos(change.unreadable),
+        **({"head": reselection.to_dict()} if reselection else {}),
+        # names of what was to be forgotten are not kept
+        "unreadable": failed_photos(change.unreadable if what == "added" else ()),
         "warnings": [*change.notes, *([fitted.unmeasured] if fitted.changes else [])],
     }
     with run.writing(run.record(about)) as beside:
@@ -177,4 +211,4 @@ def _written(
         write_json(beside / "metrics.json", {"test": metrics, "warnings": about["warnings"]})
         run.timer.mark("model file")
     rows = drop_rows(dropped) if dropped else 0
-    return ChangedRun(run.folder, classifier, change, evaluation, run.timer.seconds, rows)
+    return ChangedRun(run.folder, classifier, change, evaluation, reselection, run.timer.seconds, rows)

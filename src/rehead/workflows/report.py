@@ -31,7 +31,7 @@ from ..core.run_dir import failed_photos, run_record, write_json
 from ..core.text import count
 from ..data import Dataset, check_labels, merge_groups, read_dataset, split_fingerprint
 from ..data.split import read_splits
-from ..errors import DatasetError
+from ..errors import DataError, DatasetError
 from ..evaluation import Evaluation, Mistake
 from ..evaluation.notebook import evaluation_html
 from .run_records import read_run_records
@@ -126,6 +126,11 @@ def _report(
     record, metrics = read_run_records(folder)
     model = load_model(folder / "model.onnx", threads=threads)
     network = load_backbone(folder / "model.onnx")
+    if "change" in record and photos is None:
+        raise DataError(
+            f"{folder}: keeps no list of photos to test on, as its model was changed after training (`rehead "
+            "update`, `forget` or `merge`); give photos with classes, --photos"
+        )
     encoder = PhotoEncoder(network, cache if isinstance(cache, bool) else Path(cache))
     extract_features = partial(encoder.extract, threads=threads, progress=progress)
     if photos is None:
@@ -133,6 +138,7 @@ def _report(
     else:
         found = _unseen_photos(read_dataset(photos), network, extract_features, model.manifest)
     found.notes.extend(_relabelled(found, model.manifest))
+    found.notes.extend([unmeasured] if (unmeasured := model.manifest.get("unmeasured")) else [])
     if not found.tested.any():
         raise DatasetError(
             f"{found.dataset.root}: none of its readable photos is one that the model was not trained on; "

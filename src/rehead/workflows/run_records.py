@@ -12,8 +12,13 @@ __all__ = ["read_run_records"]
 
 
 def read_run_records(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """run.json and metrics.json of a run directory; DataError where one is not as `train` wrote it."""
-    return _read(folder, "run.json", _RUN), _read(folder, "metrics.json", _METRICS)
+    """run.json and metrics.json of a run directory; DataError where one is not as it was written.
+
+    What `update`, `forget` and `merge` wrote has "change", and neither photos nor a split.
+    """
+    record = _read(folder, "run.json", {})
+    entries = _CHANGED if "change" in record else _RUN
+    return _read(folder, "run.json", entries), _read(folder, "metrics.json", _METRICS)
 
 
 def _read(folder: Path, name: str, entries: records.Entries) -> dict[str, Any]:
@@ -23,7 +28,7 @@ def _read(folder: Path, name: str, entries: records.Entries) -> dict[str, Any]:
     except DataError as error:
         raise DataError(
             f"{folder}: not a run directory, or a damaged one; {name} cannot be read ({error}); "
-            "expected what `rehead train --out` wrote"
+            "expected what `rehead train`, `update`, `forget` or `merge` wrote"
         ) from error
     return record
 
@@ -68,6 +73,10 @@ _RUN: records.Entries = {
     ),
     "skipped": (records.either(None, records.words), "names of files"),
     "left_out": (records.either(None, records.words), "names of photos"),
+}
+_CHANGED: records.Entries = {
+    **{name: _RUN[name] for name in ("date", "command", "versions", "seed", "backbone", "unreadable")},
+    "change": (records.record(), "what was changed"),
 }
 _step = records.record(
     candidate=records.text,

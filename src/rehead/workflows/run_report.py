@@ -157,8 +157,13 @@ def run_report(
 
 def _made(record: Mapping[str, Any]) -> list[str]:
     """How the numbers were made, in sentences."""
-    photos, seed = record["photos"], record["seed"]
+    photos, seed, changed = record["photos"], record["seed"], "change" in record
     parts = f"{photos.get('train', 0):,} photos were trained on and {photos.get('test', 0):,} tested on."
+    if changed:
+        parts = (
+            f"{photos.get('test', 0):,} photos were tested on; {photos.get('train', 0):,} beside them were "
+            "learnt."
+        )
     if record.get("test_photos") == "drawn":
         parts += (
             f" Those to test on were drawn at random within each class (seed {seed}); near-duplicates"
@@ -169,7 +174,12 @@ def _made(record: Mapping[str, Any]) -> list[str]:
         parts += " Those to test on were given as such."
     elif record.get("test_photos") == "unseen":
         parts += " Those to test on are all that are no training photos and no near-duplicates of one."
-    if record["folds"]:
+    if changed:
+        chosen = (
+            "The head is solved from sums over the features of all photos that were learnt; levels, "
+            "strength, temperature and limits are those of the first training, or of the last `--check`."
+        )
+    elif record["folds"]:
         chosen = (
             f"The head was chosen by {record['folds']}-fold cross-validation on the training photos, "
             f"near-duplicates together (seed {seed}); the same held-out predictions set the temperature of "
@@ -186,7 +196,7 @@ def _made(record: Mapping[str, Any]) -> list[str]:
     )
     return [
         parts,
-        f"{chosen} Test photos had no part in it.",
+        chosen if changed else f"{chosen} Test photos had no part in it.",
         f"Network: {backbone['name']}, weights {backbone['sha256'][:12]}. Split: {record['split'][:12]}; "
         "where this digest is the same, the same photos were trained and tested on.",
         f"Made with {used}.",
