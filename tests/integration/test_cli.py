@@ -211,6 +211,19 @@ def test_weights_list(cli: Cli) -> None:
     assert "efficientnet_lite0" in [record["name"] for record in json.loads(out)]
 
 
+@pytest.mark.parametrize(
+    "group", [[], ["faces"], ["faces", "gallery"], ["keypoints"], ["weights"]], ids=" ".join
+)
+def test_commands_are_told_in_sentences_that_fit(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, group: list[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = cli(*group, "--help")
+    told = out[out.index("Commands") :].splitlines()
+    assert len(told) > 2
+    assert not [line for line in told if line.rstrip().endswith("...")]
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["--version"]])
 def test_help_and_version_end_well(cli: Cli, arguments: list[str]) -> None:
     code, out, err = cli(*arguments)

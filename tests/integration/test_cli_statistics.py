@@ -17,6 +17,7 @@ from rehead.cli import main
 from rehead.core import atomic
 from rehead.core.cache import cache_root
 from rehead.core.model_file import read_model_file
+from rehead.serving.models import ModelSet
 
 PhotoFolder = Callable[..., Path]
 Cli = Callable[..., tuple[int, str, str]]
@@ -330,3 +331,11 @@ def test_an_export_says_what_was_not_measured(
     assert "not measured since the last change (3 photos added)" in (tmp_path / "after" / file).read_text(
         "utf-8"
     )
+
+
+def test_a_service_says_what_was_not_measured(
+    cli: Cli, run: Path, photo_folder: PhotoFolder, tmp_path: Path
+) -> None:
+    cli("update", run, photo_folder(tmp_path / "more", {"ant": 3}, seed=4))
+    served = ModelSet([run / "model.onnx"]).find(None)
+    assert "not measured since the last change (3 photos added)" in served.accuracy

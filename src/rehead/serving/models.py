@@ -67,7 +67,9 @@ class ServedModel:
 
     @property
     def accuracy(self) -> str:
-        """How right it was on its test photos, in a sentence; "" where the file does not say."""
+        """How right it was on its test photos, or that this was not measured; "" where neither is said."""
+        if unmeasured := self.manifest.get("unmeasured"):
+            return str(unmeasured)
         found = (self.manifest.get("metrics") or {}).get("accuracy")
         if not isinstance(found, Mapping) or not {"value", "low", "high"} <= set(found):
             return ""

@@ -179,7 +179,7 @@ def remove(
     key_file: KeyFile,
     as_json: options.Json,
 ) -> None:
-    """Remove people with all that is kept of them, or photos; the gallery gets a new key."""
+    """Remove people, or photos of one. All that is kept of them goes, and the gallery gets a new key."""
     from ...faces.gallery.maintenance import find_photos
     from ...faces.gallery.store import GalleryStore
 
@@ -240,7 +240,7 @@ def rekey(
         ),
     ],
 ) -> None:
-    """Put the gallery under a new key; older copies cannot be read with that one."""
+    """Put the gallery under a new key. Older copies cannot be read with that one."""
     from ...faces.gallery.store import GalleryStore
 
     with GalleryStore(gallery, key=gallery_key(gallery, key_file)) as store:
@@ -257,7 +257,7 @@ def check(
     faces: Annotated[FaceOptions, Only("embedder")],
     as_json: options.Json,
 ) -> None:
-    """Look for photos of somebody else, one person under two names, and look-alikes."""
+    """Look for wrong photos, people with two names, and look-alikes."""
     from ...faces.gallery.gallery import FaceGallery
 
     with FaceGallery(
@@ -288,7 +288,7 @@ def export(
     ],
     key_file: KeyFile,
 ) -> None:
-    """Write all that is kept, of one person or of everybody, as JSON that only you may read."""
+    """Write all that is kept as JSON, of one person or everybody. Only you may read the file."""
     from ...faces.gallery.maintenance import export_gallery, write_private
 
     record = export_gallery(gallery, key=gallery_key(gallery, key_file), person=person, templates=templates)
@@ -309,7 +309,7 @@ def copy(
     ],
     key_file: KeyFile,
 ) -> None:
-    """Copy a gallery to a file or a database; the copy opens with the same key."""
+    """Copy a gallery to a file or a database. The copy opens with the same key."""
     from ...faces.gallery.copying import copy_gallery
 
     done = copy_gallery(source, to, key=gallery_key(source, key_file), search=search)
@@ -340,7 +340,7 @@ def misses(
     ],
     as_json: options.Json,
 ) -> None:
-    """Measure how often the index of a gallery in PostgreSQL misses the nearest face."""
+    """Measure how often the index in PostgreSQL misses a nearest face."""
     from ...faces.gallery.misses import measure_misses
     from ...faces.gallery.store import GalleryStore
 
@@ -373,7 +373,7 @@ def rebuild(
     faces: Annotated[FaceOptions, Without("selection")],
     machine: Annotated[EstimatorOptions, Only("threads")],
 ) -> None:
-    """Embed all photos anew, for another embedder; names, consent and days are kept."""
+    """Embed all photos anew, for another embedder. Names, consent and days are kept."""
     from ...faces.gallery.maintenance import rebuild as run
 
     pipeline = load_pipeline(faces, machine.threads)

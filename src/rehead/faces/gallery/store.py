@@ -22,6 +22,7 @@ from .backend import Search
 from .database import GalleryDatabase
 from .encryption import KEY_BYTES, GalleryKey
 from .people import PeopleTable
+from .photos import PhotoTable
 from .place import PostgresPlace, gallery_place
 from .records import (
     Enrolled,
@@ -84,6 +85,7 @@ class GalleryStore:
             self.place, given, new=(embedding_spec or {}) if create else None, search=search
         )
         self._people = PeopleTable(self._file)
+        self._photos = PhotoTable(self._file, self._people)
         self._search = GallerySearch(self._file, self._people)
         try:
             if embedding_spec is not None:
@@ -172,13 +174,7 @@ class GalleryStore:
             row, source = self._people.named(name), self._people.named(other)
             if row.row == source.row:
                 raise DataError(f"{name!r} and {other!r} are one person already")
-            known = {sha256 for _, sha256, *_ in self._people.stored(row)}
-            for photo, sha256, fingerprint, vector in self._people.stored(source):
-                if sha256 in known:
-                    continue
-                stored = row.key.encrypt(vector, sha256, fingerprint)
-                self._file.execute("UPDATE templates SET vector = ? WHERE photo = ?", stored, photo)
-                self._file.execute("UPDATE photos SET person = ? WHERE id = ?", row.row, photo)
+            self._photos.move(source, row)
             self._people.delete(source)
             a, b = row.person, source.person
             days = [day for day in (a.expires, b.expires) if day is not None]
@@ -214,25 +210,10 @@ class GalleryStore:
             row = self._people.find(name) or self._people.add(name, time)
             fingerprint, contract = spec_fingerprint(self.embedding_spec), self._file.contract
             for new in templates:
-                photo = self._file.execute(
-                    "INSERT INTO photos (person, sha256, path, added, hash) VALUES (?, ?, ?, ?, ?) "
-                    "ON CONFLICT DO NOTHING RETURNING id",
-                    row.row,
-                    new.sha256,
-                    new.path,
-                    time,
-                    f"{new.hash:016x}",
-                )
-                if not photo:
-                    self._file.execute(
-                        "UPDATE photos SET hash = ? WHERE person = ? AND sha256 = ? AND hash IS NULL",
-                        f"{new.hash:016x}",
-                        row.row,
-                        new.sha256,
-                    )
+                if (photo := self._photos.add(row, new, time)) is None:
                     continue
                 stored = row.key.encrypt(new.vector, new.sha256, fingerprint)
-                rows.append((photo[0][0], stored, new.face, new.vector))
+                rows.append((photo, stored, new.face, new.vector))
             self._people.add_templates(contract, rows)
             noted = replace(
                 row.person,
@@ -250,34 +231,17 @@ class GalleryStore:
         with self._file.reading():
             if name is not None:
                 name = self._people.named(name).person.name
-            rows = self._file.execute(
-                "SELECT photos.id, people.name, sha256, path, photos.added, face FROM photos "
-                "JOIN people ON people.id = person JOIN templates ON photo = photos.id "
-                f"{'' if name is None else 'WHERE people.name = ? '}ORDER BY people.name, photos.id",
-                *([] if name is None else [name]),
-            )
-        return [
-            PhotoRecord(number, person, sha256, path, added, self._file.keyring.parsed(face, "a face"))
-            for number, person, sha256, path, added, face in rows
-        ]
+            return self._photos.records(name)
 
     def owners(self, sha256: str) -> list[str]:
         """Names of the people who have a photo of these bytes."""
-        query = "SELECT people.name FROM photos JOIN people ON people.id = person WHERE sha256 = ?"
-        return [name for (name,) in self._file.execute(query, sha256)]
+        return self._photos.owners(sha256)
 
     def likenesses(self, name: str) -> list[Likeness]:
         """By what copies of a person's photos are known; the person may be nobody yet."""
         with self._file.reading():
-            if (row := self._people.find(name)) is None:
-                return []
-            rows = self._file.execute("SELECT id, path, hash FROM photos WHERE person = ?", row.row)
-            known = {photo: (path, code) for photo, path, code in rows}
-            found = []
-            for photo, sha256, _, vector in self._people.stored(row):
-                path, code = known[photo]
-                found.append(Likeness(path, sha256, self._file.keyring.parsed_hash(code), vector))
-        return found
+            row = self._people.find(name)
+            return [] if row is None else self._photos.likenesses(row)
 
     # removal
 
@@ -406,9 +370,7 @@ class GalleryStore:
                 changed = replace(row, key=row.key.renewed())
                 self._people.note(changed, row.person)
                 rows = []
-                for photo, sha256 in self._file.execute(
-                    "SELECT id, sha256 FROM photos WHERE person = ?", row.row
-                ):
+                for photo, sha256 in self._photos.of_person(row):
                     if photo in new:
                         vector, face = new[photo]
                         rows.append((photo, changed.key.encrypt(vector, sha256, fingerprint), face, vector))
