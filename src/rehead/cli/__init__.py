@@ -112,6 +112,6 @@ def _gone() -> NoReturn:
 
 def _fail(message: str, code: int) -> NoReturn:
     """End with one line, whatever the names in it hold; addresses that were taken for paths as they are."""
-    message = re.sub(r"\b(https?|ftp|s3|gs):/(?!/)", r"\1://", message)
+    message = re.sub(r"\b(https?|ftp|s3|gs|hf|memory):/(?!/)", r"\1://", message)
     say(f"rehead: {message}", err=True)
     raise SystemExit(code) from None

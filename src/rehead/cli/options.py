@@ -21,6 +21,14 @@ Photos = Annotated[
         show_default=False,
     ),
 ]
+Source = Annotated[
+    Path,
+    typer.Argument(
+        help="photos/CLASS/*.jpg, photos/{train,val,test}/CLASS/*.jpg, or a CSV: path,label[,split][,group]; "
+        "read as a stream: shards-{000..009}.tar, *.parquet, s3://bucket/photos.",
+        show_default=False,
+    ),
+]
 PhotoList = Annotated[
     list[Path], typer.Argument(help="Photos, and folders that are searched at any depth.", show_default=False)
 ]
