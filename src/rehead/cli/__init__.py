@@ -26,6 +26,7 @@ app = lazy_group(
     {
         "audit": "Look for what is wrong with photos before training.",
         "train": "Train a classifier on photos, and test it.",
+        "extract": "Take features of any number of photos, for training on them.",
         "evaluate": "Test a model file on photos whose classes are known.",
         "predict": 'Name the class of photos, or answer "unknown" and say why.',
         "export": "Write a model file as a script, a web page, or a server's folder.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -19,6 +20,7 @@ from .console import photo_progress, print_table, say, scores_table, show_warnin
 if TYPE_CHECKING:
     from ..workflows.config import TrainConfig
     from ..workflows.train import Run
+    from ..workflows.train_features import FeatureRun
 
 __all__ = ["show_run", "train"]
 
@@ -26,7 +28,7 @@ __all__ = ["show_run", "train"]
 @command
 def train(
     context: typer.Context,
-    photos: options.Photos,
+    photos: options.Source,
     out: options.NewRunFolder,
     classifier: ClassifierOptions,
     split: SplitOptions,
@@ -40,7 +42,8 @@ def train(
 ) -> None:
     """Train a classifier on photos, test it, and write model file, metrics and report."""
     from ..core.signing import read_private_key, sign_model_file
-    from ..workflows.config import TrainConfig, run_training
+    from ..workflows.config import TrainConfig
+    from ..workflows.extract import is_stream
 
     given = given_in(context)
     folder = options.folder_of(out, resume)
@@ -50,21 +53,55 @@ def train(
         config = _with_recipe(recipe, config, given)
     config = config.with_backbone(str(config.classifier.backbone))
     options.refuse_in_vain(config, given)
-    doing = "Training" if config.trains_network else "Looking at photos"
-    with photo_progress(doing, quiet=quiet) as progress:
-        result = run_training(
-            config,
-            photos,
-            folder,
-            resume=resume is not None,
-            overwrite=overwrite,
-            command=["rehead", *sys.argv[1:]],
-            progress=progress,
-        )
+    if is_stream(photos, table):
+        result: Run | FeatureRun = _streamed(photos, folder, config, given, overwrite=overwrite, quiet=quiet)
+    else:
+        result = _trained(photos, folder, config, resume=resume is not None, overwrite=overwrite, quiet=quiet)
     if key is not None:
         sign_model_file(result.folder / "model.onnx", key)
     if not quiet:
         show_run(result)
+
+
+def _trained(
+    photos: Path, folder: Path, config: TrainConfig, *, resume: bool, overwrite: bool, quiet: bool
+) -> Run:
+    from ..workflows.config import run_training
+
+    doing = "Training" if config.trains_network else "Looking at photos"
+    with photo_progress(doing, quiet=quiet) as progress:
+        return run_training(
+            config,
+            photos,
+            folder,
+            resume=resume,
+            overwrite=overwrite,
+            command=["rehead", *sys.argv[1:]],
+            progress=progress,
+        )
+
+
+def _streamed(
+    photos: Path, folder: Path, config: TrainConfig, given: set[str], *, overwrite: bool, quiet: bool
+) -> FeatureRun:
+    from ..workflows.train_features import train_features
+
+    if config.trains_network or config.faces or "resume" in given:
+        raise typer.BadParameter(
+            "photos that are read as a stream are trained on with a frozen network of the core",
+            param_hint=str(photos),
+        )
+    with photo_progress("Taking features", quiet=quiet) as progress:
+        return train_features(
+            photos,
+            folder,
+            classifier=config.classifier,
+            split=config.split,
+            table=config.table,
+            overwrite=overwrite,
+            command=["rehead", *sys.argv[1:]],
+            progress=progress,
+        )
 
 
 def _with_recipe(recipe: str, config: TrainConfig, given: set[str]) -> TrainConfig:
@@ -87,11 +124,11 @@ def overridden(settings: Any, config: Any, given: set[str]) -> Any:
     return replace(settings, **{name: getattr(config, name) for name in own})
 
 
-def show_run(result: Run) -> None:
+def show_run(result: Run | FeatureRun) -> None:
     """Print how good the trained model is, what was left out, and what was written."""
     from ..core.text import count
 
-    for sentence in result.audit.dataset.summary():
+    for sentence in result.summary:
         say(sentence)
     if result.evaluation:
         print_table(scores_table(result.evaluation))

@@ -82,6 +82,11 @@ class Run:
     seconds: dict[str, float]
     audit: Audit
 
+    @property
+    def summary(self) -> list[str]:
+        """What was read, in sentences."""
+        return self.audit.dataset.summary()
+
 
 def train(
     photos: str | os.PathLike[str] | Dataset | Split,

@@ -11,7 +11,6 @@ import itertools
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import PurePosixPath
 from typing import IO
 
@@ -21,7 +20,7 @@ from ...errors import DatasetError
 from ...images import is_image_name
 from ..csv_table import SPLIT_NAMES, check_width, find_columns, find_delimiter, row_of
 from ..options import TableOptions
-from .files import is_address, join, list_folder, open_file, reading, version_of
+from .files import is_address, join, list_folder, open_file, reading
 from .source import Sample
 
 __all__ = ["CsvPart", "FilesPart", "PhotoFolder", "PhotoTable"]
@@ -45,7 +44,6 @@ class PhotoTable:
 
     def parts(self) -> Iterator[CsvPart]:
         """A part every 1,024 rows."""
-        version = version_of(self.name)
         number = 0
         with open_file(self.name) as file, reading(self.name):
             lines = _Lines(self.name, file)
@@ -55,9 +53,8 @@ class PhotoTable:
                 rows = sum(1 for _ in itertools.islice(lines.records(header), _PHOTOS))
                 if not rows:
                     break
-                yield CsvPart(
-                    f"{self.name}:{number}", version, self.name, start, line, rows, header, self.table
-                )
+                name = f"{self.name}:{number}"
+                yield CsvPart(name, self.name, start, line, rows, header, self.table)
                 number += 1
         if not number:
             raise DatasetError(
@@ -123,13 +120,13 @@ class CsvPart:
     """So many rows of a CSV from a line on, which begins at byte `start`."""
 
     name: str
-    version: str
     place: str
     start: int
     line: int
     rows: int
     header: _Header
     table: TableOptions
+    version = ""  # the CSV does not tell whether photos were written over
 
     def samples(self) -> Iterator[Sample]:
         """See `Part`; rows whose `keep` says no are no samples."""
@@ -217,11 +214,7 @@ class FilesPart:
     files: tuple[tuple[str, str], ...]
     label: str
     split: str
-
-    @cached_property
-    def version(self) -> str:
-        """Nothing: files of their own may be written over one by one."""
-        return ""
+    version = ""
 
     def samples(self) -> Iterator[Sample]:
         """See `Part`."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ...core.parallel import map_in_order
-from ...errors import ImageError
+from ...errors import ImageError, ReheadError
 from ...images import read_bytes
 from .files import is_address, read_file
 
@@ -76,7 +76,17 @@ def read_ahead(samples: Iterable[Sample]) -> Iterator[tuple[Sample, bytes | Imag
         except ImageError as error:
             return sample, error.bare()
 
-    return map_in_order(read, samples, threads=_READERS)
+    failed: list[ReheadError] = []
+
+    def until_it_fails() -> Iterator[Sample]:
+        try:
+            yield from samples
+        except ReheadError as error:  # raised behind the samples before it
+            failed.append(error)
+
+    yield from map_in_order(read, until_it_fails(), threads=_READERS)
+    if failed:
+        raise failed[0]
 
 
 class Part(Protocol):
