@@ -1,25 +1,27 @@
 """Seconds and memory of training on many rows of features, and photos a second of extraction.
 
     python benchmarks/scale.py [--rows 10000 100000 1000000] [--classes 1000] [--width 1280] [--work FOLDER]
-    python benchmarks/scale.py --photos FOLDER [--workers 1 2] [--work FOLDER]
+    python benchmarks/scale.py --photos FOLDER [--workers 1 2] [--rounds 3] [--repeat 2] [--work FOLDER]
 
 The first form writes a folder of features of a mixture of normal distributions, one a class, whose best
 possible answer is known: the class of the nearest mean. `rehead train` then runs on it as a process of its
 own, whose largest resident set is what the system counted. A million rows of 1,280 take 3 GB of disk.
 
 The second form takes features of a folder's photos, written as shards of 64 photos, by plain extraction and
-on Ray with so many workers, one thread each, in turn; both forms remove what they wrote.
+on Ray with so many workers, one thread each, in turn, without their start. Both forms remove what they wrote.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from collections.abc import Sequence
@@ -31,7 +33,10 @@ from numpy.typing import NDArray
 from rehead.backbones.backbone import load_backbone
 from rehead.backbones.extraction import features_record
 from rehead.backbones.feature_folder import BLOCK, Block, BlockEntry, FeatureFolder
+from rehead.classification.options import ClassifierOptions
+from rehead.workflows.extract import extract_source
 
+SHARD = 64  # photos
 APART = 7.4  # distance of two means, in standard deviations: the best answer is right for some 90 %
 
 
@@ -124,33 +129,46 @@ def measure_rows(work: Path, rows: int, classes: int, width: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def measure_photos(work: Path, photos: Path, workers: Sequence[int], rounds: int = 3) -> None:
-    """Photos a second, plain and on Ray, in turn."""
-    import io
-    import tarfile
-
+def measure_photos(work: Path, photos: Path, workers: Sequence[int], rounds: int, repeat: int) -> None:
+    """Photos a second, plain and on Ray, in turn, from the first part that is done to the last."""
     shards = work / "shards"
     shards.mkdir(parents=True)
-    paths = sorted(path for path in photos.rglob("*.jpg"))
-    for n in range(0, len(paths), 64):
-        with tarfile.open(shards / f"{n // 64:04d}.tar", "w") as tar:
-            for k, path in enumerate(paths[n : n + 64], n):
+    paths = sorted(photos.rglob("*.jpg")) * repeat
+    for n in range(0, len(paths), SHARD):
+        with tarfile.open(shards / f"{n // SHARD:04d}.tar", "w") as tar:
+            for k, path in enumerate(paths[n : n + SHARD], n):
                 for ending, data in (("jpg", path.read_bytes()), ("cls", path.parent.name.encode())):
                     info = tarfile.TarInfo(f"{k:06d}.{ending}")
                     info.size = len(data)
                     tar.addfile(info, io.BytesIO(data))
     for count in workers:
-        plain: list[float] = []
-        on_ray: list[float] = []
+        rates: dict[str | None, list[float]] = {None: [], "ray": []}
         for _ in range(rounds):
-            to = work / "features"
-            for times, more in ((plain, ["--threads", count]), (on_ray, ["--on", "ray", "--threads", count])):
-                times.append(run("extract", shards, "--to", to, "--quiet", *more)[0])
-                shutil.rmtree(to)
-        rate = [len(paths) / float(np.median(times)) for times in (plain, on_ray)]
+            for on, found in rates.items():
+                found.append(photos_per_second(shards, work / "features", on, count))
+        plain, on_ray = (float(np.median(found)) for found in rates.values())
+        ratios = [b / a for a, b in zip(*rates.values(), strict=True)]
         print(
-            f"{count} workers: plain {rate[0]:.1f} photos/s, Ray {rate[1]:.1f}, ratio {rate[1] / rate[0]:.2f}"
+            f"{count} workers: plain {plain:.1f} photos/s, Ray {on_ray:.1f}, ratio "
+            f"{float(np.median(ratios)):.2f} ({', '.join(f'{ratio:.2f}' for ratio in ratios)})",
+            flush=True,
         )
+
+
+def photos_per_second(shards: Path, to: Path, on: str | None, workers: int) -> float:
+    """Of one extraction, without its start: of workers, network and the first part of each."""
+    marks: list[tuple[float, int]] = []
+    options = ClassifierOptions(threads=workers)
+
+    def mark(done: int, total: int) -> None:  # noqa: ARG001 - the total is not known before
+        marks.append((time.perf_counter(), done))
+
+    try:
+        extract_source(shards, to, classifier=options, on=on, progress=mark)
+    finally:
+        shutil.rmtree(to, ignore_errors=True)
+    (first, some), (last, every) = marks[workers - 1 if on else 0], marks[-1]
+    return (every - some) / (last - first)
 
 
 def main() -> None:
@@ -162,13 +180,15 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--classes", type=int, default=1000)
     parser.add_argument("--width", type=int, default=1280)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--repeat", type=int, default=2, help="how often each photo is in the shards")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--work", type=Path)
     arguments = parser.parse_args()
     work = arguments.work or Path(tempfile.mkdtemp(prefix="rehead-scale-"))
     try:
         if photos := arguments.folder or arguments.photos:
-            measure_photos(work, photos, arguments.workers)
+            measure_photos(work, photos, arguments.workers, arguments.rounds, arguments.repeat)
             return
         print("     rows   classes  whole  split   head   test   memory   accuracy, best   head")
         for rows in arguments.rows:

@@ -59,22 +59,6 @@ def of(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return read[0], read[1]
 
 
-def assert_same(one: Any, other: Any) -> None:
-    """Equal but for 1e-6 of numbers."""
-    if isinstance(one, dict):
-        assert one.keys() == other.keys()
-        for name in one:
-            assert_same(one[name], other[name])
-    elif isinstance(one, list):
-        assert len(one) == len(other)
-        for a, b in zip(one, other, strict=True):
-            assert_same(a, b)
-    elif isinstance(one, float):
-        assert other == pytest.approx(one, abs=1e-6)
-    else:
-        assert one == other
-
-
 def test_train_from_features(cli: Cli, shards: Path, tiny_onnx: Path, photos: Keyed, tmp_path: Path) -> None:
     code, out, err = cli(
         "extract", shards / "a-{0..2}.tar", "--to", tmp_path / "features", "--backbone", tiny_onnx

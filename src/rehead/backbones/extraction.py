@@ -10,21 +10,24 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.cache import digest_of
+from ..core.model_file import read_model_file
+from ..core.preprocess import PreprocessSpec
 from ..data.sources import Part, Sample, read_ahead
-from ..errors import DataError, ImageError
+from ..errors import DataError, ImageError, ModelFileError
 from ..images import CAMERA_VIEWS
-from .backbone import Backbone
+from .backbone import Backbone, load_backbone
 from .engines import open_features
 from .feature_folder import BLOCK, Block, BlockEntry, FeatureFolder, FeaturesRecord
 from .features import Features, extract, extract_views
 
-__all__ = ["Extractor", "features_record"]
+__all__ = ["Extractor", "backbone_of", "features_record"]
 
 _BYTES = 128 << 20  # of photos in memory at a time; 1,024 of 125 kB
 _VIEWED = 10  # photos of a block that are seen as another camera would take them too, two by each: 1 % more
@@ -182,3 +185,28 @@ def _one_ahead(items: Iterator[Item]) -> Iterator[Item]:
         while (item := pending.result()) is not end:
             pending = pool.submit(next, items, end)
             yield item  # type: ignore[misc]
+
+
+def backbone_of(folder: FeatureFolder) -> Backbone:
+    """The network that took a folder's features; DataError where it is another one now."""
+    network = folder.record.network
+    preprocess = PreprocessSpec.from_dict(network["preprocess"])
+    name = str(network["backbone"])
+    given = None if name.lower().endswith(".onnx") and _is_model_file(name) else preprocess
+    backbone = load_backbone(name, preprocess=given, weights=network["weights"])
+    if preprocess.grey_range is not None:
+        backbone = backbone.with_grey_range(preprocess.grey_range)
+    if digest_of(backbone.context) != network["context"]:
+        raise DataError(
+            f"{folder.path}: {name} is not the network that took these features any more; give the file that "
+            "it was then, or extract the features again"
+        )
+    return backbone
+
+
+def _is_model_file(name: str) -> bool:
+    try:
+        read_model_file(Path(name))
+    except ModelFileError:
+        return False
+    return True

@@ -30,7 +30,7 @@ from .options import ClassifierOptions
 if TYPE_CHECKING:
     pass
 
-__all__ = ["check_streamed", "fit_features", "fold_sums"]
+__all__ = ["check_streamed", "fit_features", "fold_sums", "sums_of_fold"]
 
 _VIEWS = 1000  # views of photos, two hundred of each style; 100 gave the same limits (benchmarks/RESULTS.md)
 _SEEN = 100_000  # photos whose marks the model file keeps, 1.3 MB
@@ -58,8 +58,13 @@ def check_streamed(options: ClassifierOptions) -> None:
 
 def fold_sums(photos: FeatureRows, division: Division, folds: int) -> list[Statistics]:
     """The sums over the training photos of each fold."""
-    d = photos.folder.record.width
-    return training_sums(photos.read, photos.target, division.fold, len(photos.classes), d, folds)
+    return [sums_of_fold(photos, division, number) for number in range(folds)]
+
+
+def sums_of_fold(photos: FeatureRows, division: Division, number: int) -> Statistics:
+    """The sums over the training photos of one fold."""
+    d, only = photos.folder.record.width, np.where(division.fold == number, 0, -1)
+    return training_sums(photos.read, photos.target, only, len(photos.classes), d, 1)[0]
 
 
 def fit_features(

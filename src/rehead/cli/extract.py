@@ -28,6 +28,7 @@ def extract(
         Literal["float16", "float32"],
         Opt(help="How features are kept; float32 takes twice the room.", default="float16"),
     ],
+    on: options.On,
     quiet: options.Quiet,
 ) -> None:
     """Take features of any number of photos, into a folder that `rehead train` takes.
@@ -38,7 +39,9 @@ def extract(
     from ..workflows.extract import extract_source
 
     with photo_progress("Taking features", quiet=quiet) as progress:
-        folder = extract_source(source, to, classifier=network, table=table, dtype=dtype, progress=progress)
+        folder = extract_source(
+            source, to, classifier=network, table=table, dtype=dtype, on=on, progress=progress
+        )
     if quiet:
         return
     record = folder.record

@@ -54,6 +54,13 @@ Sign = Annotated[
     Path | None,
     Opt(help="Sign the model file with this Ed25519 private key, PEM, as `rehead sign` does.", default=None),
 ]
+On = Annotated[
+    str | None,
+    Opt(
+        help="Take features of a stream of photos on Ray: ray, on this machine, or ray:ADDRESS of a cluster.",
+        default=None,
+    ),
+]
 Resume = Annotated[
     Path | None,
     Opt(

@@ -37,6 +37,7 @@ def train(
     recipe: options.Recipe,
     resume: options.Resume,
     sign: options.Sign,
+    on: options.On,
     overwrite: options.Overwrite,
     quiet: options.Quiet,
 ) -> None:
@@ -53,8 +54,9 @@ def train(
         config = _with_recipe(recipe, config, given)
     config = config.with_backbone(str(config.classifier.backbone))
     options.refuse_in_vain(config, given)
-    if is_stream(photos, table):
-        result: Run | FeatureRun = _streamed(photos, folder, config, given, overwrite=overwrite, quiet=quiet)
+    result: Run | FeatureRun
+    if on is not None or is_stream(photos, table):
+        result = _streamed(photos, folder, config, given, on=on, overwrite=overwrite, quiet=quiet)
     else:
         result = _trained(photos, folder, config, resume=resume is not None, overwrite=overwrite, quiet=quiet)
     if key is not None:
@@ -82,7 +84,14 @@ def _trained(
 
 
 def _streamed(
-    photos: Path, folder: Path, config: TrainConfig, given: set[str], *, overwrite: bool, quiet: bool
+    photos: Path,
+    folder: Path,
+    config: TrainConfig,
+    given: set[str],
+    *,
+    on: str | None,
+    overwrite: bool,
+    quiet: bool,
 ) -> FeatureRun:
     from ..workflows.train_features import train_features
 
@@ -98,6 +107,7 @@ def _streamed(
             classifier=config.classifier,
             split=config.split,
             table=config.table,
+            on=on,
             overwrite=overwrite,
             command=["rehead", *sys.argv[1:]],
             progress=progress,

@@ -6,23 +6,21 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from ..backbones.backbone import Backbone, load_backbone
+from ..backbones.backbone import Backbone
 from ..backbones.extraction import Extractor, features_record
 from ..backbones.feature_folder import BlockEntry, FeatureFolder, is_feature_folder
 from ..classification.estimator import ImageClassifier
 from ..classification.options import ClassifierOptions
-from ..core.cache import digest_of
 from ..core.locking import locked
-from ..core.model_file import read_model_file
 from ..core.options import option_values
-from ..core.preprocess import PreprocessSpec
 from ..core.progress import Progress
 from ..core.runtime import trim_memory
 from ..data.options import TableOptions
 from ..data.sources import Part, find_source, open_source
-from ..errors import DataError, DatasetError, ModelFileError
+from ..errors import DatasetError
+from .ray_cluster import Cluster
 
-__all__ = ["backbone_of", "extract_source", "is_stream"]
+__all__ = ["extract_source", "is_stream"]
 
 
 def extract_source(
@@ -32,6 +30,7 @@ def extract_source(
     classifier: ClassifierOptions | None = None,
     table: TableOptions | None = None,
     dtype: str = "float16",
+    on: str | None = None,
     progress: Progress | None = None,
 ) -> FeatureFolder:
     """Take the features of a source's photos; a killed run goes on where it was.
@@ -48,6 +47,8 @@ def extract_source(
         How a CSV is read, and what columns are called.
     dtype : str
         "float16" or "float32".
+    on : str, optional
+        "ray", or "ray:ADDRESS" of a cluster, whose machines share the folder.
     progress : callable, optional
         Called as progress(done, total); the total is what is known so far where a source does not tell.
 
@@ -61,18 +62,28 @@ def extract_source(
         Blocks that were made are kept.
     """
     options = classifier or ClassifierOptions()
+    cluster = None if on is None else Cluster(on, options.threads)
     with locked(to):
         opened = open_source(source, table)
         backbone = ImageClassifier(**option_values(options)).make_encoder().backbone
         weights = None if options.weights is None else os.fspath(options.weights)
         record = features_record(
-            backbone, name=os.fspath(options.backbone), weights=weights, dtype=dtype, source=opened.name
+            backbone, name=_name(options), weights=weights, dtype=dtype, source=opened.name
         )
         folder = FeatureFolder(Path(to), record)
         folder.prepare()
         counted = _Counted(progress, opened.count())
-        found = _on_this_machine(opened.parts(), backbone, folder, options.threads, counted)
+        if cluster is None:
+            found = _on_this_machine(opened.parts(), backbone, folder, options.threads, counted)
+        else:
+            found = cluster.extract(opened.parts(), folder, counted)
         return _finished(folder, found, options)
+
+
+def _name(options: ClassifierOptions) -> str:
+    """What the network is called; a file by its whole path, as it is opened from elsewhere too."""
+    name = os.fspath(options.backbone)
+    return str(Path(name).resolve()) if name.lower().endswith(".onnx") else name
 
 
 def is_stream(given: str | os.PathLike[str], table: TableOptions | None = None) -> bool:
@@ -114,28 +125,3 @@ class _Counted:
         self._done += photos
         if self._progress:
             self._progress(self._done, max(self._total or 0, self._done))
-
-
-def backbone_of(folder: FeatureFolder) -> Backbone:
-    """The network that took a folder's features; DataError where it is another one now."""
-    network = folder.record.network
-    preprocess = PreprocessSpec.from_dict(network["preprocess"])
-    name = str(network["backbone"])
-    given = None if name.lower().endswith(".onnx") and _is_model_file(name) else preprocess
-    backbone = load_backbone(name, preprocess=given, weights=network["weights"])
-    if preprocess.grey_range is not None:
-        backbone = backbone.with_grey_range(preprocess.grey_range)
-    if digest_of(backbone.context) != network["context"]:
-        raise DataError(
-            f"{folder.path}: {name} is not the network that took these features any more; give the file that "
-            "it was then, or extract the features again"
-        )
-    return backbone
-
-
-def _is_model_file(name: str) -> bool:
-    try:
-        read_model_file(Path(name))
-    except ModelFileError:
-        return False
-    return True

@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backbones.extraction import backbone_of
 from ..backbones.feature_folder import FeatureFolder, is_feature_folder
 from ..classification.estimator import ImageClassifier
 from ..classification.feature_rows import Division, FeatureRows, divide, names_of
-from ..classification.feature_training import check_streamed, fit_features
+from ..classification.feature_training import check_streamed, fit_features, fold_sums
 from ..classification.options import ClassifierOptions
 from ..core.csv_cells import CsvWriter
 from ..core.locking import locked
@@ -33,8 +34,10 @@ from ..data.dataset import class_sentence
 from ..data.options import SplitOptions, TableOptions
 from ..errors import DataError
 from ..evaluation import Evaluation, PhotoAnswer, evaluate, write_predictions
+from ..heads.statistics import Statistics
 from ..heads.streamed import SomeRows
-from .extract import backbone_of, extract_source
+from .extract import extract_source
+from .ray_cluster import Cluster
 from .run_report import run_report
 from .train_record import head_record, metrics_summary
 
@@ -64,6 +67,7 @@ def train_features(
     classifier: ClassifierOptions | None = None,
     split: SplitOptions | None = None,
     table: TableOptions | None = None,
+    on: str | None = None,
     overwrite: bool = False,
     command: Sequence[str] = (),
     progress: Progress | None = None,
@@ -77,6 +81,8 @@ def train_features(
         folder beside `out` that is removed at the end. A killed run goes on where it was.
     out : path
         The run directory to write.
+    on : str, optional
+        As in `extract_source`: features are taken and summed there.
     classifier, split, table, overwrite, command, progress
         As in `workflows.train.train` and `TrainConfig`.
 
@@ -94,10 +100,10 @@ def train_features(
         else:
             work = work_folder(Path(out))
             folder = extract_source(
-                source, work / "features", classifier=options, table=table, progress=progress
+                source, work / "features", classifier=options, table=table, on=on, progress=progress
             )
         run.timer.mark("features")
-        done = _Training(run, folder, options, split).run()
+        done = _Training(run, folder, options, split, on).run()
         if work is not None:
             shutil.rmtree(work, ignore_errors=True)
         return done
@@ -122,6 +128,7 @@ class _Training:
     folder: FeatureFolder
     options: ClassifierOptions
     split: SplitOptions
+    on: str | None
 
     def run(self) -> FeatureRun:
         """Divide, fit, test and write."""
@@ -134,7 +141,7 @@ class _Training:
         )
         new.timer.mark("split")
         model = ImageClassifier(**option_values(options))
-        model.fitted_ = fit_features(photos, division, backbone, options)
+        model.fitted_ = fit_features(photos, division, backbone, options, self._sums(photos, division))
         trim_memory()
         new.timer.mark("head")
         tested, probabilities, outliers, evaluation = self._test(photos, division, model)
@@ -161,6 +168,11 @@ class _Training:
         )
         summary = [class_sentence(counts)]
         return FeatureRun(new.folder, model, evaluation, warnings, unreadable, new.timer.seconds, summary)
+
+    def _sums(self, photos: FeatureRows, division: Division) -> list[Statistics]:
+        if self.on is None:
+            return fold_sums(photos, division, self.options.cv)
+        return Cluster(self.on, self.options.threads).fold_sums(photos, division, self.options.cv)
 
     def _test(
         self, photos: FeatureRows, division: Division, model: ImageClassifier
