@@ -12,6 +12,8 @@ export ORT_DISABLE_TELEMETRY ?= 1
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# the tests of a module stay in one process, with its fixtures
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadscope
 
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-all lint format bench docs clean
@@ -30,10 +32,10 @@ demo: $(VENV)/core.stamp
 	@$(BIN)/python examples/demo.py
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: lint
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from .backbones.activations import layer_maps as layer_maps
     from .backbones.neighbours import similar as similar
     from .classification.estimator import ImageClassifier as ImageClassifier
+    from .classification.evaluate import ModelEvaluation as ModelEvaluation
+    from .classification.evaluate import evaluate_model as evaluate_model
     from .classification.options import ClassifierOptions as ClassifierOptions
     from .classification.predictor import Prediction as Prediction
+    from .classification.predictor import Predictions as Predictions
     from .classification.predictor import Predictor as Predictor
     from .classification.predictor import load_model as load_model
     from .classification.saliency import Explainer as Explainer
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from .workflows.config import run_training as run_training
     from .workflows.keypoints import train_keypoints as train_keypoints
     from .workflows.report import report as report
+    from .workflows.train import Run as Run
     from .workflows.train import train as train
 
     __version__: str
@@ -65,8 +69,9 @@ _resolve, _, _names = attach(
         "backbones.activations": ["layer_maps"],
         "backbones.neighbours": ["similar"],
         "classification.estimator": ["ImageClassifier"],
+        "classification.evaluate": ["ModelEvaluation", "evaluate_model"],
         "classification.options": ["ClassifierOptions"],
-        "classification.predictor": ["Prediction", "Predictor", "load_model"],
+        "classification.predictor": ["Prediction", "Predictions", "Predictor", "load_model"],
         "classification.saliency": ["Explainer", "explain"],
         "core.preprocess": ["PreprocessSpec"],
         "core.rejection": ["UNKNOWN"],
@@ -88,7 +93,7 @@ _resolve, _, _names = attach(
         "workflows.config": ["KeypointTrainConfig", "TrainConfig", "run_keypoint_training", "run_training"],
         "workflows.keypoints": ["train_keypoints"],
         "workflows.report": ["report"],
-        "workflows.train": ["train"],
+        "workflows.train": ["Run", "train"],
     },
 )
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..core.cache import RowCache
 from ..core.parallel import map_in_order
 from ..core.preprocess import GreyRange
-from ..core.progress import Progress
+from ..core.progress import Progress, tracked
 from ..errors import ImageError, OutputError
 from ..images import PreprocessSpec, load_image, luma, read_bytes, read_header
 from ..images.exif import camera_number
@@ -100,14 +100,15 @@ def compute_image_stats(
     todo = np.flatnonzero(~known).tolist()
     new: list[int] = []
     found = map_in_order(partial(_image_stats, spec=spec), (paths[n] for n in todo), threads=threads)
-    for done, (n, (row, digest)) in enumerate(zip(todo, found, strict=True), 1):
+    each = tracked(
+        zip(todo, found, strict=True), len(paths), progress, "Measuring photos", done=len(paths) - len(todo)
+    )
+    for done, (n, (row, digest)) in enumerate(each, 1):
         rows[n] = row
         if digest == digests[n]:  # else the file has changed since
             new.append(n)
         if len(new) == _SHARD or done == len(todo):
             store = _save(store, new, digests, rows)
-        if progress:
-            progress(len(paths) - len(todo) + done, len(paths))
     return rows
 
 

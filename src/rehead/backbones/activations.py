@@ -19,6 +19,7 @@ from ..data import list_photos
 from ..errors import DataError, ImageError, UnknownNameError
 from ..images import PreprocessSpec, load_image, read_image
 from ..images.contact_sheet import Bar, Tile, draw_sheet, fitted, viridis
+from ..images.picture import PictureMixin
 from .backbone import Backbone, load_backbone
 from .graphs import inspect
 from .graphs.inspect import Layer
@@ -34,8 +35,8 @@ Photos = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
 @dataclass(frozen=True)
-class LayerMaps:
-    """Maps of one layer.
+class LayerMaps(PictureMixin):
+    """Maps of one layer, which a notebook shows as a picture.
 
     Parameters
     ----------
@@ -58,6 +59,10 @@ class LayerMaps:
     maps: NDArray[np.float32]
     preprocess: PreprocessSpec
     unreadable: tuple[ImageError, ...] = ()
+
+    def draw(self) -> NDArray[np.uint8]:
+        """A picture of the maps, see `draw_maps`."""
+        return draw_maps(self)
 
 
 def list_layers(

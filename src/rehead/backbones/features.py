@@ -23,7 +23,7 @@ from ..core.cache import RowCache
 from ..core.engines import Session
 from ..core.parallel import map_in_order
 from ..core.photos import File
-from ..core.progress import Progress
+from ..core.progress import Progress, progress_bar
 from ..core.runtime import cpu_count, trim_memory
 from ..data import near_duplicates, perceptual_hash
 from ..data.bursts import burst_groups, clocks
@@ -33,7 +33,7 @@ from ..images import camera_view, file_digest, load_image, read_bytes
 from .backbone import Backbone
 from .engines import open_features
 
-__all__ = ["Features", "duplicate_groups", "extract", "extract_views", "photo_groups"]
+__all__ = ["Features", "cached_features", "duplicate_groups", "extract", "extract_views", "photo_groups"]
 
 _PHOTOS = 8  # photos a worker takes at a time: of 4, 8 and 16 the best compromise between the processor's
 # cache, which likes to do one thing for long, and evenly spread work (benchmarks/extraction.py)
@@ -141,7 +141,8 @@ def extract(
     missing = [~known for known in found] or [np.ones(len(files), dtype=bool)] * views
     todo = [n for n in np.flatnonzero(np.logical_or.reduce(missing)).tolist() if n not in errors]
     job = _Job(files, backbone, rows, missing, stores, keys, session)
-    errors |= job.run(todo, threads, progress)
+    with progress_bar(progress, "Looking at photos") as shown:
+        errors |= job.run(todo, threads, shown)
     if todo:
         del job
         trim_memory()
@@ -218,6 +219,25 @@ def extract_views(
             new = [n for n in todo if views[n] == view and not missing[n]]
             store.put([digests[n] for n in new], rows[new])
     return np.ascontiguousarray(rows["features"])
+
+
+def cached_features(
+    digests: Sequence[str], backbone: Backbone, *, mirror: bool, cache: bool | Path
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None] | None:
+    """Features (n, D) that the cache has of photos, by sha256, and of their mirror images where asked for.
+
+    None where it lacks one; `cache` as of `PhotoEncoder`.
+    """
+    if cache is False:
+        return None
+    row, root = _row_type(backbone), None if isinstance(cache, bool) else cache
+    views = []
+    for view in ("plain", "mirrored")[: 2 if mirror else 1]:
+        rows = np.zeros(len(digests), row)
+        if not RowCache({**backbone.context, "view": view}, row, root).fetch(digests, rows).all():
+            return None
+        views.append(np.ascontiguousarray(rows["features"]))
+    return views[0], views[1] if mirror else None
 
 
 def _row_type(backbone: Backbone) -> np.dtype[Any]:

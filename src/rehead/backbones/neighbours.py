@@ -26,6 +26,7 @@ from ..data.duplicates import l2_normalize
 from ..errors import DatasetError, ImageError
 from ..images import PreprocessSpec, read_image
 from ..images.contact_sheet import Tile, draw_sheet, fitted
+from ..images.picture import PictureMixin
 from .backbone import load_backbone
 from .encoder import PhotoEncoder
 
@@ -56,8 +57,8 @@ class Neighbour:
 
 
 @dataclass(frozen=True)
-class Neighbours:
-    """The nearest photos.
+class Neighbours(PictureMixin):
+    """The nearest photos, which a notebook shows as a picture.
 
     Parameters
     ----------
@@ -78,6 +79,10 @@ class Neighbours:
     compared: int
     features: str
     unreadable: tuple[ImageError, ...]
+
+    def draw(self) -> NDArray[np.uint8]:
+        """A picture of them, see `draw_neighbours`."""
+        return draw_neighbours(self)
 
 
 def unit_features(features: NDArray[np.float32], blocks: Sequence[slice]) -> NDArray[np.float32]:

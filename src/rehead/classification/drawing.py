@@ -1,7 +1,8 @@
-"""Pictures of explanations: class activation and occlusion maps over the photo."""
+"""Pictures of answers: predictions beside their photos, and maps over them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,17 @@ from numpy.typing import NDArray
 
 from ..core.photos import Photo, as_file
 from ..core.preprocess import PreprocessSpec
+from ..evaluation.notebook import Bar as Share
+from ..evaluation.notebook import Card, cards_html, first_cards, photo_data, short_name
 from ..images import read_image
 from ..images.contact_sheet import Bar, Tile, draw_sheet, fitted, overlay, viridis
+from .predictor import Prediction
 from .saliency import Explanation, Maps
 
-__all__ = ["draw_explanation", "overlay_map"]
+__all__ = ["draw_explanation", "overlay_map", "predictions_html"]
 
 _SIDE = 400  # px, of the photos in a picture
+_MOST_CLASSES = 3  # under a photo
 
 
 def draw_explanation(explanation: Explanation, photo: Photo) -> NDArray[np.uint8]:
@@ -63,3 +68,21 @@ def overlay_map(
     """The map of a photo over it, uint8 (H, W, 3): stretched to the part of it that the network saw."""
     height, width = photo.shape[:2]
     return overlay(photo, viridis(values, low, high), preprocess.crop_box(width, height))
+
+
+def predictions_html(predictions: Sequence[Prediction]) -> str:
+    """Photos with their answers and most probable classes, as a notebook shows them."""
+    cards = [_card(prediction) for prediction in first_cards(predictions)]
+    return cards_html(cards, len(predictions), "photo")
+
+
+def _card(prediction: Prediction) -> Card:
+    order = np.argsort(-prediction.probabilities, kind="stable")[:_MOST_CLASSES]
+    return Card(
+        prediction.label,
+        "",
+        photo_data(prediction.photo),
+        short_name(prediction.photo),
+        prediction.reason or prediction.note,
+        [Share(prediction.labels[n], float(prediction.probabilities[n])) for n in order.tolist()],
+    )

@@ -30,6 +30,8 @@ from ..heads import FittedHead, select_head
 from ..heads.mahalanobis import fit_held_out
 from ..heads.temperature import fit_temperature, softmax
 from .fitted import FittedClassifier, TrainedOn
+from .incremental import check_keeps, with_statistics
+from .incremental_mixin import IncrementalMixin
 from .options import ClassifierOptions
 from .training_data import TrainingFeatures, extract_features
 
@@ -135,7 +137,7 @@ class FittedMixin(Estimator):
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class ImageClassifier(ClassifierOptions, FittedMixin):
+class ImageClassifier(ClassifierOptions, IncrementalMixin, FittedMixin):
     """Classify photos with a pretrained network and a new linear head.
 
     Parameters
@@ -184,6 +186,10 @@ class ImageClassifier(ClassifierOptions, FittedMixin):
         Keep features in rehead's cache, in another folder, or not at all.
     threads : int or None
         Processors to use, all by default.
+    keep_statistics : bool
+        Keep sums over the photos, for `partial_fit`, `forget` and `merge`; the head is then a ridge.
+    statistics_by_class : bool
+        Keep those of each class apart, so that a whole class can be forgotten without its photos.
     progress : callable or None
         Called as progress(done, total) while features are taken.
 
@@ -197,6 +203,8 @@ class ImageClassifier(ClassifierOptions, FittedMixin):
     operating_point_ : OperatingPoint
     unreadable_ : list of (str, str)
     warnings_ : list of str
+    change_ : Change
+        What the last `partial_fit`, `forget` or `merge` did.
 
     Notes
     -----
@@ -250,6 +258,8 @@ class ImageClassifier(ClassifierOptions, FittedMixin):
             Too few classes or photos, or with `strict` an unreadable photo.
         """
         check_options(self)
+        if self.keeps_statistics:
+            check_keeps(self, weighted=sample_weight is not None, encoder=self.encoder)
         self.__dict__.pop("fitted_", None)  # not fitted any more, should fitting fail
         encoder = self.make_encoder()
         rows = training_rows(X, y, groups, sample_weight)
@@ -314,7 +324,7 @@ def fit_classifier(data: TrainingFeatures, encoder: Encoder, options: Classifier
     outlier_model, outliers = fit_held_out(
         data.plain, data.target, blocks, fold, data.views, outlier_rate(options.coverage)
     )
-    return FittedClassifier(
+    fitted = FittedClassifier(
         answering,
         answering.backbone,
         data.classes,
@@ -326,6 +336,7 @@ def fit_classifier(data: TrainingFeatures, encoder: Encoder, options: Classifier
         fit_warnings(data, fold, encoder, options),
         head.weight.size + head.bias.size,
     )
+    return with_statistics(fitted, data, options) if options.keeps_statistics else fitted
 
 
 def level_counts(options: ClassifierOptions, levels: int) -> list[int]:
@@ -345,6 +356,7 @@ def choose_head(data: TrainingFeatures, fold: NDArray[np.intp], options: Classif
         n_levels=level_counts(options, len(data.backbone.levels)),
         balanced=options.class_weight == "balanced",
         sample_weight=data.sample_weight,
+        ridge_only=options.keeps_statistics,
     )
 
 

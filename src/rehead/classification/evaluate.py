@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.model_file import trained_on
-from ..core.progress import Progress
+from ..core.progress import Progress, tracked
 from ..core.rejection import UNKNOWN
 from ..core.run_dir import failed_photos, run_record, write_json
 from ..data import Dataset, check_labels, read_dataset
@@ -27,6 +27,7 @@ from ..evaluation import (
     write_predictions,
     write_report,
 )
+from ..evaluation.notebook import evaluation_html
 from ..images import file_digest
 from .predictor import Prediction, Predictor
 
@@ -54,6 +55,9 @@ class ModelEvaluation:
         """JSON-able record."""
         unreadable = failed_photos(self.unreadable)
         return {"test": self.evaluation.to_dict(), "warnings": self.warnings, "unreadable": unreadable}
+
+    def _repr_html_(self) -> str:
+        return evaluation_html(self.evaluation, warnings=self.warnings)
 
 
 def evaluate_model(
@@ -100,12 +104,11 @@ def evaluate_model(
         )
     check_labels(model.labels, dataset.take(known))
     answers: list[Prediction | ImageError] = []
-    for answer in model.predict_each(dataset.paths):
+    each = model.predict_each(dataset.paths)
+    for answer in tracked(each, len(dataset), progress, "Looking at photos"):
         if strict and isinstance(answer, ImageError):
             raise answer
         answers.append(answer)
-        if progress:
-            progress(len(answers), len(dataset))
     unreadable = [
         (i, a.reason) for i, a in zip(dataset.ids, answers, strict=True) if isinstance(a, ImageError)
     ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,17 @@ from ..core.parallel import one_blas_thread
 from ..core.photos import File
 from ..core.rejection import OperatingPoint
 from ..core.runtime import open_session
+from ..core.text import count
+from ..errors import DataError
 from ..heads import FittedHead
 from ..heads.mahalanobis import RelativeMahalanobis
 from ..heads.temperature import softmax
-from ..images import golden_pictures
+from ..images import golden_pictures, png
 from .export import check_parity, classifier_graph
 from .options import ClassifierOptions
 from .self_test import golden_record, small_copies
+from .statistics import PhotoStatistics
+from .statistics_file import SavedStatistics, statistics_beside, write_statistics
 from .training_data import TrainingFeatures
 
 __all__ = ["FittedClassifier", "TrainedOn"]
@@ -100,6 +105,10 @@ class FittedClassifier:
         Plain sentences about data that are thin.
     trained_parameters : int
         How many numbers were fitted.
+    statistics : PhotoStatistics or None
+        What it keeps to learn and forget.
+    changes : mapping of str to int
+        What happened since temperature and limits were measured: photos "added", "forgotten", "merged".
     """
 
     encoder: Encoder
@@ -112,6 +121,19 @@ class FittedClassifier:
     trained_on: TrainedOn
     warnings: tuple[str, ...]
     trained_parameters: int
+    statistics: PhotoStatistics | None = None
+    changes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def unmeasured(self) -> str:
+        """What was not measured since the last change, as a sentence; "" where all was."""
+        if not self.changes:
+            return ""
+        done = ", ".join(f"{count(n, 'photo')} {what}" for what, n in self.changes.items())
+        return (
+            f"Probabilities, limits and test results were not measured since the last change ({done}); "
+            "`--check photos/` measures them."
+        )
 
     @property
     def weights_record(self) -> dict[str, Any]:
@@ -150,7 +172,7 @@ class FittedClassifier:
         """Write the model file: one ONNX with preprocessing, head, calibration and limits inside.
 
         The file is run on a few of the training photos first, and written only if it agrees with the fitted
-        head to 1e-4.
+        head to 1e-4. What it keeps to learn and forget is written beside it, see `statistics_beside`.
 
         Parameters
         ----------
@@ -170,10 +192,11 @@ class FittedClassifier:
         resize = preprocess if whole else None
         graph = classifier_graph(self.backbone, self.head, self.temperature, self.outlier_model, resize)
         session = open_session(graph, threads=1)
-        check_parity(
-            session, self.encoder.pixels, lambda photos: self.decide_photos(photos)[0], self.trained_on.paths
-        )
+        photos = self.trained_on.paths or [png(picture) for picture in golden_pictures()]
+        check_parity(session, self.encoder.pixels, lambda some: self.decide_photos(some)[0], photos)
         manifest = self._manifest()
+        if self.statistics is not None:
+            manifest["statistics"] = self.save_statistics(statistics_beside(path))
         further: dict[str, Any] = {**self.encoder.manifest(), **(extra or {})}
         if self.encoder.kind == "classifier":
             shown = self.trained_on.paths if self.trained_on.golden else ()
@@ -182,6 +205,24 @@ class FittedClassifier:
                 session, preprocess, manifest["labels"], self.operating_point, pictures
             )
         write_model_file(path, graph, {**manifest, **further})
+
+    def save_statistics(self, path: str | os.PathLike[str]) -> str:
+        """Write what it keeps to learn and forget, as `statistics_file`; its digest, sha256 in hex.
+
+        DataError where it keeps nothing.
+        """
+        if self.statistics is None:
+            raise DataError("the classifier keeps no statistics; fit it with keep_statistics=True")
+        styles, model = self.outlier_model.styles, self.outlier_model
+        saved = SavedStatistics(
+            self.statistics,
+            self.temperature,
+            self.operating_point,
+            styles.limit if styles else 0.0,
+            model.allowances if styles else np.zeros(0, np.float32),
+            self.changes,
+        )
+        return write_statistics(path, saved)
 
     def _manifest(self) -> dict[str, Any]:
         chosen, trained_on, styles = self.head.chosen, self.trained_on, self.outlier_model.styles
@@ -196,7 +237,7 @@ class FittedClassifier:
                 "depths": chosen.n_levels,
                 "mirrored": chosen.mirrored,
                 "strength": chosen.l2,
-                "log_loss": chosen.log_loss,
+                "log_loss": None if math.isnan(chosen.log_loss) else chosen.log_loss,
                 "temperature": self.temperature,
                 "class_weight": trained_on.class_weight,
                 "folds": trained_on.folds,
@@ -204,6 +245,7 @@ class FittedClassifier:
                 "engine": dict(trained_on.engine),
             },
             "operating_point": self.operating_point.to_dict(),
+            **({"unmeasured": self.unmeasured} if self.changes else {}),
             **({"styles": styles.to_dict()} if styles else {}),
             "photos": dict(trained_on.class_counts),
             "unreadable": [name for name, _ in trained_on.unreadable],

@@ -62,9 +62,30 @@ class ClassifierOptions(EstimatorOptions, BackboneOptions):
             sets="balanced",
         ),
     ] = None
+    keep_statistics: Annotated[
+        bool,
+        Opt(
+            help="Keep sums over the training photos beside the model, statistics.npz, so that photos can be "
+            "added, forgotten and merged later without the others. The head is then a ridge.",
+            flag="--keep-statistics",
+        ),
+    ] = False
+    statistics_by_class: Annotated[
+        bool,
+        Opt(
+            help="Keep the sums of each class apart, so that a whole class can be forgotten without its "
+            "photos: as many times the size as there are classes.",
+            flag="--statistics-by-class",
+        ),
+    ] = False
     strict: Annotated[
         bool, Opt(help="Refuse unreadable photos instead of leaving them out.", flag="--strict")
     ] = False
     cache: Annotated[
         bool | str | os.PathLike[str], Opt(help="Keep features, so that the next run is faster.", cli=bool)
     ] = True
+
+    @property
+    def keeps_statistics(self) -> bool:
+        """Whether sums over the photos are kept."""
+        return self.keep_statistics or self.statistics_by_class

@@ -16,11 +16,11 @@ from ..core.model_file import read_model_file
 from ..core.photos import File, Photos, name_of
 from ..core.predictor import BasePredictor
 from ..core.rejection import UNKNOWN, OperatingPoint, PhotoStyles
-from ..core.values import ComparedByValue
+from ..core.values import AnswerList, ComparedByValue
 from ..errors import ImageError
 from ..images import load_image
 
-__all__ = ["UNKNOWN", "Prediction", "Predictor", "load_model"]
+__all__ = ["UNKNOWN", "Prediction", "Predictions", "Predictor", "load_model"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +72,18 @@ class Prediction(ComparedByValue):
             "probabilities": dict(zip(self.labels, probabilities, strict=True)),
         }
 
+    def _repr_html_(self) -> str:
+        return Predictions([self])._repr_html_()
+
+
+class Predictions(AnswerList[Prediction]):
+    """Answers of `Predictor.predict`, which a notebook shows with their photos."""
+
+    def _repr_html_(self) -> str:
+        from .drawing import predictions_html
+
+        return predictions_html(self)
+
 
 class Predictor(BasePredictor[Prediction]):
     """A model file, ready to answer.
@@ -91,6 +103,7 @@ class Predictor(BasePredictor[Prediction]):
     """
 
     kind = "classifier"
+    answers = Predictions
 
     def _read(self, manifest: Mapping[str, Any]) -> None:
         self.operating_point = OperatingPoint.from_dict(manifest["operating_point"])

@@ -31,6 +31,7 @@ from ..core.runtime import cpu_count, open_session
 from ..errors import DataError, NotAModelFileError, UnknownNameError
 from ..heads.temperature import softmax
 from ..images import PreprocessSpec, load_image
+from ..images.picture import PictureMixin
 from .predictor import Predictor
 
 __all__ = ["ClassMap", "Explainer", "Explanation", "Maps", "explain"]
@@ -64,8 +65,8 @@ class ClassMap:
 
 
 @dataclass(frozen=True)
-class Explanation:
-    """Why a photo got its answer.
+class Explanation(PictureMixin):
+    """Why a photo got its answer, which a notebook shows as a picture.
 
     Parameters
     ----------
@@ -88,6 +89,12 @@ class Explanation:
     reason: str
     maps: tuple[ClassMap, ...]
     preprocess: PreprocessSpec
+
+    def draw(self) -> NDArray[np.uint8]:
+        """A picture of it; `draw_explanation` draws one of a photo that came as bytes, too."""
+        from .drawing import draw_explanation
+
+        return draw_explanation(self, self.photo)
 
 
 class Explainer:

@@ -46,6 +46,8 @@ def check(
     open_any_model(file)
     signed = "" if key is None else f", signed with the key of {key}"
     say(f"{model}: a whole {file.manifest['kind']} model{signed}")
+    if unmeasured := file.manifest.get("unmeasured"):
+        say(unmeasured, fold=True)
     if file.manifest["kind"] != "classifier":
         say("golden pictures: only classifiers of whole photos have them")
         return

@@ -78,6 +78,8 @@ def predict(
         raise typer.BadParameter("a table is only printed; give csv, json or jsonl", param_hint="--format")
     chosen = form or (check_suffix(out, ".csv", ".json", ".jsonl")[1:] if out else "table")
     loaded = open_model(model, threads=use.threads)
+    if unmeasured := loaded.manifest.get("unmeasured"):
+        say(f"{model}: {unmeasured}", err=True)
     given = _Given(photos)
     failed: list[ImageError] = []
     rows_on_screen = out is None and chosen != "json" and sys.stdout.isatty()

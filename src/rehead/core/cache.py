@@ -15,7 +15,7 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ from ..errors import OutputError
 from . import atomic
 from .leftovers import PARTS, sweep
 
-__all__ = ["FORMAT_VERSION", "RowCache", "cache_root", "cached_graph", "digest_of"]
+__all__ = ["FORMAT_VERSION", "RowCache", "cache_root", "cached_graph", "digest_of", "drop_rows"]
 
 FORMAT_VERSION = 1
 """Raised when the meaning of rows changes, so that old ones are not returned."""
@@ -63,6 +63,37 @@ def cached_graph(record: Mapping[str, Any], build: Callable[[], bytes]) -> bytes
         atomic.write_bytes(kept, graph, sync=False)  # it has a digest: a power failure only costs time
         atomic.write_text(digest, hashlib.sha256(graph).hexdigest())
     return graph
+
+
+def drop_rows(photos: Iterable[str], root: Path | None = None) -> int:
+    """Take all rows of photos (sha256 in hex) out of the cache, whatever their context; how many there were.
+
+    Raises OutputError where a shard cannot be written anew.
+    """
+    unwanted, dropped = set(photos), 0
+    for path in sorted(((root or cache_root()) / "features").glob("*/*.rows")):
+        try:
+            data = path.read_bytes()
+            count, of_keys, of_rows = _HEAD.unpack(data[: _HEAD.size])
+        except (OSError, struct.error):
+            continue
+        start = _HEAD.size + count * _KEY
+        keys = [data[at : at + _KEY].decode("ascii", "replace") for at in range(_HEAD.size, start, _KEY)]
+        kept = [n for n, key in enumerate(keys) if key not in unwanted]
+        if len(kept) == count:
+            continue
+        dropped += count - len(kept)
+        whole = zlib.crc32(data[_HEAD.size : start]) == of_keys and zlib.crc32(data[start:]) == of_rows
+        if kept and whole:
+            size = (len(data) - start) // count
+            names = "".join(keys[n] for n in kept).encode("ascii")
+            rows = b"".join(data[start + n * size : start + (n + 1) * size] for n in kept)
+            head = _HEAD.pack(len(kept), zlib.crc32(names), zlib.crc32(rows))
+            atomic.write_bytes(path, head + names + rows)
+        else:
+            with atomic.output_errors(path):
+                path.unlink(missing_ok=True)
+    return dropped
 
 
 class _Shard(NamedTuple):

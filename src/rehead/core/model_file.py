@@ -113,6 +113,8 @@ _ENTRIES: records.Entries = {
     "metrics": (records.either(None, records.record()), "a record"),
     "unreadable": (records.words, "names of photos"),
     "seen": (records.text, "digests"),
+    "statistics": (records.text, "a digest"),
+    "unmeasured": (records.text, "a sentence"),
     "split": (records.text, "a digest"),
     "versions": (records.values(records.text), "versions of packages"),
 }

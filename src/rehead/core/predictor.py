@@ -44,6 +44,9 @@ class BasePredictor(ABC, Generic[Answer]):
     kind: ClassVar[str]
     """What the model files are that it takes."""
 
+    answers: ClassVar[type[list[Any]]] = list
+    """What `predict` gives: a list, or one that shows itself in a notebook."""
+
     def __init__(self, file: ModelFile, *, threads: int | None = None) -> None:
         if (kind := file.manifest["kind"]) != self.kind:
             hint = f"; {KINDS[kind].opened_by}" if kind in KINDS else ""
@@ -81,6 +84,23 @@ class BasePredictor(ABC, Generic[Answer]):
     @abstractmethod
     def _answer(self, photo: File, session: Any) -> Answer | ImageError:
         """The answer for one photo, or why there is none."""
+
+    def answer(self, photo: File, session: Any = None) -> Answer | ImageError:
+        """The answer for one photo, or why there is none; may be called from several threads at once.
+
+        Parameters
+        ----------
+        photo : path or bytes
+        session : optional
+            Has the `run` of an ONNX Runtime session of this graph; by default the predictor's own, on all of
+            its processors.
+        """
+        return self._answer(photo, self._session if session is None else session)
+
+    @property
+    def session(self) -> Any:
+        """The ONNX Runtime session that `answer` uses."""
+        return self._session
 
     @cached_property
     def _session(self) -> Any:
@@ -126,6 +146,11 @@ class BasePredictor(ABC, Generic[Answer]):
             Each a path, bytes, a file opened in binary mode, a Pillow image, or uint8 pixels (H, W, 3) RGB or
             (H, W), see `rehead.core.photos`.
 
+        Returns
+        -------
+        list
+            Of a class that a notebook shows with its photos, as far as they came as paths.
+
         Raises
         ------
         ImageError
@@ -133,7 +158,7 @@ class BasePredictor(ABC, Generic[Answer]):
         DataError
             What was given is no photo.
         """
-        answers = []
+        answers: list[Answer] = self.answers()
         for answer in self.predict_each(photos):
             if isinstance(answer, ImageError):
                 raise answer

@@ -17,6 +17,7 @@ __all__ = [
     "check_entries",
     "count",
     "either",
+    "flag",
     "list_of",
     "names",
     "now",
@@ -74,6 +75,11 @@ def number(value: object) -> bool:
 def count(value: object) -> bool:
     """A whole number from 0."""
     return isinstance(value, int) and 0 <= value < 2**63
+
+
+def flag(value: object) -> bool:
+    """True or false."""
+    return isinstance(value, bool)
 
 
 def text(value: object) -> bool:

@@ -1,13 +1,16 @@
-"""Equality of answers that hold arrays."""
+"""Answers as values: equality where they hold arrays, and lists of them that keep their type."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import fields
-from typing import Any
+from typing import Any, Self, SupportsIndex, TypeVar, overload
 
 import numpy as np
 
-__all__ = ["ComparedByValue"]
+__all__ = ["AnswerList", "ComparedByValue"]
+
+Item = TypeVar("Item")
 
 
 class ComparedByValue:
@@ -24,6 +27,22 @@ class ComparedByValue:
         return all(_equal(a, b) for a, b in pairs)
 
     __hash__ = None  # type: ignore[assignment]
+
+
+class AnswerList(list[Item]):
+    """Base of lists of answers that show themselves in a notebook: a slice shows itself too."""
+
+    def _like(self, items: Iterable[Item]) -> Self:
+        return type(self)(items)
+
+    @overload
+    def __getitem__(self, place: SupportsIndex) -> Item: ...
+    @overload
+    def __getitem__(self, place: slice) -> Self: ...
+    def __getitem__(self, place: SupportsIndex | slice) -> Item | Self:
+        """The answer there, or a list of this type."""
+        found: Any = super().__getitem__(place)
+        return self._like(found) if isinstance(place, slice) else found
 
 
 def _equal(a: Any, b: Any) -> bool:

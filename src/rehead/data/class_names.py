@@ -1,11 +1,22 @@
-"""Names of classes that are probably one class, or several in one."""
+"""Names of classes that are probably one class, or several in one, or that no folder can have."""
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-__all__ = ["joined_names", "similar_names"]
+from ..core.rejection import UNKNOWN
+from ..errors import DataError
+
+__all__ = ["check_folder_name", "joined_names", "similar_names"]
+
+# https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file, which has all that others refuse too
+_RESERVED = frozenset('<>:"/\\|?*')
+_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control and format characters, halves of others, line ends
+_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
+_LONGEST = 200  # bytes, of the 255 that file systems take
 
 _SEPARATORS = ";|"  # a comma stands in names of people and places too
 _MANY = 0.1  # share of the photos from which a table means several labels by it; a choice
@@ -32,3 +43,22 @@ def joined_names(counts: Mapping[str, int]) -> tuple[str, ...]:
         if again and sum(counts[name] for name in joined) >= _MANY * sum(counts.values()):
             return tuple(joined)
     return ()
+
+
+def check_folder_name(name: str) -> None:
+    """DataError where not every system takes a folder of this name, or it would mean something else."""
+    if not name.strip():
+        raise DataError("a class needs a name; type one")
+    if name == UNKNOWN:
+        raise DataError(f"{name!r} is what photos of no class are called; choose another name")
+    if len(name.encode("utf-8", "surrogatepass")) > _LONGEST:
+        raise DataError(
+            f"{name[:20]!r}...: the name of a class is too long for a folder; choose a shorter one"
+        )
+    bad = next(
+        (letter for letter in name if letter in _RESERVED or unicodedata.category(letter) in _UNSEEN), None
+    )
+    if bad is not None:
+        raise DataError(f"{name!r}: a folder cannot have {bad!r} in its name; choose another name")
+    if name != name.strip() or name[0] == "." or name[-1] == "." or _DEVICE.fullmatch(name):
+        raise DataError(f"{name!r}: not every system takes a folder of this name; choose another name")

@@ -7,7 +7,7 @@ from .classification import ClassScores, Evaluation, UnknownPhotos, evaluate
 from .comparison import Comparison, Cost, ModelResult, compare_answers, write_comparison
 from .intervals import Interval, mean_interval, proportion
 from .metrics import uniform_wrong
-from .mistakes import Mistake, NearPhoto, confident_mistakes
+from .mistakes import Mistake, Mistakes, NearPhoto, confident_mistakes
 from .predictions import PhotoAnswer, write_predictions
 from .report import AuditSummary, Exclusion, base64_thumbnail, render, write_report
 
@@ -20,6 +20,7 @@ __all__ = [
     "Exclusion",
     "Interval",
     "Mistake",
+    "Mistakes",
     "ModelResult",
     "NearPhoto",
     "PhotoAnswer",

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.text import count, percent
+from ..core.text import count, percent, printable
 from .intervals import Interval, wilson
 from .metrics import CoverageCurve, Reliability
 
@@ -117,10 +117,10 @@ def search_chart(
     legend = [(f"c{min(i, 4)}", name) for i, name in enumerate(names)]
     for css, name in reversed(legend):
         points = sorted((x(math.log10(p["l2"])), y(p[key])) for p in path if p["candidate"] == name)
-        line = f'd="{_polyline(points)}"><title>{escape(name)}</title></path>'
+        line = f'd="{_polyline(points)}"><title>{_escaped(name)}</title></path>'
         parts.append(f'<path class="line clipped {css}" {line}')
         parts += _points(css, [(cx, cy) for cx, cy in points if cy >= _TOP])
-    tooltip = f"chosen: {escape(names[0])}, {score} {chosen[key]:.3f}"
+    tooltip = f"chosen: {_escaped(names[0])}, {score} {chosen[key]:.3f}"
     parts.append(_mark(tooltip, x(math.log10(chosen["l2"])), y(chosen[key])))
     return _svg(f"Cross-validated {score} against strength", parts), legend
 
@@ -179,7 +179,7 @@ def cost_chart(models: Sequence[tuple[str, Interval, float]], name: str, unit: s
         parts.append(f'<path class="ideal" d="M{_LEFT} {y(baseline):.1f}H{_RIGHT}">{tooltip}</path>')
     for place, (model, accuracy, cost) in enumerate(models, 1):
         cx = x(cost)
-        tooltip = f"{escape(model)}: {percent(accuracy.value)}, {text(cost)}"
+        tooltip = f"{_escaped(model)}: {percent(accuracy.value)}, {text(cost)}"
         low_end = y(accuracy.low)
         # numbers of models that cost the same stand one below the other
         under = 11 * sum(abs(x(other) - cx) < 12 for _, _, other in models[: place - 1])
@@ -203,10 +203,15 @@ def _cost_scale(least: float, most: float) -> tuple[Scale, list[float]]:
     return lambda cost: scale(math.log10(cost)), [t for t in ticks if least <= t <= most]
 
 
+def _escaped(name: str) -> str:
+    """A name of others for HTML, as `printable` has it."""
+    return escape(printable(name))
+
+
 def _svg(title: str, parts: Iterable[str]) -> str:
     return (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}">'
-        f"<title>{escape(title)}</title>{''.join(parts)}</svg>"
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{_escaped(title)}">'
+        f"<title>{_escaped(title)}</title>{''.join(parts)}</svg>"
     )
 
 

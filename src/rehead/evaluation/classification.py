@@ -189,6 +189,11 @@ class Evaluation:
             f"{percent(error.value)} on average (interval {percent_range(error)}), and the model is {lean}."
         ]
 
+    def _repr_html_(self) -> str:
+        from .notebook import evaluation_html
+
+        return evaluation_html(self)
+
     def named_scores(self) -> list[tuple[str, Interval, bool]]:
         """Return every metric as (name, interval, whether it is a fraction of 0 to 1), in reading order."""
         scores = self.scores

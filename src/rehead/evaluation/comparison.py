@@ -229,6 +229,11 @@ class Comparison:
         parts = (f"# Models compared: {title}", self.sentence, "\n".join(lines), said, self.method)
         return "\n\n".join(part for part in parts if part) + "\n"
 
+    def _repr_html_(self) -> str:
+        from .notebook import comparison_html
+
+        return comparison_html(self, [chart for _, chart in _cost_charts(self)])
+
     @property
     def method(self) -> str:
         """Methods in plain sentences."""
@@ -334,7 +339,6 @@ def write_comparison(
         Where the file cannot be written.
     """
     names, rows = comparison.table()
-    models = [(c.name, c.accuracy, c.cost) for c in comparison.models]
     html = render(
         "comparison.html.j2",
         title=title,
@@ -342,18 +346,32 @@ def write_comparison(
         names=names,
         rows=rows,
         notes=comparison.notes,
-        by_latency=cost_chart(
-            [(name, accuracy, 1000 * cost.latency.value) for name, accuracy, cost in models],
-            "time for one photo",
-            "ms",
-            comparison.baseline,
-        ),
-        by_training=cost_chart(
-            [(name, accuracy, cost.seconds) for name, accuracy, cost in models],
-            "time to train",
-            "s",
-            comparison.baseline,
-        ),
+        **dict(_cost_charts(comparison)),
         run=run,
     )
     write_text(path, html)
+
+
+def _cost_charts(comparison: Comparison) -> list[tuple[str, str]]:
+    """Accuracy against the time for one photo and against that to train, under the names of the template."""
+    models = [(c.name, c.accuracy, c.cost) for c in comparison.models]
+    return [
+        (
+            "by_latency",
+            cost_chart(
+                [(name, accuracy, 1000 * cost.latency.value) for name, accuracy, cost in models],
+                "time for one photo",
+                "ms",
+                comparison.baseline,
+            ),
+        ),
+        (
+            "by_training",
+            cost_chart(
+                [(name, accuracy, cost.seconds) for name, accuracy, cost in models],
+                "time to train",
+                "s",
+                comparison.baseline,
+            ),
+        ),
+    ]

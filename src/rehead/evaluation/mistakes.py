@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..core.values import AnswerList
 from . import metrics
 
-__all__ = ["MOST_MISTAKES", "Mistake", "NearPhoto", "confident_mistakes"]
+__all__ = ["MOST_MISTAKES", "Mistake", "Mistakes", "NearPhoto", "confident_mistakes"]
 
 MOST_MISTAKES = 24
 """Mistakes in a report: six rows, some 0.7 MB of pictures with their maps and neighbours."""
@@ -65,8 +66,17 @@ class Mistake:
     probability: float
     accepted: bool = True
     row: int = 0
-    heat: bytes | None = None
+    heat: bytes | None = field(default=None, repr=False)
     nearest: Sequence[NearPhoto] = ()
+
+
+class Mistakes(AnswerList[Mistake]):
+    """Misclassified photos, which a notebook shows as the report does."""
+
+    def _repr_html_(self) -> str:
+        from .notebook import mistakes_html
+
+        return mistakes_html(self)
 
 
 def confident_mistakes(

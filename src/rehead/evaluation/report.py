@@ -137,32 +137,20 @@ def write_report(
     OutputError
         Where the file cannot be written.
     """
-    rows, rest = _class_rows(evaluation)
     search, legend = search_chart(head["path"]) if head and head.get("path") else ("", [])
-    classes = len(evaluation.classes)
     unread = Exclusion("Files that could not be read", unreadable)
-    uniform = math.log(classes)
-    even = f"minus the logarithm of the true class's probability; uniform probabilities give {uniform:.3f}"
     html = render(
         "report.html.j2",
         title=title,
-        e=evaluation,
-        scores=evaluation.scores,
+        **evaluation_pieces(evaluation),
         run={name: value for name, value in run.items() if name not in _LISTED_APART},
-        meanings={**_MEANINGS, "Log loss": even},
-        rows=rows,
-        rest=rest,
-        matrix=_matrix(evaluation) if classes <= _MOST_COLUMNS else None,
-        pairs=_confused_pairs(evaluation),
-        reliability=reliability_chart(evaluation.reliability, classes),
-        coverage=coverage_chart(evaluation.curve, evaluation.coverage, evaluation.accepted_accuracy),
         head_sentence=(head or {}).get("sentence"),
         search=search,
         legend=legend,
         learning=[curves_chart(curves, quantity) for quantity in ("loss", "accuracy")] if curves else [],
         learning_sentence=curves_sentence,
         unknown=_unknown(operating_point) if operating_point else None,
-        pictures=[_shown(mistake) for mistake in mistakes[:MOST_MISTAKES]],
+        pictures=shown_mistakes(mistakes),
         exclusions=[entry for entry in (unread, *exclusions) if entry.files],
         most_names=_MOST_NAMES,
         audit=audit,
@@ -173,8 +161,33 @@ def write_report(
     write_text(path, html)
 
 
+def evaluation_pieces(evaluation: Evaluation) -> dict[str, Any]:
+    """What the templates show of an evaluation: its tables, its matrix and its charts."""
+    rows, rest = _class_rows(evaluation)
+    classes = len(evaluation.classes)
+    even = (
+        "minus the logarithm of the true class's probability; uniform probabilities give "
+        f"{math.log(classes):.3f}"
+    )
+    return {
+        "e": evaluation,
+        "meanings": {**_MEANINGS, "Log loss": even},
+        "rows": rows,
+        "rest": rest,
+        "matrix": _matrix(evaluation) if classes <= _MOST_COLUMNS else None,
+        "pairs": _confused_pairs(evaluation),
+        "reliability": reliability_chart(evaluation.reliability, classes),
+        "coverage": coverage_chart(evaluation.curve, evaluation.coverage, evaluation.accepted_accuracy),
+    }
+
+
+def shown_mistakes(mistakes: Sequence[Mistake]) -> list[dict[str, Any]]:
+    """The first mistakes with their pictures, as the templates show them."""
+    return [_shown(mistake) for mistake in mistakes[:MOST_MISTAKES]]
+
+
 def render(template: str, *, package: str = __package__, **values: Any) -> str:
-    """Render a template of this or another package, with the report's style sheet."""
+    """Render a template of this or another package, with the report's style sheet unless `css` is given."""
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     environment = Environment(
@@ -194,8 +207,17 @@ def render(template: str, *, package: str = __package__, **values: Any) -> str:
         moment=moment,
         quoted=_curly,
     )
-    css = files(__package__).joinpath("report.css").read_text("utf-8")
-    return environment.get_template(template).render(css=css, **values)
+    return environment.get_template(template).render(**{"css": style_of_page(), **values})
+
+
+def style_of_page() -> str:
+    """The style sheet of a report: its pieces, then the page around them and what is narrow or printed."""
+    return read_style("report.css") + read_style("page.css")
+
+
+def read_style(name: str) -> str:
+    """A style sheet of this package."""
+    return files(__package__).joinpath(name).read_text("utf-8")
 
 
 def _shown_text(value: Any) -> Any:

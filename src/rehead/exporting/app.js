@@ -1,5 +1,7 @@
 // The page: photos from files, clipboard and camera to the worker, and its answers onto the screen.
-"use strict";
+import { drawBars, drawMap, percent, signed } from "../pages/answer.js";
+import { Camera } from "../pages/camera.js";
+import { takeFiles } from "../pages/files.js";
 
 const at = (id) => document.getElementById(id);
 const about = JSON.parse(at("about").textContent);
@@ -82,35 +84,25 @@ function first(files) {
 
 // Camera
 
-let stream = null;
+const camera = new Camera(at("video"), cameraStopped);
 
 async function startCamera(device) {
-  stopCamera();
   const mine = (photo += 1);
   say("");
   try {
-    const wish = device ? { deviceId: { exact: device } } : { facingMode: "environment" };
-    const opened = await navigator.mediaDevices.getUserMedia({ video: wish, audio: false });
-    if (mine !== photo) {
-      opened.getTracks().forEach((track) => track.stop());
-      return;
-    }
-    stream = opened;
+    if (!(await camera.start(device))) return;
   } catch (error) {
+    cameraStopped();
     say(`The camera cannot be used (${error.name === "NotAllowedError" ? "it was not allowed" : error.message})`);
     return;
   }
-  const video = at("video");
-  video.srcObject = stream;
-  await video.play();
-  const settings = stream.getVideoTracks()[0].getSettings();
-  at("frame").classList.toggle("mirrored", settings.facingMode !== "environment");
-  await listCameras(settings.deviceId);
+  at("frame").classList.toggle("mirrored", camera.mirrored);
+  at("which").hidden = !(await camera.list(at("cameras"), (n) => `Camera ${n}`));
   at("camera").textContent = "Stop the camera";
   at("name").textContent = "camera";
   while (mine === photo) {
     try {
-      const frame = await createImageBitmap(video);
+      const frame = await camera.frame();
       const found = await ask({ photo: frame }, [frame]);
       if (mine === photo) show(found, "camera");
     } catch (error) {
@@ -121,22 +113,14 @@ async function startCamera(device) {
   }
 }
 
-async function listCameras(used) {
-  const devices = await navigator.mediaDevices.enumerateDevices();
-  const cameras = devices.filter((device) => device.kind === "videoinput");
-  at("cameras").replaceChildren(
-    ...cameras.map((device, n) => new Option(device.label || `Camera ${n + 1}`, device.deviceId)),
-  );
-  at("cameras").value = used;
-  at("which").hidden = cameras.length < 2;
+function stopCamera() {
+  if (!camera.on) return;
+  camera.stop();
+  cameraStopped();
 }
 
-function stopCamera() {
-  if (stream === null) return;
+function cameraStopped() {
   photo += 1;
-  stream.getTracks().forEach((track) => track.stop());
-  stream = null;
-  at("video").srcObject = null;
   at("frame").classList.remove("mirrored");
   at("camera").textContent = "Use the camera";
   at("which").hidden = true;
@@ -160,7 +144,7 @@ function show(found, source) {
   document.body.dataset.source = source;
   document.body.dataset.known = String(!found.reason);
   const nearest = about.labels[found.best];
-  const surest = `${(100 * found.probabilities[found.best]).toFixed(1)} %`;
+  const surest = percent(found.probabilities[found.best]);
   at("reason").setAttribute("aria-live", source === "camera" ? "off" : "polite"); // its numbers never rest
   set("answer", found.label);
   set("reason", found.reason ? `${upper(found.reason)}. The nearest class is ${nearest}, ${surest}.` : upper(found.note));
@@ -169,8 +153,7 @@ function show(found, source) {
   at("answer").dataset.reason = found.reason;
   const { photo: reading, network } = found.milliseconds;
   at("time").textContent = `${Math.round(reading + network)} ms, ${Math.round(network)} of them for the network`;
-  drawBars();
-  drawMap();
+  draw();
 }
 
 // Only where it changes, so that a screen reader says it once
@@ -182,19 +165,15 @@ function upper(text) {
   return text && text[0].toUpperCase() + text.slice(1);
 }
 
-function drawBars() {
-  const order = shown.probabilities.map((p, n) => [p, n]).sort((a, b) => b[0] - a[0]).slice(0, MOST);
-  while (at("bars").children.length < order.length) at("bars").append(at("bar").content.cloneNode(true));
-  order.forEach(([p, n], row) => {
-    const bar = at("bars").children[row].firstElementChild;
-    bar.dataset.class = n;
-    bar.dataset.probability = p;
-    bar.querySelector(".label").textContent = about.labels[n];
-    bar.querySelector(".value").textContent = `${(100 * p).toFixed(1)} %`;
-    bar.querySelector(".fill").style.width = `${100 * p}%`;
-    bar.setAttribute("aria-pressed", String(at("explain").checked && n === mapped()));
-    bar.disabled = !shown.maps;
+function draw() {
+  const explained = Boolean(shown.maps && at("explain").checked);
+  drawBars(at("bars"), at("bar"), about.labels.map((label, n) => [label, shown.probabilities[n]]), {
+    most: MOST, shown: explained ? about.labels[mapped()] : null, maps: shown.maps ? about.labels : [],
   });
+  at("frame").classList.toggle("explained", explained);
+  at("explaining").hidden = !shown.maps;
+  at("scale").hidden = !explained;
+  if (explained) explain();
 }
 
 function mapped() {
@@ -202,38 +181,16 @@ function mapped() {
 }
 
 // The class activation map over the photo; all classes on one scale, as `rehead explain` has them
-function drawMap() {
-  const wanted = Boolean(shown && shown.maps && at("explain").checked);
-  at("frame").classList.toggle("explained", wanted);
-  at("explaining").hidden = !(shown && shown.maps);
-  at("scale").hidden = !wanted;
-  if (!wanted) return;
+function explain() {
   const { values, height, width } = shown.maps;
-  const canvas = at("map");
-  const [left, top, right, bottom] = shown.box;
-  Object.assign(canvas, { width, height });
-  Object.assign(canvas.style, {
-    left: `${100 * left}%`, top: `${100 * top}%`, width: `${100 * (right - left)}%`, height: `${100 * (bottom - top)}%`,
-  });
   const low = values.reduce((a, b) => Math.min(a, b));
   const high = values.reduce((a, b) => Math.max(a, b));
-  const picture = new ImageData(width, height);
-  for (let n = 0; n < width * height; n++) {
-    const value = values[mapped() * width * height + n];
-    picture.data.set([...colour((value - low) / (high - low || 1)), 255], 4 * n);
-  }
-  canvas.getContext("2d").putImageData(picture, 0, 0);
+  const size = height * width;
+  const own = values.subarray(mapped() * size, (mapped() + 1) * size);
+  drawMap(at("map"), { values: own, height, width }, { low, high, colours: about.colours, box: shown.box });
   at("of").textContent = about.labels[mapped()];
-  at("low").textContent = low.toFixed(1).replace("-", "\u2212");
-  at("high").textContent = high.toFixed(1).replace("-", "\u2212");
-}
-
-const COLOURS = about.colours.map((hex) => [0, 2, 4].map((n) => parseInt(hex.slice(n, n + 2), 16)));
-
-function colour(fraction) {
-  const place = Math.min(Math.max(fraction, 0), 1) * (COLOURS.length - 1);
-  const below = Math.min(Math.floor(place), COLOURS.length - 2);
-  return COLOURS[below].map((c, n) => Math.round(c + (COLOURS[below + 1][n] - c) * (place - below)));
+  at("low").textContent = signed(low);
+  at("high").textContent = signed(high);
 }
 
 // What the visitor does
@@ -242,34 +199,19 @@ at("file").addEventListener("change", () => {
   first(at("file").files);
   at("file").value = "";
 });
-at("camera").addEventListener("click", () => (stream === null ? startCamera() : stopCamera()));
+at("camera").addEventListener("click", () => (camera.on ? stopCamera() : startCamera()));
 at("cameras").addEventListener("change", () => startCamera(at("cameras").value));
-at("explain").addEventListener("change", () => {
-  drawMap();
-  drawBars();
-});
+at("explain").addEventListener("change", draw);
 at("bars").addEventListener("click", (event) => {
   const bar = event.target.closest("button");
   if (bar === null) return;
-  const again = at("explain").checked && mapped() === Number(bar.dataset.class);
-  chosen = Number(bar.dataset.class);
+  const label = about.labels.indexOf(bar.dataset.class);
+  const again = at("explain").checked && mapped() === label;
+  chosen = label;
   at("explain").checked = !again;
-  drawMap();
-  drawBars();
+  draw();
 });
-document.addEventListener("paste", (event) => first(event.clipboardData.files));
-document.addEventListener("dragover", (event) => {
-  event.preventDefault();
-  document.body.classList.add("over");
-});
-document.addEventListener("dragleave", (event) => {
-  if (event.relatedTarget === null) document.body.classList.remove("over");
-});
-document.addEventListener("drop", (event) => {
-  event.preventDefault();
-  document.body.classList.remove("over");
-  first(event.dataTransfer.files);
-});
+takeFiles(first);
 
 // What the file's golden pictures got here
 function tested({ same, pictures, others, apart }) {
@@ -288,7 +230,7 @@ if (location.protocol === "file:" && at("file:model.onnx") === null) {
       document.body.dataset.state = "ready";
       document.body.dataset.loaded = String(Math.round(performance.now()));
       for (const id of ["file", "camera"]) at(id).disabled = false;
-      at("camera").hidden = !(navigator.mediaDevices && navigator.mediaDevices.getUserMedia);
+      at("camera").hidden = !Camera.available;
       if (about.golden.length) ask({ golden: true }).then(tested, (error) => say(error.message));
     },
     (error) => say(`The model cannot be loaded: ${error.message}`),

@@ -25,7 +25,8 @@ from ..core.model_file import ModelFile, write_model_file
 from ..core.rejection import REASONS, UNKNOWN, PhotoStyles
 from ..core.text import file_size
 from ..errors import DataError
-from ..images.contact_sheet import viridis
+from ..pages.source import joined_modules, map_colours
+from ..pages.source import read as read_shared
 from .graph import Source
 from .onnxruntime_web import runtime_files
 from .templates import read, render
@@ -35,19 +36,26 @@ __all__ = ["MOST_BYTES", "page_model", "write_file", "write_folder"]
 MOST_BYTES = 40_000_000
 """Of a page in one file: what browsers still open within seconds."""
 
-_SCRIPTS = ("app.js", "worker.js", "style.css")
-_COLOURS = 33  # that the page interpolates between; viridis is within 2 of 255 of it
+
+def _scripts() -> dict[str, str]:
+    """Scripts and style, by the names that the page has them by."""
+    modules = (*map(read_shared, ("answer.js", "camera.js", "files.js")), read("app.js"))
+    return {
+        "app.js": '"use strict";\n' + joined_modules(*modules),
+        "worker.js": read("worker.js"),
+        "style.css": read_shared("base.css") + read_shared("answer.css"),
+    }
 
 
 def write_folder(folder: Path, source: Source) -> None:
     """index.html, its script and style, model.onnx, onnxruntime-web's files and their licence."""
-    files = _files(folder, source)
-    for name in _SCRIPTS:
-        atomic.write_text(folder / name, read(name))
+    files, scripts = _files(folder, source), _scripts()
+    for name, text in scripts.items():
+        atomic.write_text(folder / name, text)
     for name, data in files.items():
         atomic.write_bytes(folder / name, data)
     atomic.write_text(folder / "LICENSES.txt", read("licences.txt"))
-    version = hashlib.sha256(b"".join([*files.values(), *(read(name).encode() for name in _SCRIPTS)]))
+    version = hashlib.sha256(b"".join([*files.values(), *map(str.encode, scripts.values())]))
     html = _page(source, inline=None, version=version.hexdigest()[:12])
     atomic.write_text(folder / "index.html", html)
 
@@ -55,7 +63,7 @@ def write_folder(folder: Path, source: Source) -> None:
 def write_file(folder: Path, source: Source) -> None:
     """index.html, with everything in it; DataError where it would be too large."""
     inline = {name: _packed(data) for name, data in _files(folder, source).items()}
-    inline["worker.js"] = _packed(read("worker.js").encode())
+    inline["worker.js"] = _packed(_scripts()["worker.js"].encode())
     html = _page(source, inline=inline, version="")
     if len(html) > MOST_BYTES:
         raise DataError(
@@ -128,13 +136,14 @@ def _about(source: Source) -> dict[str, Any]:
         "greyRange": rule.get("grey_range"),
         "golden": manifest.get("golden", []),
         "tolerance": {"probability": PROBABILITY, "outlier_score": OUTLIER},
-        "colours": [bytes(row).hex() for row in viridis(np.linspace(0, 1, _COLOURS), 0, 1)],
+        "colours": map_colours(),
     }
 
 
 def _page(source: Source, *, inline: Mapping[str, str] | None, version: str) -> str:
     about = {**_about(source), "version": version}
-    script, style = read("app.js"), read("style.css")
+    scripts = _scripts()
+    script, style = scripts["app.js"], scripts["style.css"]
     policy = {
         "default-src": "'none'",
         "script-src": f"{_source_of(script, inline)} data: 'wasm-unsafe-eval'",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Any
 
+from ..pages import source
+
 __all__ = ["read", "render"]
 
 
@@ -15,14 +17,4 @@ def read(name: str) -> str:
 
 def render(template: str, /, **values: Any) -> str:
     """Fill in `TEMPLATE.j2`; what goes into HTML is escaped, text is not."""
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
-
-    environment = Environment(
-        autoescape=template.endswith(".html"),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=StrictUndefined,
-        loader=FunctionLoader(read),
-    )
-    return environment.get_template(f"{template}.j2").render(**values)
+    return source.render(read, template, **values)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .types import Detector as Detector
     from .types import Embedder as Embedder
     from .types import Face as Face
+    from .types import Faces as Faces
     from .types import FaceSelection as FaceSelection
     from .types import Photo as Photo
     from .types import Quality as Quality
@@ -33,6 +34,15 @@ __getattr__, __dir__, __all__ = attach(
         "embedding.spec": ["EmbedderSpec", "spec_fingerprint"],
         "encoder": ["FaceEncoder"],
         "options": ["DETECTORS", "FaceOptions"],
-        "types": ["Detector", "Embedder", "Face", "FaceSelection", "Photo", "Quality", "select_faces"],
+        "types": [
+            "Detector",
+            "Embedder",
+            "Face",
+            "FaceSelection",
+            "Faces",
+            "Photo",
+            "Quality",
+            "select_faces",
+        ],
     },
 )

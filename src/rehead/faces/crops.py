@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..core.atomic import replacing_folder, write_text
 from ..core.geometry import similarity
 from ..core.parallel import map_in_order
-from ..core.progress import Progress
+from ..core.progress import Progress, tracked
 from ..errors import DataError, ImageError, OutputError
 from ..images import read_image, warped, write_jpeg
 from .detection.detector import FaceDetector
@@ -142,10 +142,8 @@ def detect_faces(
         cut = tuple(crops.cut(pixels, face) for face in faces) if crops else ()
         return PhotoFaces(file, size, faces, cut, len(found))
 
-    for done, result in enumerate(map_in_order(detect, files, threads=threads), 1):
-        if progress:
-            progress(done, len(files))
-        yield result
+    found = map_in_order(detect, files, threads=threads)
+    yield from tracked(found, len(files), progress, "Detecting faces")
 
 
 class CropNames:

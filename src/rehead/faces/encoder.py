@@ -20,7 +20,7 @@ from ..core.estimator import Estimator
 from ..core.options import check_options
 from ..core.parallel import map_in_order
 from ..core.photos import File
-from ..core.progress import Progress
+from ..core.progress import Progress, tracked
 from ..core.runtime import open_session
 from ..data import photo_hash
 from ..data.inputs import photo_names
@@ -187,10 +187,8 @@ class FaceEncoder(FaceOptions, Estimator):
                 return _Row(digest, np.uint64(0), None, 0, ImageError(path, reason))
 
         found = map_in_order(find, new, threads=threads)
-        for done, (path, row) in enumerate(zip(new, found, strict=True), 1):
+        for path, row in tracked(zip(new, found, strict=True), len(new), progress, "Detecting faces"):
             rows[path] = row
-            if progress:
-                progress(done, len(new))
         return [rows[path] for path in paths]
 
     def _embedded(self, crops: NDArray[np.uint8], threads: int | None) -> NDArray[np.float32]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from ..core.options import Opt
 
 if TYPE_CHECKING:
     from .types import Detector, Embedder
 
-    AnyDetector = str | Detector
-    AnyEmbedder = str | os.PathLike[str] | Embedder
+    AnyDetector: TypeAlias = str | Detector
+    AnyEmbedder: TypeAlias = str | os.PathLike[str] | Embedder
 else:  # these two need numpy, and the command line needs none of them
     AnyDetector = AnyEmbedder = Any
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..core.parallel import map_in_order
 from ..core.photos import Photo, as_file, name_of
-from ..core.progress import Progress
+from ..core.progress import Progress, tracked
 from ..errors import DataError, ImageError
 from ..images import read_bytes, read_image
 from .detection.detector import FaceDetector
@@ -116,10 +116,8 @@ class FacePipeline:
                 return ImageError(observation.path or None, "no face was found")
             return observation
 
-        for done, result in enumerate(map_in_order(attempt, photos, threads=self.threads), 1):
-            if progress:
-                progress(done, len(photos))
-            yield result
+        found = map_in_order(attempt, photos, threads=self.threads)
+        yield from tracked(found, len(photos), progress, "Detecting faces")
 
     def embed_one(
         self,

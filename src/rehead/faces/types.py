@@ -5,9 +5,9 @@ Galleries, thresholds and clusters are written against `Detector` and `Embedder`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias, get_args
+from typing import Any, Literal, Protocol, Self, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,21 @@ from numpy.typing import NDArray
 from ..core.geometry import Boxes, Points, area, centre
 from ..core.photos import Photo as Photo
 from ..core.photos import as_file
-from ..core.values import ComparedByValue
+from ..core.values import AnswerList, ComparedByValue
 from ..errors import DataError, UnknownNameError
 from ..images import read_image
 
-__all__ = ["Detector", "Embedder", "Face", "FaceSelection", "Photo", "Quality", "pixels_of", "select_faces"]
+__all__ = [
+    "Detector",
+    "Embedder",
+    "Face",
+    "FaceSelection",
+    "Faces",
+    "Photo",
+    "Quality",
+    "pixels_of",
+    "select_faces",
+]
 
 FaceSelection: TypeAlias = Literal["largest", "centre", "all", "error"]
 """Which faces of a photo to use, see `select_faces`."""
@@ -99,6 +109,29 @@ class Face(ComparedByValue):
             "quality": self.quality.to_dict(),
         }
         return {**record, "notes": list(self.notes)} if self.notes else record
+
+
+class Faces(AnswerList[Face]):
+    """Faces of a photo, which a notebook draws into it.
+
+    Parameters
+    ----------
+    faces : iterable of Face
+    photo : str
+        Path of the photo, "" where it was given otherwise: a notebook then shows the numbers alone.
+    """
+
+    def __init__(self, faces: Iterable[Face] = (), photo: str = "") -> None:
+        super().__init__(faces)
+        self.photo = photo
+
+    def _like(self, items: Iterable[Face]) -> Self:
+        return type(self)(items, self.photo)
+
+    def _repr_html_(self) -> str:
+        from .drawing import faces_html
+
+        return faces_html(self, self.photo)
 
 
 class Detector(Protocol):

@@ -204,6 +204,10 @@ class FineTunedClassifier(FittedMixin):
             Options or photos that do not fit; a loss that is not a number.
         """
         config = self._check_options()
+        if self.base.keeps_statistics:
+            raise DataError(
+                "statistics are kept of a frozen network: leave out --keep-statistics, or --train"
+            )
         self.__dict__.pop("fitted_", None)  # not fitted any more, should fitting fail
         self.training_: dict[str, Any] | None = None
         self._logs: Mapping[str, bytes] = {}

@@ -18,7 +18,7 @@ training ends with the numbers of one that was never killed.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..core.progress import Progress, progress_bar
 from ..errors import DataError
 from .checkpoint import LAST, EpochMetrics, best_of, finished, read_curves, read_val_outputs, weights_file
 from .config import FineTuneConfig, TrainingConfig
@@ -113,7 +114,7 @@ def train_network(
     seed: int = 0,
     resume: bool = False,
     refit_of: TrainingResult | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> TrainingResult:
     """Train a network, and leave it with the weights of its best epoch, on the processor, in eval mode.
 
@@ -206,7 +207,7 @@ def train_network(
         return result
 
 
-def _half(progress: Callable[[int, int], None] | None, index: int) -> Any:
+def _half(progress: Progress | None, index: int) -> Any:
     """Progress of one of two stages of equal length."""
     return progress and (lambda done, total: progress(index * total + done, 2 * total))
 
@@ -219,7 +220,12 @@ def _run_epochs(module: FineTuneModule, prefix: FrozenPrefix | None, work: Path)
         network.to(memory_format=torch.channels_last)  # a third faster, benchmarks/memory_format.py
         validate = bool(module.validation.any())
         trainer = new_trainer(options, work, max_epoch=module.max_epoch, validate=validate)
-        with interruptible(), prefix.bypassed() if prefix else contextlib.nullcontext():
+        bar = progress_bar(module.progress, "Training")
+        with (
+            bar as module.progress,
+            interruptible(),
+            prefix.bypassed() if prefix else contextlib.nullcontext(),
+        ):
             trainer.fit(module, ckpt_path=last if last.is_file() else None)
     curves = read_curves(last, module.metrics_type)
     best = best_of(curves)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from timm.utils import ModelEmaV3
 
+from ..core.progress import Progress
 from ..core.runtime import cpu_count
 from ..errors import TrainingError
 from .checkpoint import EpochMetrics
@@ -98,7 +99,7 @@ class FineTuneModule(pl.LightningModule):
         self.network, self.task, self.options = network, task, options
         self.file, self.seed, self.pretrained = file, seed, pretrained
         self.validation = task.validation
-        self.progress: Callable[[int, int], None] | None = None
+        self.progress: Progress | None = None
         self.max_epoch = options.epochs  # the last one, for progress
         self.curves: list[Any] = []
         self.ema: ModelEmaV3 | None = None

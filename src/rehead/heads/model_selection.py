@@ -95,6 +95,9 @@ class FittedHead:
         Every point that was fitted, `chosen` among them.
     held_out : float64 ndarray (n, K)
         Held-out logits of every photo, before temperature scaling; NaN where `fold` is -1.
+    forgone : float
+        By how much the best point of another loss had the lower held-out log loss, where only ridge might be
+        chosen; nats, 0 or more.
     """
 
     weight: NDArray[np.float32]
@@ -102,6 +105,7 @@ class FittedHead:
     chosen: SearchPoint
     path: tuple[SearchPoint, ...]
     held_out: NDArray[np.float64]
+    forgone: float = 0.0
 
 
 @dataclass
@@ -114,6 +118,7 @@ class _Candidate:
     fold: NDArray[np.intp]
     weight: NDArray[np.float64]
     photos: int
+    ridge_only: bool = False  # others are searched all the same, to say what that costs
     ridge: dict[int, float] = field(default_factory=dict)  # log loss of each step
     logistic: dict[int, float] = field(default_factory=dict)
     points: list[SearchPoint] = field(default_factory=list)
@@ -134,7 +139,9 @@ class _Candidate:
 
     def _add(self, loss: Loss, step: int, held_out: HeldOut) -> None:
         point = SearchPoint(self.n_levels, self.mirrored, loss, l2_of(step), held_out.loss)
-        if not self.points or point_order(point) < point_order(self.best):
+        if not self.points or (
+            (loss == "ridge" or not self.ridge_only) and point_order(point) < point_order(self.best)
+        ):
             self.best, self.logits = point, held_out.logits[self.fold[: self.photos] >= 0]
         self.points.append(point)
         {"ridge": self.ridge, "logistic": self.logistic}[loss][step] = held_out.loss
@@ -275,6 +282,7 @@ def select_head(
     n_levels: Sequence[int] = (1,),
     balanced: bool = False,
     sample_weight: NDArray[np.float64] | None = None,
+    ridge_only: bool = False,
 ) -> FittedHead:
     """Choose and fit a linear head.
 
@@ -296,6 +304,9 @@ def select_head(
         Whether every class weighs the same.
     sample_weight : float64 ndarray of shape (n,), optional
         Positive weight of each photo, besides that of its class.
+    ridge_only : bool
+        Whether the chosen head must be a ridge, as statistics can solve it anew; others are searched too, so
+        that the result says what that costs.
 
     Returns
     -------
@@ -315,7 +326,7 @@ def select_head(
                 rows = np.concatenate([rows, last_levels(mirrored, blocks, levels)[0]])
             classes, folds, weight = np.tile(y, copies), np.tile(searched, copies), np.tile(weights, copies)
             pca = fit_pca(rows, columns)
-            return _Candidate(levels, copies == 2, rows, pca, classes, folds, weight, len(y))
+            return _Candidate(levels, copies == 2, rows, pca, classes, folds, weight, len(y), ridge_only)
 
         ranked: list[_Candidate] = []
         for levels in n_levels:
@@ -329,8 +340,9 @@ def select_head(
             _keep_coordinates_of(each, ranked)
             each.fit_path(rival)
         best = min(short, key=lambda c: point_order(c.best))
+        forgone = best.best.log_loss - min(point.log_loss for each in short for point in each.points)
         _keep_coordinates_of(best, ranked)
         held_out = best.hold_out(fold)
         weight, bias = best.fit()
     path = tuple(point for each in short for point in each.points)
-    return FittedHead(weight, bias, best.best, path, held_out)
+    return FittedHead(weight, bias, best.best, path, held_out, max(0.0, forgone))

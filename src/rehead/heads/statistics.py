@@ -4,10 +4,10 @@ They are counts and sums of each class, and the Gram matrix of all rows or of ea
 one place plus those of another are the sums of both, and sums minus those of some rows are what the others
 would have given, so photos are added, forgotten and merged without the other photos.
 
-Features are rounded to multiples of 2^-16 first. Their products are then multiples of 2^-32, which float64
-adds without any rounding while sums stay below 2^21: in whatever order rows came and went, the sums are the
+Features are rounded to multiples of 2^-14 first. Their products are then multiples of 2^-28, which float64
+adds without any rounding while sums stay below 2^25: in whatever order rows came and went, the sums are the
 same to the bit. Beyond, each addition rounds, by 1e-16 of the sum (`Statistics.exact` tells). Rounding moves
-a feature by at most 8e-6, less than float16 does from 0.03 on (benchmarks/statistics.py).
+a feature by at most 3e-5, less than float16 does from 0.125 on (benchmarks/sums.py).
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from .linear_algebra import add_gram, largest_eigenvectors, solve_centred
 from .mahalanobis import COMPONENTS, RelativeMahalanobis, distance_of, fit_styles
 from .pca import CUT, Block, block_scale
 
-__all__ = ["STEP", "Statistics"]
+__all__ = ["STEP", "Statistics", "rounded"]
 
-STEP = 2.0**-16
+STEP = 2.0**-14
 """What features are rounded to multiples of."""
 
 _EXACT = STEP**2 * 2.0**53  # float64 holds every multiple of STEP**2 up to here
@@ -84,7 +84,7 @@ class Statistics:
         grams = [np.zeros((d, d), order="F") for _ in total.gram]
         for features, y in blocks:
             for start in range(0, len(y), _ROWS):
-                rows, of = _rounded(features[start : start + _ROWS]), y[start : start + _ROWS]
+                rows, of = rounded(features[start : start + _ROWS]), y[start : start + _ROWS]
                 for c in np.unique(of).tolist():
                     some = rows[of == c]
                     total.counts[c] += len(some)
@@ -276,8 +276,8 @@ def _fill_upper(gram: NDArray[np.float64]) -> None:
         gram[start:stop, stop:] = gram[stop:, start:stop].T
 
 
-def _rounded(rows: NDArray[np.floating]) -> NDArray[np.float64]:
-    """The rows in float64, rounded to multiples of STEP."""
+def rounded(rows: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The rows (n, d) in float64, rounded to multiples of STEP; DataError where one is not finite."""
     if not np.isfinite(rows).all():
         raise DataError("features that are not finite cannot be summed")
     rounded: NDArray[np.float64] = np.rint(rows / np.float64(STEP))

@@ -27,13 +27,14 @@ from PIL import Image, ImageFile, UnidentifiedImageError, _imaging
 from ..core.photos import File
 from ..errors import ImageError, MachineError
 from .avif_size import coded_sizes
-from .limits import byte_limit, check_pixels, is_truncation
+from .limits import byte_limit, check_pixels, is_truncation, pixel_limit
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "JPEG",
     "file_digest",
     "has_image_signature",
+    "image_suffix",
     "is_image_file",
     "is_image_name",
     "open_image",
@@ -110,6 +111,13 @@ def has_image_signature(data: bytes) -> bool:
     """Whether bytes, 64 or more where there are as many, begin like an image of a format that is read."""
     brands = _container_brands(data)
     return bool(_SIGNATURE.match(data) or brands & (_AVIF_BRANDS | _HEIF_BRANDS))
+
+
+def image_suffix(data: bytes) -> str:
+    """The ending of a file of these bytes, ".jpg", by their format; ImageError where they are none."""
+    with reading(data):
+        name = open_image(data, pixel_limit()).format or ""
+    return {"MPO": ".jpg", "AVIF": ".avif", "HEIF": ".heic"}.get(name) or _FORMATS[name][0]
 
 
 def read_bytes(path: File) -> bytes:

@@ -1,17 +1,26 @@
-"""Points and their ellipses drawn onto pixels. Numpy alone."""
+"""Points and their ellipses drawn onto pixels, and photos with them as a notebook shows them."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.text import percent
+from .formats import CENTRE
 from .uncertainty import CHI2_95
 
-__all__ = ["draw_keypoints"]
+if TYPE_CHECKING:
+    from .predictor import KeypointPrediction
+
+__all__ = ["draw_keypoints", "predictions_html"]
 
 _DOT = np.array([255, 210, 63], dtype=np.float64)  # yellow on a dark rim: visible on any skin and background
 _RIM = np.array([20, 20, 20], dtype=np.float64)
 _STEPS = 72  # dots that an ellipse is made of
+_SIDE, _WIDE = 280, 520  # px of a photo in a notebook, among others and alone
 
 
 def draw_keypoints(
@@ -68,3 +77,32 @@ def _disc(
     alpha = (radius + 0.5 - distance).clip(0, 1)[:, :, None] * opacity
     part = canvas[low[1] : high[1], low[0] : high[0]]
     part += alpha * (colour - part)
+
+
+def predictions_html(predictions: Sequence[KeypointPrediction]) -> str:
+    """Photos with their points, as a notebook shows them."""
+    from ..evaluation.notebook import Card, cards_html, first_cards, short_name
+
+    side = _WIDE if len(predictions) == 1 else _SIDE
+    cards = [
+        Card(
+            f"{len(one.points)} points",
+            f"confidence {percent(one.confidence)}",
+            _drawn(one, side),
+            short_name(one.photo),
+            one.reason,
+        )
+        for one in first_cards(predictions)
+    ]
+    return cards_html(cards, len(predictions), "photo")
+
+
+def _drawn(prediction: KeypointPrediction, side: int) -> str | None:
+    from ..evaluation.notebook import photo_pixels, pixels_data
+
+    pixels = photo_pixels(prediction.photo, side)
+    if pixels is None:
+        return None
+    scale = pixels.shape[1] / prediction.size[0]
+    points = (prediction.points + CENTRE) * scale - CENTRE
+    return pixels_data(draw_keypoints(pixels, points, prediction.covariance * scale**2))

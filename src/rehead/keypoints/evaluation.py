@@ -92,6 +92,11 @@ class KeypointEvaluation:
             f"average{limits}."
         )
 
+    def _repr_html_(self) -> str:
+        from .report import evaluation_html
+
+        return evaluation_html(self)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-able record."""
         return {

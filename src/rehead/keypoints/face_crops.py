@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..core.geometry import Matrix, centre, composed, invert, transformed
 from ..core.photos import Photos, as_files, name_of
-from ..core.progress import Progress
+from ..core.progress import Progress, tracked
 from ..errors import DatasetError, ImageError, NotAModelFileError
 from ..images import patches, read_image, warped, write_png
 from .annotations import Annotations
@@ -262,7 +262,7 @@ def crop_to_faces(
     """
     boxes: dict[int, NDArray[np.float64]] = {}
     left_out = []
-    for n, path in enumerate(rows.paths):
+    for n, path in tracked(enumerate(rows.paths), len(rows), progress, "Detecting faces"):
         try:
             faces = detector.detect(read_image(path))
         except ImageError as error:
@@ -273,8 +273,6 @@ def crop_to_faces(
             boxes[n] = np.asarray(faces[chosen].box, dtype=np.float64)
         else:
             left_out.append((rows.ids[n], OTHER_FACE if faces else NO_FACE))
-        if progress:
-            progress(n + 1, len(rows))
     if not boxes:
         raise DatasetError(
             f"{rows.source}: {detector.name} found no face around the points of any of {len(rows)} photos; "

@@ -20,7 +20,7 @@ from ..backbones import graphs
 from ..backbones.backbone import Backbone
 from ..core.parallel import map_in_order
 from ..core.photos import File
-from ..core.progress import Progress
+from ..core.progress import Progress, tracked
 from ..core.runtime import open_session, trim_memory
 from ..errors import DataError, WeightsError
 from ..images import load_image
@@ -170,9 +170,10 @@ def extract_maps(
                 array[v, n] = maps[0].clip(-_FLOAT16_MAX, _FLOAT16_MAX)
 
     try:
-        for done, _ in enumerate(map_in_order(run, range(len(paths)), threads=threads), 1):
-            if progress:
-                progress(done, len(paths))
+        for _ in tracked(
+            map_in_order(run, range(len(paths)), threads=threads), len(paths), progress, "Looking at photos"
+        ):
+            pass
     finally:
         trim_memory()
     if not all(np.isfinite(array).all() for array in values):

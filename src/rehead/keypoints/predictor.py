@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from ..core.model_file import read_model_file
 from ..core.photos import File, name_of
 from ..core.predictor import BasePredictor
-from ..core.values import ComparedByValue
+from ..core.values import AnswerList, ComparedByValue
 from ..errors import DataError, ImageError, NotAModelFileError
 from ..images import image_size, load_image, read_bytes
 from .formats import CENTRE
 
-__all__ = ["KeypointPrediction", "KeypointPredictor", "load_keypoints"]
+__all__ = ["KeypointPrediction", "KeypointPredictions", "KeypointPredictor", "load_keypoints"]
 
 _OUTPUTS = ("keypoints", "spread", "confidence", "outlier_score")
 
@@ -83,6 +83,18 @@ class KeypointPrediction(ComparedByValue):
             "points": points,
         }
 
+    def _repr_html_(self) -> str:
+        return KeypointPredictions([self])._repr_html_()
+
+
+class KeypointPredictions(AnswerList[KeypointPrediction]):
+    """Answers of `KeypointPredictor.predict`, which a notebook draws into their photos."""
+
+    def _repr_html_(self) -> str:
+        from .drawing import predictions_html
+
+        return predictions_html(self)
+
 
 class KeypointPredictor(BasePredictor[KeypointPrediction]):
     """A model of keypoints, ready to predict.
@@ -104,6 +116,7 @@ class KeypointPredictor(BasePredictor[KeypointPrediction]):
     """
 
     kind = "keypoints"
+    answers = KeypointPredictions
 
     def _read(self, manifest: Mapping[str, Any]) -> None:
         self.n_points = int(manifest["points"]["count"])

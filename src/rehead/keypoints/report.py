@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from ..core.atomic import write_text
 from ..evaluation import base64_thumbnail, curves_chart, render, search_chart
+from ..evaluation.notebook import Figure, result_html, training_figure
 from .annotations import Annotations
 from .cascade import SearchStep
 from .evaluation import KeypointEvaluation, Score
 from .uncertainty import CHI2_95
 
-__all__ = ["write_keypoint_report"]
+__all__ = ["curves_figure", "evaluation_html", "write_keypoint_report"]
 
 _WORST, _TYPICAL = 20, 8
 _SIDE = 220  # px of a thumbnail: some 8 kB
@@ -95,6 +96,30 @@ def write_keypoint_report(
         run=run,
     )
     write_text(path, html)
+
+
+def evaluation_html(
+    evaluation: KeypointEvaluation,
+    *,
+    title: str = "",
+    warnings: Sequence[str] = (),
+    notes: Sequence[str] = (),
+) -> str:
+    """The metrics of predicted points as a notebook shows them."""
+    return result_html(
+        title=title,
+        points=evaluation,
+        big=_text(evaluation.scores[0]),
+        scores=[_row(s) for s in evaluation.scores],
+        regions=[_row(s) for s in evaluation.regions],
+        warnings=[*warnings, *evaluation.warnings],
+        notes=notes,
+    )
+
+
+def curves_figure(training: Mapping[str, Any]) -> Figure:
+    """The curves of a network's training, `FineTunedKeypoints.training_`."""
+    return training_figure(_learning(training), training.get("sentence"))
 
 
 def _percent(fraction: float, digits: int) -> str:

@@ -107,6 +107,11 @@ class TrainConfig:
             base = ImageClassifier(**options, progress=progress)
             if not self.trains_network:
                 return base
+            if self.classifier.keeps_statistics:
+                raise DataError(
+                    "statistics are kept of a frozen network with a linear head: leave out "
+                    "--keep-statistics, or what trains the network"
+                )
             from ..finetune import require_torch
             from ..finetune.classifier import FineTunedClassifier
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core import atomic
 from ..core.model_file import trained_on
-from ..core.progress import Progress
+from ..core.progress import Progress, tracked
 from ..core.run_dir import StepTimer, run_record, write_json
 from ..core.text import first_of
 from ..errors import DatasetError, ImageError
@@ -106,14 +106,13 @@ def _predict(
     answers: list[KeypointPrediction | ImageError] = []
     failed = []
     each = model.predict_each(rows.paths) if detector is None else _annotated_faces(model, rows, detector)
-    for name, answer in zip(rows.ids, each, strict=True):
+    pairs = zip(rows.ids, each, strict=True)
+    for name, answer in tracked(pairs, len(rows), progress, "Looking at photos"):
         if isinstance(answer, ImageError):
             if strict:
                 raise answer
             failed.append((name, answer.reason))
         answers.append(answer)
-        if progress:
-            progress(len(answers), len(rows))
     if len(failed) == len(rows):
         raise DatasetError(
             f"{rows.source}: none of the {len(rows)} photos can be used; {': '.join(failed[0])}"

@@ -28,6 +28,8 @@ from ..core.locking import locked
 from ..core.options import options_record
 from ..core.run_dir import NewRun, failed_photos, write_json
 from ..data import split_fingerprint
+from ..errors import DataError
+from ..evaluation.notebook import Figure
 from ..keypoints import (
     Annotations,
     FaceFinder,
@@ -38,12 +40,12 @@ from ..keypoints import (
 )
 from ..keypoints.face_crops import FaceFrame, crop_to_faces
 from ..keypoints.formats import CENTRE, to_csv
-from ..keypoints.report import write_keypoint_report
+from ..keypoints.report import curves_figure, evaluation_html, write_keypoint_report
 
 __all__ = ["KeypointRun", "train_keypoints"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class KeypointRun:
     """A run, of training or of testing a model.
 
@@ -68,6 +70,28 @@ class KeypointRun:
     unreadable: list[tuple[str, str]]
     seconds: dict[str, float]
     training: dict[str, Any] = field(default_factory=dict)
+
+    def curves(self) -> Figure:
+        """The training curves, which a notebook shows.
+
+        Raises
+        ------
+        DataError
+            No network was trained: points in closed form have no epochs.
+        """
+        if not self.training:
+            raise DataError(
+                "no network was trained, so there are no curves; with config=KeypointTrainConfig(finetune="
+                "KeypointFineTuneConfig()) one is"
+            )
+        return curves_figure(self.training)
+
+    def __repr__(self) -> str:
+        return f"<KeypointRun: {self.evaluation.sentence}>"
+
+    def _repr_html_(self) -> str:
+        title = str(self.folder) if self.folder else ""
+        return evaluation_html(self.evaluation, title=title, warnings=self.warnings, notes=self.notes)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able record."""

@@ -24,6 +24,7 @@ def summary(file: ModelFile) -> dict[str, str]:
         "written": f"{said.get('created', 'at an unknown time')} by rehead {said.get('rehead', '?')}",
         "classes": _classes(said),
         "tested": str((said.get("metrics") or {}).get("sentence", "on no photos")),
+        "not measured": str(said.get("unmeasured", "")),
         "unknown": _limits(said["operating_point"]),
         "network": f"{weights.get('name', 'not stated')}, {_preprocessing(said['preprocess'])}",
         "weights": f"sha256 {weights.get('sha256', 'not stated')}",

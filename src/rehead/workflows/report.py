@@ -33,6 +33,7 @@ from ..data import Dataset, check_labels, merge_groups, read_dataset, split_fing
 from ..data.split import read_splits
 from ..errors import DatasetError
 from ..evaluation import Evaluation, Mistake
+from ..evaluation.notebook import evaluation_html
 from .run_records import read_run_records
 from .run_report import NEAR_TEST, run_report, with_maps, with_neighbours
 
@@ -64,6 +65,10 @@ class ReportResult:
     evaluation: Evaluation
     before: float | None
     notes: list[str]
+
+    def _repr_html_(self) -> str:
+        notes = [*self.notes, *self.evaluation.warnings]
+        return evaluation_html(self.evaluation, title=str(self.path), warnings=notes)
 
 
 def report(

@@ -39,12 +39,15 @@ from ..data.split import Split, check_classes, make_split, write_splits
 from ..evaluation import (
     Evaluation,
     Mistake,
+    Mistakes,
     PhotoAnswer,
     confident_mistakes,
+    curves_chart,
     evaluate,
     uniform_wrong,
     write_predictions,
 )
+from ..evaluation.notebook import Figure, evaluation_html, search_figure, training_figure
 from ..finetune.classifier import FineTunedClassifier
 from .run_report import NEAR_TEST, run_report, with_maps, with_neighbours
 from .train_record import Classifier, head_record, metrics_summary, run_facts, run_options, training_record
@@ -52,9 +55,9 @@ from .train_record import Classifier, head_record, metrics_summary, run_facts, r
 __all__ = ["Run", "train"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
-    """What a training run left.
+    """What a training run left. A notebook shows it as the head of its report.
 
     Parameters
     ----------
@@ -72,6 +75,8 @@ class Run:
         Time of each step.
     audit : Audit
         In short: contradictions, labels in doubt and bursts.
+    mistaken : list of Mistake
+        What `mistakes` shows.
     """
 
     folder: Path
@@ -81,6 +86,44 @@ class Run:
     unreadable: list[tuple[str, str]]
     seconds: dict[str, float]
     audit: Audit
+    mistaken: Sequence[Mistake] = ()
+
+    def mistakes(self) -> Mistakes:
+        """The test photos that were misclassified, the most confident first, 24 at most.
+
+        Returns
+        -------
+        Mistakes
+            A list of `Mistake`, which a notebook shows as pictures: the photo, where the evidence for the
+            wrong answer lies, and the training photos most like it.
+        """
+        return Mistakes(self.mistaken)
+
+    def curves(self) -> Figure:
+        """How the classifier came about, as charts that a notebook shows.
+
+        Of a network that was trained: loss and accuracy of each epoch. A head on a frozen network has no
+        epochs; of it, the cross-validated log loss of all that were tried, against the penalty's strength.
+        """
+        training = self.classifier.training_
+        if not training:
+            return search_figure(head_record(self.classifier)["path"])
+        curves = training["curves"]
+        charts = [curves_chart(curves, quantity) for quantity in ("loss", "accuracy")]
+        return training_figure(charts, training.get("sentence"))
+
+    def __repr__(self) -> str:
+        said = self.evaluation.sentence if self.evaluation else "no photo was held out for testing"
+        return f"<Run {self.folder}: {said}>"
+
+    def _repr_html_(self) -> str:
+        facts: dict[str, str | int] = {
+            "Classes": len(self.classifier.classes_),
+            "Trained on": len(self.classifier.fitted_.trained_on.paths),
+            "Report": str(self.folder / "report.html"),
+        }
+        title = str(self.folder)
+        return evaluation_html(self.evaluation, title=title, warnings=self.warnings, facts=facts)
 
     @property
     def summary(self) -> list[str]:
@@ -218,9 +261,10 @@ def _train(
         run.timer.mark("model file")
         if test:
             _write_predictions(beside / "predictions.csv", model, dataset, test)
+            mistakes = with_maps(mistakes, beside / "model.onnx", threads=model.options.threads)
             _report(beside, model, divided, test, mistakes, record, notes)
         run.timer.mark("report")
-    return Run(run.folder, model, evaluation, warnings, unreadable, run.timer.seconds, found)
+    return Run(run.folder, model, evaluation, warnings, unreadable, run.timer.seconds, found, mistakes)
 
 
 def _to_audit(photos: Path, table: TableOptions) -> str:
@@ -325,7 +369,7 @@ def _report(
         title=dataset.root.resolve().name or "photos",
         record=record,
         evaluation=test.evaluation,
-        mistakes=with_maps(mistakes, folder / "model.onnx", threads=model.options.threads),
+        mistakes=mistakes,
         head=head_record(model),
         operating_point=model.operating_point_.to_dict(),
         facts={

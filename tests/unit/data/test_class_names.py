@@ -9,8 +9,8 @@ import pytest
 from dataset_files import lay, table
 from rehead.audit.class_names import name_issues
 from rehead.data import check_trainable, read_dataset
-from rehead.data.class_names import joined_names, similar_names
-from rehead.errors import DatasetError
+from rehead.data.class_names import check_folder_name, joined_names, similar_names
+from rehead.errors import DataError, DatasetError
 
 
 def test_names_that_differ_in_case_or_spaces_only() -> None:
@@ -46,3 +46,38 @@ def test_both_are_issues_of_an_audit(tmp_path: Path) -> None:
     assert "a photo has one class here" in several.detail
     with pytest.raises(DatasetError, match=r"'Cat', 'a;b' have 1 photo .* these names hold several labels"):
         check_trainable(data)
+
+
+@pytest.mark.parametrize(
+    "name", ["cat", "blå", "red fish", "Smith, John", "a;b", "猫", "con artist", "x" * 200]
+)
+def test_names_that_a_folder_can_have(name: str, tmp_path: Path) -> None:
+    check_folder_name(name)
+    (tmp_path / name).mkdir()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "",
+            " ",
+            ".",
+            "..",
+            "../x",
+            "a/b",
+            "a\\b",
+            "/etc",
+            "c:x",
+            "a\0b",
+            "a\nb",
+            "a\u202eb",
+            "\ud800",
+            "a?",
+        ),
+        *("unknown", ".hidden", "end.", "end ", " start", "con", "NUL.jpg", "com1", "x" * 201, "ä" * 101),
+    ],
+)
+def test_names_that_not_every_system_takes(name: str) -> None:
+    with pytest.raises(DataError):
+        check_folder_name(name)

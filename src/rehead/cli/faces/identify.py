@@ -130,13 +130,10 @@ def identify(
 
 
 def _draw(place: Path, file: Path, found: Sequence[Identification]) -> None:
-    import numpy as np
+    from ...faces.drawing import draw_faces
+    from ...images import write_png
 
-    from ...images import read_image, write_png
-    from ...images.contact_sheet import draw_boxes
-
-    boxes = np.array([each.face.box for each in found]).reshape(len(found), 4)
-    write_png(place, draw_boxes(read_image(file), boxes, [each.name for each in found]))
+    write_png(place, draw_faces(file, [each.face for each in found], [each.name for each in found]))
 
 
 def _record(file: Path, result: list[Identification] | ImageError) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -14,7 +15,7 @@ from ...core.runtime import cpu_count
 from ...errors import DataError, UnknownNameError
 from ...images import pyramid, stretched
 from ..options import DETECTORS
-from ..types import Face, Photo, pixels_of
+from ..types import Face, Faces, Photo, pixels_of
 from .dlib import cnn_detector, hog_detector
 from .haar import HaarDetector
 from .mtcnn import Detections, Mtcnn
@@ -99,7 +100,7 @@ class FaceDetector:
         self.name, self.smallest, self.longest, self.retry = name, smallest, longest, retry
         self._box_detector = _BOX_DETECTORS[name](threads=threads or cpu_count())
 
-    def detect(self, photo: Photo) -> list[Face]:
+    def detect(self, photo: Photo) -> Faces:
         """Faces of a photo, the largest first.
 
         Parameters
@@ -109,8 +110,8 @@ class FaceDetector:
 
         Returns
         -------
-        list of Face
-            In pixels of the upright photo, boxes cut off at its edges. Empty where there is no face.
+        Faces
+            A list, in pixels of the upright photo, boxes cut off at its edges. Empty where there is no face.
 
         Raises
         ------
@@ -119,7 +120,10 @@ class FaceDetector:
         DataError
             What was given is no photo.
         """
-        pixels = pixels_of(photo)
+        path = os.fspath(photo) if isinstance(photo, str | os.PathLike) else ""
+        return Faces(self._detect(pixels_of(photo)), path)
+
+    def _detect(self, pixels: NDArray[np.uint8]) -> list[Face]:
         scale = min(1.0, self.longest / max(pixels.shape[:2]))
         faces = self._faces(pixels, self._detect_at(pixels, scale))
         if not self.retry:

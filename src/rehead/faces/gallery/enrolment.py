@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ...core.photos import File, name_of
 from ...data import MAX_BITS_ALONE, find_photos, photo_hash
 from ...errors import DataError, ImageError
 from ..detection.quality import QualityLimits
@@ -74,7 +75,7 @@ class PersonFolder:
 
 def screen(
     name: str,
-    photos: Sequence[str | os.PathLike[str]],
+    photos: Sequence[File],
     observations: Iterable[FaceObservation | ImageError],
     *,
     selection: str,
@@ -88,7 +89,8 @@ def screen(
     Parameters
     ----------
     name : str
-    photos : sequence of path
+    photos : sequence of path or bytes
+        Bytes are listed by their number, "photo 1", and kept without a path.
     observations : iterable of FaceObservation or ImageError
         Of each photo, an ImageError where it shows no face.
     selection : str
@@ -103,8 +105,8 @@ def screen(
         Whether such a face is skipped, not only noted.
     """
     enrolment, templates, likenesses = Enrolment(name), list[NewTemplate](), list(known)
-    for photo, result in zip(photos, observations, strict=True):
-        path = os.fspath(photo)
+    for number, (photo, result) in enumerate(zip(photos, observations, strict=True), 1):
+        path = name_of(photo) or f"photo {number}"
         if isinstance(result, ImageError):
             enrolment.skipped.append((path, result.reason))
             continue
@@ -121,9 +123,11 @@ def screen(
         enrolment.notes += [(path, note) for note in face.notes]
         if result.found > 1:
             enrolment.notes.append((path, f"{result.found} faces; one was taken, by the rule '{selection}'"))
-        likeness = Likeness(stored_path(result.path), result.sha256, _hash(path), result.vectors[0])
+        stored = stored_path(result.path) if result.path else ""
+        likeness = Likeness(stored, result.sha256, _hash(photo), result.vectors[0])
         if copied := next((each for each in likenesses if _is_copy(likeness, each)), None):
-            enrolment.skipped.append((path, f"shows the same as {copied.path}, which is enrolled"))
+            original = copied.path or "another photo"
+            enrolment.skipped.append((path, f"shows the same as {original}, which is enrolled"))
             continue
         likenesses.append(likeness)
         templates.append(
@@ -142,10 +146,10 @@ def _is_copy(photo: Likeness, other: Likeness) -> bool:
     )
 
 
-def _hash(path: str) -> int:
+def _hash(photo: File) -> int:
     """The perceptual hash of a photo, 0 where there is none."""
     try:
-        return int(photo_hash(path))
+        return int(photo_hash(photo))
     except (ImageError, DataError):  # changed since its face was found
         return 0
 

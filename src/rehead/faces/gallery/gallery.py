@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Sequence
 
-from ...core.photos import Photo
+from ...core.photos import File, Photo
 from ...core.progress import Progress
 from ...errors import DataError, ImageError
 from ..detection.quality import QualityLimits
@@ -17,7 +17,7 @@ from ..verification.verify import calibration_for
 from .audit import AuditThresholds, EnrolmentIssue, audit
 from .encryption import GalleryKey
 from .enrolment import Enrolment, PersonFolder, person_folders, screen
-from .identification import Identification, identify
+from .identification import Identifications, identify
 from .maintenance import changed_photos, lost_people
 from .records import Person, PhotoRecord, Removal, Templates, checked_day, checked_name, checked_text
 from .store import GalleryStore
@@ -104,7 +104,7 @@ class FaceGallery:
     def enroll(
         self,
         name: str,
-        photos: Sequence[str | os.PathLike[str]],
+        photos: Sequence[File],
         *,
         selection: FaceSelection = "centre",
         consent: str | None = None,
@@ -119,7 +119,8 @@ class FaceGallery:
         Parameters
         ----------
         name : str
-        photos : sequence of path
+        photos : sequence of path or bytes
+            The gallery keeps no path of bytes; `rebuild` finds such photos by their contents.
         selection : {"largest", "centre", "error"}
             Which face to use where a photo has several.
         consent : str, optional
@@ -139,7 +140,7 @@ class FaceGallery:
     def _enroll(
         self,
         name: str,
-        photos: Sequence[str | os.PathLike[str]],
+        photos: Sequence[File],
         changed: Collection[tuple[PhotoRecord, str]],
         selection: FaceSelection,
         consent: str | None,
@@ -250,7 +251,7 @@ class FaceGallery:
                 pass  # too few people: the error below says how to calibrate instead
         return calibration_for(self.pipeline, self._given_calibration)
 
-    def identify(self, photo: Photo, *, selection: FaceSelection = "all") -> list[Identification]:
+    def identify(self, photo: Photo, *, selection: FaceSelection = "all") -> Identifications:
         """Identify the faces of a photo; ImageError where it is unreadable."""
         return self.identify_observation(self.pipeline.analyze(photo, selection))
 
@@ -260,12 +261,12 @@ class FaceGallery:
         *,
         selection: FaceSelection = "all",
         progress: Progress | None = None,
-    ) -> Iterator[list[Identification] | ImageError]:
+    ) -> Iterator[Identifications | ImageError]:
         """As `identify`, of many photos, in their order; an ImageError for an unreadable one."""
         for result in self.pipeline.analyze_each(photos, selection, progress=progress):
             yield result if isinstance(result, ImageError) else self.identify_observation(result)
 
-    def identify_observation(self, observation: FaceObservation) -> list[Identification]:
+    def identify_observation(self, observation: FaceObservation) -> Identifications:
         """Identify faces that the pipeline has analyzed already."""
         return identify(
             observation,

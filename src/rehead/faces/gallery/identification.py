@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...core.rejection import UNKNOWN
+from ...core.values import AnswerList
 from ..detection.quality import QualityLimits
 from ..pipeline import FaceObservation
 from ..types import Face
 from .records import Templates
 from .threshold import GalleryThreshold
 
-__all__ = ["Identification", "identify"]
+__all__ = ["Identification", "Identifications", "identify"]
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,29 @@ class Identification:
         }
 
 
+class Identifications(AnswerList[Identification]):
+    """Who the faces of a photo are, which a notebook draws into it.
+
+    Parameters
+    ----------
+    answers : iterable of Identification
+    photo : str
+        Path of the photo, "" where it was given otherwise: a notebook then shows the numbers alone.
+    """
+
+    def __init__(self, answers: Iterable[Identification] = (), photo: str = "") -> None:
+        super().__init__(answers)
+        self.photo = photo
+
+    def _like(self, items: Iterable[Identification]) -> Self:
+        return type(self)(items, self.photo)
+
+    def _repr_html_(self) -> str:
+        from ..drawing import identifications_html
+
+        return identifications_html(self, self.photo)
+
+
 def identify(
     observation: FaceObservation,
     templates: Templates,
@@ -88,7 +113,7 @@ def identify(
     *,
     limits: QualityLimits,
     refuse_poor: bool,
-) -> list[Identification]:
+) -> Identifications:
     """Identify the faces of a photo.
 
     Parameters
@@ -135,9 +160,10 @@ def identify(
     best = templates.best_scores(observation.vectors)
     found = [decide(face, scores) for face, scores in zip(observation.faces, best, strict=True)]
     times = Counter(each.name for each in found if each.name != UNKNOWN)
-    return [
+    answers = (
         replace(each, notes=(*each.notes, f"{each.name} is named {times[each.name]} times in this photo"))
         if times[each.name] > 1
         else each
         for each in found
-    ]
+    )
+    return Identifications(answers, observation.path)
