@@ -6,6 +6,7 @@
     face_photo      face_photo(path, 3, 5) writes a photo of persons 3 and 5, for
     face_pipeline   a detector and an embedder that know such photos
     one_torch_thread  torch on one thread, for a module
+    postgres        a running PostgreSQL server with pgvector
 
 rehead's cache lies in a temporary folder for the whole session, so the graph of the real backbone is
 built once; no test sees the user's own cache or weights.
@@ -24,6 +25,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from postgres_server import Server, running_server
 from rehead.core.runtime import open_session
 from rehead.faces import Face, Photo, Quality
 from rehead.faces.embedding.spec import spec_fingerprint
@@ -43,6 +45,13 @@ def one_torch_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A server of the session's own; skips where it cannot start."""
+    with running_server() as server:
+        yield server
 
 
 class PhotoFolder(Protocol):

@@ -585,3 +585,14 @@ def test_no_library_is_taken_from_the_working_directory(tmp_path: Path) -> None:
     done = process("weights", "list", cwd=tmp_path, env=unsafe)
     assert done.returncode == 0, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["platformdirs.py"]
+
+
+def test_progress_as_json_is_for_programs(tiny_onnx: Path, photo_folder: Any, tmp_path: Path) -> None:
+    photos = photo_folder(tmp_path / "photos", {"cat": 6, "dog": 6})
+    command = [sys.executable, "-m", "rehead", "train", str(photos), "--out", str(tmp_path / "run")]
+    options = ["--backbone", str(tiny_onnx), "--progress", "json", "--quiet"]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=True)
+    said = [json.loads(line) for line in done.stderr.splitlines()]
+    assert {"done": 12, "total": 12} in said
+    steps = [line["step"] for line in said if "step" in line]
+    assert steps == ["weights", "features", "head", "evaluation", "model file", "report"]

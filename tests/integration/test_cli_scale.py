@@ -141,7 +141,14 @@ def test_a_training_that_was_killed_goes_on(
 
 def test_options_that_do_not_go_together(cli: Cli, shards: Path, tiny_onnx: Path, tmp_path: Path) -> None:
     command = ["train", shards, "--out", tmp_path / "run", "--backbone", tiny_onnx]
-    for more in (["--balanced"], ["--golden"], ["--mirror", "yes"], ["--train", "all"], ["--engine", "auto"]):
+    for more in (
+        ["--keep-statistics"],
+        ["--balanced"],
+        ["--golden"],
+        ["--mirror", "yes"],
+        ["--train", "all"],
+        ["--engine", "auto"],
+    ):
         code, _, err = cli(*command, *more)
         assert (code, err.count("\n")) == (2, 1), err
         assert more[0] in err or "as a stream" in err

@@ -6,14 +6,16 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from postgres_server import Server
 from rehead.errors import WrongKeyError
 from rehead.faces.gallery.encryption import find_key, write_key_file
-from rehead.faces.gallery.records import NewTemplate
+from rehead.faces.gallery.records import NewTemplate, Person
 from rehead.faces.gallery.store import GalleryStore
 
 KEY = bytes(range(32))
@@ -21,6 +23,7 @@ KEY = bytes(range(32))
 # enrols people PREFIX0, PREFIX1, ... and prints each name once it is on the disk
 ENROLLING = """
 import sys
+import time
 import numpy as np
 from rehead.faces.gallery.records import NewTemplate
 from rehead.faces.gallery.store import GalleryStore
@@ -35,13 +38,22 @@ with GalleryStore(path, embedding_spec=spec, key=bytes(range(32)), create=True) 
 """
 
 
-def enrolling(path: Path, prefix: str, count: int) -> subprocess.Popen[str]:
+def enrolling(path: Path | str, prefix: str, count: int) -> subprocess.Popen[str]:
     command = [sys.executable, "-W", "error", "-c", ENROLLING, str(path), prefix, str(count)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_two_processes_enrol_at_once(tmp_path: Path) -> None:
-    path = tmp_path / "people.db"
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a gallery can be made."""
+    if request.param == "sqlite":
+        return str(tmp_path / "people.db")
+    server: Server = request.getfixturevalue("postgres")
+    return server.new_url()
+
+
+def test_two_processes_enrol_at_once(place: str) -> None:
+    path = place
     running = [enrolling(path, prefix, 25) for prefix in ("a", "b")]
     told = [process.communicate(timeout=60) for process in running]
     assert [(process.returncode, errors) for process, (_, errors) in zip(running, told, strict=True)] == [
@@ -54,8 +66,8 @@ def test_two_processes_enrol_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("after", [1, 7, 20])
-def test_whoever_was_acknowledged_survives_a_kill(tmp_path: Path, after: int) -> None:
-    path = tmp_path / "people.db"
+def test_whoever_was_acknowledged_survives_a_kill(place: str, after: int) -> None:
+    path = place
     with enrolling(path, "p", 100_000) as process:
         assert process.stdout is not None
         acknowledged = [process.stdout.readline().strip() for _ in range(after)]
@@ -64,11 +76,21 @@ def test_whoever_was_acknowledged_survives_a_kill(tmp_path: Path, after: int) ->
         acknowledged += process.stdout.read().split()
     assert process.returncode == -signal.SIGKILL
     with GalleryStore(path, key=KEY) as store:
-        people = store.people()
+        people = settled(store)
         assert set(acknowledged) <= {person.name for person in people}
         assert len(people) <= len(acknowledged) + 1
         assert {person.photos for person in people} == {8}
         assert len(store.templates()) == 8 * len(people)
+
+
+def settled(store: GalleryStore) -> list[Person]:
+    """The people once the server has noticed that their writer is gone."""
+    for _ in range(100):
+        before = store.people()
+        time.sleep(0.05)
+        if len(store.people()) == len(before):
+            break
+    return store.people()
 
 
 # removes one of two people, and ends at once where a step of the new key is reached
@@ -108,7 +130,7 @@ with store.GalleryStore(path, key=find_key(key)) as opened:
     elif step == "replaced":
         encryption._overwrite = end
     elif step == "cleared":
-        database.clear_journal = end
+        database.GalleryDatabase.clear_deleted = end
     opened.remove(["a"])
 """
 

@@ -40,6 +40,8 @@ _NAMED = 1000  # unreadable photos that the model file names
 def check_streamed(options: ClassifierOptions) -> None:
     """Refuse options that need all photos at once, or the photos themselves; DataError."""
     said = {
+        "statistics_by_class": "update and forget need the photos as files",
+        "keep_statistics": "update and forget need the photos as files",
         "class_weight": "weighing classes needs a Gram matrix of each",
         "golden": "the photos are not at hand any more",
         "engine": "features are taken by ONNX Runtime",

@@ -33,6 +33,7 @@ app = lazy_group(
         "evaluate": "Test a model file on photos whose classes are known.",
         "predict": 'Name the class of photos, or answer "unknown" and say why.',
         "serve": "Answer over HTTP with model files.",
+        "studio": "From photos to a model in the browser.",
         "export": "Write a model file as a script, a web page, or a server's folder.",
         "compare": "Train several networks, and say which is better.",
         "recipes": "List the settings of well-known tutorials.",

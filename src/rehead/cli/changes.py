@@ -33,7 +33,7 @@ Check = Annotated[
 Learnt = Annotated[
     Path,
     typer.Argument(
-        help="Model file, or its run directory, trained with --keep-statistics.", show_default=False
+        help="Model file, or its run directory, of a training that kept its statistics.", show_default=False
     ),
 ]
 

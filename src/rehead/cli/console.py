@@ -13,9 +13,10 @@ import json
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
 
 from ..core.csv_cells import CsvWriter
 from ..core.progress import Progress
@@ -53,6 +54,7 @@ __all__ = [
 ]
 
 _MOST_WARNINGS = 3  # printed; a longer list is not read
+_PAUSE = 0.1  # seconds between two lines of progress: more are not seen
 # what reports are set with, in letters that every terminal has
 _PLAIN = {"\N{NARROW NO-BREAK SPACE}": " ", "\N{MINUS SIGN}": "-", "\N{EN DASH}": "-"}
 # as `core.text.printable`, but JSON has escapes of its own, and for C0 uses them anyway
@@ -227,6 +229,22 @@ def answer_record(file: Path | str, answer: Answer | ImageError) -> dict[str, An
 # for programs
 
 
+class _JsonProgress:
+    """A `StepProgress` that prints lines of JSON on the error output."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        if done < total and time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + _PAUSE
+        print_jsonl([{"done": done, "total": total}], sys.stderr)
+
+    def step(self, name: str) -> None:
+        print_jsonl([{"step": name}], sys.stderr)
+
+
 def data_output() -> TextIO:
     """The standard output for data: UTF-8 whatever the terminal is; a byte that is no text as its escape."""
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -301,8 +319,13 @@ def read_lines(path: Path) -> list[str]:
 
 
 @contextlib.contextmanager
-def photo_progress(description: str, *, quiet: bool = False) -> Iterator[Progress | None]:
-    """Yield a `progress(done, total)` that draws on the error output, or None."""
+def photo_progress(
+    description: str, *, quiet: bool = False, form: Literal["bar", "json"] = "bar"
+) -> Iterator[Progress | None]:
+    """Yield a `progress(done, total)` that draws on the error output, or None; of "json" one for programs."""
+    if form == "json":
+        yield _JsonProgress()
+        return
     if quiet or not sys.stderr.isatty():
         yield None
         return

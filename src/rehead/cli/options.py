@@ -38,6 +38,15 @@ NewRunFolder = Annotated[Path | None, Opt(help="Run directory to write.", flag="
 Picture = Annotated[Path, Opt(help="PNG file to write.", flag="--out -o")]
 Overwrite = Annotated[bool, Opt(help="Replace an earlier run at --out.", flag="--overwrite", default=False)]
 Quiet = Annotated[bool, Opt(help="Print nothing but errors.", flag="--quiet -q", default=False)]
+ProgressForm = Annotated[
+    Literal["bar", "json"],
+    Opt(
+        help="How to say how far it is, on the error output: a bar where that is a terminal, or lines of "
+        'JSON, {"done": 20, "total": 50} in photos and {"step": "features"} where a step has ended.',
+        flag="--progress",
+        default="bar",
+    ),
+]
 AnswerForm = Literal["table", "json", "jsonl", "csv"]
 AnswerFormat = Annotated[
     AnswerForm,

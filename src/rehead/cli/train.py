@@ -18,6 +18,7 @@ from .command import command, given_in
 from .console import photo_progress, print_table, say, scores_table, show_warnings, warn
 
 if TYPE_CHECKING:
+    from ..core.progress import Progress
     from ..workflows.config import TrainConfig
     from ..workflows.train import Run
     from ..workflows.train_features import FeatureRun
@@ -40,10 +41,11 @@ def train(
     on: options.On,
     overwrite: options.Overwrite,
     quiet: options.Quiet,
+    progress_form: options.ProgressForm,
 ) -> None:
     """Train a classifier on photos, test it, and write model file, metrics and report."""
     from ..core.signing import read_private_key, sign_model_file
-    from ..workflows.config import TrainConfig
+    from ..workflows.config import TrainConfig, run_training
     from ..workflows.extract import is_stream
 
     given = given_in(context)
@@ -56,31 +58,24 @@ def train(
     options.refuse_in_vain(config, given)
     result: Run | FeatureRun
     if on is not None or is_stream(photos, table):
-        result = _streamed(photos, folder, config, given, on=on, overwrite=overwrite, quiet=quiet)
+        with photo_progress("Taking features", quiet=quiet, form=progress_form) as progress:
+            result = _streamed(photos, folder, config, given, on=on, overwrite=overwrite, progress=progress)
     else:
-        result = _trained(photos, folder, config, resume=resume is not None, overwrite=overwrite, quiet=quiet)
+        doing = "Training" if config.trains_network else "Looking at photos"
+        with photo_progress(doing, quiet=quiet, form=progress_form) as progress:
+            result = run_training(
+                config,
+                photos,
+                folder,
+                resume=resume is not None,
+                overwrite=overwrite,
+                command=["rehead", *sys.argv[1:]],
+                progress=progress,
+            )
     if key is not None:
         sign_model_file(result.folder / "model.onnx", key)
     if not quiet:
         show_run(result)
-
-
-def _trained(
-    photos: Path, folder: Path, config: TrainConfig, *, resume: bool, overwrite: bool, quiet: bool
-) -> Run:
-    from ..workflows.config import run_training
-
-    doing = "Training" if config.trains_network else "Looking at photos"
-    with photo_progress(doing, quiet=quiet) as progress:
-        return run_training(
-            config,
-            photos,
-            folder,
-            resume=resume,
-            overwrite=overwrite,
-            command=["rehead", *sys.argv[1:]],
-            progress=progress,
-        )
 
 
 def _streamed(
@@ -91,7 +86,7 @@ def _streamed(
     *,
     on: str | None,
     overwrite: bool,
-    quiet: bool,
+    progress: Progress | None,
 ) -> FeatureRun:
     from ..workflows.train_features import train_features
 
@@ -100,18 +95,17 @@ def _streamed(
             "photos that are read as a stream are trained on with a frozen network of the core",
             param_hint=str(photos),
         )
-    with photo_progress("Taking features", quiet=quiet) as progress:
-        return train_features(
-            photos,
-            folder,
-            classifier=config.classifier,
-            split=config.split,
-            table=config.table,
-            on=on,
-            overwrite=overwrite,
-            command=["rehead", *sys.argv[1:]],
-            progress=progress,
-        )
+    return train_features(
+        photos,
+        folder,
+        classifier=config.classifier,
+        split=config.split,
+        table=config.table,
+        on=on,
+        overwrite=overwrite,
+        command=["rehead", *sys.argv[1:]],
+        progress=progress,
+    )
 
 
 def _with_recipe(recipe: str, config: TrainConfig, given: set[str]) -> TrainConfig:

@@ -12,7 +12,7 @@ from pathlib import Path
 from ..errors import OutputError
 from .atomic import output_errors
 
-__all__ = ["locked"]
+__all__ = ["is_locked", "locked"]
 
 _held: dict[Path, int] = {}  # by which thread
 
@@ -51,6 +51,27 @@ def locked(place: str | os.PathLike[str]) -> Iterator[None]:
             lock.unlink()
         if sys.platform != "win32":
             os.close(handle)
+
+
+def is_locked(place: str | os.PathLike[str]) -> bool:
+    """Whether a run of any process has it; on a disk without locks never."""
+    folder = Path(place).resolve()
+    lock = folder.parent / f".{folder.name}.lock"
+    if lock in _held:
+        return True
+    try:
+        handle = os.open(lock, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        _lock(handle)
+    except (BlockingIOError, PermissionError):
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(handle)  # which ends the lock, too
+    return False
 
 
 def _taken(lock: Path) -> int | None:

@@ -12,11 +12,11 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from html import escape
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from .text import duration
 
-__all__ = ["Progress", "in_notebook", "progress_bar", "tracked"]
+__all__ = ["Progress", "StepProgress", "in_notebook", "progress_bar", "tracked"]
 
 Item = TypeVar("Item")
 
@@ -29,6 +29,14 @@ class Progress(Protocol):
 
     def __call__(self, done: int, total: int) -> None:
         """Report progress."""
+
+
+@runtime_checkable
+class StepProgress(Progress, Protocol):
+    """One that is told about the steps of a run, too."""
+
+    def step(self, name: str) -> None:
+        """Report that the step `name` has ended."""
 
 
 def in_notebook() -> bool:

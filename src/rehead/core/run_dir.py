@@ -16,6 +16,7 @@ from typing import Any
 from ..errors import DataError, OutputError
 from . import atomic
 from .leftovers import sweep_beside, temporary_folder
+from .progress import Progress, StepProgress
 from .records import now
 
 __all__ = [
@@ -41,10 +42,11 @@ _PACKAGES = ("rehead", "numpy", "scipy", "scikit-learn", "pillow", "onnxruntime"
 
 
 class StepTimer:
-    """Seconds of each step of a run, wall clock."""
+    """Seconds of each step of a run, wall clock; tells `progress` about each, where it wants to know."""
 
-    def __init__(self) -> None:
+    def __init__(self, progress: Progress | None = None) -> None:
         self.seconds: dict[str, float] = {}
+        self._told = progress if isinstance(progress, StepProgress) else None
         self._last = time.perf_counter()
 
     def mark(self, name: str) -> None:
@@ -52,6 +54,8 @@ class StepTimer:
         now = time.perf_counter()
         self.seconds[name] = round(now - self._last, 3)
         self._last = now
+        if self._told:
+            self._told.step(name)
 
 
 class NewRun:
@@ -71,6 +75,8 @@ class NewRun:
         Whether to replace an earlier run.
     command : sequence of str
         How the run was started, for run.json.
+    progress : callable, optional
+        Is told when a step has ended, where it is a `StepProgress`.
 
     Attributes
     ----------
@@ -85,12 +91,17 @@ class NewRun:
     """
 
     def __init__(
-        self, out: str | os.PathLike[str], *, overwrite: bool = False, command: Sequence[str] = ()
+        self,
+        out: str | os.PathLike[str],
+        *,
+        overwrite: bool = False,
+        command: Sequence[str] = (),
+        progress: Progress | None = None,
     ) -> None:
         self.folder, self._command = Path(out), command
         check_place(self.folder, overwrite)
         self._replaced = _listing(self.folder)
-        self.timer = StepTimer()
+        self.timer = StepTimer(progress)
 
     def record(self, about: Mapping[str, Any]) -> dict[str, Any]:
         """`run_record` with the command of this run."""

@@ -4,7 +4,7 @@ Time and number only propose pairs; the cosine of features decides whether neigh
 photos that are merely numbered consecutively, as in most datasets, are no burst: a pair must be far more
 similar than the pairs of its class, unless most neighbours are nearly the same photo, as in a video. Drawn
 digits, numbered writer by writer, and crops of surfaces, numbered plate by plate, are somewhat alike where
-their numbers are near, and no bursts.
+their numbers are near, and no bursts. Names that say BURST themselves need no such proof.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..images.exif import camera_number, read_clock
 from .dataset import Dataset
 from .duplicates import connected_groups
 
-__all__ = ["burst_groups", "clocks"]
+__all__ = ["BURST", "burst_groups", "clocks"]
 
 _SECONDS = 3.0  # apart: two presses of the button at one scene; a choice, the features have the last word
 _NUMBERS = 2  # apart: one photo of the burst may have been thrown away
@@ -39,6 +39,8 @@ _APART, _FEW = 0.4, 0.1
 _DRAWN = 500  # pairs a class or series that stand for all of its pairs
 _TILE = 1024  # pairs at a time, so that the copies of their features stay small
 _NUMBERED = re.compile(r"(.*?)(\d{1,18})(\D*)")
+BURST = re.compile(r"BURST(\d{17})(?!\d)")
+"""In names of photos of one press of the button, of Google's camera, Sony's and `rehead studio`: the time."""
 
 Pairs = NDArray[np.intp]
 
@@ -76,7 +78,8 @@ def burst_groups(
     Parameters
     ----------
     dataset : Dataset
-        n photos: proposed are those of one folder whose names differ only in their last number.
+        n photos: proposed are those of one folder whose names differ only in their last number. Those whose
+        names say BURST and the same 17 digits, wherever they lie, are one burst.
     features : float32 ndarray (n, d)
         Of the last feature level; rows of NaN, of photos that cannot be read, belong to no burst.
     taken : float64 ndarray (n,), optional
@@ -92,11 +95,23 @@ def burst_groups(
     readable = ~np.isnan(features[:, 0])
     likeness = _Likeness(features, readable, dataset.labels)
     links = _linked(_by_name(dataset.ids, readable), likeness, _BY_NAME)
+    links = np.vstack([links, _said(dataset.ids, readable)])
     if taken is not None:
         whose = np.zeros(len(taken)) if camera is None else camera
         shown = _by_clock(np.where(readable, taken, np.nan), whose)
         links = np.vstack([links, _linked(shown, likeness, _BY_CLOCK)])
     return connected_groups(links, len(dataset))
+
+
+def _said(ids: Sequence[str], readable: NDArray[np.bool_]) -> Pairs:
+    """(k, 2) Photos that are of one burst by their names, each with the first of it."""
+    first: dict[str, int] = {}
+    pairs = [
+        (first.setdefault(found[1], row), row)
+        for row in np.flatnonzero(readable).tolist()
+        if (found := BURST.search(ids[row].rpartition("/")[2]))
+    ]
+    return np.array([pair for pair in pairs if pair[0] != pair[1]], dtype=np.intp).reshape(-1, 2)
 
 
 def clocks(

@@ -5,8 +5,8 @@
 
 A split is called train or training; val, valid or validation; test or testing, in any case. Beside
 folders of other names it is an error, and so are class folders that are rather not the classes, see
-`class_level`. What is a photo is decided by its ending, else by its first bytes. Hidden files and the
-clutter of operating systems are ignored.
+`class_level`. What is a photo is decided by its ending, else by its first bytes. Hidden files, the clutter
+of operating systems and folders that say they are no class (`NOT_A_CLASS`) are ignored.
 """
 
 from __future__ import annotations
@@ -24,22 +24,34 @@ from ..images import is_image_file
 from .class_level import check_class_level
 from .csv_table import SPLIT_NAMES, Row, path_mode
 
-__all__ = ["EXPECTED_LAYOUT", "find_photos", "list_photos", "missing_path", "read_folder"]
+__all__ = [
+    "CLUTTER",
+    "EXPECTED_LAYOUT",
+    "NOT_A_CLASS",
+    "class_folders",
+    "find_photos",
+    "list_photos",
+    "missing_path",
+    "read_folder",
+]
 
 EXPECTED_LAYOUT = "expected photos/CLASS/*.jpg, photos/{train,val,test}/CLASS/*.jpg or a CSV with path,label"
 """The end of an error about photos that are in none of the forms."""
 
+NOT_A_CLASS = ".not-a-class"
+"""A file by which a folder says that what is in it belongs to no class, such as runs beside the classes."""
+
 _WEB = {"http", "https", "ftp", "s3", "gs"}  # of addresses, whose two slashes a path makes one
-_CLUTTER = {"thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin"}
+CLUTTER = frozenset(("thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin"))
+"""Names, in lower case, of what operating systems leave in folders."""
 
 
 def read_folder(root: Path) -> tuple[list[Row], list[str]]:
     """The rows of a folder of classes, or of splits of classes, and the ids of ignored files."""
     entries = _entries(root)
-    folders = [entry.name for entry in entries if _is_dir(entry)]
     files = [entry for entry in entries if not _is_dir(entry)]
     loose = [_nfc(entry.name) for entry in files if is_image_file(entry.path)]
-    found = {name: _walk(root / name, name, {_key(root)}) for name in folders}
+    found = class_folders(root)
     photos = {name: listed for name, (listed, _) in found.items() if listed}
     skipped = [*loose, *(name for _, others in found.values() for name in others)]
     if not photos:
@@ -54,6 +66,15 @@ def read_folder(root: Path) -> tuple[list[Row], list[str]]:
     rows = [row for name, listed in photos.items() for row in _split_rows(root / name, listed)]
     taken = {row.id for row in rows}
     return rows, [*skipped, *(name for listed in photos.values() for name, _ in listed if name not in taken)]
+
+
+def class_folders(root: Path) -> dict[str, tuple[list[tuple[str, Path]], list[str]]]:
+    """The folders in a folder: (id, path) of the photos of each at any depth, and ids of its other files.
+
+    An id is the POSIX path below `root`, in Unicode's form NFC. DatasetError where one cannot be listed.
+    """
+    folders = [entry.name for entry in _entries(root) if _is_dir(entry)]
+    return {name: _walk(root / name, name, {_key(root)}) for name in folders}
 
 
 def list_photos(source: str | os.PathLike[str]) -> tuple[Path, ...]:
@@ -151,7 +172,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     """Entries of a folder, sorted by name, without hidden files and clutter."""
     try:
         with os.scandir(folder) as scan:
-            found = [e for e in scan if not e.name.startswith(".") and e.name.lower() not in _CLUTTER]
+            found = [e for e in scan if not e.name.startswith(".") and e.name.lower() not in CLUTTER]
     except OSError as error:
         raise DatasetError(f"{folder}: cannot be listed ({error.strerror or error})") from error
     for entry in found:
@@ -159,7 +180,8 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
             raise DatasetError(
                 f"{folder}: the name {os.fsencode(entry.name)!r} is not UTF-8; rename the file"
             )
-    return sorted(found, key=lambda entry: entry.name)
+    kept = [e for e in found if not (_is_dir(e) and Path(e.path, NOT_A_CLASS).exists())]
+    return sorted(kept, key=lambda entry: entry.name)
 
 
 def _is_dir(entry: os.DirEntry[str]) -> bool:

@@ -32,6 +32,7 @@ from .limits import byte_limit, check_pixels, is_truncation, pixel_limit
 __all__ = [
     "IMAGE_SUFFIXES",
     "JPEG",
+    "RAW_SUFFIXES",
     "file_digest",
     "has_image_signature",
     "image_suffix",
@@ -73,7 +74,9 @@ _SIGNATURE = re.compile(
     re.DOTALL,
 )
 _FIRST = 64  # bytes that are read of a file whose ending says nothing
-_RAW = frozenset((".arw", ".cr2", ".dcr", ".dng", ".erf", ".kdc", ".nef", ".nrw", ".pef", ".sr2", ".srw"))
+RAW_SUFFIXES = frozenset(
+    (".arw", ".cr2", ".dcr", ".dng", ".erf", ".kdc", ".nef", ".nrw", ".pef", ".sr2", ".srw")
+)
 """Endings of cameras' raw files that begin like TIFF, of which Pillow reads a small preview at the most."""
 
 
@@ -96,7 +99,7 @@ def is_image_file(path: str | os.PathLike[str]) -> bool:
     if is_image_name(path):
         return True
     file = Path(path)
-    if file.name.startswith(".") or file.suffix.lower() in _RAW:
+    if file.name.startswith(".") or file.suffix.lower() in RAW_SUFFIXES:
         return False
     try:
         if not stat.S_ISREG(file.stat().st_mode):  # before opening: opening a pipe waits for its writer

@@ -23,7 +23,8 @@ export function percent(p) {
 }
 
 export function signed(number) {
-  return number.toFixed(1).replace("-", "\u2212");
+  const tenths = Math.round(10 * number) / 10 + 0; // -0 + 0 is 0
+  return tenths.toFixed(1).replace("-", "\u2212");
 }
 
 // Values, row by row, as colours between `low` and `high`, over the part of the photo [left, top, right, bottom], 0..1

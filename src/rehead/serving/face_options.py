@@ -8,6 +8,7 @@ from typing import Annotated
 
 from ..core.options import Opt, check_options
 from ..errors import DataError
+from ..faces.gallery.place import PostgresPlace, gallery_place
 
 __all__ = ["ServeFaceOptions"]
 
@@ -17,8 +18,12 @@ class ServeFaceOptions:
     """Whom a service names, and who may change that."""
 
     gallery: Annotated[
-        Path | None,
-        Opt(help="Gallery of people to name at /identify.", flag="--gallery -g"),
+        Path | PostgresPlace | None,
+        Opt(
+            help="Gallery of people to name at /identify: a file, or postgresql://...",
+            flag="--gallery -g",
+            parse=gallery_place,
+        ),
     ] = None
     key_file: Annotated[Path | None, Opt(help="File with the gallery's key; else REHEAD_GALLERY_KEY.")] = None
     enrol_token_file: Annotated[

@@ -170,8 +170,9 @@ def train(
     DataError, WeightsError, OutputError
     """
     with locked(out):
-        run = NewRun(out, overwrite=overwrite, command=command)
-        return _train(run, photos, classifier or ImageClassifier(), split, table)
+        asked = classifier or ImageClassifier()
+        run = NewRun(out, overwrite=overwrite, command=command, progress=asked.progress)
+        return _train(run, photos, asked, split, table)
 
 
 def _train(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rehead.core.locking import locked
+from rehead.core.locking import is_locked, locked
 from rehead.errors import OutputError
 
 HOLDER = """
@@ -73,3 +73,19 @@ def test_a_disk_without_locks_is_written_too(tmp_path: Path, monkeypatch: pytest
     with locked(tmp_path / "run"):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_whether_a_run_has_a_place_is_told_without_taking_it(tmp_path: Path) -> None:
+    place = tmp_path / "run"
+    assert not is_locked(place)
+    with locked(place):
+        assert is_locked(place)
+        assert in_another_process(place)
+    assert not is_locked(place)
+    assert list(tmp_path.iterdir()) == []
+
+
+def in_another_process(place: Path) -> bool:
+    code = f"from rehead.core.locking import is_locked; print(is_locked({str(place)!r}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip() == "True"

@@ -143,3 +143,20 @@ def test_a_run_is_on_the_disk_before_it_is_in_its_place(
         (folder / "logs" / "curves.csv").write_text("", "utf-8")
     paths = [tmp_path, tmp_path / "run", *(tmp_path / "run").rglob("*")]
     assert {path.stat().st_ino for path in paths} <= synced
+
+
+def test_a_progress_that_wants_to_know_is_told_of_each_step(tmp_path: Path) -> None:
+    told = []
+
+    class Steps:
+        def __call__(self, done: int, total: int) -> None: ...
+
+        def step(self, name: str) -> None:
+            told.append(name)
+
+    run = NewRun(tmp_path / "run", progress=Steps())
+    run.timer.mark("fit")
+    with run.writing({}):
+        run.timer.mark("model file")
+    assert told == ["fit", "model file"]
+    NewRun(tmp_path / "other", progress=lambda done, total: None).timer.mark("fit")

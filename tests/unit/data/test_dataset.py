@@ -5,6 +5,7 @@ import sys
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -344,3 +345,14 @@ def test_no_photos_to_predict(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").unlink()
     with pytest.raises(DatasetError, match="no photo is in this folder"):
         list_photos(tmp_path)
+
+
+def test_a_folder_that_says_it_is_no_class_is_passed_over(photo_folder: Any, tmp_path: Path) -> None:
+    root = photo_folder(tmp_path / "photos", {"cat": 2, "dog": 2, "removed": 2})
+    (root / "cat" / "old").mkdir()
+    (root / "cat" / "0000.jpg").rename(root / "cat" / "old" / "0000.jpg")
+    for folder in (root / "removed", root / "cat" / "old"):
+        (folder / ".not-a-class").touch()
+    (root / "runs").mkdir()
+    (root / "runs" / ".not-a-class").touch()
+    assert read_dataset(root).counts == {"cat": 1, "dog": 2}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ...faces.gallery.encryption import GalleryKey
     from ...faces.gallery.enrolment import Enrolment
     from ...faces.gallery.gallery import FaceGallery
+    from ...faces.gallery.place import PostgresPlace
 
 __all__ = ["enroll"]
 
@@ -48,6 +49,15 @@ def enroll(
             default=False,
         ),
     ],
+    search: Annotated[
+        Literal["memory", "pgvector"] | None,
+        Opt(
+            help="How to search a new gallery: exactly, in memory, or by an index of PostgreSQL, which can "
+            "then read the faces' vectors.",
+            default=None,
+            shown="memory",
+        ),
+    ],
     refuse_poor: RefusePoor,
     faces: FaceOptions,
     machine: Annotated[EstimatorOptions, Only("threads")],
@@ -70,7 +80,9 @@ def enroll(
         say(sentence, err=True)
     key = _key(gallery, key_file, no_encryption)
     pipeline = load_pipeline(faces, machine.threads)
-    with FaceGallery(gallery, pipeline, key=key, create=True, refuse_poor=refuse_poor) as opened:
+    with FaceGallery(
+        gallery, pipeline, key=key, create=True, refuse_poor=refuse_poor, search=search
+    ) as opened:
         enrolled, problems = 0, 0
         done = opened.enroll_each(
             folders, selection=faces.selection, consent=consent, expires=expires, sync=sync
@@ -90,11 +102,12 @@ def enroll(
         raise typer.Exit(1)
 
 
-def _key(gallery: Path, key_file: Path | None, no_encryption: bool) -> GalleryKey | None:
+def _key(gallery: Path | PostgresPlace, key_file: Path | None, no_encryption: bool) -> GalleryKey | None:
     """The key; a new gallery gets one, unless it is asked to do without."""
+    from ...faces.gallery.backend import is_there
     from ...faces.gallery.encryption import KEY_VARIABLE, write_key_file
 
-    new = not gallery.is_file() or not gallery.stat().st_size
+    new = not is_there(gallery)
     if no_encryption:
         if key_file is not None:
             raise typer.BadParameter("give a key or do without, not both", param_hint="--no-encryption")

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
 from ...core.options import EstimatorOptions, Opt
 from ...core.text import count
+from ...faces.gallery.place import gallery_place
 from ...faces.options import FaceOptions
 from .. import options
 from ..command import Only, Without, command
 from ..console import photo_progress, print_json, print_table, say, styled
 from ..lazy_group import plain_app
-from .options import CalibrationFile, KeyFile, gallery_key, load_pipeline, read_calibration_file
+from .options import READABLE, CalibrationFile, KeyFile, gallery_key, load_pipeline, read_calibration_file
 
 if TYPE_CHECKING:
     from ...faces.gallery.records import Removal
@@ -35,7 +36,16 @@ class _Group(TyperGroup):
 
 app = plain_app(cls=_Group, no_args_is_help=True)
 
-File = Annotated[Path, typer.Argument(help="File of the gallery.", show_default=False)]
+
+def _place(text: str) -> Any:
+    return gallery_place(text)
+
+
+def _gallery(said: str, metavar: str = "GALLERY") -> Any:
+    return typer.Argument(help=said, parser=_place, metavar=metavar, show_default=False)
+
+
+File = Annotated[Any, _gallery("File of the gallery, or postgresql://...")]
 Name = Annotated[str, typer.Argument(help="Of a person.", show_default=False)]
 KeepKey = Annotated[
     bool,
@@ -55,10 +65,12 @@ def list_(gallery: File, key_file: KeyFile, as_json: options.Json) -> None:
 
     with GalleryStore(gallery, key=gallery_key(gallery, key_file)) as store:
         people, spec, encrypted = store.people(), store.embedding_spec, store.encrypted
+        search = store.search
     if as_json:
         record = {
             "embedder": spec,
             "encrypted": encrypted,
+            "search": search,
             "people": [{**vars(person), "expired": person.expired} for person in people],
         }
         print_json(record)
@@ -76,6 +88,8 @@ def list_(gallery: File, key_file: KeyFile, as_json: options.Json) -> None:
     print_table(table)
     kept, embedder = "encrypted" if encrypted else "not encrypted", spec.get("name", "an unknown embedder")
     say(f"{count(len(people), 'person', 'people')}, faces of {embedder}, {kept}")
+    if search == "pgvector":
+        say(READABLE)
 
 
 @app.command()
@@ -90,12 +104,14 @@ def show(
     from ...faces.gallery.store import GalleryStore
 
     with GalleryStore(gallery, key=gallery_key(gallery, key_file)) as store:
-        person, photos = store.person(name), store.photos(name)
+        person, photos, search = store.person(name), store.photos(name), store.search
     if as_json:
-        record = {**vars(person), "photos": [_photo(vars(photo)) for photo in photos]}
+        record = {**vars(person), "search": search, "photos": [_photo(vars(photo)) for photo in photos]}
         print_json(record)
         return
     say(f"{person.name}: {count(person.photos, 'photo')}, added {person.added}")
+    if search == "pgvector":
+        say(f"  {READABLE}")
     say(f"  consent: {person.consent or 'not noted'}")
     say(f"  last day: {person.expires or 'none'}{' (expired)' if person.expired else ''}")
     for photo in photos:
@@ -178,7 +194,7 @@ def remove(
         else:
             gone = [person.name for person in store.people() if expired and person.expired]
             removals = store.remove([*(names or []), *gone], keep_key=keep_key)
-        encrypted = store.encrypted
+        encrypted, database = store.encrypted, not isinstance(store.place, Path)
     if as_json:
         print_json([vars(removal) for removal in removals])
         return
@@ -188,14 +204,19 @@ def remove(
             f"removed {what}: {count(removal.templates, 'face')} deleted; the photos themselves are not in "
             "the gallery and were left alone"
         )
-    say(_what_is_left(removals[0], encrypted, key_file) if removals else "nobody to remove")
+    say(_what_is_left(removals[0], encrypted, key_file, database) if removals else "nobody to remove")
 
 
-def _what_is_left(removal: Removal, encrypted: bool, key_file: Path | None) -> str:
+def _what_is_left(removal: Removal, encrypted: bool, key_file: Path | None, database: bool) -> str:
     """What holds after a removal, in sentences."""
     written = "What was deleted is overwritten in the gallery and its journal."
     if not removal.journal_cleared:
-        written = "Another process is reading the gallery, and before that ends nothing is overwritten."
+        written = (
+            "PostgreSQL keeps what was deleted in its tables until VACUUM (FULL, ANALYZE), and in its log, "
+            "replicas and backups until these are gone."
+            if database
+            else "Another process is reading the gallery, and before that ends nothing is overwritten."
+        )
     if removal.key_replaced:
         return f"{written} {key_file} holds a new key, with which older copies of the gallery cannot be read."
     if not encrypted:
@@ -275,6 +296,67 @@ def export(
     say(f"wrote {out}: {count(len(record['people']), 'person', 'people')}")
     if templates:
         say("it holds faces' embeddings in the clear: keep it as safe as the key")
+
+
+@app.command()
+@command
+def copy(
+    source: Annotated[Any, _gallery("File of a gallery, or postgresql://...", "FROM")],
+    to: Annotated[Any, _gallery("The same, of one that is not there yet.", "TO")],
+    search: Annotated[
+        Literal["memory", "pgvector"] | None,
+        Opt(help="How to search the copy, as `enroll` has it.", default=None, shown="memory"),
+    ],
+    key_file: KeyFile,
+) -> None:
+    """Copy a gallery to a file or a database; the copy opens with the same key."""
+    from ...faces.gallery.copying import copy_gallery
+
+    done = copy_gallery(source, to, key=gallery_key(source, key_file), search=search)
+    say(f"{to}: {count(done.people, 'person', 'people')}, {count(done.photos, 'photo')}, as in {source}")
+    say(
+        f"both have one key, and a removal may replace it for {source} alone: remove that one, or give the "
+        "copy a key of its own with `rehead faces gallery rekey --to`"
+    )
+    if done.search == "pgvector":
+        say(READABLE)
+
+
+@app.command()
+@command
+def misses(
+    gallery: File,
+    key_file: KeyFile,
+    probes: Annotated[int, Opt(help="Searches to compare.", ge=1, default=1000)],
+    cosine: Annotated[
+        float | None,
+        Opt(
+            help="Of each face that is looked for with the one in the gallery.",
+            ge=0,
+            le=1,
+            shown="of the median face with the nearest other one of its person",
+            default=None,
+        ),
+    ],
+    as_json: options.Json,
+) -> None:
+    """Measure how often the index of a gallery in PostgreSQL misses the nearest face."""
+    from ...faces.gallery.misses import measure_misses
+    from ...faces.gallery.store import GalleryStore
+
+    with GalleryStore(gallery, key=gallery_key(gallery, key_file)) as store:
+        done, exact = measure_misses(store, probes=probes, cosine=cosine), store.search == "memory"
+    if as_json:
+        print_json({**vars(done), "share": done.share.to_dict()})
+        return
+    share, low, high = (100 * value for value in (done.share.value, done.share.low, done.share.high))
+    say(
+        f"{gallery}: {done.missed} of {count(done.probes, 'search', 'searches')} missed the nearest of "
+        f"{count(done.templates, 'face')} ({share:.2f} %, 95 % interval {low:.2f} to {high:.2f} %), looking "
+        f"for faces of the gallery turned to a cosine of {done.cosine:.3f}"
+    )
+    if exact:
+        say("the gallery is searched in memory, which is exact")
 
 
 @app.command()

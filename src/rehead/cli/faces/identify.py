@@ -22,6 +22,7 @@ from ..console import (
 )
 from ..photos import list_given
 from .options import (
+    READABLE,
     CalibrationFile,
     GalleryFile,
     KeyFile,
@@ -100,7 +101,7 @@ def identify(
         prior=prior,
         refuse_poor=refuse_poor,
     ) as opened:
-        threshold = opened.threshold()
+        threshold, search = opened.threshold(), opened.store.search
 
         def answers() -> Iterator[dict[str, Any]]:
             for number, (file, result) in enumerate(zip(files, opened.identify_each(files), strict=True)):
@@ -121,6 +122,8 @@ def identify(
             _print_table(answers())
     if form == "table":
         say(f"Threshold {threshold.comparison.value:.3f}: {threshold.sentence}.")
+        if search == "pgvector":
+            say(READABLE)
     if not threshold.supported:
         said = threshold.sentence if accept_unsupported else f"nobody is named: {threshold.refusal}"
         say(f"rehead: {said}", err=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from ...core.options import Opt
+from ...faces.gallery.place import PostgresPlace, gallery_place
 from ...faces.options import FaceOptions
 from ..console import say
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ...faces.verification.calibration import Calibration
 
 __all__ = [
+    "READABLE",
     "CalibrationFile",
     "GalleryFile",
     "KeyFile",
@@ -28,7 +30,10 @@ __all__ = [
     "read_calibration_file",
 ]
 
-GalleryFile = Annotated[Path, Opt(help="File of the gallery.", flag="--gallery -g")]
+GalleryFile = Annotated[
+    Path | PostgresPlace,
+    Opt(help="File of the gallery, or postgresql://...", flag="--gallery -g", parse=gallery_place),
+]
 KeyFile = Annotated[
     Path | None,
     Opt(
@@ -36,6 +41,10 @@ KeyFile = Annotated[
         default=None,
     ),
 ]
+READABLE = (
+    "searched by pgvector: the database can read the faces' vectors, in half precision, and its index can "
+    "miss a face; `rehead faces gallery misses` measures how often"
+)
 RefusePoor = Annotated[
     bool,
     Opt(help="Leave out faces that are small, blurred or turned away.", flag="--refuse-poor", default=False),
@@ -74,13 +83,13 @@ def load_pipeline(faces: FaceOptions, threads: int | None) -> FacePipeline:
     )
 
 
-def gallery_key(gallery: Path, key_file: Path | None) -> GalleryKey | None:
+def gallery_key(gallery: Path | PostgresPlace, key_file: Path | None) -> GalleryKey | None:
     """The key of a gallery; it is said where others can read the file of either."""
     from ...faces.gallery.encryption import find_key, open_to_others
 
     key = find_key(key_file)
-    for path in filter(None, (gallery, key_file)):
-        if path.is_file() and open_to_others(path):
+    for path in (gallery, key_file):
+        if isinstance(path, Path) and path.is_file() and open_to_others(path):
             say(f"rehead: other users can read {path}; run `chmod 600 {shlex.quote(str(path))}`", err=True)
     return key
 

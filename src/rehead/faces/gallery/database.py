@@ -1,4 +1,4 @@
-"""The open file of a gallery: its id, its embedding spec, and the key that it is under."""
+"""The open database of a gallery: its id, its embedding spec, and the key that it is under."""
 
 from __future__ import annotations
 
@@ -6,25 +6,17 @@ import contextlib
 import json
 import os
 import secrets
-import sqlite3
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ...errors import DamagedGalleryError, OutputError, WrongKeyError
 from ..embedding.spec import spec_fingerprint
+from .backend import Search, Value, open_backend
 from .encryption import GalleryKey
 from .keyring import Keyring
-from .schema import (
-    PROTOCOL,
-    add_columns,
-    clear_journal,
-    connect,
-    gallery_errors,
-    is_read_only,
-    protocol_of,
-    transaction,
-)
+from .pgvector import VectorIndex
+from .place import PostgresPlace, gallery_place
+from .schema import PROTOCOL
 
 __all__ = ["NOTED", "GalleryDatabase"]
 
@@ -33,70 +25,79 @@ NOTED = "name, consent, expires, added"
 
 
 class GalleryDatabase:
-    """The open file of a gallery.
+    """The open database of a gallery.
 
     Parameters
     ----------
-    path : path
+    path : path or PostgresPlace
+        A file, or a URL of a PostgreSQL database.
     key : GalleryKey, optional
         Master key.
     new : mapping, optional
         Embedding spec of a gallery to make where there is none.
+    search : {"memory", "pgvector"}, optional
+        Of a gallery to make; that it is so of one that is there.
 
     Attributes
     ----------
-    path : Path
+    place : Path or PostgresPlace
     keyring : Keyring
+    index : VectorIndex or None
+        Where the database searches.
     changes : int
         Made through this object.
     """
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | PostgresPlace,
         key: GalleryKey | None,
         *,
         new: Mapping[str, Any] | None = None,
+        search: Search | None = None,
     ) -> None:
-        self.path, self.changes = Path(path), 0
-        self._key, self._read_only = key, is_read_only(self.path)
-        if new is not None and key is not None and not self.path.exists():
+        self.place, self.changes, self._key = gallery_place(path), 0, key
+        there = isinstance(self.place, PostgresPlace) or self.place.exists()
+        if new is not None and key is not None and not there:
             key.check_unused()
-        self._connection = connect(self.path, create=new is not None, read_only=self._read_only)
+        self._backend = open_backend(self.place, create=new is not None, search=search)
         try:
-            with gallery_errors(self.path):
-                if new is not None and self._about("id") is None:
-                    self._initialise(new)
-                self.keyring = self._unlock()
-                if not self._read_only and os.access(self.path, os.W_OK):
-                    self._bring_up_to_date()
-                    with contextlib.suppress(OutputError):  # the key beside its file works as well
-                        self._settle_key()
+            self.index = VectorIndex(self._backend) if self._backend.search == "pgvector" else None
+            if new is not None and self._about("id") is None:
+                self._initialise(new)
+            self.keyring = self._unlock()
+            if self._backend.writable:
+                self._bring_up_to_date()
+                with contextlib.suppress(OutputError):  # the key beside its file works as well
+                    self._settle_key()
         except BaseException:
-            self._connection.close()
+            self._backend.close()
             raise
 
     def close(self) -> None:
-        """Close the file; what was changed leaves the journal."""
-        if self.changes:
-            with contextlib.suppress(sqlite3.Error, OSError):
-                clear_journal(self._connection, self.path)
-        self._connection.close()
+        """Close the database; what was changed leaves the journal."""
+        self._backend.close()
+
+    def __enter__(self) -> GalleryDatabase:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     # identity
 
     def _initialise(self, embedding_spec: Mapping[str, Any]) -> None:
-        with transaction(self._connection):
+        with self._backend.transaction():
             if self._about("id") is not None:  # another process was faster
                 return
             if self.execute("SELECT 1 FROM people LIMIT 1"):
-                raise DamagedGalleryError(f"{self.path}: the gallery has lost its id; restore a copy")
+                raise DamagedGalleryError(f"{self.place}: the gallery has lost its id; restore a copy")
             self.uid = secrets.token_hex(16)
             entries = {"id": self.uid.encode()}
             if self._key is not None:
                 self._key.check_unused()
                 entries["key_check"] = Keyring.new_check(self._key, self.uid)
-            self._connection.executemany("INSERT INTO about VALUES (?, ?)", entries.items())
+            self.execute_many("INSERT INTO about VALUES (?, ?)", entries.items())
             self.set_embedding_spec(embedding_spec)
 
     def _unlock(self) -> Keyring:
@@ -111,15 +112,15 @@ class GalleryDatabase:
 
     def _keyring(self, check: bytes | None) -> Keyring:
         if (uid := self._about("id")) is None:
-            raise DamagedGalleryError(f"{self.path}: the gallery was never finished; enrol anew")
+            raise DamagedGalleryError(f"{self.place}: the gallery was never finished; enrol anew")
         self.uid = uid.decode("ascii", "replace")
         keys = [] if self._key is None else [self._key, self._key.staged(self.uid), self._key.written()]
         keyring = Keyring(
-            self.path,
+            self.place,
             self.uid,
             check,
             [key for key in keys if key is not None],
-            bound=protocol_of(self._connection) > 1,
+            bound=self._backend.protocol > 1,
         )
         if not keyring.encrypted and self.execute("SELECT 1 FROM people WHERE key IS NOT NULL LIMIT 1"):
             raise keyring.altered("whether the gallery is encrypted")
@@ -130,16 +131,18 @@ class GalleryDatabase:
         rows = self.execute("SELECT value FROM about WHERE name = ?", name)
         return bytes(rows[0][0]) if rows else None
 
-    def execute(self, statement: str, *values: str | bytes | int | None) -> list[Any]:
+    def execute(self, statement: str, *values: Value) -> list[Any]:
         """Carry out a statement; all rows that it gives."""
-        with gallery_errors(self.path):
-            return self._connection.execute(statement, values).fetchall()
+        return self._backend.execute(statement, *values)
+
+    def execute_many(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Carry out a statement for each row of values."""
+        self._backend.execute_many(statement, rows)
 
     @property
-    def version(self) -> tuple[int, int]:
+    def version(self) -> tuple[object, int]:
         """Changes whenever this or another process has changed the gallery."""
-        with gallery_errors(self.path):
-            return self.execute("PRAGMA data_version")[0][0], self.changes
+        return self._backend.version, self.changes
 
     # the embedding spec
 
@@ -147,11 +150,17 @@ class GalleryDatabase:
         """Note of which embedder the templates are; the row that they are to refer to."""
         ((row,),) = self.execute(
             "INSERT INTO contracts (space, record) VALUES (?, ?) "
-            "ON CONFLICT (space) DO UPDATE SET space = space RETURNING id",
+            "ON CONFLICT (space) DO UPDATE SET space = excluded.space RETURNING id",
             spec_fingerprint(embedding_spec),
             json.dumps(embedding_spec, sort_keys=True),
         )
-        self._connection.execute("INSERT OR REPLACE INTO about VALUES ('contract', ?)", (str(row).encode(),))
+        self.execute(
+            "INSERT INTO about VALUES ('contract', ?) "
+            "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            str(row).encode(),
+        )
+        if self.index is not None:
+            self.index.prepare(int(embedding_spec.get("dimensions", 0)))
         return int(row)
 
     @property
@@ -177,79 +186,72 @@ class GalleryDatabase:
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
         """All reading in the block sees the gallery as it is at one moment."""
-        if self._connection.in_transaction:
+        if self._backend.in_transaction:
             yield
             return
-        with gallery_errors(self.path):
-            self._connection.execute("BEGIN")
-            while self._about("key_check") != self.keyring.check:
-                self._connection.execute("ROLLBACK")
-                self.keyring = self._unlock()
-                self._connection.execute("BEGIN")
-            try:
-                yield
-            finally:
-                self._connection.execute("ROLLBACK")
+        while True:
+            with self._backend.snapshot():
+                if self._about("key_check") == self.keyring.check:
+                    yield
+                    return
+            self.keyring = self._unlock()
 
     @contextlib.contextmanager
-    def writing(self, new_key: GalleryKey | None = None) -> Iterator[sqlite3.Connection]:
-        """Yield the connection inside a transaction: all of the block or nothing of it.
+    def writing(self, new_key: GalleryKey | None = None) -> Iterator[None]:
+        """A transaction: all of the block or nothing of it.
 
         With `new_key` all data keys are wrapped by that one at its end, in the same transaction. The new key
         is beside the key file before it is needed, and takes its place after: a kill leaves a gallery that
         opens with what is in the file or beside it.
         """
-        with gallery_errors(self.path):
-            with transaction(self._connection):
-                self._refresh_key()
-                if new_key is not None:
-                    self._put_key_in_place()  # before another one lies where it may still be
-                yield self._connection
-                following = self.keyring if new_key is None else self.keyring.with_key(new_key)
-                if new_key is not None:
-                    new_key.stage()
-                    self._rewrap(following)
-            self.changes += 1
+        with self._backend.transaction():
+            self._refresh_key()
             if new_key is not None:
-                self.keyring, self._key = following, new_key
-                self._settle_key()
+                self._put_key_in_place()  # before another one lies where it may still be
+            yield
+            following = self.keyring if new_key is None else self.keyring.with_key(new_key)
+            if new_key is not None:
+                new_key.stage()
+                self._rewrap(following)
+        self.changes += 1
+        if new_key is not None:
+            self.keyring, self._key = following, new_key
+            self._settle_key()
 
     def next_key(self) -> GalleryKey | None:
         """A key to replace the present one; None where its file is of more than this gallery, or is none."""
         key = self.keyring.key
-        own = key is not None and key.belongs_to(self.uid, self.path)
-        return key.successor(self.uid, self.path) if key is not None and own else None
+        own = key is not None and key.belongs_to(self.uid, self.place)
+        return key.successor(self.uid, self.place) if key is not None and own else None
 
     def _rewrap(self, following: Keyring) -> None:
         """Have all data keys wrapped as the other keyring does it."""
-        for row, uid, wrapped, *noted in self.execute(f"SELECT id, uid, key, {NOTED} FROM people"):
-            person = self.keyring.person(uid, wrapped, noted)
-            self._connection.execute(
-                "UPDATE people SET key = ? WHERE id = ?", (following.wrap(person, noted), row)
-            )
+        wrapped = []
+        for row, uid, key, *noted in self.execute(f"SELECT id, uid, key, {NOTED} FROM people"):
+            person = self.keyring.person(uid, key, noted)
+            wrapped.append((following.wrap(person, noted), row))
+        self.execute_many("UPDATE people SET key = ? WHERE id = ?", wrapped)
         if following.check is not None:
-            self._connection.execute(
-                "UPDATE about SET value = ? WHERE name = 'key_check'", (following.check,)
-            )
+            self.execute("UPDATE about SET value = ? WHERE name = 'key_check'", following.check)
 
     def _settle_key(self) -> None:
         """End what a change of the key has begun."""
         key = self.keyring.key
         if key is not None and (key.gallery == "" or key.staged(self.uid) is not None):
-            with transaction(self._connection):
+            with self._backend.transaction():
                 self._refresh_key()
                 self._put_key_in_place()
 
     def _put_key_in_place(self) -> None:
         """Move the key to where it belongs; inside a transaction, as nobody else can change it then."""
         key = self.keyring.key
-        if key is None or not (key.gallery == "" or key.belongs_to(self.uid, self.path)):
+        if key is None or not (key.gallery == "" or key.belongs_to(self.uid, self.place)):
             return
         if (staged := key.staged(self.uid)) is not None and not self.keyring.fits(staged):
             key.unstage(self.uid)  # the gallery never came to need it
             staged = None
         if staged is None and key.gallery == "":  # made for this gallery, which did not have an id yet
-            staged = key.given_to(self.uid, self.path)
+            staged = key.given_to(self.uid, self.place)
             staged.stage()
         if staged is not None:
             staged.put_in_place()
@@ -260,22 +262,30 @@ class GalleryDatabase:
         if self._about("key_check") != self.keyring.check:
             self.keyring = self._unlock()
 
-    def clear_journal(self) -> bool:
-        """Overwrite and empty the journal; False where other processes keep it in use."""
-        with gallery_errors(self.path):
-            return clear_journal(self._connection, self.path)
+    def clear_deleted(self) -> bool:
+        """Overwrite what was deleted; False where it is left, as other processes read it, or PostgreSQL."""
+        return self._backend.clear_deleted()
+
+    @property
+    def search(self) -> Search:
+        """Where templates are searched."""
+        return self._backend.search
+
+    def numbered(self) -> None:
+        """Have new rows numbered after those that came with their numbers."""
+        self._backend.numbered()
 
     def _bring_up_to_date(self) -> None:
         """Bring a gallery of an earlier protocol to the present one."""
-        if protocol_of(self._connection) == PROTOCOL:
+        if self._backend.protocol == PROTOCOL:
             return
-        with transaction(self._connection):
+        with self._backend.transaction():
             self.keyring = self._unlock()
-            if (old := protocol_of(self._connection)) < PROTOCOL:
-                add_columns(self._connection, old, PROTOCOL)
+            if (old := self._backend.protocol) < PROTOCOL:
+                self._backend.upgrade(old)
                 for row, name, day in self.execute("SELECT id, name, expires FROM people"):
                     day = self.keyring.checked_day(day, name)
-                    self._connection.execute("UPDATE people SET expires = ? WHERE id = ?", (day, row))
+                    self.execute("UPDATE people SET expires = ? WHERE id = ?", day, row)
                 self._rewrap(self.keyring.bound_to_people())
                 self.keyring = self._unlock()
         self.changes += 1

@@ -22,6 +22,7 @@ from typing import Any
 
 from ...core.atomic import output_errors, sync_to_disk
 from ...errors import MissingExtraError, OutputError, WrongKeyError
+from .place import PostgresPlace, is_url
 
 __all__ = [
     "KEY_BYTES",
@@ -58,7 +59,7 @@ class GalleryKey:
         Id of the one gallery that it is the key of, "" where that is still to be made; None where other
         galleries may need it too.
     path : str
-        Of that gallery when the key was made, "" where it is not known.
+        Or URL of that gallery when the key was made, "" where it is not known.
     """
 
     value: bytes = field(repr=False)
@@ -66,23 +67,26 @@ class GalleryKey:
     gallery: str | None = None
     path: str = ""
 
-    def belongs_to(self, gallery: str, path: Path) -> bool:
+    def belongs_to(self, gallery: str, place: Path | PostgresPlace) -> bool:
         """Whether it is the key of this gallery alone, and this no copy of the one that it was made for."""
         if self.file is None or self.gallery != gallery:
             return False
+        if not self.path or is_url(self.path):  # a database: whether that is still there is not known
+            return self.path in ("", str(place))
         made_for = Path(self.path)
         try:
-            return not self.path or not made_for.exists() or made_for.samefile(path)
+            return not made_for.exists() or (isinstance(place, Path) and made_for.samefile(place))
         except OSError:  # a folder that may not be looked into
             return False
 
-    def given_to(self, gallery: str, path: Path) -> GalleryKey:
+    def given_to(self, gallery: str, place: Path | PostgresPlace) -> GalleryKey:
         """The same key as that of one gallery."""
-        return replace(self, gallery=gallery, path=os.path.realpath(path))
+        path = os.path.realpath(place) if isinstance(place, Path) else str(place)
+        return replace(self, gallery=gallery, path=path)
 
-    def successor(self, gallery: str, path: Path) -> GalleryKey:
+    def successor(self, gallery: str, place: Path | PostgresPlace) -> GalleryKey:
         """A new random key of one gallery for the same file."""
-        return replace(self.given_to(gallery, path), value=secrets.token_bytes(KEY_BYTES))
+        return replace(self.given_to(gallery, place), value=secrets.token_bytes(KEY_BYTES))
 
     def check_unused(self) -> None:
         """WrongKeyError where it is another gallery's, which may replace it at any time."""

@@ -15,11 +15,13 @@ from ..types import FaceSelection
 from ..verification.calibration import Calibration, calibrate, shipped
 from ..verification.verify import calibration_for
 from .audit import AuditThresholds, EnrolmentIssue, audit
+from .backend import Search
 from .encryption import GalleryKey
 from .enrolment import Enrolment, PersonFolder, person_folders, screen
 from .identification import Identifications, identify
 from .maintenance import changed_photos, lost_people
-from .records import Person, PhotoRecord, Removal, Templates, checked_day, checked_name, checked_text
+from .place import PostgresPlace
+from .records import GallerySize, Person, PhotoRecord, Removal, checked_day, checked_name, checked_text
 from .store import GalleryStore
 from .threshold import PRIOR, TARGET_FPIR, GalleryThreshold
 
@@ -34,7 +36,7 @@ class FaceGallery:
     Parameters
     ----------
     path : path
-        The file, such as people.db.
+        The file, such as people.db, or the URL of a PostgreSQL database.
     pipeline : FacePipeline, optional
         MTCNN and dlib's embedder by default.
     key : GalleryKey or bytes, optional
@@ -55,6 +57,8 @@ class FaceGallery:
         Outside of which a face is of low quality, which the answers mention.
     refuse_poor : bool
         Whether such a face is neither enrolled nor named.
+    search : {"memory", "pgvector"}, optional
+        Where a gallery that is made is searched, as in `GalleryStore`.
 
     Raises
     ------
@@ -64,7 +68,7 @@ class FaceGallery:
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | PostgresPlace,
         pipeline: FacePipeline | None = None,
         *,
         key: GalleryKey | bytes | None = None,
@@ -75,6 +79,7 @@ class FaceGallery:
         prior: float = PRIOR,
         limits: QualityLimits = QualityLimits(),  # noqa: B008 (a frozen value)
         refuse_poor: bool = False,
+        search: Search | None = None,
     ) -> None:
         for share in (fpir, prior):
             if not 0 < share < 1:
@@ -84,9 +89,9 @@ class FaceGallery:
         self.refuse_poor = refuse_poor
         self.fpir, self.accept_unsupported, self.prior = fpir, accept_unsupported, prior
         self._given_calibration = calibration
-        self._cached: tuple[Templates, GalleryThreshold] | None = None
+        self._cached: tuple[GallerySize, GalleryThreshold] | None = None
         self.store = GalleryStore(
-            path, embedding_spec=self.pipeline.embedder.embedding_spec, key=key, create=create
+            path, embedding_spec=self.pipeline.embedder.embedding_spec, key=key, create=create, search=search
         )
 
     def close(self) -> None:
@@ -222,14 +227,14 @@ class FaceGallery:
 
     def threshold(self) -> GalleryThreshold:
         """The threshold at the gallery's present size; DataError where there is no calibration."""
-        templates = self.store.templates()
-        if self._cached is None or self._cached[0] is not templates:
+        size = self.store.size()
+        if self._cached is None or self._cached[0] is not size:
             self._cached = (
-                templates,
+                size,
                 GalleryThreshold.of(
                     self._calibration(),
                     self.fpir,
-                    len(templates),
+                    size.templates,
                     accept_unsupported=self.accept_unsupported,
                     prior=self.prior,
                 ),
@@ -270,7 +275,7 @@ class FaceGallery:
         """Identify faces that the pipeline has analyzed already."""
         return identify(
             observation,
-            self.store.templates(),
+            self.store.candidates(observation.vectors),
             self.threshold(),
             limits=self.limits,
             refuse_poor=self.refuse_poor,

@@ -147,7 +147,7 @@ def identify(
             nearest,
             score,
             score - second,
-            threshold.probability(scores),
+            threshold.probability(scores, templates.unseen),
             needed,
             reason,
             complaints,

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ...errors import DamagedGalleryError, DataError, WrongKeyError
 from .encryption import KEY_BYTES, KEY_VARIABLE, GalleryKey, decrypt, encrypt
+from .place import PostgresPlace
 from .records import checked_day
 
 __all__ = ["Keyring", "PersonKey"]
@@ -63,7 +64,7 @@ class Keyring:
 
     Parameters
     ----------
-    path : path
+    path : Path or PostgresPlace
         Of the gallery, for errors.
     uid : str
         The gallery's id.
@@ -81,7 +82,13 @@ class Keyring:
     """
 
     def __init__(
-        self, path: Path, uid: str, check: bytes | None, keys: Sequence[GalleryKey], *, bound: bool
+        self,
+        path: Path | PostgresPlace,
+        uid: str,
+        check: bytes | None,
+        keys: Sequence[GalleryKey],
+        *,
+        bound: bool,
     ) -> None:
         self._path, self._uid, self.bound, self.check = path, uid, bound, check
         self.key: GalleryKey | None = None

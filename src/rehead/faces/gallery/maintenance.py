@@ -18,6 +18,7 @@ from ..pipeline import FacePipeline
 from ..types import FaceSelection
 from .encryption import GalleryKey
 from .enrolment import PersonFolder, stored_path
+from .place import PostgresPlace
 from .records import PhotoRecord
 from .store import GalleryStore
 
@@ -44,7 +45,7 @@ class Rebuilt:
 
 
 def rebuild(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | PostgresPlace,
     pipeline: FacePipeline,
     *,
     key: GalleryKey | bytes | None = None,
@@ -59,7 +60,7 @@ def rebuild(
 
     Parameters
     ----------
-    path : path
+    path : path or PostgresPlace
     pipeline : FacePipeline
         With the new embedder.
     key : GalleryKey or bytes, optional
@@ -89,13 +90,13 @@ def rebuild(
         if lost and not drop_missing:
             first, reason = lost[0]
             raise GalleryError(
-                f"{store.path}: {len(lost)} of {len(records)} photos cannot be embedded anew, such as "
+                f"{store.place}: {len(lost)} of {len(records)} photos cannot be embedded anew, such as "
                 f"{first} ({reason}); name the folder they are in with --photos, or give --drop-missing "
                 "to forget them"
             )
         if records and not templates:
             raise GalleryError(
-                f"{store.path}: none of the {len(records)} photos is left; nothing was changed"
+                f"{store.place}: none of the {len(records)} photos is left; nothing was changed"
             )
         store.replace_templates(pipeline.embedder.embedding_spec, templates)
     return Rebuilt(len(templates), lost)
@@ -183,7 +184,7 @@ def write_private(path: Path, record: object) -> None:
 
 
 def export_gallery(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | PostgresPlace,
     *,
     key: GalleryKey | bytes | None = None,
     person: str | None = None,
@@ -193,7 +194,7 @@ def export_gallery(
 
     Parameters
     ----------
-    path : path
+    path : path or PostgresPlace
     key : GalleryKey or bytes, optional
     person : str, optional
     templates : bool
@@ -220,4 +221,9 @@ def export_gallery(
             for photo, vector in zip(photos, vectors.get(each.name, []), strict=False):
                 photo["embedding"] = vector
             records.append({**vars(each), "expired": each.expired, "photos": photos})
-        return {"embedder": store.embedding_spec, "encrypted": store.encrypted, "people": records}
+        return {
+            "embedder": store.embedding_spec,
+            "encrypted": store.encrypted,
+            "search": store.search,
+            "people": records,
+        }

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import secrets
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -15,9 +17,19 @@ from numpy.typing import NDArray
 from ...errors import GalleryError, UnknownNameError
 from .database import NOTED, GalleryDatabase
 from .keyring import PersonKey
-from .records import Person, Templates
+from .records import GallerySize, Person, Templates, today
 
 __all__ = ["PeopleTable", "PersonRow"]
+
+_AT_ONCE = 500  # values of a statement; SQLite before 3.32 takes up to 999
+_STORED = (
+    "SELECT photos.id, person, sha256, space, vector FROM photos JOIN templates ON photo = photos.id "
+    "JOIN contracts ON contracts.id = contract"
+)
+
+
+def _marks(values: Sequence[int]) -> str:
+    return ", ".join("?" * len(values))
 
 
 @dataclass(frozen=True)
@@ -46,7 +58,7 @@ class PeopleTable:
     def __init__(self, file: GalleryDatabase) -> None:
         self._file = file
 
-    def all(self, where: str = "", *values: str) -> list[PersonRow]:
+    def all(self, where: str = "", *values: str | int) -> list[PersonRow]:
         """People, by name; DamagedGalleryError where what is noted of one was changed."""
         found = self._file.execute(
             "SELECT id, uid, key, (SELECT count(*) FROM photos WHERE person = people.id), "
@@ -70,7 +82,7 @@ class PeopleTable:
         if (found := self.find(name)) is not None:
             return found
         if not (known := self._file.execute("SELECT name FROM people")):
-            raise GalleryError(f"{self._file.path}: nobody is in this gallery")
+            raise GalleryError(f"{self._file.place}: nobody is in this gallery")
         raise UnknownNameError("person", name, [each for (each,) in known])
 
     def add(self, name: str, time: str) -> PersonRow:
@@ -95,36 +107,66 @@ class PeopleTable:
             row.row,
         )
 
-    def add_template(self, photo: int, contract: int, stored: bytes, face: Mapping[str, Any]) -> None:
-        """The template of a photo, as the person's key has encrypted it."""
-        self._file.execute(
+    def add_templates(
+        self, contract: int, rows: Sequence[tuple[int, bytes, Mapping[str, Any], NDArray[np.float32]]]
+    ) -> None:
+        """Templates of photos: photo, as the person's key has encrypted it, face, and embedding (D,)."""
+        self._file.execute_many(
             "INSERT INTO templates (photo, contract, vector, face) VALUES (?, ?, ?, ?)",
-            photo,
-            contract,
-            stored,
-            json.dumps(face),
+            [(photo, contract, stored, json.dumps(face)) for photo, stored, face, _ in rows],
         )
+        if self._file.index is not None:
+            self._file.index.add((photo, vector) for photo, _, _, vector in rows)
 
     def stored(self, row: PersonRow) -> Iterator[tuple[int, str, str, NDArray[np.float32]]]:
         """Row and sha256 of each photo, embedder and embedding; DamagedGalleryError where one was changed."""
-        for photo, sha256, fingerprint, stored in self._file.execute(
-            "SELECT photos.id, sha256, space, vector FROM photos JOIN templates ON photo = photos.id "
-            "JOIN contracts ON contracts.id = contract WHERE person = ? ORDER BY photos.id",
-            row.row,
-        ):
-            data = row.key.decrypt(stored, sha256, fingerprint)
-            vector = np.frombuffer(data, "<f4") if data is not None and len(data) % 4 == 0 else None
-            if vector is None or not np.isfinite(vector).all():
-                raise self._file.keyring.altered(f"a template of {row.person.name!r}")
-            yield photo, sha256, fingerprint, vector
+        for found in self._file.execute(f"{_STORED} WHERE person = ? ORDER BY photos.id", row.row):
+            photo, _, sha256, fingerprint, _ = found
+            yield photo, sha256, fingerprint, self._opened(row, found)
+
+    def _opened(self, row: PersonRow, found: Sequence[Any]) -> NDArray[np.float32]:
+        """The embedding (D,) of a person's row as `_STORED` gives it."""
+        _, _, sha256, fingerprint, stored = found
+        data = row.key.decrypt(stored, sha256, fingerprint)
+        vector = np.frombuffer(data, "<f4") if data is not None and len(data) % 4 == 0 else None
+        if vector is None or not np.isfinite(vector).all():
+            raise self._file.keyring.altered(f"a template of {row.person.name!r}")
+        return vector
 
     def searched(self, width: int) -> Templates:
         """Templates (n, width) of all people who have not expired."""
-        names, starts, vectors, expired = list[str](), list[int](), list[NDArray[np.float32]](), 0
-        for row in self.all():
-            if row.person.expired:
-                expired += 1
-            elif own := [vector for *_, vector in self.stored(row)]:
+        rows = self.all()
+        alive = [row for row in rows if not row.person.expired]
+        found: list[Sequence[Any]] = []
+        for start in range(0, len(alive), _AT_ONCE):
+            some = [row.row for row in alive[start : start + _AT_ONCE]]
+            found += self._file.execute(f"{_STORED} WHERE person IN ({_marks(some)})", *some)
+        return self._templates(alive, found, width, expired=len(rows) - len(alive))
+
+    def proposed(self, photos: Sequence[int], width: int) -> Templates:
+        """Templates (n, width) of some photos, of people who have not expired."""
+        found: list[Sequence[Any]] = []
+        for start in range(0, len(photos), _AT_ONCE):
+            some = photos[start : start + _AT_ONCE]
+            found += self._file.execute(f"{_STORED} WHERE photos.id IN ({_marks(some)})", *some)
+        people = sorted({row[1] for row in found})
+        rows: list[PersonRow] = []
+        for start in range(0, len(people), _AT_ONCE):
+            some = people[start : start + _AT_ONCE]
+            rows += self.all(f"WHERE id IN ({_marks(some)})", *some)
+        alive = sorted((row for row in rows if not row.person.expired), key=lambda row: row.person.name)
+        return self._templates(alive, found, width)
+
+    def _templates(
+        self, rows: Sequence[PersonRow], found: Iterable[Sequence[Any]], width: int, expired: int = 0
+    ) -> Templates:
+        """What was found of people as `_STORED` gives it, in the people's order."""
+        by_person: dict[int, list[Sequence[Any]]] = defaultdict(list)
+        for each in found:
+            by_person[each[1]].append(each)
+        names, starts, vectors = list[str](), list[int](), list[NDArray[np.float32]]()
+        for row in rows:
+            if own := [self._opened(row, each) for each in sorted(by_person[row.row], key=itemgetter(0))]:
                 if {len(vector) for vector in own} != {width}:
                     raise self._file.keyring.altered(f"a template of {row.person.name!r}")
                 names.append(row.person.name)
@@ -132,6 +174,16 @@ class PeopleTable:
                 vectors += own
         matrix = np.array(vectors, np.float32).reshape(len(vectors), width)
         return Templates(tuple(names), matrix, np.array(starts, dtype=np.intp), expired)
+
+    def size(self) -> GallerySize:
+        """Templates and people that are searched, and people who have expired."""
+        day = today().isoformat()
+        ((templates, people),) = self._file.execute(
+            "SELECT count(*), count(DISTINCT person) FROM templates JOIN photos ON photos.id = photo "
+            "JOIN people ON people.id = person WHERE expires IS NULL OR expires >= ?",
+            day,
+        )
+        return GallerySize(templates, people, self._count("people WHERE expires < ?", day))
 
     def renew(self, row: PersonRow) -> None:
         """Give a person another data key."""
@@ -162,5 +214,5 @@ class PeopleTable:
         if left:
             raise self._file.keyring.altered("how rows are deleted, so that nothing was removed: the file")
 
-    def _count(self, of: str, value: int) -> int:
+    def _count(self, of: str, value: int | str) -> int:
         return int(self._file.execute(f"SELECT count(*) FROM {of}", value)[0][0])

@@ -16,6 +16,7 @@ from ...errors import DataError
 
 __all__ = [
     "Enrolled",
+    "GallerySize",
     "Likeness",
     "NewTemplate",
     "Person",
@@ -185,6 +186,15 @@ class Removal:
 
 
 @dataclass(frozen=True)
+class GallerySize:
+    """How many templates and people are searched, and how many people have expired."""
+
+    templates: int
+    people: int
+    expired: int
+
+
+@dataclass(frozen=True)
 class Templates:
     """All templates that are searched, sorted by person.
 
@@ -197,16 +207,21 @@ class Templates:
         First row of each person.
     expired : int
         People who have, and are not searched.
+    unseen : int
+        People who were not compared, as an index did not propose them.
     """
 
     names: tuple[str, ...]
     vectors: NDArray[np.float32]
     starts: NDArray[np.intp]
     expired: int = 0
+    unseen: int = 0
 
     @property
     def why_nobody(self) -> str:
         """Why nobody is found where nobody is searched."""
+        if self.unseen:
+            return "the index proposes nobody"
         return "everybody in the gallery has expired" if self.expired else "the gallery is empty"
 
     def __len__(self) -> int:

@@ -18,11 +18,14 @@ from numpy.typing import NDArray
 from ...core.records import now
 from ...errors import DataError, GalleryError, OtherEmbedderError, OutputError, WrongKeyError
 from ..embedding.spec import describe_difference, spec_fingerprint
+from .backend import Search
 from .database import GalleryDatabase
 from .encryption import KEY_BYTES, GalleryKey
 from .people import PeopleTable
+from .place import PostgresPlace, gallery_place
 from .records import (
     Enrolled,
+    GallerySize,
     Likeness,
     NewTemplate,
     Person,
@@ -32,24 +35,28 @@ from .records import (
     checked_day,
     checked_name,
     checked_text,
-    today,
 )
+from .search import GallerySearch
 
 __all__ = ["GalleryStore"]
 
 
 class GalleryStore:
-    """The file of a gallery.
+    """An open gallery.
 
     Parameters
     ----------
     path : path
+        A file, or the URL of a PostgreSQL database.
     embedding_spec : mapping, optional
         Of the embedder to use with it; needed to make a new gallery.
     key : GalleryKey or bytes, optional
         Master key, 32 bytes.
     create : bool
-        Make the file where there is none: encrypted with `key`, or in the clear without.
+        Make it where there is none: encrypted with `key`, or in the clear without.
+    search : {"memory", "pgvector"}, optional
+        Where a gallery that is made is searched; of one that is there, that it is so. pgvector needs
+        PostgreSQL, which can read the vectors then.
 
     Raises
     ------
@@ -60,19 +67,24 @@ class GalleryStore:
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | PostgresPlace,
         *,
         embedding_spec: Mapping[str, Any] | None = None,
         key: GalleryKey | bytes | None = None,
         create: bool = False,
+        search: Search | None = None,
     ) -> None:
-        self.path = Path(path)
-        self._cached: tuple[object, Templates] | None = None
+        self.place = gallery_place(path)
         given = GalleryKey(key) if isinstance(key, bytes) else key
         if given is not None and len(given.value) != KEY_BYTES:
-            raise WrongKeyError(f"{path}: a key of {len(given.value)} bytes is given; expected {KEY_BYTES}")
-        self._file = GalleryDatabase(path, given, new=(embedding_spec or {}) if create else None)
+            raise WrongKeyError(
+                f"{self.place}: a key of {len(given.value)} bytes is given; expected {KEY_BYTES}"
+            )
+        self._file = GalleryDatabase(
+            self.place, given, new=(embedding_spec or {}) if create else None, search=search
+        )
         self._people = PeopleTable(self._file)
+        self._search = GallerySearch(self._file, self._people)
         try:
             if embedding_spec is not None:
                 self.check_embedder(embedding_spec)
@@ -81,7 +93,7 @@ class GalleryStore:
             raise
 
     def close(self) -> None:
-        """Close the file; the last to close it empties its journal."""
+        """Close it; the last to close a file empties its journal."""
         self._file.close()
 
     def __enter__(self) -> GalleryStore:
@@ -91,9 +103,21 @@ class GalleryStore:
         self.close()
 
     @property
+    def path(self) -> Path:
+        """The file; GalleryError where the gallery is in a database."""
+        if not isinstance(self.place, Path):
+            raise GalleryError(f"{self.place}: is no file")
+        return self.place
+
+    @property
     def encrypted(self) -> bool:
         """Whether templates are encrypted."""
         return self._file.keyring.encrypted
+
+    @property
+    def search(self) -> Search:
+        """Where templates are searched; with "pgvector" the database can read them."""
+        return self._file.search
 
     @property
     def key(self) -> GalleryKey | None:
@@ -112,8 +136,8 @@ class GalleryStore:
             return
         expected, given = describe_difference(own, embedding_spec)
         raise OtherEmbedderError(
-            f"{self.path}: its templates come from {expected}, not from {given}; use that embedder, or run "
-            f"`rehead faces gallery rebuild {self.path}`, which embeds the photos anew and keeps the names"
+            f"{self.place}: its templates come from {expected}, not from {given}; use that embedder, or run "
+            f"`rehead faces gallery rebuild {self.place}`, which embeds the photos anew and keeps the names"
         )
 
     # people
@@ -144,7 +168,7 @@ class GalleryStore:
         Photos that both have are kept once. A note about consent is taken from the other where there is
         none; of two last days the earlier holds.
         """
-        with self._file.writing() as connection:
+        with self._file.writing():
             row, source = self._people.named(name), self._people.named(other)
             if row.row == source.row:
                 raise DataError(f"{name!r} and {other!r} are one person already")
@@ -153,8 +177,8 @@ class GalleryStore:
                 if sha256 in known:
                     continue
                 stored = row.key.encrypt(vector, sha256, fingerprint)
-                connection.execute("UPDATE templates SET vector = ? WHERE photo = ?", (stored, photo))
-                connection.execute("UPDATE photos SET person = ? WHERE id = ?", (row.row, photo))
+                self._file.execute("UPDATE templates SET vector = ? WHERE photo = ?", stored, photo)
+                self._file.execute("UPDATE photos SET person = ? WHERE id = ?", row.row, photo)
             self._people.delete(source)
             a, b = row.person, source.person
             days = [day for day in (a.expires, b.expires) if day is not None]
@@ -185,25 +209,31 @@ class GalleryStore:
         """
         name, consent = checked_name(name), checked_text(consent, "a note about consent")
         expires = checked_day(expires, coming=True)
-        added, time = 0, now()
-        with self._file.writing() as connection:
+        rows, time = list[tuple[int, bytes, Mapping[str, Any], NDArray[np.float32]]](), now()
+        with self._file.writing():
             row = self._people.find(name) or self._people.add(name, time)
             fingerprint, contract = spec_fingerprint(self.embedding_spec), self._file.contract
             for new in templates:
-                photo = connection.execute(
+                photo = self._file.execute(
                     "INSERT INTO photos (person, sha256, path, added, hash) VALUES (?, ?, ?, ?, ?) "
-                    "ON CONFLICT DO NOTHING",
-                    (row.row, new.sha256, new.path, time, f"{new.hash:016x}"),
+                    "ON CONFLICT DO NOTHING RETURNING id",
+                    row.row,
+                    new.sha256,
+                    new.path,
+                    time,
+                    f"{new.hash:016x}",
                 )
-                if not photo.rowcount:
-                    connection.execute(
+                if not photo:
+                    self._file.execute(
                         "UPDATE photos SET hash = ? WHERE person = ? AND sha256 = ? AND hash IS NULL",
-                        (f"{new.hash:016x}", row.row, new.sha256),
+                        f"{new.hash:016x}",
+                        row.row,
+                        new.sha256,
                     )
                     continue
-                added += 1
                 stored = row.key.encrypt(new.vector, new.sha256, fingerprint)
-                self._people.add_template(int(photo.lastrowid or 0), contract, stored, new.face)
+                rows.append((photo[0][0], stored, new.face, new.vector))
+            self._people.add_templates(contract, rows)
             noted = replace(
                 row.person,
                 consent=row.person.consent if consent is None else consent,
@@ -211,7 +241,7 @@ class GalleryStore:
             )
             if noted != row.person:
                 self._people.note(row, noted)
-        return Enrolled(name, added, len(templates) - added)
+        return Enrolled(name, len(rows), len(templates) - len(rows))
 
     # photos
 
@@ -223,8 +253,8 @@ class GalleryStore:
             rows = self._file.execute(
                 "SELECT photos.id, people.name, sha256, path, photos.added, face FROM photos "
                 "JOIN people ON people.id = person JOIN templates ON photo = photos.id "
-                "WHERE ?1 IS NULL OR people.name = ?1 ORDER BY people.name, photos.id",
-                name,
+                f"{'' if name is None else 'WHERE people.name = ? '}ORDER BY people.name, photos.id",
+                *([] if name is None else [name]),
             )
         return [
             PhotoRecord(number, person, sha256, path, added, self._file.keyring.parsed(face, "a face"))
@@ -273,7 +303,7 @@ class GalleryStore:
         with self._file.writing(new_key):
             rows = {row.row: row for row in map(self._people.named, names)}.values()
             removed = [(row.person, self._people.delete(row)) for row in rows]
-        cleared = self._file.clear_journal() if removed else True
+        cleared = self._file.clear_deleted() if removed else True
         return [
             Removal(person.name, person.photos, templates, self.encrypted, cleared, new_key is not None)
             for person, templates in removed
@@ -298,7 +328,7 @@ class GalleryStore:
             for photo in rows:
                 self._people.delete_photo(row, photo)
             self._people.renew(row)
-        cleared = self._file.clear_journal()
+        cleared = self._file.clear_deleted()
         return Removal(name, len(rows), len(rows), self.encrypted, cleared, new_key is not None)
 
     def rekey(self, to: str | os.PathLike[str] | None = None) -> Path:
@@ -315,10 +345,10 @@ class GalleryStore:
         """
         own = self.key
         if own is None:
-            raise GalleryError(f"{self.path}: the gallery is not encrypted, it has no key")
+            raise GalleryError(f"{self.place}: the gallery is not encrypted, it has no key")
         file = own.file if to is None else Path(to).absolute()
         if file is None:
-            raise GalleryError(f"{self.path}: its key is in no file; name one for the new key with --to")
+            raise GalleryError(f"{self.place}: its key is in no file; name one for the new key with --to")
         if to is not None and file.exists():
             raise OutputError(f"{file}: is there already; a key is never overwritten")
         if to is None and own.gallery == self._file.uid and self._file.next_key() is None:
@@ -326,21 +356,24 @@ class GalleryStore:
                 f"{file}: the key of {own.path} too, of which this is a copy; name a file for a key of its "
                 "own with --to"
             )
-        with self._file.writing(replace(own, file=file).successor(self._file.uid, self.path)):
+        with self._file.writing(replace(own, file=file).successor(self._file.uid, self.place)):
             pass
-        self._file.clear_journal()
+        self._file.clear_deleted()
         return file
 
     # templates
 
     def templates(self) -> Templates:
         """Templates of all people who have not expired; kept until the gallery changes."""
-        state = (self._file.version, today())
-        if self._cached is None or self._cached[0] != state:
-            with self._file.reading():
-                width = int(self.embedding_spec.get("dimensions", 0))
-                self._cached = (state, self._people.searched(width))
-        return self._cached[1]
+        return self._search.templates()
+
+    def size(self) -> GallerySize:
+        """How much is searched; counted again when the gallery or the day changes."""
+        return self._search.size()
+
+    def candidates(self, probes: NDArray[np.float32]) -> Templates:
+        """Templates that probes (m, D) are to be compared with, as `GallerySearch.candidates`."""
+        return self._search.candidates(probes)
 
     def replace_templates(
         self,
@@ -365,22 +398,23 @@ class GalleryStore:
         """
         new = {photo: (vector, face) for photo, vector, face in templates}
         gone = [photo.row for photo in self.photos() if photo.row not in new]
-        with self._file.writing(self._file.next_key() if gone else None) as connection:
+        with self._file.writing(self._file.next_key() if gone else None):
             number = self._file.set_embedding_spec(embedding_spec)
             fingerprint = spec_fingerprint(embedding_spec)
-            connection.execute("DELETE FROM templates")
+            self._file.execute("DELETE FROM templates")
             for row in self._people.all():
                 changed = replace(row, key=row.key.renewed())
                 self._people.note(changed, row.person)
+                rows = []
                 for photo, sha256 in self._file.execute(
                     "SELECT id, sha256 FROM photos WHERE person = ?", row.row
                 ):
                     if photo in new:
                         vector, face = new[photo]
-                        stored = changed.key.encrypt(vector, sha256, fingerprint)
-                        self._people.add_template(photo, number, stored, face)
+                        rows.append((photo, changed.key.encrypt(vector, sha256, fingerprint), face, vector))
                     else:
                         self._people.delete_photo(row, photo)
-            connection.execute("DELETE FROM contracts WHERE id <> ?", (number,))
-        self._file.clear_journal()
+                self._people.add_templates(number, rows)
+            self._file.execute("DELETE FROM contracts WHERE id <> ?", number)
+        self._file.clear_deleted()
         return len(gone)

@@ -72,7 +72,7 @@ class GalleryThreshold:
         """Whether anybody may be named: the FPIR is supported, or the higher one was accepted."""
         return self.supported or self.accept_unsupported
 
-    def probability(self, scores: NDArray[np.float32]) -> float:
+    def probability(self, scores: NDArray[np.float32], unseen: int = 0) -> float:
         """Probability that the nearest person is right, 0..1; NaN where there is nobody.
 
         Bayes' rule over all people and "a stranger": before the search everybody but strangers is equally
@@ -82,13 +82,17 @@ class GalleryThreshold:
         ----------
         scores : float32 ndarray (P,)
             Highest score of each person's templates.
+        unseen : int
+            People whose scores are not known, as an index did not propose them: each counts with a
+            likelihood ratio of 1, the mean of a ratio over pairs of different people.
         """
         if not len(scores):
             return math.nan
         known = self.calibration.log_ratio(scores.astype(np.float64)) + math.log(
             (1 - self.prior) / self.templates
         )
-        terms = np.append(known, math.log(self.prior))
+        others = self.prior + unseen * (1 - self.prior) / self.templates
+        terms = np.append(known, math.log(others))
         return float(np.exp(known.max() - terms.max()) / np.exp(terms - terms.max()).sum())
 
     @property

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import base64
-import datetime
 import os
 import sqlite3
 import stat
@@ -18,14 +17,11 @@ from numpy.typing import NDArray
 
 from rehead.errors import (
     DamagedGalleryError,
-    DataError,
     GalleryError,
-    OtherEmbedderError,
     OutputError,
     UnknownNameError,
     WrongKeyError,
 )
-from rehead.faces.embedding.spec import spec_fingerprint
 from rehead.faces.gallery import encryption
 from rehead.faces.gallery.records import NewTemplate, Removal, Templates
 from rehead.faces.gallery.schema import PROTOCOL
@@ -56,30 +52,6 @@ def store(tmp_path: Path) -> Iterator[GalleryStore]:
         yield made
 
 
-def test_what_was_enrolled_is_there_after_opening_again(store: GalleryStore) -> None:
-    done = store.enroll("  Ra\u0301ni ", [template(0), template(1)], consent="form 7", expires="2999-01-01")
-    assert (done.name, done.added, done.known) == ("R\u00e1ni", 2, 0)
-    store.enroll("blå", [template(0, 1)])
-    store.close()
-    with GalleryStore(store.path, key=KEY, embedding_spec=SPEC) as again:
-        assert [(p.name, p.photos, p.consent, p.expires) for p in again.people()] == [
-            ("Ráni", 2, "form 7", "2999-01-01"),
-            ("blå", 1, None, None),
-        ]
-        held = again.templates()
-        assert held.names == ("Ráni", "blå")
-        np.testing.assert_array_equal(held.vectors, np.stack([unit(0, 0), unit(0, 1), unit(1, 0)]))
-        assert held.people.tolist() == [0, 0, 1]
-        assert [photo.path for photo in again.photos("blå")] == ["0.jpg"]
-
-
-def test_a_photo_is_enrolled_once(store: GalleryStore) -> None:
-    store.enroll("a", [template(0)])
-    again = store.enroll("a", [template(0), template(1)])
-    assert (again.added, again.known) == (1, 1)
-    assert store.owners("0-0") == ["a"]
-
-
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=6), st.integers(1, 5))
 @settings(max_examples=15, deadline=None)
 def test_search_is_the_best_scores_person(counts: list[int], probes: int) -> None:
@@ -95,19 +67,6 @@ def test_search_is_the_best_scores_person(counts: list[int], probes: int) -> Non
         for probe in wanted
     ]
     np.testing.assert_allclose(held.best_scores(wanted), expected, atol=1e-6)
-
-
-def test_an_empty_gallery_can_be_searched(store: GalleryStore) -> None:
-    assert store.templates().best_scores(unit(1)[None]).shape == (1, 0)
-
-
-def test_the_search_sees_what_was_enrolled_since(store: GalleryStore) -> None:
-    store.enroll("a", [template(0)])
-    assert len(store.templates()) == 1
-    with GalleryStore(store.path, key=KEY) as other:
-        other.enroll("b", [template(0, 1)])
-    assert store.templates().names == ("a", "b")
-    assert store.templates() is store.templates()
 
 
 def test_templates_cannot_be_read_in_the_file(store: GalleryStore) -> None:
@@ -138,78 +97,6 @@ def test_removing_a_person_destroys_the_key_and_overwrites_the_rows(store: Galle
     with pytest.raises(UnknownNameError, match="unknown person 'a'"):
         store.remove(["b", "a"])
     assert store.templates().names == ("b",), "all or nobody"
-
-
-def test_the_expired_are_not_recognised(store: GalleryStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    store.enroll("a", [template(0)], expires=datetime.date.today().isoformat())
-    store.enroll("b", [template(0, 1)], expires="29990101")
-    assert store.templates().names == ("a", "b")
-    tomorrow = datetime.date.today() + datetime.timedelta(days=1)
-    for module in ("records", "store"):
-        monkeypatch.setattr(f"rehead.faces.gallery.{module}.today", lambda: tomorrow)
-    assert store.templates().names == ("b",)
-    assert [(person.expired, person.expires) for person in store.people()][1] == (False, "2999-01-01")
-    store.remove(["b"])
-    assert store.templates().why_nobody == "everybody in the gallery has expired"
-    store.remove(["a"])
-    assert store.templates().why_nobody == "the gallery is empty"
-
-
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("", "means nobody"),
-        (" ", "means nobody"),
-        ("unknown", "means nobody"),
-        ("Ran\udce9", "not UTF-8"),
-        ("Ra\x1b[31mni", "control characters"),
-    ],
-)
-def test_names_that_cannot_be_stored_are_refused(store: GalleryStore, name: str, words: str) -> None:
-    store.enroll("a", [template(0)])
-    for refused in (lambda: store.enroll(name, [template(0)]), lambda: store.rename("a", name)):
-        with pytest.raises(DataError, match=words):
-            refused()
-    with pytest.raises(DataError, match="not UTF-8"):
-        store.enroll("b", [template(0, 1)], consent="\udce9")
-    assert [person.name for person in store.people()] == ["a"]
-
-
-def test_a_day_must_be_a_day(store: GalleryStore) -> None:
-    for day, words in {"next year": "such as 2027-12-31", "2024-02-29": "is past; expected"}.items():
-        with pytest.raises(DataError, match=words):
-            store.enroll("a", [template(0)], expires=day)
-    assert store.people() == []
-
-
-@pytest.mark.parametrize(
-    ("key", "words"), [(None, "is encrypted; give its key"), (bytes(32), "not the key of the gallery")]
-)
-def test_wrong_keys(store: GalleryStore, key: bytes | None, words: str) -> None:
-    with pytest.raises(WrongKeyError, match=words):
-        GalleryStore(store.path, key=key)
-
-
-def test_another_embedder_is_refused_with_the_way_out(store: GalleryStore) -> None:
-    with pytest.raises(OtherEmbedderError, match=r"gallery rebuild .*keeps the names"):
-        GalleryStore(store.path, key=KEY, embedding_spec={**SPEC, "name": "other", "sha256": "cd"})
-    with pytest.raises(OtherEmbedderError, match="fake with another sha256"):
-        GalleryStore(store.path, key=KEY, embedding_spec={**SPEC, "sha256": "cd"})
-    GalleryStore(store.path, key=KEY, embedding_spec={**SPEC, "name": "renamed", "licences": {}}).close()
-    assert spec_fingerprint(SPEC) == spec_fingerprint({**SPEC, "name": "renamed"})
-
-
-def test_rebuilding_keeps_names_and_forgets_lost_photos(store: GalleryStore) -> None:
-    store.enroll("a", [template(0), template(1)], consent="form 7")
-    kept = store.photos("a")[1]
-    other = {**SPEC, "sha256": "cd", "dimensions": 4}
-    vector = np.array([1, 0, 0, 0], np.float32)
-    assert store.replace_templates(other, [(kept.row, vector, {"box": [1, 1, 2, 2]})]) == 1
-    store.close()
-    with GalleryStore(store.path, key=KEY, embedding_spec=other) as again:
-        assert [(p.name, p.photos, p.consent) for p in again.people()] == [("a", 1, "form 7")]
-        assert again.templates().vectors.tolist() == [[1, 0, 0, 0]]
-        assert again.photos()[0].sha256 == kept.sha256
 
 
 def test_exchanged_rows_are_noticed(store: GalleryStore) -> None:
