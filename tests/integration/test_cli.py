@@ -591,7 +591,8 @@ def test_progress_as_json_is_for_programs(tiny_onnx: Path, photo_folder: Any, tm
     photos = photo_folder(tmp_path / "photos", {"cat": 6, "dog": 6})
     command = [sys.executable, "-m", "rehead", "train", str(photos), "--out", str(tmp_path / "run")]
     options = ["--backbone", str(tiny_onnx), "--progress", "json", "--quiet"]
-    done = subprocess.run([*command, *options], capture_output=True, text=True, check=True)
+    env = {**os.environ, "REHEAD_CACHE": str(tmp_path / "cache")}  # where no features are yet
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=True, env=env)
     said = [json.loads(line) for line in done.stderr.splitlines()]
     assert {"done": 12, "total": 12} in said
     steps = [line["step"] for line in said if "step" in line]
