@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,28 +13,12 @@ import pytest
 
 from rehead import load_model
 from rehead.backbones import extraction, features
-from rehead.cli import main
 from source_files import photos_of, write_parquet, write_tar
 
 pytest.importorskip("pyarrow", reason="needs pyarrow: pip install 'rehead[cloud]'")
 
 Cli = Callable[..., tuple[int, str, str]]
 Keyed = list[tuple[str, bytes, str]]
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    """Run the command line in this process; exit code, output and error output."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["rehead", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main()
-        output = capsys.readouterr()
-        return int(end.value.code or 0), output.out, output.err
-
-    return run
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,28 +10,12 @@ from typing import Any
 import pytest
 
 import rehead
-from rehead.cli import main
 from source_files import photos_of, write_csv, write_parquet, write_tar
 
 fsspec = pytest.importorskip("fsspec", reason="needs fsspec: pip install 'rehead[cloud]'")
 pytest.importorskip("pyarrow", reason="needs pyarrow: pip install 'rehead[cloud]'")
 
 Cli = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    """Run the command line in this process; exit code, output and error output."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["rehead", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main()
-        output = capsys.readouterr()
-        return int(end.value.code or 0), output.out, output.err
-
-    return run
 
 
 @pytest.fixture(scope="module")
