@@ -20,7 +20,7 @@ from .console import photo_progress, print_table, say, scores_table, show_warnin
 if TYPE_CHECKING:
     from ..core.progress import Progress
     from ..workflows.config import TrainConfig
-    from ..workflows.train import Run
+    from ..workflows.run import Run
     from ..workflows.train_features import FeatureRun
 
 __all__ = ["show_run", "train"]
