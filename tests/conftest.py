@@ -2,6 +2,7 @@
 
     tiny_onnx       path of an ONNX file (a convolutional network at 32 px), its record beside it
     drawn_faces     drawn_faces(tmp_path, 10) draws faces of ten people and writes their points
+    cli             cli("train", photos, "--out", out) runs the command line in this process
     photo_folder    photo_folder(tmp_path / "photos", {"red fish": 12, "blå": 12}) writes class folders
     face_photo      face_photo(path, 3, 5) writes a photo of persons 3 and 5, for
     face_pipeline   a detector and an embedder that know such photos
@@ -15,8 +16,10 @@ built once; no test sees the user's own cache or weights.
 from __future__ import annotations
 
 import colorsys
+import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -45,6 +48,26 @@ def one_torch_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def cli(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Run the command line in this process, with some standard input; exit code, output, error output."""
+    from rehead.cli import main
+
+    def run(*arguments: object, stdin: bytes | None = None) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["rehead", *map(str, arguments)])
+        if stdin is not None:
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        output = capsys.readouterr()
+        return int(end.value.code or 0), output.out, output.err
+
+    return run
 
 
 @pytest.fixture(scope="session")

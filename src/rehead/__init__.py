@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from .workflows.config import run_training as run_training
     from .workflows.keypoints import train_keypoints as train_keypoints
     from .workflows.report import report as report
-    from .workflows.train import Run as Run
+    from .workflows.run import Run as Run
     from .workflows.train import train as train
 
     __version__: str
@@ -93,7 +93,8 @@ _resolve, _, _names = attach(
         "workflows.config": ["KeypointTrainConfig", "TrainConfig", "run_keypoint_training", "run_training"],
         "workflows.keypoints": ["train_keypoints"],
         "workflows.report": ["report"],
-        "workflows.train": ["Run", "train"],
+        "workflows.run": ["Run"],
+        "workflows.train": ["train"],
     },
 )
 

@@ -20,6 +20,7 @@
     │   ├── WrongKeyError          its key is missing, or another
     │   ├── OtherEmbedderError     its templates come from another embedder
     │   └── DamagedGalleryError    it is something else, or was damaged
+    ├── ClusterError               a cluster cannot be reached, or went away
     ├── TrainingError              a training cannot go on
     └── OutputError                a result cannot be written (full or read-only disk, ...)
 
@@ -36,6 +37,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "AlteredModelFileError",
+    "ClusterError",
     "DamagedGalleryError",
     "DataError",
     "DatasetError",
@@ -181,6 +183,10 @@ class OtherEmbedderError(GalleryError):
 
 class DamagedGalleryError(GalleryError):
     """The file is no gallery, or was damaged."""
+
+
+class ClusterError(ReheadError):
+    """A cluster cannot be reached, or went away; what was computed is kept."""
 
 
 class TrainingError(ReheadError):

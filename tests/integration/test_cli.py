@@ -25,21 +25,6 @@ Result = tuple[int, str, str]
 Cli = Callable[..., Result]
 
 
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    """Run the command line in this process; exit code, output and error output."""
-
-    def run(*arguments: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["rehead", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main()
-        output = capsys.readouterr()
-        return int(end.value.code or 0), output.out, output.err
-
-    return run
-
-
 def process(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-W", "error", "-m", "rehead", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=120, **options)
@@ -604,7 +589,8 @@ def test_progress_as_json_is_for_programs(tiny_onnx: Path, photo_folder: Any, tm
     photos = photo_folder(tmp_path / "photos", {"cat": 6, "dog": 6})
     command = [sys.executable, "-m", "rehead", "train", str(photos), "--out", str(tmp_path / "run")]
     options = ["--backbone", str(tiny_onnx), "--progress", "json", "--quiet"]
-    done = subprocess.run([*command, *options], capture_output=True, text=True, check=True)
+    env = {**os.environ, "REHEAD_CACHE": str(tmp_path / "cache")}  # where no features are yet
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=True, env=env)
     said = [json.loads(line) for line in done.stderr.splitlines()]
     assert {"done": 12, "total": 12} in said
     steps = [line["step"] for line in said if "step" in line]

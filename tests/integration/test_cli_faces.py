@@ -11,14 +11,13 @@ import os
 import shlex
 import sqlite3
 import stat
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rehead.cli import main
 from rehead.faces.pipeline import FacePipeline
 from rehead.faces.verification import calibration
 from rehead.faces.verification.calibration import Calibration, read_calibration
@@ -32,13 +31,13 @@ FACE = {"box", "points", "score", "quality"}
 
 @pytest.fixture
 def cli(
+    cli: Cli,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
     face_pipeline: FacePipeline,
     other_face_pipeline: FacePipeline,
     face_calibration: Calibration,
 ) -> Cli:
-    """Run the command line; `--embedder other` is one of other weights."""
+    """Run `rehead faces`; `--embedder other` is one of other weights."""
     for verb in ("enroll", "identify", "verify", "cluster", "evaluate", "gallery"):
         monkeypatch.setattr(
             f"rehead.cli.faces.{verb}.load_pipeline",
@@ -47,16 +46,7 @@ def cli(
     monkeypatch.setattr(calibration, "_all", lambda: {face_calibration.fingerprint: face_calibration})
     monkeypatch.delenv("REHEAD_GALLERY_KEY", raising=False)
     monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["rehead", "faces", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main()
-        output = capsys.readouterr()
-        return int(end.value.code or 0), output.out, output.err
-
-    return run
+    return partial(cli, "faces")
 
 
 @pytest.fixture

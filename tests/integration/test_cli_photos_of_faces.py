@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rehead.cli import main
 from rehead.cli.faces.preview import picture_of, ppm
 from rehead.faces import FaceDetector
 from rehead.faces.capture import CapturedFrame
@@ -21,20 +20,9 @@ data = pytest.importorskip("skimage.data", reason="the photo comes from scikit-i
 Cli = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    """Run the command line in this process; exit code, output and error output."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["rehead", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "200")
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main()
-        output = capsys.readouterr()
-        return int(end.value.code or 0), output.out, output.err
-
-    return run
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
 
 
 @pytest.fixture

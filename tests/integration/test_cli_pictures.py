@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,25 +9,11 @@ import numpy as np
 import pytest
 
 from rehead import ImageClassifier
-from rehead.cli import main
 from rehead.images import image_size
 
 PhotoFolder = Callable[..., Path]
 Result = tuple[int, str, str]
 Cli = Callable[..., Result]
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    def run(*arguments: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["rehead", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main()
-        output = capsys.readouterr()
-        return int(end.value.code or 0), output.out, output.err
-
-    return run
 
 
 @pytest.fixture(scope="module")

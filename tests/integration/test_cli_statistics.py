@@ -23,21 +23,6 @@ PhotoFolder = Callable[..., Path]
 Cli = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    """Run the command line in this process; exit code, output and error output."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["rehead", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main()
-        output = capsys.readouterr()
-        return int(end.value.code or 0), output.out, output.err
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def photos(photo_folder: PhotoFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return photo_folder(tmp_path_factory.mktemp("cli") / "photos", {"ant": 14, "bee": 14})
@@ -337,5 +322,5 @@ def test_a_service_says_what_was_not_measured(
     cli: Cli, run: Path, photo_folder: PhotoFolder, tmp_path: Path
 ) -> None:
     cli("update", run, photo_folder(tmp_path / "more", {"ant": 3}, seed=4))
-    served = ModelSet([run / "model.onnx"]).find(None)
+    served = ModelSet([run / "model.onnx"]).get()
     assert "not measured since the last change (3 photos added)" in served.accuracy

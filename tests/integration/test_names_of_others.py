@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from rehead.cli import main
 from rehead.core.csv_cells import CsvWriter, cell_text
 from rehead.core.text import printable
 from rehead.data import read_dataset
@@ -35,8 +34,8 @@ TRICKY = "@a [b]\x1b]0;t\x07\nc.jpg"
 
 @pytest.fixture
 def cli(
+    cli: Callable[..., tuple[int, str, str]],
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
     face_pipeline: FacePipeline,
     face_calibration: Calibration,
 ) -> Cli:
@@ -46,13 +45,9 @@ def cli(
     monkeypatch.setattr(calibration, "_all", lambda: {face_calibration.fingerprint: face_calibration})
 
     def run(*arguments: object, code: int = 0) -> str:
-        monkeypatch.setattr(sys, "argv", ["rehead", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main()
-        output = capsys.readouterr()
-        assert int(end.value.code or 0) == code, output.err
-        text = output.out + output.err
+        ended, out, err = cli(*arguments)
+        assert ended == code, err
+        text = out + err
         assert [printable(line) for line in text.splitlines()] == text.splitlines()
         return text
 

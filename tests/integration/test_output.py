@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import os
 import subprocess
@@ -15,7 +14,6 @@ from typing import Any
 import pytest
 
 from rehead import ImageClassifier
-from rehead.cli import main
 from rehead.cli.predict import _print_csv, _print_table
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -32,22 +30,6 @@ def model(photos: Path, tiny_onnx: Path, tmp_path_factory: pytest.TempPathFactor
     fitted = ImageClassifier(backbone=tiny_onnx, cache=False).fit(paths, [path.parent.name for path in paths])
     fitted.save(out := tmp_path_factory.mktemp("model") / "model.onnx")
     return out
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    """Run the command line with some bytes as its standard input; exit code, output and error output."""
-
-    def run(*arguments: object, stdin: bytes = b"") -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["rehead", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main()
-        output = capsys.readouterr()
-        return int(end.value.code or 0), output.out, output.err
-
-    return run
 
 
 def process(*arguments: object, **options: Any) -> subprocess.CompletedProcess[bytes]:

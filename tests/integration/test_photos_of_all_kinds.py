@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from PIL import Image
 
 import rehead
 from rehead.backbones.neighbours import similar
-from rehead.cli import main
 from rehead.errors import ImageError
 from rehead.faces.pipeline import FacePipeline
 from rehead.images import limits
@@ -24,21 +22,11 @@ PhotoFolder = Callable[..., Path]
 Cli = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    """Run the command line in this process; exit code, output and error output."""
+@pytest.fixture(autouse=True)
+def own_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits on pixels that a test sets end with it."""
     monkeypatch.setattr(limits, "_limit", limits.MAX_PIXELS)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["rehead", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main()
-        output = capsys.readouterr()
-        return int(end.value.code or 0), output.out, output.err
-
-    return run
 
 
 def stripes(folder: Path, bits: int, count: int = 12) -> Path:

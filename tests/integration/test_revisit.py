@@ -13,7 +13,7 @@ import pytest
 from rehead import ImageClassifier, load_model, report, train
 from rehead.cli import main
 from rehead.errors import DataError, DatasetError
-from rehead.workflows.train import Run
+from rehead.workflows.run import Run
 
 PhotoFolder = Callable[..., Path]
 

@@ -17,7 +17,8 @@ import rehead.workflows.train
 from rehead import ImageClassifier, load_model
 from rehead.data import read_dataset, split_fingerprint
 from rehead.errors import DatasetError, ImageError, OutputError
-from rehead.workflows.train import Run, train
+from rehead.workflows.run import Run
+from rehead.workflows.train import train
 
 PhotoFolder = Callable[..., Path]
 FILES = ["metrics.json", "model.onnx", "predictions.csv", "report.html", "run.json", "splits.csv"]

@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.cache import RowCache
+from ..core.engines import Session
 from ..core.parallel import map_in_order
 from ..core.photos import File
 from ..core.progress import Progress, progress_bar
@@ -95,6 +97,7 @@ def extract(
     cache_root: Path | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
+    session: Session | None = None,
 ) -> Features:
     """Extract features of photos.
 
@@ -111,6 +114,8 @@ def extract(
         All processors by default.
     progress : callable, optional
         Called from this thread as `progress(done, total)`, first with what the cache holds.
+    session : Session, optional
+        Of `open_features`, where one is open.
 
     Returns
     -------
@@ -135,7 +140,7 @@ def extract(
     found = [store.fetch(keys, view) for store, view in zip(stores, rows, strict=False)]
     missing = [~known for known in found] or [np.ones(len(files), dtype=bool)] * views
     todo = [n for n in np.flatnonzero(np.logical_or.reduce(missing)).tolist() if n not in errors]
-    job = _Job(files, backbone, rows, missing, stores, keys)
+    job = _Job(files, backbone, rows, missing, stores, keys, session)
     with progress_bar(progress, "Looking at photos") as shown:
         errors |= job.run(todo, threads, shown)
     if todo:
@@ -160,6 +165,7 @@ def extract_views(
     cache: bool = True,
     cache_root: Path | None = None,
     threads: int | None = None,
+    session: Session | None = None,
 ) -> NDArray[np.float32]:
     """Extract features of one view of each photo.
 
@@ -171,7 +177,7 @@ def extract_views(
         Names of `images.CAMERA_VIEWS`.
     digests : sequence of str (n,)
         Sha256 of each file, as `extract` found it.
-    backbone, cache, cache_root, threads
+    backbone, cache, cache_root, threads, session
         As in `extract`.
 
     Returns
@@ -195,13 +201,13 @@ def extract_views(
         return np.ascontiguousarray(rows["features"])
 
     def compute() -> None:
-        session = open_features(backbone, threads)
+        opened = session or open_features(backbone, threads)
 
         def run(n: int) -> None:
             with contextlib.suppress(ImageError):
                 data = read_bytes(paths[n])
                 pixels = camera_view(load_image(data, backbone.preprocess), views[n])
-                rows["features"][n] = session.run(None, {"image": pixels[None]})[0][0]
+                rows["features"][n] = opened.run(None, {"image": pixels[None]})[0][0]
                 missing[n] = hashlib.sha256(data).hexdigest() != digests[n]  # a file that changed is not kept
 
         list(map_in_order(run, todo, threads=threads))
@@ -248,19 +254,20 @@ class _Job:
     missing: list[NDArray[np.bool_]]
     stores: list[RowCache]
     keys: list[str]
+    session: Session | None = None
 
     def run(self, todo: list[int], threads: int | None, progress: Progress | None) -> dict[int, ImageError]:
         """Compute the rows `todo`; the photos that turn out unreadable."""
         if not todo:
             return {}
-        self.session = open_features(self.backbone, threads)
+        session = self.session or open_features(self.backbone, threads)
         errors: dict[int, ImageError] = {}
         new_rows: list[int] = []
         try:
             n_done = len(self.files) - len(todo)
             if progress:
                 progress(n_done, len(self.files))
-            for done, failed in map_in_order(self._chunk, _chunks(todo), threads=threads):
+            for done, failed in map_in_order(partial(self._chunk, session), _chunks(todo), threads=threads):
                 new_rows += done
                 errors |= failed
                 n_done += len(done) + len(failed)
@@ -272,7 +279,7 @@ class _Job:
             self._save(new_rows)
         return errors
 
-    def _chunk(self, photos: list[int]) -> tuple[list[int], dict[int, ImageError]]:
+    def _chunk(self, session: Session, photos: list[int]) -> tuple[list[int], dict[int, ImageError]]:
         images, failed = {}, {}
         for n in photos:  # decoded before the network runs: each then keeps the processor's cache to itself
             try:
@@ -283,7 +290,7 @@ class _Job:
             code = perceptual_hash(image)
             for rows, missing, pixels in zip(self.rows, self.missing, _views(image), strict=False):
                 if missing[n]:
-                    rows["features"][n] = self.session.run(None, {"image": pixels[None]})[0][0]
+                    rows["features"][n] = session.run(None, {"image": pixels[None]})[0][0]
                     rows["hash"][n] = code
         return list(images), failed
 

@@ -22,12 +22,15 @@ from ..core.text import count, first_of
 from ..evaluation.intervals import Interval, better_by_one_se, mean_difference
 from ..evaluation.metrics import photo_log_loss
 from ..heads import FittedHead, SearchPoint
-from ..heads.model_selection import RIDGE_L2, search_order
+from ..heads.model_selection import RIDGE_STEPS, l2_of, point_order
 from ..heads.temperature import calibrated_loss, fit_temperature, softmax
 from .fitted import FittedClassifier
 from .statistics import PhotoStatistics
 
-__all__ = ["Reselection", "head_logits", "reselect_head"]
+__all__ = ["STRENGTHS", "Reselection", "head_logits", "reselect_head"]
+
+STRENGTHS = tuple(l2_of(step) for step in range(min(RIDGE_STEPS) - 1, max(RIDGE_STEPS) + 2))
+"""Every L2 that the first training's screening by ridge regression may come to."""
 
 _FEWEST = (
     100  # photos that do not belong together; see benchmarks/RESULTS.md, "Levels and strength chosen again"
@@ -126,7 +129,7 @@ class _Judged:
         y, weight = self.target[rows], self.weight[rows] / self.weight[rows].mean()
         losses = [calibrated_loss(logits[rows], y, weight) for logits in self.logits]
         order = [
-            search_order(replace(point, log_loss=loss))
+            point_order(replace(point, log_loss=loss))
             for point, loss in zip(self.points, losses, strict=True)
         ]
         best = order.index(min(order))
@@ -221,7 +224,7 @@ def _judged(
     """The heads of all levels and strengths, first the one that is there, on these photos."""
     points, logits = [sums.point], [head_logits(sums.head(), plain)]
     for levels in sums.level_choices:
-        of_levels = [replace(sums.point, n_levels=levels, l2=l2) for l2 in RIDGE_L2]
+        of_levels = [replace(sums.point, n_levels=levels, l2=l2) for l2 in STRENGTHS]
         of_levels = [p for p in of_levels if (p.n_levels, p.l2) != (sums.point.n_levels, sums.point.l2)]
         points += of_levels
         logits += [head_logits(head, plain) for head in sums.heads(of_levels)]

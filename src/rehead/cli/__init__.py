@@ -26,6 +26,7 @@ app = lazy_group(
     {
         "audit": "Look for what is wrong with photos before training.",
         "train": "Train a classifier on photos, and test it.",
+        "extract": "Take features of any number of photos, for training on them.",
         "update": "Add photos and classes to a model, without those that it learnt.",
         "forget": "Take photos or a class out of a model again.",
         "merge": "Join what two models learnt, without their photos.",
@@ -117,6 +118,6 @@ def _gone() -> NoReturn:
 
 def _fail(message: str, code: int) -> NoReturn:
     """End with one line, whatever the names in it hold; addresses that were taken for paths as they are."""
-    message = re.sub(r"\b(https?|ftp|s3|gs):/(?!/)", r"\1://", message)
+    message = re.sub(r"\b(https?|ftp|s3|gs|hf|memory):/(?!/)", r"\1://", message)
     say(f"rehead: {message}", err=True)
     raise SystemExit(code) from None

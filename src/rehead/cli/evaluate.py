@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,7 @@ __all__ = ["evaluate"]
 @command
 def evaluate(
     model: options.ModelFile,
-    photos: options.Photos,
+    photos: options.Source,
     out: Annotated[
         Path | None,
         Opt(help="Folder for metrics.json, predictions.csv and report.html.", flag="--out -o", default=None),
@@ -34,10 +35,14 @@ def evaluate(
     """
     from ..classification.evaluate import evaluate_model
     from ..data import read_dataset
+    from ..data.sources import find_source, spooled
     from ..workflows.loading import open_model
 
-    dataset = read_dataset(photos, table)
-    with photo_progress("Looking at photos") as progress:
+    source = find_source(photos, table)
+    with (
+        nullcontext(read_dataset(photos, table)) if source is None else spooled(source) as dataset,
+        photo_progress("Looking at photos") as progress,
+    ):
         result = evaluate_model(
             open_model(model, threads=use.threads),
             dataset,

@@ -23,7 +23,7 @@ def forget(
     class_name: Annotated[
         str | None,
         Opt(
-            help="Forget this class. Its photos need not be given where --statistics-by-class kept its sums, "
+            help="Forget this class. Its photos need not be given where training kept statistics by class, "
             "or the cache has their features.",
             flag="--class",
             default=None,

@@ -21,6 +21,14 @@ Photos = Annotated[
         show_default=False,
     ),
 ]
+Source = Annotated[
+    Path,
+    typer.Argument(
+        help="photos/CLASS/*.jpg, photos/{train,val,test}/CLASS/*.jpg, or a CSV: path,label[,split][,group]; "
+        "read as a stream: shards-{000..009}.tar, *.parquet, s3://bucket/photos.",
+        show_default=False,
+    ),
+]
 PhotoList = Annotated[
     list[Path], typer.Argument(help="Photos, and folders that are searched at any depth.", show_default=False)
 ]
@@ -54,6 +62,13 @@ Recipe = Annotated[
 Sign = Annotated[
     Path | None,
     Opt(help="Sign the model file with this Ed25519 private key, PEM, as `rehead sign` does.", default=None),
+]
+On = Annotated[
+    str | None,
+    Opt(
+        help="Take features of a stream of photos on Ray: ray, on this machine, or ray:ADDRESS of a cluster.",
+        default=None,
+    ),
 ]
 Resume = Annotated[
     Path | None,

@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import sys
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
@@ -35,10 +36,12 @@ if TYPE_CHECKING:
     from ..classification.predictor import Predictor
     from ..core.photos import File
     from ..core.progress import Progress
+    from ..data.sources import Source
 
 __all__ = ["predict"]
 
 _STDIN, _UNREADABLE = "-", "unreadable"
+_WIDTH = 32  # letters, of the name of a photo in a shard
 _NOT_TEXT = re.compile(rb"[\x01-\x08\x0e-\x1f]")  # what no list of paths has, and every photo
 
 
@@ -48,8 +51,8 @@ def predict(
     photos: Annotated[
         list[Path],
         typer.Argument(
-            help="Photos, and folders that are searched at any depth; - reads a photo, or a list of paths, "
-            "from the standard input.",
+            help="Photos, and folders that are searched at any depth; shards-{000..009}.tar, *.parquet and "
+            "s3://bucket/photos as a stream; - reads a photo, or a list of paths, from the standard input.",
             show_default=False,
         ),
     ],
@@ -77,13 +80,12 @@ def predict(
     loaded = open_model(model, threads=use.threads)
     if unmeasured := loaded.manifest.get("unmeasured"):
         say(f"{model}: {unmeasured}", err=True)
-    named = [each for photo in photos for each in _named(photo)]
-    names = [name for name, _ in named]
+    given = _Given(photos)
     failed: list[ImageError] = []
     rows_on_screen = out is None and chosen != "json" and sys.stdout.isatty()
     with _opened(out) as file:
         with photo_progress("Looking at photos", quiet=rows_on_screen) as progress:
-            records: Iterable[dict[str, Any]] = _answers(loaded, named, failed, progress)
+            records: Iterable[dict[str, Any]] = _answers(loaded, given, failed, progress)
             if chosen == "json":
                 records = list(records)
             elif chosen == "jsonl":
@@ -91,14 +93,52 @@ def predict(
             elif chosen == "csv":
                 _print_csv(records, loaded.labels, file)
             else:
-                _print_table(records, names, loaded.labels)
+                _print_table(records, given.names, loaded.labels)
         if chosen == "json":
             print_json(records, file)
     if out is not None:
         say(f"wrote {out}")
-    check_answered(names, failed)
+    check_answered(range(given.seen), failed)
     if failed and chosen == "table":
-        say(f"rehead: {len(failed)} of {len(names)} photos could not be read", err=True)
+        say(f"rehead: {len(failed)} of {given.seen} photos could not be read", err=True)
+
+
+class _Given:
+    """The photos to answer for, one after the other: those of a source are never listed.
+
+    Attributes
+    ----------
+    names : list of str
+        What photos are called, or how long that may be where they are not known before they are read.
+    total : int or None
+        How many there are, where that is known.
+    seen : int
+        How many were given out.
+    """
+
+    def __init__(self, photos: Sequence[Path]) -> None:
+        from ..data.sources import find_source
+
+        self._streams: list[Source | list[tuple[str, File]]] = []
+        for photo in photos:
+            self._streams.append(find_source(photo) or _named(photo))
+        listed = [each for stream in self._streams if isinstance(stream, list) for each in stream]
+        known = all(isinstance(stream, list) for stream in self._streams)
+        self.names = [name for name, _ in listed] + ([] if known else ["x" * _WIDTH])
+        self.total = len(listed) if known else None
+        self.seen = 0
+
+    def __iter__(self) -> Iterator[tuple[str, File | ImageError]]:
+        from ..data.sources import read_ahead, samples_of
+
+        for stream in self._streams:
+            if isinstance(stream, list):
+                each: Iterable[tuple[str, File | ImageError]] = stream
+            else:
+                each = ((sample.id, data) for sample, data in read_ahead(samples_of(stream)))
+            for item in each:
+                self.seen += 1
+                yield item
 
 
 def _named(photo: Path) -> list[tuple[str, File]]:
@@ -130,16 +170,25 @@ def _listed(data: bytes) -> list[Path] | None:
 
 
 def _answers(
-    model: Predictor, photos: Sequence[tuple[str, File]], failed: list[ImageError], progress: Progress | None
+    model: Predictor, photos: _Given, failed: list[ImageError], progress: Progress | None
 ) -> Iterator[dict[str, Any]]:
     """The record of each answer as it comes; errors are added to `failed`."""
-    answers = model.predict_each([photo for _, photo in photos])
-    for done, ((name, _), answer) in enumerate(zip(photos, answers, strict=True), 1):
-        if isinstance(answer, ImageError):
-            failed.append(answer)
+    waiting = deque[tuple[str, ImageError | None]]()
+
+    def files() -> Iterator[File]:
+        for name, photo in photos:
+            error = photo if isinstance(photo, ImageError) else None
+            waiting.append((name, error))
+            yield b"" if isinstance(photo, ImageError) else photo
+
+    for done, answer in enumerate(model.predict_each(files()), 1):
+        name, error = waiting.popleft()
+        found = error or answer
+        if isinstance(found, ImageError):
+            failed.append(found)
         if progress:
-            progress(done, len(photos))
-        yield answer_record(name, answer)
+            progress(done, photos.total or photos.seen)
+        yield answer_record(name, found)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -17,8 +18,10 @@ from .command import command, given_in
 from .console import photo_progress, print_table, say, scores_table, show_warnings, warn
 
 if TYPE_CHECKING:
+    from ..core.progress import Progress
     from ..workflows.config import TrainConfig
-    from ..workflows.train import Run
+    from ..workflows.run import Run
+    from ..workflows.train_features import FeatureRun
 
 __all__ = ["show_run", "train"]
 
@@ -26,7 +29,7 @@ __all__ = ["show_run", "train"]
 @command
 def train(
     context: typer.Context,
-    photos: options.Photos,
+    photos: options.Source,
     out: options.NewRunFolder,
     classifier: ClassifierOptions,
     split: SplitOptions,
@@ -35,6 +38,7 @@ def train(
     recipe: options.Recipe,
     resume: options.Resume,
     sign: options.Sign,
+    on: options.On,
     overwrite: options.Overwrite,
     quiet: options.Quiet,
     progress_form: options.ProgressForm,
@@ -42,6 +46,7 @@ def train(
     """Train a classifier on photos, test it, and write model file, metrics and report."""
     from ..core.signing import read_private_key, sign_model_file
     from ..workflows.config import TrainConfig, run_training
+    from ..workflows.extract import is_stream
 
     given = given_in(context)
     folder = options.folder_of(out, resume)
@@ -51,21 +56,56 @@ def train(
         config = _with_recipe(recipe, config, given)
     config = config.with_backbone(str(config.classifier.backbone))
     options.refuse_in_vain(config, given)
-    doing = "Training" if config.trains_network else "Looking at photos"
-    with photo_progress(doing, quiet=quiet, form=progress_form) as progress:
-        result = run_training(
-            config,
-            photos,
-            folder,
-            resume=resume is not None,
-            overwrite=overwrite,
-            command=["rehead", *sys.argv[1:]],
-            progress=progress,
-        )
+    result: Run | FeatureRun
+    if on is not None or is_stream(photos, table):
+        with photo_progress("Taking features", quiet=quiet, form=progress_form) as progress:
+            result = _streamed(photos, folder, config, given, on=on, overwrite=overwrite, progress=progress)
+    else:
+        doing = "Training" if config.trains_network else "Looking at photos"
+        with photo_progress(doing, quiet=quiet, form=progress_form) as progress:
+            result = run_training(
+                config,
+                photos,
+                folder,
+                resume=resume is not None,
+                overwrite=overwrite,
+                command=["rehead", *sys.argv[1:]],
+                progress=progress,
+            )
     if key is not None:
         sign_model_file(result.folder / "model.onnx", key)
     if not quiet:
         show_run(result)
+
+
+def _streamed(
+    photos: Path,
+    folder: Path,
+    config: TrainConfig,
+    given: set[str],
+    *,
+    on: str | None,
+    overwrite: bool,
+    progress: Progress | None,
+) -> FeatureRun:
+    from ..workflows.train_features import train_features
+
+    if config.trains_network or config.faces or "resume" in given:
+        raise typer.BadParameter(
+            "photos that are read as a stream are trained on with a frozen network of the core",
+            param_hint=str(photos),
+        )
+    return train_features(
+        photos,
+        folder,
+        classifier=config.classifier,
+        split=config.split,
+        table=config.table,
+        on=on,
+        overwrite=overwrite,
+        command=["rehead", *sys.argv[1:]],
+        progress=progress,
+    )
 
 
 def _with_recipe(recipe: str, config: TrainConfig, given: set[str]) -> TrainConfig:
@@ -88,11 +128,11 @@ def overridden(settings: Any, config: Any, given: set[str]) -> Any:
     return replace(settings, **{name: getattr(config, name) for name in own})
 
 
-def show_run(result: Run) -> None:
+def show_run(result: Run | FeatureRun) -> None:
     """Print how good the trained model is, what was left out, and what was written."""
     from ..core.text import count
 
-    for sentence in result.audit.dataset.summary():
+    for sentence in result.summary:
         say(sentence)
     if result.evaluation:
         print_table(scores_table(result.evaluation))

@@ -24,7 +24,16 @@ from ..errors import DatasetError
 from ..images import IMAGE_SUFFIXES
 from .options import TableOptions
 
-__all__ = ["SPLIT_NAMES", "Row", "path_mode", "read_rows"]
+__all__ = [
+    "SPLIT_NAMES",
+    "Row",
+    "check_width",
+    "find_columns",
+    "find_delimiter",
+    "path_mode",
+    "read_rows",
+    "row_of",
+]
 
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -89,23 +98,28 @@ def read_rows(source: Path, table: TableOptions) -> tuple[list[Row], list[str]]:
     lines = _read_lines(source, table)
     if not lines:
         raise DatasetError(f"{source}: the file is empty; {_EXPECTED}")
-    columns = _columns(source, lines[0][1], table)
+    columns = find_columns(source, lines[0][1], table)
     rows: list[Row] = []
     dropped: list[Row] = []
     for line, cells in lines[1:]:
-        if any(cell.strip() for cell in cells[len(lines[0][1]) :]):
-            raise DatasetError(
-                f"{source}, line {line}: {len(cells)} cells under {len(lines[0][1])} columns; "
-                "put a cell that holds the separator in double quotes"
-            )
+        check_width(source, line, cells, len(lines[0][1]))
         given = {name: cells[i] for name, i in columns.items() if i < len(cells)}
-        row, keep = _row(source, line, given, table)
+        row, keep = row_of(source, line, given, table)
         (rows if keep else dropped).append(row)
     if not rows:
         raise DatasetError(f"{source}: no photo is listed in it; expected a line for each below the first")
     _check_files(source, rows, table)
     _check_twice(source, rows)
     return rows, [row.id for row in dropped]
+
+
+def check_width(source: Path | str, line: int, cells: list[str], width: int) -> None:
+    """DatasetError where a line has more cells than the header has columns."""
+    if any(cell.strip() for cell in cells[width:]):
+        raise DatasetError(
+            f"{source}, line {line}: {len(cells)} cells under {width} columns; "
+            "put a cell that holds the separator in double quotes"
+        )
 
 
 def _read_lines(source: Path, table: TableOptions) -> list[tuple[int, list[str]]]:
@@ -119,7 +133,7 @@ def _read_lines(source: Path, table: TableOptions) -> list[tuple[int, list[str]]
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise DatasetError(f"{source}, line {line}: not UTF-8 text; save it as 'CSV UTF-8'") from error
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text, table), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=find_delimiter(text, table), strict=True)
     try:
         return [
             (reader.line_num, [cell_text(cell) for cell in cells])
@@ -130,7 +144,7 @@ def _read_lines(source: Path, table: TableOptions) -> list[tuple[int, list[str]]
         raise DatasetError(f"{source}, line {reader.line_num}: no valid CSV ({error})") from error
 
 
-def _delimiter(text: str, table: TableOptions) -> str:
+def find_delimiter(text: str, table: TableOptions) -> str:
     """The delimiter that gives most of our columns in the first line; a comma where none gives any."""
     wanted = {table.path_column.lower(), table.label_column.lower()}
     first = io.StringIO(text.lstrip(), newline=None).readline().lower()
@@ -142,7 +156,7 @@ def _delimiter(text: str, table: TableOptions) -> str:
     return max(",;\t", key=score)
 
 
-def _columns(source: Path, header: list[str], table: TableOptions) -> dict[str, int]:
+def find_columns(source: Path | str, header: list[str], table: TableOptions) -> dict[str, int]:
     """Index of each known column."""
     names = [name.strip().lower() for name in header]
     wanted = {
@@ -178,8 +192,10 @@ def _hint(part: str, name: str, free: list[str]) -> str:
     return f"did you mean {meant[0]!r}? Say it with --{part}-column {shlex.quote(meant[0])}"
 
 
-def _row(source: Path, line: int, cells: dict[str, str], table: TableOptions) -> tuple[Row, bool]:
-    """One line as a Row, and whether it is to be kept."""
+def row_of(
+    source: Path | str, line: int, cells: dict[str, str], table: TableOptions, *, look: bool = True
+) -> tuple[Row, bool]:
+    """One line as a Row, and whether it is to be kept; with `look` its path as the file system spells it."""
 
     def cell(name: str) -> str:
         return unicodedata.normalize("NFC", cells.get(name, "").strip())
@@ -194,14 +210,17 @@ def _row(source: Path, line: int, cells: dict[str, str], table: TableOptions) ->
         raise DatasetError(f"{source}, line {line}: split is {cell('split')!r}; expected train, val or test")
     if keep and not cell("label"):
         raise DatasetError(f"{source}, line {line}: the label is empty; give every photo one or drop the row")
-    root = table.root or source.parent
+    if not look:
+        path = Path(cells["path"].strip() + _lacking(cells["path"], table.suffix))
+        return Row(path.as_posix(), path, cell("label"), split, cell("group"), line), keep
+    root = table.root or Path(source).parent
     path = _find(root, cells["path"], table.suffix)
     return Row(_id(root, path), path, cell("label"), split, cell("group"), line), keep
 
 
 def _find(root: Path, text: str, suffix: str) -> Path:
     """The file that is meant: spreadsheets add spaces, Windows turns slashes, macOS decomposes accents."""
-    if suffix and not text.strip().lower().endswith(suffix.lower()):
+    if _lacking(text, suffix):
         text = text.strip() + suffix
     slashed = text.strip().replace("\\", "/")
     spellings = (text, *(unicodedata.normalize(form, slashed) for form in ("NFC", "NFD")))
@@ -209,6 +228,11 @@ def _find(root: Path, text: str, suffix: str) -> Path:
         if path_mode(root / spelling):
             return root / spelling
     return root / text.strip()
+
+
+def _lacking(text: str, suffix: str) -> str:
+    """The ending, where a path does not have it yet."""
+    return "" if text.strip().lower().endswith(suffix.lower()) else suffix
 
 
 def _id(root: Path, path: Path) -> str:

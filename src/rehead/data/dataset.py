@@ -29,7 +29,15 @@ from .csv_table import Row, path_mode, read_rows
 from .folder import EXPECTED_LAYOUT, missing_path, read_folder
 from .options import TableOptions
 
-__all__ = ["Dataset", "check_labels", "check_trainable", "class_sentence", "passed_over", "read_dataset"]
+__all__ = [
+    "Dataset",
+    "as_dataset",
+    "check_labels",
+    "check_trainable",
+    "class_sentence",
+    "passed_over",
+    "read_dataset",
+]
 
 _NOT_TAKEN = "no photos, or outside of the class folders"
 _NAMED = 10  # classes that a sentence lists
@@ -157,11 +165,11 @@ def read_dataset(source: str | os.PathLike[str] | Dataset, table: TableOptions |
         if table not in (None, TableOptions()):
             raise DatasetError(f"{root}: this is a folder; {', '.join(arguments_of(table)[::2])} need a CSV")
         rows, skipped = read_folder(root)
-        return replace(_dataset(root, rows, skipped=skipped), source=root)
+        return replace(as_dataset(root, rows, skipped=skipped), source=root)
     if root.suffix.lower() in {".csv", ".tsv"}:
         table = table or TableOptions()
         rows, left_out = read_rows(root, table)
-        return replace(_dataset(table.root or root.parent, rows, left_out=left_out), source=root)
+        return replace(as_dataset(table.root or root.parent, rows, left_out=left_out), source=root)
     kind = "a single photo" if is_image_name(root.name) else "neither a folder nor a CSV"
     raise DatasetError(f"{root}: this is {kind}; {EXPECTED_LAYOUT}")
 
@@ -226,9 +234,10 @@ def check_labels(known: Iterable[str], other: Dataset) -> None:
     )
 
 
-def _dataset(
+def as_dataset(
     root: Path, rows: list[Row], *, skipped: Iterable[str] = (), left_out: Iterable[str] = ()
 ) -> Dataset:
+    """The dataset of rows, sorted by id; DatasetError where two are called alike."""
     rows = sorted(rows, key=lambda row: row.id)
     for one, other in pairwise(rows):
         if one.id == other.id:

@@ -23,9 +23,11 @@ __all__ = [
     "MAX_BITS",
     "MAX_BITS_ALONE",
     "MIN_COSINE",
+    "MIRROR",
     "connected_groups",
     "iter_groups",
     "l2_normalize",
+    "least_cosine",
     "merge_groups",
     "near_duplicates",
     "perceptual_hash",
@@ -41,10 +43,12 @@ MAX_BITS_ALONE = 4
 MIN_COSINE = 0.8
 """Least cosine of centred features at `MAX_BITS`; measured by benchmarks/near_duplicates.py."""
 
+MIRROR = np.uint64(0xAAAAAAAAAAAAAAAA)
+"""Bits of a hash that mirroring turns: the coefficients of odd horizontal frequency."""
+
 _RELIEF = 0.2  # by which the least cosine is lower where hashes are equal; benchmarks/near_duplicates.py
 _MIN_CONTRAST = 1.0  # grey levels, the step of 8 bits: below it the hash is of noise and rounding
 _SIDE, _LOW = 32, 8  # Zauner 2010, section 3.2.1: the DCT of 32 x 32, its lowest 8 x 8
-_MIRROR = np.uint64(0xAAAAAAAAAAAAAAAA)  # the coefficients of odd horizontal frequency
 _HASHED = PreprocessSpec(size=64, mean=(0, 0, 0), std=(1, 1, 1))  # twice the side that the hash looks at
 _TILE = 512  # rows: a tile's distances and features stay in the processor's cache
 
@@ -144,13 +148,21 @@ def near_duplicates(
         a, b = np.flatnonzero(close.any(axis=1)), np.flatnonzero(close.any(axis=0))
         close = close[np.ix_(a, b)]
         if features is not None:
-            limit = min_cosine - _RELIEF * (1 - bits[np.ix_(a, b)] / max(max_bits, 1))
+            limit = least_cosine(bits[np.ix_(a, b)], min_cosine, max_bits)
             close &= (
                 l2_normalize(features[one[a]] - centre) @ l2_normalize(features[two[b]] - centre).T >= limit
             )
         i, j = np.nonzero(close)
         group = _join(group, one[a[i]], two[b[j]])
     return group
+
+
+def least_cosine(
+    bits: NDArray[np.uint8], min_cosine: float = MIN_COSINE, max_bits: int = MAX_BITS
+) -> NDArray[np.float64]:
+    """Least cosine of features of copies whose hashes differ in so many bits, of the same shape."""
+    limit: NDArray[np.float64] = min_cosine - _RELIEF * (1 - bits / max(max_bits, 1))
+    return limit
 
 
 def merge_groups(*groups: ArrayLike) -> NDArray[np.intp]:
@@ -196,7 +208,7 @@ def _basis(side: int) -> NDArray[np.float32]:
 def _distance(one: NDArray[np.uint64], two: NDArray[np.uint64]) -> NDArray[np.uint8]:
     """(len(one), len(two)) Bits that differ, mirrored or not, whichever are fewer."""
     differ = one[:, None] ^ two
-    bits: NDArray[np.uint8] = np.minimum(np.bitwise_count(differ), np.bitwise_count(differ ^ _MIRROR))
+    bits: NDArray[np.uint8] = np.minimum(np.bitwise_count(differ), np.bitwise_count(differ ^ MIRROR))
     return bits
 
 

@@ -14,16 +14,19 @@ most iterations. Products are float32, sums and the solver float64.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.parallel import map_in_order
-from .pca import Rows, row_chunks
+from .linear_algebra import largest_eigenvectors
+from .pca import CUT, MOST, Rows, row_chunks
+from .statistics import Statistics
 
-__all__ = ["few_weights", "fit_logistic"]
+__all__ = ["FINE", "ROUGH", "Passes", "few_weights", "fit_logistic", "fit_streamed"]
 
 Vector = NDArray[np.float64]
 _Objective = Callable[[Vector], tuple[float, Vector]]
@@ -36,6 +39,8 @@ _ITERATIONS = 500
 _DECREASE = 1e-4  # share of the slope's promise that a step must keep (Nocedal and Wright 2006, 3.1)
 _SHORTEST = 1e-8  # step lengths at which rounding has the say
 _BEND = 2.2e-16  # pairs of less curvature are left out, as in L-BFGS-B (Byrd et al. 1995)
+ROUGH = 1e-4  # gain of the loss at which fits of many weights stop while searching, and
+FINE = 1e-5  # the fit on all rows; both cost 0 to 0.24 % of the loss (benchmarks/RESULTS.md, "Many classes")
 _MEMORY = 10  # steps that L-BFGS remembers; 20 took as many iterations
 
 
@@ -182,3 +187,94 @@ def _direction(gradient: Vector, pairs: deque[tuple[Vector, Vector, float]]) -> 
     for step, turn, bend in pairs:
         direction += (shares.pop() - float(turn @ direction) / bend) * step
     return direction
+
+
+@dataclass(frozen=True, eq=False)
+class Passes:
+    """Rows that are read once an evaluation, and the coordinates in which they are fitted.
+
+    A row x has the coordinates z = ((x - mean) * scale) @ basis, which are never made: coefficients are
+    turned into those of x instead, and gradients back.
+
+    Parameters
+    ----------
+    chunks : callable
+        Returns functions that each read some rows: X float32 (m, d) and classes (m,).
+    mean, scale : float64 ndarray (d,)
+    basis : float64 ndarray (d, r)
+        Principal components.
+    energy : float64 ndarray (r,)
+        Mean square of each coordinate.
+    rows, classes : int
+    """
+
+    chunks: Callable[[], Iterable[Callable[[], tuple[NDArray[np.float32], NDArray[np.intp]]]]]
+    mean: Vector
+    scale: Vector
+    basis: Vector
+    energy: Vector
+    rows: int
+    classes: int
+
+    @classmethod
+    def of(
+        cls,
+        chunks: Callable[[], Iterable[Callable[[], tuple[NDArray[np.float32], NDArray[np.intp]]]]],
+        sums: Statistics,
+        blocks: Sequence[slice],
+    ) -> Passes:
+        """Of rows whose sums are known."""
+        mean, scale = sums.scaling(blocks)
+        covariance = sums.gram.sum(axis=0) / len(sums) - np.outer(mean, mean)
+        covariance *= scale
+        covariance *= scale[:, None]
+        energy, basis = largest_eigenvectors(np.asfortranarray(covariance, np.float32), MOST)
+        kept = energy > max(float(energy[0]), 0.0) * CUT
+        basis, energy = basis[:, kept].astype(np.float64), energy[kept].astype(np.float64)
+        return cls(chunks, mean, scale, basis, energy, len(sums), len(sums.counts))
+
+    def head(self, theta: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Weight (d, K) and bias (K,) on features, of A, and b in the last row, on coordinates (r + 1, K)."""
+        weight = self.scale[:, None] * (self.basis @ theta[:-1])
+        return weight, theta[-1] - self.mean @ weight
+
+    def loss_and_gradient(self, theta: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        """Mean log loss, and its gradient (r + 1, K), without the penalty."""
+        weight, bias = self.head(theta)
+        coefficients = np.vstack([weight, bias]).astype(np.float32)
+
+        def part(
+            chunk: Callable[[], tuple[NDArray[np.float32], NDArray[np.intp]]],
+        ) -> tuple[float, NDArray[np.float64]]:
+            X, y = chunk()
+            return _loss_and_gradient(coefficients, X, y, np.ones(len(y)), None)
+
+        loss, of_weight = 0.0, np.zeros(coefficients.shape)
+        for value, slope in map_in_order(part, self.chunks()):
+            loss += value
+            of_weight += slope
+        turned = self.basis.T @ (self.scale[:, None] * (of_weight[:-1] - np.outer(self.mean, of_weight[-1])))
+        return loss / self.rows, np.vstack([turned, of_weight[-1]]) / self.rows
+
+
+def fit_streamed(
+    passes: Passes, l2: float, init: NDArray[np.float64] | None = None, *, final: bool
+) -> NDArray[np.float64]:
+    """Fit one logistic regression to rows that are read once an evaluation; A and b, float64 (r + 1, K).
+
+    `final` fits to the end; else it stops where a search can tell.
+    """
+    r, classes = len(passes.energy), passes.classes
+    curvature = (1 - 1 / classes) / classes
+    metric = 1 / np.sqrt(np.append(curvature * passes.energy + l2, curvature))[:, None]
+
+    def objective(flat: Vector) -> tuple[float, Vector]:
+        theta = flat.reshape(r + 1, classes) * metric
+        loss, gradient = passes.loss_and_gradient(theta)
+        gradient[:r] += l2 * theta[:r]
+        return loss + l2 / 2 * float((theta[:r] ** 2).sum()), (gradient * metric).ravel()
+
+    first = np.zeros((r + 1, classes)) if init is None else init / metric
+    found = _minimise(objective, first.ravel(), FINE if final else ROUGH).reshape(r + 1, classes)
+    solution: NDArray[np.float64] = found * metric
+    return solution

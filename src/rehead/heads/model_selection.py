@@ -26,31 +26,33 @@ from numpy.typing import NDArray
 
 from ..core.parallel import map_in_order, one_blas_thread
 from ..core.runtime import cpu_count, trim_memory
-from .logistic import few_weights, fit_logistic
+from .logistic import FINE, ROUGH, few_weights, fit_logistic
 from .pca import Block, PCABasis, Rows, fit_pca, last_levels
 from .ridge import HeldOut, fit_ridge, linear_logits, ridge_path
 
-__all__ = ["RIDGE_L2", "FittedHead", "SearchPoint", "balanced_weights", "search_order", "select_head"]
+__all__ = [
+    "HOPELESS",
+    "LOGISTIC_START",
+    "LOGISTIC_STEPS",
+    "RIDGE_STEPS",
+    "FittedHead",
+    "SearchPoint",
+    "balanced_weights",
+    "best_step",
+    "l2_of",
+    "point_order",
+    "select_head",
+]
 
 Loss = Literal["logistic", "ridge", "network"]
 
 # All measured by benchmarks/head_candidates.py; l2 means the same for every backbone (see pca)
-_RIDGE_STEPS = (-9, -7, -5, -3, -1)  # half decades: 3e-5 to 0.3, then the two halves beside the best
-_LOGISTIC_START = -8  # half decades: 1e-4; the best were 1e-3 to 1e-6, so the search goes both ways
-_LOGISTIC_STEPS = (-14, -2)
+RIDGE_STEPS = (-9, -7, -5, -3, -1)  # half decades: 3e-5 to 0.3, then the two halves beside the best
+LOGISTIC_START = -8  # half decades: 1e-4; the best were 1e-3 to 1e-6, so the search goes both ways
+LOGISTIC_STEPS = (-14, -2)
 _SHORT_LIST = 1.1  # screened losses within 10 % of the best may change places, fitted as logistic regression
 _ENOUGH = 750  # held-out photos to search by; see benchmarks/RESULTS.md, "Many classes"
-_ROUGH = 1e-4  # gain of the loss at which fits of many weights stop while searching, and
-_FINE = 1e-5  # the fit on all rows; both cost 0 to 0.24 % of the loss (benchmarks/RESULTS.md, "Many classes")
-_HOPELESS = 1.5  # a logistic head this much worse than ridge at the start never beat it later; at 1.1 one did
-
-
-def _l2(step: int) -> float:
-    return float(10.0 ** (step / 2))
-
-
-RIDGE_L2 = tuple(_l2(step) for step in range(min(_RIDGE_STEPS) - 1, max(_RIDGE_STEPS) + 2))
-"""Every strength that the screening by ridge regression may come to."""
+HOPELESS = 1.5  # a logistic head this much worse than ridge at the start never beat it later; at 1.1 one did
 
 
 @dataclass(frozen=True)
@@ -127,8 +129,8 @@ class _Candidate:
         self.classes = int(self.y.max()) + 1
         self.few = few_weights(self.pca.z.shape[1], self.classes)
         self._starts: dict[int, NDArray[np.float64]] = {}
-        self._screen(_RIDGE_STEPS)
-        best = _best(self.ridge)
+        self._screen(RIDGE_STEPS)
+        best = best_step(self.ridge)
         self._screen((best - 1, best + 1))
 
     @property
@@ -136,23 +138,23 @@ class _Candidate:
         return min(self.ridge.values())
 
     def _add(self, loss: Loss, step: int, held_out: HeldOut) -> None:
-        point = SearchPoint(self.n_levels, self.mirrored, loss, _l2(step), held_out.loss)
+        point = SearchPoint(self.n_levels, self.mirrored, loss, l2_of(step), held_out.loss)
         if not self.points or (
-            (loss == "ridge" or not self.ridge_only) and search_order(point) < search_order(self.best)
+            (loss == "ridge" or not self.ridge_only) and point_order(point) < point_order(self.best)
         ):
             self.best, self.logits = point, held_out.logits[self.fold[: self.photos] >= 0]
         self.points.append(point)
         {"ridge": self.ridge, "logistic": self.logistic}[loss][step] = held_out.loss
 
     def _screen(self, steps: Sequence[int]) -> None:
-        grid = [_l2(step) for step in steps]
+        grid = [l2_of(step) for step in steps]
         path = ridge_path(self.pca.z, self.y, self.fold, self.weight, grid, photos=self.photos)
         for step, (_, held_out) in zip(steps, path, strict=True):
             self._add("ridge", step, held_out)
 
     def _try_logistic(self, step: int) -> None:
-        if step not in self.logistic and _LOGISTIC_STEPS[0] <= step <= _LOGISTIC_STEPS[1]:
-            self._add("logistic", step, self._logistic(_l2(step), self.fold))
+        if step not in self.logistic and LOGISTIC_STEPS[0] <= step <= LOGISTIC_STEPS[1]:
+            self._add("logistic", step, self._logistic(l2_of(step), self.fold))
 
     def _logistic(self, l2: float, fold: NDArray[np.intp]) -> HeldOut:
         logits = np.full((self.photos, self.classes), np.nan)
@@ -160,9 +162,7 @@ class _Candidate:
         def run(number: int) -> None:
             out = np.flatnonzero(fold[: self.photos] == number)
             rows = np.flatnonzero(fold != number)
-            theta = self._fit_logistic(
-                rows, l2, self._starts.get(number), _ROUGH, cpu_count() // len(numbers)
-            )
+            theta = self._fit_logistic(rows, l2, self._starts.get(number), ROUGH, cpu_count() // len(numbers))
             self._starts[number] = theta
             logits[out] = linear_logits(self.pca.z, theta[:-1], theta[-1], out)
 
@@ -183,14 +183,14 @@ class _Candidate:
         Of many weights, start at the best of `rival`, and stop there if it is not beaten.
         """
         rival = None if self.few else rival
-        start = _best(rival.logistic) if rival else _LOGISTIC_START
+        start = best_step(rival.logistic) if rival else LOGISTIC_START
         self._try_logistic(start)
         loss = self.logistic[start]
-        if loss > _HOPELESS * self.screened or (rival and loss > rival.logistic[start]):
+        if loss > HOPELESS * self.screened or (rival and loss > rival.logistic[start]):
             return
         for stride in (2, 1):
             centre = None
-            while centre != (centre := _best(self.logistic)):
+            while centre != (centre := best_step(self.logistic)):
                 self._try_logistic(centre + stride)
                 self._try_logistic(centre - stride)
 
@@ -229,15 +229,21 @@ class _Candidate:
         else:
             # in the order of the folds: in that of the threads, the sum's last bit would vary between runs
             start = np.mean([self._starts[number] for number in sorted(self._starts)], axis=0)
-            theta = self._fit_logistic(None, self.best.l2, start, _FINE, cpu_count())
+            theta = self._fit_logistic(None, self.best.l2, start, FINE, cpu_count())
         return self.pca.weights(theta[:-1], theta[-1])
 
 
-def _best(path: dict[int, float]) -> int:
+def l2_of(step: int) -> float:
+    """The l2 of a step of half a decade."""
+    return float(10.0 ** (step / 2))
+
+
+def best_step(path: dict[int, float]) -> int:
+    """The step of least log loss."""
     return min(path, key=lambda step: path[step])
 
 
-def search_order(point: SearchPoint) -> tuple[float, float]:
+def point_order(point: SearchPoint) -> tuple[float, float]:
     """Where every l2 makes no mistake the losses differ by rounding only: then the strongest penalty."""
     return round(point.log_loss, 6), -point.l2
 
@@ -333,7 +339,7 @@ def select_head(
         for each, rival in zip(short, [None, *short], strict=False):
             _keep_coordinates_of(each, ranked)
             each.fit_path(rival)
-        best = min(short, key=lambda c: search_order(c.best))
+        best = min(short, key=lambda c: point_order(c.best))
         forgone = best.best.log_loss - min(point.log_loss for each in short for point in each.points)
         _keep_coordinates_of(best, ranked)
         held_out = best.hold_out(fold)

@@ -26,6 +26,7 @@ from .linear_algebra import add_gram, largest_eigenvectors
 
 __all__ = [
     "CUT",
+    "MOST",
     "Block",
     "PCABasis",
     "Rows",
@@ -46,7 +47,7 @@ Rows = NDArray[np.intp] | None
 
 _ROWS = 256  # rows at a time, so that no second copy of the features is made, in the processor's cache:
 # 5,120 of 6,400 rows, 101 classes, took 38 ms an evaluation gathered so, 43 by 1,024, 40 copied before
-_MOST = 1536  # components: of 3,088 these explain 99.6 % of the variance, and the log loss rises by 0 to
+MOST = 1536  # components: of 3,088 these explain 99.6 % of the variance, and the log loss rises by 0 to
 # 0.7 % in a third of the time (benchmarks/memory.py --coordinates)
 CUT = 1e-7
 """Eigenvalues below this fraction of the largest are rounding errors of float32 products."""
@@ -194,4 +195,4 @@ def fit_pca(X: NDArray[np.float32], blocks: Sequence[Block]) -> PCABasis:
         With r <= min(n, d, 1536) components.
     """
     mean, scale = fit_scaling(X, blocks)
-    return PCABasis(mean, scale, principal_components(X, mean, scale, _MOST)).of(X)
+    return PCABasis(mean, scale, principal_components(X, mean, scale, MOST)).of(X)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ..finetune.classifier import FineTunedClassifier
     from ..keypoints import FaceFinder, KeypointRegressor
     from .keypoints import KeypointRun
-    from .train import Run
+    from .run import Run
 
 __all__ = [
     "FACES",

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..audit import Audit, quick_checks, quick_warnings
+from ..audit import quick_checks, quick_warnings
 from ..backbones.backbone import Backbone
 from ..backbones.encoder import Encoder, PhotoEncoder, for_photos
 from ..backbones.features import photo_groups
@@ -39,91 +39,18 @@ from ..data.split import Split, check_classes, make_split, write_splits
 from ..evaluation import (
     Evaluation,
     Mistake,
-    Mistakes,
     PhotoAnswer,
     confident_mistakes,
-    curves_chart,
     evaluate,
     uniform_wrong,
     write_predictions,
 )
-from ..evaluation.notebook import Figure, evaluation_html, search_figure, training_figure
 from ..finetune.classifier import FineTunedClassifier
+from .run import Run
 from .run_report import NEAR_TEST, run_report, with_maps, with_neighbours
 from .train_record import Classifier, head_record, metrics_summary, run_facts, run_options, training_record
 
-__all__ = ["Run", "train"]
-
-
-@dataclass(frozen=True, repr=False)
-class Run:
-    """What a training run left. A notebook shows it as the head of its report.
-
-    Parameters
-    ----------
-    folder : Path
-        The run directory.
-    classifier : ImageClassifier or FineTunedClassifier
-        Fitted on the training photos.
-    evaluation : Evaluation or None
-        On the test photos; None where there are too few photos to hold any out.
-    warnings : list of str
-        What to know before relying on it, in plain sentences, gravest first.
-    unreadable : list of (str, str)
-        Id and reason of each photo that was left out.
-    seconds : dict of str to float
-        Time of each step.
-    audit : Audit
-        In short: contradictions, labels in doubt and bursts.
-    mistaken : list of Mistake
-        What `mistakes` shows.
-    """
-
-    folder: Path
-    classifier: Classifier
-    evaluation: Evaluation | None
-    warnings: list[str]
-    unreadable: list[tuple[str, str]]
-    seconds: dict[str, float]
-    audit: Audit
-    mistaken: Sequence[Mistake] = ()
-
-    def mistakes(self) -> Mistakes:
-        """The test photos that were misclassified, the most confident first, 24 at most.
-
-        Returns
-        -------
-        Mistakes
-            A list of `Mistake`, which a notebook shows as pictures: the photo, where the evidence for the
-            wrong answer lies, and the training photos most like it.
-        """
-        return Mistakes(self.mistaken)
-
-    def curves(self) -> Figure:
-        """How the classifier came about, as charts that a notebook shows.
-
-        Of a network that was trained: loss and accuracy of each epoch. A head on a frozen network has no
-        epochs; of it, the cross-validated log loss of all that were tried, against the penalty's strength.
-        """
-        training = self.classifier.training_
-        if not training:
-            return search_figure(head_record(self.classifier)["path"])
-        curves = training["curves"]
-        charts = [curves_chart(curves, quantity) for quantity in ("loss", "accuracy")]
-        return training_figure(charts, training.get("sentence"))
-
-    def __repr__(self) -> str:
-        said = self.evaluation.sentence if self.evaluation else "no photo was held out for testing"
-        return f"<Run {self.folder}: {said}>"
-
-    def _repr_html_(self) -> str:
-        facts: dict[str, str | int] = {
-            "Classes": len(self.classifier.classes_),
-            "Trained on": len(self.classifier.fitted_.trained_on.paths),
-            "Report": str(self.folder / "report.html"),
-        }
-        title = str(self.folder)
-        return evaluation_html(self.evaluation, title=title, warnings=self.warnings, facts=facts)
+__all__ = ["train"]
 
 
 def train(
@@ -204,10 +131,9 @@ def _train(
                 split or SplitOptions(),
                 seed=options.random_state,
             )
-        assignment, group = divided.assignment, divided.group
-        rows = assignment == "train"
+        rows = divided.assignment == "train"
         del features  # a row is 12 kB, and the cache has those that are needed later
-        model.fit_split(dataset.take(rows), group[rows])
+        model.fit_split(dataset.take(rows), divided.group[rows])
         run.timer.mark("head")
         found = quick_checks(
             dataset, divided.copies, divided.bursts, trained=rows, held_out=model.head_.held_out
@@ -216,8 +142,8 @@ def _train(
         tested = encoder.extract(shown, threads=options.threads, progress=model.progress).plain
         test = _test(model, divided, tested, backbone)
         mistakes = _mistakes(model, divided, test, encoder, tested) if test else []
-    evaluation = test.evaluation if test else None
     run.timer.mark("evaluation")
+    evaluation = test.evaluation if test else None
     validation = _about_validation(model, divided)
     notes = [*divided.notes, *validation, *model.warnings_]
     seen = quick_warnings(found, keeps_bursts=divided.keeps_bursts)
@@ -235,25 +161,7 @@ def _train(
         }
     )
     with run.writing(record) as beside:
-        write_splits(beside / "splits.csv", dataset, assignment, group)
-        metrics = evaluation.to_dict() if evaluation else None
-        written = {
-            "test": metrics,
-            "head": head_record(model),
-            **training_record(model),
-            "warnings": warnings,
-        }
-        write_json(beside / "metrics.json", written)
-        model.save(
-            beside / "model.onnx",
-            extra={
-                "split": divided.fingerprint,
-                "metrics": metrics_summary(metrics),
-                "unreadable": [name for name, _ in unreadable],
-            },
-        )
-        if isinstance(model, FineTunedClassifier):
-            model.write_logs(beside)
+        _write_model(beside, model, divided, evaluation, warnings, [name for name, _ in unreadable])
         run.timer.mark("model file")
         if test:
             _write_predictions(beside / "predictions.csv", model, dataset, test)
@@ -261,6 +169,34 @@ def _train(
             _report(beside, model, divided, test, mistakes, record, notes)
         run.timer.mark("report")
     return Run(run.folder, model, evaluation, warnings, unreadable, run.timer.seconds, found, mistakes)
+
+
+def _write_model(
+    folder: Path,
+    model: Classifier,
+    divided: Split,
+    evaluation: Evaluation | None,
+    warnings: Sequence[str],
+    unreadable: Sequence[str],
+) -> None:
+    """The model file, what was measured of it, and which photo was in which split."""
+    write_splits(folder / "splits.csv", divided.dataset, divided.assignment, divided.group)
+    metrics = evaluation.to_dict() if evaluation else None
+    written = {
+        "test": metrics,
+        "head": head_record(model),
+        **training_record(model),
+        "warnings": warnings,
+    }
+    write_json(folder / "metrics.json", written)
+    facts = {
+        "split": divided.fingerprint,
+        "metrics": metrics_summary(metrics),
+        "unreadable": unreadable,
+    }
+    model.save(folder / "model.onnx", extra=facts)
+    if isinstance(model, FineTunedClassifier):
+        model.write_logs(folder)
 
 
 def _to_audit(photos: Path, table: TableOptions) -> str:

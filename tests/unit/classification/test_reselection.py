@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from rehead import ImageClassifier
 from rehead.classification import reselection
 from rehead.classification.fitted import FittedClassifier
-from rehead.classification.reselection import head_logits, reselect_head
+from rehead.classification.reselection import STRENGTHS, head_logits, reselect_head
 from rehead.classification.statistics import PhotoStatistics
 from rehead.evaluation.intervals import Interval
 from rehead.heads import SearchPoint
-from rehead.heads.model_selection import RIDGE_L2
 from rehead.heads.temperature import calibrated_loss
 
 PhotoFolder = Callable[..., Path]
@@ -78,7 +77,7 @@ def test_photos_choose_the_levels_that_tell_more(fitted: FittedClassifier) -> No
     before = having(fitted, rows_of_first_level(300, 1), levels=1, l2=1e-3)
     rows = rows_of_first_level(150, 2)
     after, logits, said = reselected(before, rows)
-    assert (said.changed, said.chosen.n_levels, said.tried) == (True, 2, 2 * len(RIDGE_L2))
+    assert (said.changed, said.chosen.n_levels, said.tried) == (True, 2, 2 * len(STRENGTHS))
     assert after.head.weight.shape == (32, 3)
     assert after.statistics is not None
     assert after.statistics.point.n_levels == 2

@@ -16,7 +16,7 @@ from ..command import Without, command
 from ..console import photo_progress, say
 
 if TYPE_CHECKING:
-    from ...workflows.train import Run
+    from ...workflows.run import Run
 
 __all__ = ["train"]
 
