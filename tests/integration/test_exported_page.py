@@ -26,6 +26,7 @@ from rehead.exporting import export_model, onnxruntime_web
 
 PhotoFolder = Callable[..., Path]
 SIZE = (320, 240)  # of the camera
+LONG = 120_000  # ms, on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -108,11 +109,12 @@ class Page:
         self.said: list[str] = []
         self.asked: list[str] = []
         self.view = browser.new_page(**options)
+        self.view.set_default_timeout(LONG)
         self.view.on("console", lambda message: self.said.append(message.text))
         self.view.on("pageerror", lambda error: self.said.append(str(error)))
         self.view.on("request", lambda request: self.asked.append(request.url))
         self.view.goto(address)
-        self.view.wait_for_selector("body[data-state=ready]", timeout=60_000)
+        self.view.wait_for_selector("body[data-state=ready]")
 
     def answer(self, photo: Path) -> dict[str, Any]:
         self.view.set_input_files("#file", photo)
@@ -122,7 +124,7 @@ class Page:
         """The answer for what is called so, once it is there."""
         done = """name => document.body.dataset.state === "answered"
           && document.getElementById("name").textContent === name"""
-        self.view.wait_for_function(done, arg=name, timeout=60_000)
+        self.view.wait_for_function(done, arg=name)
         text = "document.getElementById('answer')"
         answer: dict[str, Any] = self.view.evaluate(f"({{label: {text}.textContent, ...{text}.dataset}})")
         return answer
@@ -184,7 +186,7 @@ def test_its_answers_are_those_of_predict(
 @pytest.mark.parametrize("form", ["web", "html"])
 def test_it_tests_itself_when_it_is_loaded(form: str, pages: dict[str, str], browser: Any) -> None:
     page = Page(browser, pages[form])
-    page.view.wait_for_selector("body[data-tested]", timeout=60_000)
+    page.view.wait_for_selector("body[data-tested]")
     assert page.view.get_attribute("body", "data-tested") == "same"
     said = page.view.text_content("#tested")
     assert said == "Self-test: the 5 golden pictures of the model file get the file's answers here."
@@ -200,9 +202,10 @@ def test_a_page_whose_network_answers_otherwise_says_so(pages: dict[str, str], b
         )
 
     view = browser.new_page()
+    view.set_default_timeout(LONG)
     view.route("**/", altered)
     view.goto(pages["web"])
-    view.wait_for_selector("body[data-tested=other]", timeout=60_000)
+    view.wait_for_selector("body[data-tested=other]")
     assert view.text_content("#problem").startswith("This browser does not give the model's answers")
     view.close()
 
@@ -370,6 +373,7 @@ def test_a_folder_opened_as_a_file_says_how_to_serve_it(
     pages: dict[str, str], browser: Any, photos: Path
 ) -> None:
     view = browser.new_page()
+    view.set_default_timeout(LONG)
     view.goto((photos.parent / "web" / "index.html").as_uri())
     view.wait_for_selector("#problem:not(:empty)")
     assert "python -m http.server" in view.text_content("#problem")
@@ -378,6 +382,7 @@ def test_a_folder_opened_as_a_file_says_how_to_serve_it(
 
 def test_a_part_that_is_missing_is_named(pages: dict[str, str], browser: Any) -> None:
     view = browser.new_page()
+    view.set_default_timeout(LONG)
     view.route("**/model.onnx*", lambda route: route.fulfill(status=404))
     view.goto(pages["web"])
     view.wait_for_selector("#problem:not(:empty)")

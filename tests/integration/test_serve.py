@@ -82,7 +82,8 @@ def test_a_photo_is_answered_as_by_predict(client: TestClient, photo: bytes, for
     else:
         got = client.post("/predict", json={"photos": [base64.b64encode(photo).decode()] * 2})
     assert got.status_code == 200
-    assert got.json() == {"model": "one", "answers": expected}
+    version = client.get("/models").json()[0]["version"]
+    assert got.json() == {"model": "one", "version": version, "answers": expected}
 
 
 def test_a_model_is_chosen_by_its_name(client: TestClient, photo: bytes) -> None:

@@ -25,6 +25,7 @@ from rehead.classification.predictor import Prediction, Predictor
 
 PhotoFolder = Callable[..., Path]
 SIZE = (320, 240)  # of the camera
+LONG = 120_000  # ms, on a busy machine
 ANSWERED = "body[data-state=answered]"
 
 
@@ -41,8 +42,10 @@ def model(photos: Path, tiny_onnx: Path) -> Predictor:
 
 
 @contextlib.contextmanager
-def served(model: Predictor, place: Path, *, token: str | None = None, **options: Any) -> Iterator[str]:
-    """Serve the model under two names; the address."""
+def served(
+    model: Predictor, place: Path, *, token: str | None = None, models: Any = None, **options: Any
+) -> Iterator[str]:
+    """Serve the model under two names, or these `models`; the address."""
     uvicorn = pytest.importorskip("uvicorn", reason="needs pip install 'rehead[serve]'")
     from rehead.serving.app import create_app
     from rehead.serving.models import ModelSet
@@ -50,7 +53,8 @@ def served(model: Predictor, place: Path, *, token: str | None = None, **options
     from rehead.serving.server import listen
 
     file = place / "model.onnx"
-    app = create_app(ModelSet([file, f"other={file}"]), ServeOptions(**options), token=token)
+    models = models or ModelSet([file, f"other={file}"])
+    app = create_app(models, ServeOptions(**options), token=token)
     listening = listen("127.0.0.1", 0)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
@@ -110,6 +114,7 @@ class Page:
         self.asked = list[Any]()
         self.flying, self.most_flying = 0, 0
         self.view = browser.new_page(**options)
+        self.view.set_default_timeout(LONG)
         self.view.on("console", lambda message: self.said.append(message.text))
         self.view.on("pageerror", lambda error: self.said.append(f"ERROR {error}"))
         self.view.on("request", self._began)
@@ -199,8 +204,8 @@ def test_the_camera_is_answered_live(page: Page, model: Predictor, kept: Path) -
     mirrored = "getComputedStyle(document.getElementById('video')).transform"
     assert page.view.evaluate(mirrored) == "matrix(-1, 0, 0, 1, 0, 0)"
     assert page.view.is_hidden("#cameras")  # there is but one
-    # the frame stays with its answer, and is what is kept
-    page.view.click("#wrong")
+    # the frame stays with its answer, and is what is kept; a click would wait for the button to rest
+    page.view.press("#wrong", "Enter")
     page.view.wait_for_selector(f"{ANSWERED}[data-source=photo]")
     assert page.view.evaluate("document.getElementById('video').srcObject") is None
     page.view.select_option("#class", label="Another class…")
@@ -360,11 +365,80 @@ def test_the_token_is_asked_for_once(browser: Any, model: Predictor, photos: Pat
         assert httpx.post(f"{address}collect?class=third", content=b"").status_code == 401
 
 
+def test_a_token_that_holds_no_more_is_asked_for_again_and_all_stays(
+    browser: Any, model: Predictor, photos: Path, tmp_path: Path
+) -> None:
+    """The photo with its answer, the model that was chosen, and what was about to be kept."""
+    with (
+        served(model, photos.parent, token="s3cret", collect=tmp_path) as address,
+        Page(browser, address, mistakes=True) as page,
+    ):
+        page.view.fill("#token-text", "s3cret")
+        page.view.keyboard.press("Enter")
+        page.view.wait_for_selector("body[data-state=ready]")
+        page.view.select_option("#model", "other")
+        page.answer(next((photos / "third").iterdir()))
+        page.view.click("#wrong")
+        page.view.context.clear_cookies()
+        page.view.click("#right .first")
+        page.view.wait_for_selector("#token:visible")
+        assert page.view.text_content("#problem") == ""
+        page.view.fill("#token-text", "s3cret")
+        page.view.keyboard.press("Enter")
+        page.view.wait_for_selector(ANSWERED)
+        assert page.view.input_value("#model") == "other"
+        page.view.click("#right .first")
+        page.view.wait_for_selector("#kept:not(:empty)")
+    assert len(list(tmp_path.rglob("*.jpg"))) == 1
+
+
+def test_a_model_that_is_replaced_is_the_one_that_the_page_speaks_of(
+    browser: Any, model: Predictor, photos: Path, photo_folder: PhotoFolder, tiny_onnx: Path, tmp_path: Path
+) -> None:
+    from rehead.serving.models import ModelSet
+
+    file = tmp_path / "model.onnx"
+    shutil.copy(photos.parent / "model.onnx", file)
+    models = ModelSet([file])
+    with (
+        served(model, tmp_path, models=models, collect=tmp_path / "kept") as address,
+        Page(browser, address, permissions=["camera"]) as page,
+    ):
+        page.view.click("#camera")
+        page.view.wait_for_selector(f"{ANSWERED}[data-source=camera]")
+        assert "tells 3 classes apart" in page.view.text_content("#lede")
+        things = photo_folder(tmp_path / "things", {"cup": 12, "glass": 12})
+        ImageClassifier(tiny_onnx).fit(things).save(file)
+        assert models.reload("model")
+        page.view.wait_for_selector("#lede:has-text('tells 2 classes apart')")
+        page.view.press("#wrong", "Enter")
+        page.view.wait_for_selector("#right:visible")
+        asked = page.view.locator("#class option").all_text_contents()
+        said = page.view.text_content("#answer")
+        assert {*asked, said} - {"unknown"} == {"cup", "glass", "Another class…"}
+
+
 def test_a_server_that_is_gone_is_said(browser: Any, model: Predictor, photos: Path) -> None:
     with served(model, photos.parent) as address, Page(browser, address, mistakes=True) as page:
         page.view.context.set_offline(True)
         page.view.set_input_files("#file", next((photos / "third").iterdir()))
         page.says("The server does not answer.*")
+
+
+def test_a_server_that_is_gone_when_a_photo_is_to_be_kept_is_said_where_it_is_seen(
+    browser: Any, model: Predictor, photos: Path, tmp_path: Path
+) -> None:
+    with (
+        served(model, photos.parent, collect=tmp_path) as address,
+        Page(browser, address, mistakes=True, viewport={"width": 375, "height": 500}) as page,
+    ):
+        page.answer(next((photos / "third").iterdir()))
+        page.view.click("#wrong")
+        page.view.context.set_offline(True)
+        page.view.click("#right .first")
+        page.says("The server does not answer.*")
+        top = page.view.evaluate("document.getElementById('problem').getBoundingClientRect().top")
+        assert 0 <= top < 500
 
 
 def test_faces_are_named_in_boxes_and_points_are_drawn(browser: Any, address: str, photos: Path) -> None:
@@ -406,6 +480,8 @@ def test_faces_are_named_in_boxes_and_points_are_drawn(browser: Any, address: st
         page.view.wait_for_selector("#marks rect")
         assert page.view.text_content("#answer") == "Ada, unknown"
         assert page.view.locator("#marks text").all_text_contents() == ["Ada", "unknown"]
+        # legible, however small the photo is
+        assert page.view.locator("#marks text").first.bounding_box()["height"] >= 12
         assert page.view.locator("#faces li").all_text_contents() == [
             "Ada97.0 % likely",
             "unknownToo far. The nearest person is Ada.",

@@ -97,6 +97,7 @@ def show(film: Path, photos: Sequence[Path]) -> None:
 def opened(browser: Any, address: str, *, problems: bool = False, **options: Any) -> Iterator[Any]:
     """The page; what it logs, or asks of elsewhere, is a failure unless `problems` are expected."""
     view = browser.new_page(**options)
+    view.set_default_timeout(LONG)
     said: list[str] = []
     asked: list[str] = []
     view.on("console", lambda message: said.append(message.text))
@@ -281,6 +282,82 @@ def test_files_and_folders_are_added_and_what_is_none_is_said(
         view.fill("#new-name", "dog")
         view.click("#new button")
         view.wait_for_selector("text=There is a class “Dog” already.")
+
+
+def focused(view: Any) -> str:
+    text: str = view.evaluate("document.activeElement.id || document.activeElement.className")
+    return text
+
+
+def test_a_camera_that_is_not_allowed_or_goes_away_is_said(
+    browser: Any, film: Path, start: Start, photo_folder: PhotoFolder, tmp_path: Path
+) -> None:
+    show(film, sorted(photo_folder(tmp_path / "things", {"cup": 2}).rglob("*.jpg")))
+    with opened(browser, start(tmp_path / "photos").address) as view:
+        add_class(view, "cup")
+        view.evaluate(
+            """() => {
+              const real = navigator.mediaDevices.getUserMedia;
+              navigator.mediaDevices.getUserMedia = async (wish) => {
+                navigator.mediaDevices.getUserMedia = real;
+                throw new DOMException("no", "NotAllowedError");
+              };
+            }"""
+        )
+        view.click(f"{card('cup')} .camera")
+        view.wait_for_selector("text=The camera cannot be used (it was not allowed)")
+        view.click("#problem-close")
+        view.focus(f"{card('cup')} .camera")
+        view.keyboard.press("Enter")
+        view.wait_for_selector(f"{card('cup')} .hold:enabled:focus")
+        view.evaluate(
+            """() => {
+              const [track] = document.querySelector(".capture video").srcObject.getVideoTracks();
+              track.stop();
+              track.dispatchEvent(new Event("ended")); // as where it is unplugged
+            }"""
+        )
+        view.wait_for_selector("text=The camera went away")
+        assert "camera" in focused(view)
+
+
+def test_the_keyboard_goes_on_where_it_was(browser: Any, start: Start, folder: Path) -> None:
+    for name in ("copy.jpg", "another.jpg"):
+        shutil.copy(folder / "cat" / "0000.jpg", folder / "cat" / name)
+    with opened(browser, start(folder).address) as view:
+        view.wait_for_selector("#findings li", timeout=LONG)
+        view.focus("text=Remove the copies")
+        view.keyboard.press("Enter")
+        view.wait_for_selector("#removed:visible")
+        view.wait_for_selector("#findings-title:focus")
+        view.focus(f"{card('dog')} .remove")
+        view.keyboard.press("Enter")
+        view.wait_for_selector(card("dog"), state="detached")
+        assert focused(view) == "classes-title"
+        view.focus("#undo")
+        view.keyboard.press("Enter")
+        view.wait_for_selector(card("dog"))
+        view.focus("#train")
+        view.keyboard.press("Enter")
+        view.wait_for_selector("#cancel:focus")
+        view.keyboard.press("Enter")
+        view.wait_for_selector("#train:focus")
+
+
+def test_a_photo_that_the_browser_cannot_show_is_answered(
+    browser: Any, start: Start, folder: Path, tmp_path: Path
+) -> None:
+    Image.open(folder / "cat" / "0000.jpg").save(tmp_path / "photo.tif")
+    (tmp_path / "cut.jpg").write_bytes((folder / "cat" / "0000.jpg").read_bytes()[:200])
+    with opened(browser, start(folder).address, problems=True) as view:
+        train(view)
+        view.set_input_files("#try-file", tmp_path / "cut.jpg")
+        view.wait_for_selector("text=“cut.jpg” cannot be taken as a photo: ")
+        view.set_input_files("#try-file", tmp_path / "photo.tif")
+        view.wait_for_selector("#try-unseen:visible")
+        assert view.text_content("#answer") in ("cat", "dog", "unknown")
+        assert view.is_hidden("#try-photo")
+        assert view.is_hidden("#problem-box")
 
 
 def test_without_the_token_the_page_says_what_to_open(browser: Any, start: Start, folder: Path) -> None:

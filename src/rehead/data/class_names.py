@@ -10,12 +10,13 @@ from collections.abc import Iterable, Mapping
 from ..core.rejection import UNKNOWN
 from ..errors import DataError
 
-__all__ = ["check_folder_name", "joined_names", "similar_names"]
+__all__ = ["DEVICE", "check_folder_name", "is_forbidden", "joined_names", "similar_names"]
 
 # https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file, which has all that others refuse too
 _RESERVED = frozenset('<>:"/\\|?*')
 _UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control and format characters, halves of others, line ends
-_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
+# Windows' names of devices, with any ending
+DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?", re.IGNORECASE)
 _LONGEST = 200  # bytes, of the 255 that file systems take
 
 _SEPARATORS = ";|"  # a comma stands in names of people and places too
@@ -45,6 +46,13 @@ def joined_names(counts: Mapping[str, int]) -> tuple[str, ...]:
     return ()
 
 
+def is_forbidden(letter: str) -> bool:
+    """Whether a letter cannot stand in the name of a folder on every system, or would not be seen there."""
+    # what joins and parts letters of Persian and Indic words, and the parts of an emoji
+    joins = letter in "\u200c\u200d" or "\U000e0020" <= letter <= "\U000e007f"
+    return letter in _RESERVED or (unicodedata.category(letter) in _UNSEEN and not joins)
+
+
 def check_folder_name(name: str) -> None:
     """DataError where not every system takes a folder of this name, or it would mean something else."""
     if not name.strip():
@@ -55,10 +63,8 @@ def check_folder_name(name: str) -> None:
         raise DataError(
             f"{name[:20]!r}...: the name of a class is too long for a folder; choose a shorter one"
         )
-    bad = next(
-        (letter for letter in name if letter in _RESERVED or unicodedata.category(letter) in _UNSEEN), None
-    )
+    bad = next(filter(is_forbidden, name), None)
     if bad is not None:
         raise DataError(f"{name!r}: a folder cannot have {bad!r} in its name; choose another name")
-    if name != name.strip() or name[0] == "." or name[-1] == "." or _DEVICE.fullmatch(name):
+    if name != name.strip() or name[0] == "." or name[-1] == "." or DEVICE.fullmatch(name):
         raise DataError(f"{name!r}: not every system takes a folder of this name; choose another name")

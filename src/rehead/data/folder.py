@@ -28,6 +28,7 @@ __all__ = [
     "CLUTTER",
     "EXPECTED_LAYOUT",
     "NOT_A_CLASS",
+    "class_folder_names",
     "class_folders",
     "find_photos",
     "list_photos",
@@ -73,8 +74,12 @@ def class_folders(root: Path) -> dict[str, tuple[list[tuple[str, Path]], list[st
 
     An id is the POSIX path below `root`, in Unicode's form NFC. DatasetError where one cannot be listed.
     """
-    folders = [entry.name for entry in _entries(root) if _is_dir(entry)]
-    return {name: _walk(root / name, name, {_key(root)}) for name in folders}
+    return {name: _walk(root / name, name, {_key(root)}) for name in class_folder_names(root)}
+
+
+def class_folder_names(root: Path) -> list[str]:
+    """The names of the folders in a folder, as `class_folders` has them."""
+    return [entry.name for entry in _entries(root) if _is_dir(entry)]
 
 
 def list_photos(source: str | os.PathLike[str]) -> tuple[Path, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import threading
@@ -103,6 +104,7 @@ class Collection:
             for other in before:
                 if other != place:
                     other.unlink(missing_ok=True)
+                    _remove_empty(other.parent)
             if not before:
                 self._photos, self._bytes = self._photos + 1, self._bytes + len(photo)
         return place
@@ -130,7 +132,14 @@ class Collection:
         try:
             atomic.write_bytes(place, photo)
         except OutputError as error:  # whose path is nothing for a page
+            _remove_empty(place.parent)
             reason = error.__cause__.strerror if isinstance(error.__cause__, OSError) else None
             raise OutputError(
                 f"the photo cannot be kept ({reason or 'its folder cannot be written'})"
             ) from error
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove the folder of a class without photos, which `rehead train` would not take."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()

@@ -35,7 +35,7 @@ async def keypoints(
         answers = await service.engine.run([partial(_on_faces, served, photo) for photo in photos])
     else:
         answers = [answer_record(each) for each in await service.engine.predict(served, photos)]
-    return {"model": served.name, "answers": answers}
+    return {"model": served.name, "version": served.version, "answers": answers}
 
 
 def _keypoint_model(service: Service, name: str | None) -> ServedModel:

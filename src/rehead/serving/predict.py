@@ -47,7 +47,8 @@ async def predict(request: Request, service: _Service, model: str = "", maps: bo
     served = service.models.get(model or None)
     photos = await read_photos(request, limit=options.max_bytes, seconds=options.upload_seconds)
     answers = await service.engine.predict(served, photos, maps=maps)
-    return JSONResponse({"model": served.name, "answers": [answer_record(each) for each in answers]})
+    records = [answer_record(each) for each in answers]
+    return JSONResponse({"model": served.name, "version": served.version, "answers": records})
 
 
 def answer_record(answer: Any) -> dict[str, Any]:

@@ -58,7 +58,9 @@ _ANSWER = _object(
 )
 _UNREADABLE = _object({"photo": _TEXT, "error": _TEXT})
 
-PREDICTIONS = _object({"model": _TEXT, "answers": _list_of({"oneOf": [_ANSWER, _UNREADABLE]})})
+PREDICTIONS = _object(
+    {"model": _TEXT, "version": _TEXT, "answers": _list_of({"oneOf": [_ANSWER, _UNREADABLE]})}
+)
 """The answers to a request, in the order of its photos."""
 
 MODELS = _list_of(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -25,6 +26,8 @@ from .refused import NotWritten, Refused
 from .runs import Form
 
 __all__ = ["create_app"]
+
+_LOG = logging.getLogger("rehead.studio")
 
 _PAUSE = 0.5  # seconds between looks at the folder, and
 _SHARE = 10.0  # times as long as a look takes, of a folder of many photos
@@ -65,7 +68,10 @@ def create_app(project: Project, *, token: str) -> FastAPI:
 async def _look(project: Project) -> None:
     while True:
         begun = time.monotonic()
-        await asyncio.to_thread(project.tick)
+        try:
+            await asyncio.to_thread(project.tick)
+        except Exception:  # the page goes on, and looks again
+            _LOG.exception("the photos could not be looked at")
         await asyncio.sleep(max(_PAUSE, _SHARE * (time.monotonic() - begun)))
 
 
@@ -228,9 +234,9 @@ def _add_training(app: FastAPI, project: Project) -> None:
         )
 
     @app.post("/runs/{name}/answer")
-    async def answer(request: Request, name: str) -> JSONResponse:
+    async def answer(request: Request, name: str, photo: str = "") -> JSONResponse:
         data = await read_body(request, limit=_LARGEST, seconds=_SECONDS)
-        return JSONResponse(await run_in_threadpool(runs.answer, name, data))
+        return JSONResponse(await run_in_threadpool(runs.answer, name, data, photo))
 
     @app.get("/runs/{name}/export/{form}")
     def export(name: str, form: Form) -> Response:

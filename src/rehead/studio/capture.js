@@ -39,7 +39,10 @@ export async function openCapture(name, place) {
 export function closeCapture() {
   holding = false;
   if (camera) camera.stop();
-  if (panel) panel.remove();
+  if (!panel || !panel.isConnected) return;
+  const back = panel.contains(document.activeElement) && panel.closest(".card").querySelector(".camera");
+  panel.remove();
+  if (back) back.focus();
 }
 
 async function start(device = "") {
@@ -58,7 +61,7 @@ async function start(device = "") {
   } catch (error) {
     closeCapture();
     const key = whyNot(error);
-    throw new Problem(word("camera.failed", { why: key ? word(key) : error.message || error.name }));
+    throw new Problem(word("camera.failed", { why: key ? word(`camera.${key}`) : error.message || error.name }));
   }
 }
 

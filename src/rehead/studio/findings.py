@@ -19,7 +19,7 @@ from ..core import atomic
 from ..core.csv_cells import CsvWriter
 from ..core.records import read_record
 from ..core.run_dir import write_json
-from ..errors import DataError
+from ..errors import DataError, OutputError
 from .folder import Photo
 
 __all__ = ["Findings"]
@@ -95,8 +95,8 @@ class Findings:
                 return
             try:
                 self._process = self._started(rows)
-            except OSError as error:
-                self._looked_at, self.error = rows, error.strerror or str(error)
+            except (OSError, OutputError) as error:
+                self._looked_at, self.error = rows, getattr(error, "strerror", None) or str(error)
                 return
         threading.Thread(target=self._collect, args=(self._process, rows), daemon=True).start()
 

@@ -12,11 +12,11 @@ import os
 import threading
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..data.csv_table import SPLIT_NAMES
-from ..data.folder import NOT_A_CLASS, class_folders
+from ..data.folder import NOT_A_CLASS, class_folder_names, class_folders
 from ..errors import DataError, ImageError
 from ..images import is_image_name, read_header
 from ..images.formats import RAW_SUFFIXES, has_image_signature
@@ -69,28 +69,42 @@ class PhotoFolder:
         self.root = Path(root).absolute()
         self.runs, self.removed, self.own = (self.root / name for name in (RUNS, REMOVED, OWN))
         self._changing = threading.RLock()
+        self._known: dict[str, Photo] = {}  # of the last listing
         with said_in_words(self.root):
-            for folder in (self.root, self.own):
-                folder.mkdir(parents=True, exist_ok=True)
+            self.root.mkdir(parents=True, exist_ok=True)
+            self._check()
+            self.own.mkdir(exist_ok=True)
             for folder in (self.runs, self.removed):
                 folder.mkdir(exist_ok=True)
                 (folder / NOT_A_CLASS).touch()
-        if splits := [name for name in self.classes() if name.lower() in SPLIT_NAMES]:
+        self.history = History(self.own / "history.json")
+
+    def _check(self) -> None:
+        """DataError where the folder is arranged otherwise than a project; nothing in it was changed then."""
+        found = class_folders(self.root)
+        if splits := [name for name in found if name.lower() in SPLIT_NAMES]:
             raise DataError(
                 f"{self.root}: the photos are divided into {' and '.join(splits)}; `rehead studio` divides "
                 "them itself, so give a folder whose folders are the classes"
             )
-        self.history = History(self.own / "history.json")
+        for name, (listed, _) in found.items():
+            photos = sorted(path.name for _, path in listed if path.parent == self.root / name)
+            if name.casefold() in (RUNS, REMOVED) and photos:
+                raise DataError(
+                    f"{self.root / name}: photos are in it ({len(photos)}, first {photos[0]!r}), but "
+                    "`rehead studio` keeps other things in a folder of this name; rename the class"
+                )
 
     # what is there
 
     def classes(self) -> dict[str, list[Photo]]:
         """The photos of each class, sorted; DatasetError where a folder cannot be listed."""
-        found = class_folders(self.root)
-        return {
+        found = {
             unicodedata.normalize("NFC", name): list(_photos(sorted(listed)))
-            for name, (listed, _) in found.items()
+            for name, (listed, _) in class_folders(self.root).items()
         }
+        self._known = {photo.id: photo for photos in found.values() for photo in photos}
+        return found
 
     def removed_photos(self) -> list[Photo]:
         """The photos that were removed, as "removed/CLASS/photo.jpg"."""
@@ -98,6 +112,11 @@ class PhotoFolder:
         return list(
             _photos(sorted((f"{REMOVED}/{name}", path) for photos, _ in listed for name, path in photos))
         )
+
+    def photo(self, name: str) -> Photo:
+        """The photo of an id, as `find`; does not list the folder again where the last listing has it."""
+        known = self._known.get(name)
+        return next(_photos([(name, known.path)] if known else []), None) or self.find([name])[0]
 
     def find(self, ids: Iterable[str]) -> list[Photo]:
         """The photos of these ids; Refused where one is not there, whatever path it would be."""
@@ -110,7 +129,7 @@ class PhotoFolder:
 
     def folder_of(self, name: str) -> Path:
         """The folder of a class; Refused where there is none."""
-        for entry in class_folders(self.root):
+        for entry in class_folder_names(self.root):
             if unicodedata.normalize("NFC", entry) == name:
                 return self.root / entry
         raise Refused("no-class", name=name)
@@ -142,11 +161,11 @@ class PhotoFolder:
             if folder.is_symlink():
                 raise Refused("class-link", name=name)
             inside = [path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()]
-            moved = [self._moved(path, self.removed / path.relative_to(self.root)) for path in sorted(inside)]
+            moves = [(path, self.removed / path.relative_to(self.root)) for path in sorted(inside)]
+            self._move_all(Change("remove-class", (name,), gone=(folder.name,)), moves)
             for inner in sorted((p for p in folder.rglob("*") if p.is_dir()), reverse=True):
                 inner.rmdir()
             folder.rmdir()
-            self.history.add(Change("remove-class", (name,), tuple(moved), gone=(folder.name,)))
 
     # photos
 
@@ -176,7 +195,7 @@ class PhotoFolder:
         name += "" if is_image_name(name) else ".jpg"  # as Windows and browsers know a photo by its ending
         with self._change():
             folder, made = self._class_folder(label)
-            if any(_same(path, data) for path in folder.iterdir()):
+            if _holds(folder, data):
                 return None
             return self._add(data, folder / name, made, label, batch)
 
@@ -193,31 +212,25 @@ class PhotoFolder:
         with self._change():
             folder = self.folder_of(label)
             photos = [one for one in self.find(ids) if not one.path.is_relative_to(folder)]
-            moved = tuple(self._moved(one.path, folder / one.path.name) for one in photos)
-            self._keep(Change("move", (label,), moved))
-            return len(moved)
+            return self._move_all(
+                Change("move", (label,)), [(one.path, folder / one.path.name) for one in photos]
+            )
 
     def remove(self, ids: Iterable[str]) -> int:
         """Move photos to the removed ones, from where they come back; return how many."""
         with self._change():
             photos = [one for one in self.find(ids) if not one.path.is_relative_to(self.removed)]
-            moved = tuple(
-                self._moved(one.path, self.removed / one.path.relative_to(self.root)) for one in photos
-            )
-            self._keep(Change("remove", (), moved))
-            return len(moved)
+            moves = [(one.path, self.removed / one.path.relative_to(self.root)) for one in photos]
+            return self._move_all(Change("remove"), moves)
 
     def restore(self, ids: Iterable[str]) -> int:
         """Move removed photos to their classes; return how many."""
         with self._change():
             photos = [one for one in self.find(ids) if one.path.is_relative_to(self.removed)]
             made = {one.path.relative_to(self.removed).parts[0] for one in photos}
-            made -= set(class_folders(self.root))
-            moved = tuple(
-                self._moved(one.path, self.root / one.path.relative_to(self.removed)) for one in photos
-            )
-            self._keep(Change("restore", (), moved, made=tuple(sorted(made))))
-            return len(moved)
+            made -= set(class_folder_names(self.root))
+            moves = [(one.path, self.root / one.path.relative_to(self.removed)) for one in photos]
+            return self._move_all(Change("restore", made=tuple(sorted(made))), moves)
 
     def undo(self) -> Change | None:
         """Take the last change back; None where there is none.
@@ -260,7 +273,7 @@ class PhotoFolder:
 
     def _class_folder(self, label: str) -> tuple[Path, tuple[str, ...]]:
         """The folder of a class, and its name where it was made."""
-        known = {unicodedata.normalize("NFC", name): name for name in class_folders(self.root)}
+        known = {unicodedata.normalize("NFC", name): name for name in class_folder_names(self.root)}
         name = known.get(label) or known.get(same_name(known, label) or "")
         if name is not None:
             return self.root / name, ()
@@ -274,15 +287,19 @@ class PhotoFolder:
         self.history.grow(Change("add", (label, batch), ((name, name),), made=made))
         return next(_photos([(unicodedata.normalize("NFC", name), path)]))
 
-    def _moved(self, source: Path, target: Path) -> tuple[str, str]:
-        return self._relative(source), self._relative(move_beside(source, target))
+    def _move_all(self, change: Change, moves: Iterable[tuple[Path, Path]]) -> int:
+        """Move files, and keep the change with those that were moved, also where one cannot be."""
+        moved = []
+        try:
+            for source, target in moves:
+                moved.append((self._relative(source), self._relative(move_beside(source, target))))
+        finally:
+            if moved or change.gone:
+                self.history.add(replace(change, files=tuple(moved)))
+        return len(moved)
 
     def _relative(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
-
-    def _keep(self, change: Change) -> None:
-        if change.files:
-            self.history.add(change)
 
 
 def _photos(listed: Sequence[tuple[str, Path]]) -> Iterator[Photo]:
@@ -303,11 +320,12 @@ def _check_photo(data: bytes, name: str) -> None:
         raise Refused("no-photo", name=name, why=error.reason) from error
 
 
-def _same(path: Path, data: bytes) -> bool:
-    """Whether a file holds these bytes."""
-    try:
-        if path.stat().st_size != len(data) or not path.is_file():
-            return False
-        return path.read_bytes() == data
-    except OSError:
-        return False
+def _holds(folder: Path, data: bytes) -> bool:
+    """Whether a file in a folder holds these bytes."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                alike = entry.is_file() and entry.stat().st_size == len(data)
+                if alike and Path(entry.path).read_bytes() == data:
+                    return True
+    return False

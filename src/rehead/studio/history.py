@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
@@ -10,7 +11,7 @@ from typing import Any
 
 from ..core.records import Entries, check_entries, list_of, read_record, text, words
 from ..core.run_dir import write_json
-from ..errors import DataError
+from ..errors import DataError, OutputError
 
 __all__ = ["Change", "History"]
 
@@ -106,7 +107,8 @@ class History:
 
     def _write(self, changes: Iterable[Change]) -> None:
         self._changes, self._written = list(changes)[-_KEPT:], time.monotonic()
-        write_json(self.path, {"changes": [asdict(one) for one in self._changes]})
+        with contextlib.suppress(OutputError):  # a full disk: the photos are where they are all the same
+            write_json(self.path, {"changes": [asdict(one) for one in self._changes]})
 
 
 def _read(one: dict[str, Any]) -> Change:

@@ -2,7 +2,7 @@
 
 import { Camera, whyNot } from "./camera.js";
 import { closeCapture } from "./capture.js";
-import { Problem, ask, post, say, showProblem, trying } from "./server.js";
+import { Problem, ask, hideProblem, post, say, showProblem, trying } from "./server.js";
 import { counted, word } from "./words.js";
 
 const PAUSE = 120; // ms between two answers at least, so that a person can read them
@@ -36,6 +36,7 @@ export function drawModel(state) {
 
 function drawTraining({ training, needs, hints, runs: known }) {
   running = training.state === "running";
+  const pressed = [part("train"), part("cancel")].find((one) => one === document.activeElement);
   if (running) last = training.name;
   const listed = (one) => one.classes.map((name) => `“${name}”`).join(", ");
   const sentences = (all) => all.map((one) => {
@@ -48,6 +49,7 @@ function drawTraining({ training, needs, hints, runs: known }) {
   part("train").hidden = running;
   part("train").textContent = word(known.length ? "train.again" : "train");
   part("cancel").hidden = part("progress").hidden = !running;
+  if (pressed && pressed.hidden) part(running ? "cancel" : "train").focus(); // the keyboard stays where it was
   part("step").textContent = running ? stepText(training) : "";
   const bar = part("progress");
   if (running && training.total && !training.ended.includes("features")) {
@@ -90,17 +92,23 @@ part("train").addEventListener("click", () => trying(async () => {
   stopTrying();
   last = (await post("train")).name;
   document.dispatchEvent(new Event("changed"));
-  part("cancel").focus();
 }));
 part("cancel").addEventListener("click", () => trying(async () => {
-  part("cancel").disabled = true;
-  try {
-    await post("cancel");
-  } finally {
-    part("cancel").disabled = false;
-  }
+  await whileDisabled(part("cancel"), () => post("cancel"));
   document.dispatchEvent(new Event("changed"));
 }));
+
+// A button that is disabled loses the focus, which comes back afterwards
+async function whileDisabled(button, action) {
+  const focused = document.activeElement === button;
+  button.disabled = true;
+  try {
+    await action();
+  } finally {
+    button.disabled = false;
+    if (focused && document.activeElement === document.body) button.focus();
+  }
+}
 
 // trying
 
@@ -125,7 +133,7 @@ async function tryCamera() {
   } catch (error) {
     stopTrying();
     const key = whyNot(error);
-    throw new Problem(word("camera.failed", { why: key ? word(key) : error.message || error.name }));
+    throw new Problem(word("camera.failed", { why: key ? word(`camera.${key}`) : error.message || error.name }));
   }
   video.classList.toggle("mirrored", mine.mirrored);
   video.hidden = false;
@@ -146,16 +154,21 @@ async function tryCamera() {
 async function tryPhoto(file) {
   stopTrying();
   clear();
-  const answer = await answerFor(file);
+  const answer = await answerFor(file, file.name);
+  hideProblem();
   still.src = URL.createObjectURL(file);
-  still.onload = () => URL.revokeObjectURL(still.src);
+  still.onload = still.onerror = ({ type }) => {
+    URL.revokeObjectURL(still.src);
+    still.hidden = type === "error";
+    part("try-unseen").hidden = !still.hidden;
+  };
   still.hidden = false;
   part("trial").hidden = false;
   drawAnswer(answer);
 }
 
 function clear() {
-  part("trial").hidden = video.hidden = still.hidden = true;
+  part("trial").hidden = video.hidden = still.hidden = part("try-unseen").hidden = true;
   for (const id of ["answer", "reason"]) part(id).textContent = "";
   part("bars").replaceChildren();
 }
@@ -168,9 +181,9 @@ export function stopTrying() {
   part("try").textContent = word("try.camera");
 }
 
-async function answerFor(photo) {
+async function answerFor(photo, name = "") {
   const run = encodeURIComponent(part("run").value);
-  const response = await ask(`runs/${run}/answer`, { method: "POST", body: photo });
+  const response = await ask(`runs/${run}/answer?${new URLSearchParams({ photo: name })}`, { method: "POST", body: photo });
   return response.json();
 }
 
@@ -197,21 +210,16 @@ function drawAnswer(answer) {
 // exports
 
 for (const button of document.querySelectorAll("[data-form]")) {
-  button.addEventListener("click", () => trying(async () => {
-    button.disabled = true;
+  button.addEventListener("click", () => trying(() => whileDisabled(button, async () => {
     say(word("export.making", { name: button.textContent }));
-    try {
-      const run = encodeURIComponent(part("run").value);
-      const response = await ask(`runs/${run}/export/${button.dataset.form}`);
-      const name = decodeURIComponent(response.headers.get("content-disposition").split("''")[1]);
-      const link = document.createElement("a");
-      link.href = URL.createObjectURL(await response.blob());
-      link.download = name;
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-      say(word("export.made", { name }));
-    } finally {
-      button.disabled = false;
-    }
-  }));
+    const run = encodeURIComponent(part("run").value);
+    const response = await ask(`runs/${run}/export/${button.dataset.form}`);
+    const name = decodeURIComponent(response.headers.get("content-disposition").split("''")[1]);
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(await response.blob());
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+    say(word("export.made", { name }));
+  })));
 }

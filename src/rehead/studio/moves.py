@@ -47,6 +47,11 @@ def _move(source: Path, place: Path) -> None:
     if sys.platform == "win32":  # where renaming does not replace
         source.rename(place)
         return
+    if source.is_symlink() and not source.readlink().is_absolute():
+        meant = source.parent.resolve() / source.readlink()
+        place.symlink_to(os.path.relpath(meant, place.parent.resolve()))
+        source.unlink()
+        return
     try:
         os.link(source, place, follow_symlinks=False)
     except FileExistsError:

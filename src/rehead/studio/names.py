@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from ..core.rejection import UNKNOWN
 from ..data.bursts import BURST
+from ..data.class_names import DEVICE, is_forbidden
 from ..data.csv_table import SPLIT_NAMES
 from ..errors import DataError
 from .refused import Refused
@@ -32,9 +33,6 @@ RUNS, REMOVED = "runs", "removed"
 
 _LONGEST = 100  # letters; of four bytes each they would be 400, and 255 is what file systems take
 _BYTES = 200  # leaves room within those 255 for a number and for the name of a file that is being written
-_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"/\\|?*\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]')
-# Windows' names of devices, with any ending
-_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?", re.IGNORECASE)
 _TAKEN = {
     RUNS,
     REMOVED,
@@ -60,13 +58,13 @@ def class_name(text: str) -> str:
     name = unicodedata.normalize("NFC", text).strip()
     if not name:
         raise Refused("name-empty")
-    if found := _FORBIDDEN.search(name):
-        if found[0].isprintable():
-            raise Refused("name-letter", letter=found[0])
+    if found := next(filter(is_forbidden, name), ""):
+        if found.isprintable():
+            raise Refused("name-letter", letter=found)
         raise Refused("name-unseen")
     if len(name) > _LONGEST or len(name.encode()) > _BYTES:
         raise Refused("name-long")
-    if name[0] == "." or name[-1] in ". " or _DEVICE.fullmatch(name):
+    if name[0] == "." or name[-1] in ". " or DEVICE.fullmatch(name):
         raise Refused("name-folder", name=name)
     if name.casefold() in _TAKEN:
         raise Refused("name-taken", name=name)
@@ -75,23 +73,22 @@ def class_name(text: str) -> str:
 
 def mended_class_name(text: str) -> str:
     """The nearest name that `class_name` takes, for a folder that was dropped."""
-    name = _FORBIDDEN.sub("_", unicodedata.normalize("NFC", text)).strip().lstrip(".").rstrip(". ")
-    name = _shortened(name, _LONGEST, _BYTES)
-    if not name or name.casefold() in _TAKEN or _DEVICE.fullmatch(name):
-        name = f"class {name}".rstrip()
-    return class_name(name)
+    name = _bare(text)
+    if not name or name.casefold() in _TAKEN or DEVICE.fullmatch(name):
+        name = f"class {name}"
+    return class_name(_bare(_shortened(name, _LONGEST, _BYTES)))
 
 
 def file_name(text: str) -> str:
     """A name for a file that was uploaded under this one, which every file system takes; never hidden."""
-    name = _FORBIDDEN.sub("_", unicodedata.normalize("NFC", text)).strip().lstrip(".").rstrip(". ")
+    name = _bare(text)
     stem, suffix = PurePosixPath(name).stem, PurePosixPath(name).suffix
     suffix = suffix if len(suffix) <= 10 else ""
     stem = stem if suffix else name
     name = _shortened(stem, _LONGEST, _BYTES - len(suffix.encode())).rstrip(". ") + suffix
     if not name or name == suffix:
         name = f"photo{suffix}"
-    return f"_{name}" if _DEVICE.fullmatch(name) else name
+    return f"_{name}" if DEVICE.fullmatch(name) else name
 
 
 def burst_name(stamp: str, number: int) -> str:
@@ -139,6 +136,12 @@ def _class_of(parts: Sequence[str], *, inside: bool) -> str:
 def same_name(names: Iterable[str], name: str) -> str | None:
     """The one of `names` that is this name but for capitals, which some file systems do not tell apart."""
     return next((other for other in names if other.casefold() == name.casefold()), None)
+
+
+def _bare(name: str) -> str:
+    """In form NFC, of letters that may be, without the spaces and dots around it in whatever order."""
+    letters = ("_" if is_forbidden(letter) else letter for letter in unicodedata.normalize("NFC", name))
+    return re.sub(r"^[\s.]+|[\s.]+$", "", "".join(letters))
 
 
 def _shortened(name: str, letters: int, size: int) -> str:

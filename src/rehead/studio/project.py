@@ -93,7 +93,7 @@ class Project:
 
     def thumbnail(self, name: str) -> bytes:
         """A small JPEG of a photo; ImageError where it cannot be read."""
-        return self._thumbnails.of(self.folder.find([name])[0])
+        return self._thumbnails.of(self.folder.photo(name))
 
 
 @contextlib.contextmanager

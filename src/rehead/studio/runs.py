@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..core.leftovers import temporary_folder
 from ..core.records import read_record
-from ..errors import DataError
+from ..errors import DataError, ImageError
 from .refused import Refused
 
 if TYPE_CHECKING:
@@ -60,9 +60,16 @@ class Runs:
                 return path
         raise Refused("no-run", name=name)
 
-    def answer(self, name: str, photo: bytes) -> dict[str, Any]:
-        """What the model of a run says of a photo, as `rehead predict --format json`; ImageError."""
-        return self._predictor(self.file(name, "model.onnx")).predict(photo)[0].to_dict()
+    def answer(self, name: str, photo: bytes, called: str = "") -> dict[str, Any]:
+        """What the model of a run says of a photo, as `rehead predict --format json`.
+
+        Refused, with the name that the photo is `called`, where it cannot be read.
+        """
+        predictor = self._predictor(self.file(name, "model.onnx"))
+        try:
+            return predictor.predict(photo)[0].to_dict()
+        except ImageError as error:
+            raise Refused("no-photo", name=called or "photo", why=error.reason) from error
 
     def export(self, name: str, form: Form) -> tuple[str, bytes]:
         """Name and content of a file to download: the model file, a page, or a script with all it needs."""

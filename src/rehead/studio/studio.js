@@ -45,6 +45,17 @@ async function look() {
 }
 
 function draw() {
+  const focused = document.activeElement;
+  const region = focused.closest("section[aria-labelledby]") || document.querySelector(".classes");
+  drawAll();
+  // what had the focus may be gone: the keyboard goes on from the beginning of its part of the page
+  const now = document.activeElement;
+  if (focused !== document.body && (now === document.body || !now.checkVisibility())) {
+    document.getElementById(region.getAttribute("aria-labelledby")).focus();
+  }
+}
+
+function drawAll() {
   document.title = `${state.folder.name} · ${word("title")}`;
   document.getElementById("name").textContent = state.folder.name;
   document.getElementById("path").textContent = state.folder.path;

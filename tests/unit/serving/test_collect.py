@@ -55,6 +55,22 @@ def test_a_photo_has_the_class_that_was_said_last(tmp_path: Path) -> None:
     place = collection.keep(picture(), "Red fish", LABELS)
     assert collection.keep(picture(), "Red fish", LABELS) == place
     assert files(tmp_path) == [place.relative_to(tmp_path).as_posix()]
+    assert read_dataset(tmp_path).counts == {"Red fish": 1}  # which takes no folder without a photo
+
+
+def test_a_photo_that_cannot_be_written_leaves_no_empty_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection = Collection(tmp_path)
+    collection.keep(picture(), "cat", LABELS)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError, match="No space left"):
+        collection.keep(picture(1), "Red fish", LABELS)
+    assert read_dataset(tmp_path).counts == {"cat": 1}
 
 
 @given(name=st.text(max_size=12))

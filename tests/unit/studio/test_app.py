@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import threading
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -18,9 +19,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from starlette.testclient import TestClient
 
-from rehead.errors import OutputError
+from rehead.errors import ImageError, OutputError
 from rehead.pages.words import words
 from rehead.studio import app as studio_app
+from rehead.studio import findings
 from rehead.studio.app import create_app
 from rehead.studio.project import Project, open_project
 
@@ -159,6 +161,11 @@ def test_every_word_of_the_page_is_in_the_table() -> None:
     python = "".join(one.read_text("utf-8") for one in room.iterdir() if one.name.endswith(".py"))
     for key in re.findall(r'(?:Refused|NotWritten)\("([\w-]+)"', python):
         assert f"refused.{key}" in table
+    for key in re.findall(r"\bword\(`camera\.\$\{(\w+)\}`", text):
+        assert key == "key"  # an end that `whyNot` of camera.js gives
+    ends = re.findall(r'Error: "(\w+)"', files("rehead.pages").joinpath("camera.js").read_text("utf-8"))
+    assert {f"camera.{end}" for end in ends} <= set(table)
+    assert not re.findall(r"\bword\(key\)", text)
     for what in ("add", "move", "remove", "restore", "make", "rename", "remove-class"):
         assert f"undo.{what}.other" in table
     from rehead.studio.findings import _SHOWN
@@ -170,3 +177,60 @@ def test_a_folder_that_may_not_be_written_is_said_in_words(tmp_path: Path) -> No
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(OutputError, match="file"), open_project(tmp_path / "file" / "photos"):
         pass
+
+
+def test_a_thumbnail_does_not_list_the_folder(
+    client: TestClient, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the thumbnails of 3,000 photos take 3,000 times 60 ms."""
+    client.get("/api/state")
+    monkeypatch.setattr(project.folder, "find", None)
+    assert client.get("/thumbnail", params={"id": "cat/1.png"}).status_code == 200
+    monkeypatch.undo()
+    (project.folder.root / "cat" / "1.png").unlink()
+    assert client.get("/thumbnail", params={"id": "cat/1.png"}).json()["key"] == "refused.gone"
+
+
+def test_a_disk_that_takes_no_list_of_photos_does_not_end_the_looking(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(findings, "_QUIET", 0.0)
+    table = project.folder.own / "photos.csv"
+    (table / "in the way").mkdir(parents=True)
+    project.tick()
+    project.tick()
+    assert "cannot be written" in project.state()["looking_failed"]
+    assert not project.state()["looking"]
+
+
+def test_whatever_fails_when_photos_are_looked_at_they_are_looked_at_again(
+    project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    again = threading.Event()
+
+    def tick() -> None:
+        if not caplog.records:
+            raise RuntimeError("of this test")
+        again.set()
+
+    monkeypatch.setattr(studio_app, "_PAUSE", 0.01)
+    monkeypatch.setattr(project, "tick", tick)
+    with TestClient(create_app(project, token=TOKEN)):
+        assert again.wait(20)
+    assert "could not be looked at" in caplog.text
+
+
+def test_a_photo_to_try_that_cannot_be_read_is_named(
+    client: TestClient, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken:
+        def predict(self, photo: bytes) -> None:
+            raise ImageError(photo, "the file ends before the picture does")
+
+    run = project.folder.runs / "run-1"
+    run.mkdir()
+    for name in ("run.json", "model.onnx"):
+        (run / name).write_text("{}")
+    monkeypatch.setattr(project.runs, "_predictor", lambda _: Broken())
+    found = client.post("/runs/run-1/answer?photo=cut.jpg", content=b"x").json()
+    assert found["error"] == "“cut.jpg” cannot be taken as a photo: the file ends before the picture does."

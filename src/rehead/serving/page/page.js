@@ -34,19 +34,25 @@ function path(choice) {
 }
 
 async function start() {
-  let models;
   try {
-    models = await request("models");
+    await askForModels();
   } catch (error) {
     return failed(error);
   }
-  choices = [...models, ...(about.gallery ? [PEOPLE] : [])];
-  at("model").replaceChildren(...choices.map(({ name, kind }) => new Option(kind === "people" ? word("model.people") : name)));
-  at("several").hidden = choices.length < 2;
   at("file").disabled = at("camera").disabled = false;
   at("camera").hidden = !Camera.available;
   at("token").hidden = true;
-  document.body.dataset.state = "ready";
+  const kept = shown !== null && document.body.dataset.source === "photo"; // while the token was asked for
+  document.body.dataset.state = kept ? "answered" : "ready";
+}
+
+async function askForModels() {
+  const models = await request("models");
+  const { name } = chosen() || {};
+  choices = [...models, ...(about.gallery ? [PEOPLE] : [])];
+  at("model").replaceChildren(...choices.map(({ name, kind }) => new Option(kind === "people" ? word("model.people") : name)));
+  at("model").selectedIndex = Math.max(0, choices.findIndex((one) => one.name === name));
+  at("several").hidden = choices.length < 2;
   describe();
 }
 
@@ -83,6 +89,10 @@ async function ask(blob, choice) {
     await before.done;
     const began = performance.now();
     const said = await request(path(choice), { method: "POST", body: blob, signal: ending.signal });
+    if (said.version !== choice.version) { // another file took the model's place
+      await askForModels();
+      choice = choices.find((one) => one.name === choice.name) || choice;
+    }
     const [found] = said.answers;
     if (found.error && !found.faces) throw Error(found.error);
     return { ...found, choice, blob, milliseconds: performance.now() - began };
@@ -213,7 +223,9 @@ function cameraStopped() {
 let shown = null;
 
 function say(text) {
-  set("problem", text);
+  if (at("problem").textContent === text) return;
+  at("problem").textContent = text;
+  if (text) at("problem").scrollIntoView({ block: "nearest" }); // on a telephone, the form is far below it
 }
 
 function forget() {
@@ -328,7 +340,7 @@ const forgetWrong = setUpWrong(() => {
     show(found, "photo");
   }
   return { blob: found.blob, model: found.choice.name, labels: found.choice.labels, label: found.label };
-}, say);
+}, say, failed);
 
 // What the visitor does
 

@@ -6,9 +6,9 @@ import { word } from "./words.js";
 const at = (id) => document.getElementById(id);
 const ANOTHER = "\u0000"; // no class may be called so
 
-// `photo()` gives {blob, model, labels, label} of the answer that is shown, or null, and keeps it shown; `say` is told
-// what failed. Returns a function that takes away what is asked about an earlier photo.
-export function setUpWrong(photo, say) {
+// `photo()` gives {blob, model, labels, label} of the answer that is shown, or null, and keeps it shown; `say` shows a
+// problem, "" none, and `failed` is told why nothing was kept. Returns a function that takes away what is asked about an earlier photo.
+export function setUpWrong(photo, say, failed) {
   if (at("wrong") === null) return () => {}; // nothing is kept
   let asked = null;
 
@@ -57,7 +57,7 @@ export function setUpWrong(photo, say) {
       close();
       at("kept").textContent = word("wrong.kept", { class: kept.class });
     } catch (error) {
-      say(error.message);
+      failed(error);
     }
   });
   return () => toggle(false);
