@@ -97,7 +97,7 @@ def load(
     """
     chance, chooser = random.Random(0), selectors.DefaultSelector()
     found: list[tuple[int, float]] = []
-    idle, sent = [], 0
+    idle, sent = [], 0  # the one that has rested longest goes first: the service closes those that rest for 5 s
     for _ in range(connections):
         idle.append(connection := _Connection(port))
         chooser.register(connection.socket, selectors.EVENT_READ, connection)
@@ -105,7 +105,7 @@ def load(
     end, due, busy = now + seconds, now, 0
     while now < end or busy:
         while idle and (due <= now if rate else True) and (sent < count if count else now < end):
-            idle.pop().send(requests[sent % len(requests)], due if rate else now)
+            idle.pop(0).send(requests[sent % len(requests)], due if rate else now)
             sent, busy = sent + 1, busy + 1
             due += chance.expovariate(rate) if rate else 0
         if count and sent >= count and not busy:

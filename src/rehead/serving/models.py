@@ -45,7 +45,7 @@ class ServedModel:
     predictor: BasePredictor[Any] = field(repr=False)
     _opening: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    @property
+    @cached_property  # each answer says it
     def version(self) -> str:
         """The first digits of the digest of graph and manifest."""
         return self.file.digest[:_VERSION]
