@@ -97,7 +97,7 @@ def load(
     """
     chance, chooser = random.Random(0), selectors.DefaultSelector()
     found: list[tuple[int, float]] = []
-    idle, sent = [], 0  # the one that has rested longest goes first: the service closes those that rest for 5 s
+    idle, sent = [], 0  # the longest first: the service closes connections that rest for 5 s
     for _ in range(connections):
         idle.append(connection := _Connection(port))
         chooser.register(connection.socket, selectors.EVENT_READ, connection)
