@@ -3,6 +3,7 @@
     tiny_onnx       path of an ONNX file (a convolutional network at 32 px), its record beside it
     drawn_faces     drawn_faces(tmp_path, 10) draws faces of ten people and writes their points
     cli             cli("train", photos, "--out", out) runs the command line in this process
+    launch          launch(film) starts Chromium with a camera
     photo_folder    photo_folder(tmp_path / "photos", {"red fish": 12, "blå": 12}) writes class folders
     face_photo      face_photo(path, 3, 5) writes a photo of persons 3 and 5, for
     face_pipeline   a detector and an embedder that know such photos
@@ -28,6 +29,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from browser import Launch, chromium
 from postgres_server import Server, running_server
 from rehead.core.runtime import open_session
 from rehead.faces import Face, Photo, Quality
@@ -68,6 +70,12 @@ def cli(
         return int(end.value.code or 0), output.out, output.err
 
     return run
+
+
+@pytest.fixture(scope="module")
+def launch() -> Iterator[Launch]:
+    """Start Chromium; skips where it is not there."""
+    yield from chromium()
 
 
 @pytest.fixture(scope="session")

@@ -9,24 +9,22 @@ import base64
 import functools
 import http.server
 import io
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from browser import LONG, SIZE, AnswerPage, Launch, write_film
 from rehead import ImageClassifier, explain, load_model
 from rehead.classification.predictor import Prediction, Predictor
 from rehead.errors import WeightsNotFoundError
 from rehead.exporting import export_model, onnxruntime_web
 
 PhotoFolder = Callable[..., Path]
-SIZE = (320, 240)  # of the camera
-LONG = 120_000  # ms, on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -66,43 +64,15 @@ def pages(photos: Path, model: Predictor) -> Iterator[dict[str, str]]:
         server.shutdown()
 
 
-class Launch(Protocol):
-    def __call__(self, *media: str) -> Any: ...
-
-
-@pytest.fixture(scope="module")
-def launch() -> Iterator[Launch]:
-    """Start Chromium with a camera that needs no permission, and these options for it."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs pip install playwright")
-    if (chromium := shutil.which("chromium")) is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    with playwright.sync_playwright() as started:
-
-        def launch(*media: str) -> Any:
-            arguments = ["--no-sandbox", "--use-fake-ui-for-media-stream", *media]
-            return started.chromium.launch(executable_path=chromium, args=arguments)
-
-        yield launch
-
-
 @pytest.fixture(scope="module")
 def browser(photos: Path, launch: Launch) -> Any:
     """One whose camera shows a photo."""
     film = photos.parent / "camera.y4m"
-    write_film(film, next((photos / "third").iterdir()))
-    return launch("--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={film}")
+    write_film(film, [next((photos / "third").iterdir())])
+    return launch(film)
 
 
-def write_film(path: Path, photo: Path) -> None:
-    """A second of one photo as YUV4MPEG2."""
-    (width, height), half = SIZE, (SIZE[0] // 2, SIZE[1] // 2)
-    light, *colours = Image.open(photo).convert("RGB").resize(SIZE).convert("YCbCr").split()
-    frame = b"FRAME\n" + light.tobytes() + b"".join(colour.resize(half).tobytes() for colour in colours)
-    head = f"YUV4MPEG2 W{width} H{height} F15:1 Ip A1:1 C420jpeg\n"
-    path.write_bytes(head.encode() + 15 * frame)
-
-
-class Page:
+class Page(AnswerPage):
     """The page as a visitor has it; what it logs or asks of elsewhere is a failure."""
 
     def __init__(self, browser: Any, address: str, **options: Any) -> None:
@@ -115,19 +85,6 @@ class Page:
         self.view.on("request", lambda request: self.asked.append(request.url))
         self.view.goto(address)
         self.view.wait_for_selector("body[data-state=ready]")
-
-    def answer(self, photo: Path) -> dict[str, Any]:
-        self.view.set_input_files("#file", photo)
-        return self.found(photo.name)
-
-    def found(self, name: str) -> dict[str, Any]:
-        """The answer for what is called so, once it is there."""
-        done = """name => document.body.dataset.state === "answered"
-          && document.getElementById("name").textContent === name"""
-        self.view.wait_for_function(done, arg=name)
-        text = "document.getElementById('answer')"
-        answer: dict[str, Any] = self.view.evaluate(f"({{label: {text}.textContent, ...{text}.dataset}})")
-        return answer
 
     def close(self, origin: str) -> None:
         assert self.said == []
@@ -266,7 +223,7 @@ def test_the_camera_is_answered_live(
 
 
 def test_one_of_two_cameras_is_chosen(pages: dict[str, str], launch: Launch) -> None:
-    browser = launch("--use-fake-device-for-media-stream=device-count=2")
+    browser = launch(cameras=2)
     page = Page(browser, pages["web"], permissions=["camera"])
     page.view.click("#camera")
     page.found("camera")

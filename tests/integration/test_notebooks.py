@@ -11,7 +11,7 @@ import copy
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +22,7 @@ import pytest
 from PIL import Image
 
 import rehead
+from browser import Launch
 from rehead.errors import DataError
 from rehead.faces import Face, Faces, Quality
 from rehead.faces.gallery.identification import Identification, Identifications
@@ -231,14 +232,8 @@ def test_points_are_drawn_into_the_photo(portrait: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs pip install playwright")
-    if (path := shutil.which("chromium")) is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+def chromium(launch: Launch) -> Any:
+    return launch()
 
 
 _STYLES = """() => [...document.querySelectorAll('#around *')].map(e => {

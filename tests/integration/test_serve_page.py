@@ -20,12 +20,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from browser import LONG, SIZE, AnswerPage, Launch, write_film
 from rehead import ImageClassifier, explain, load_model
 from rehead.classification.predictor import Prediction, Predictor
 
 PhotoFolder = Callable[..., Path]
-SIZE = (320, 240)  # of the camera
-LONG = 120_000  # ms, on a busy machine
 ANSWERED = "body[data-state=answered]"
 
 
@@ -78,35 +77,14 @@ def address(model: Predictor, photos: Path, kept: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def launch() -> Iterator[Callable[..., Any]]:
-    """Start Chromium with a camera that needs no permission, and these options for it."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs pip install playwright")
-    if (chromium := shutil.which("chromium")) is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    with playwright.sync_playwright() as started:
-
-        def launch(*media: str) -> Any:
-            arguments = ["--no-sandbox", "--use-fake-ui-for-media-stream", *media]
-            return started.chromium.launch(executable_path=chromium, args=arguments)
-
-        yield launch
-
-
-@pytest.fixture(scope="module")
-def browser(photos: Path, launch: Callable[..., Any]) -> Any:
+def browser(photos: Path, launch: Launch) -> Any:
     """One whose camera shows a photo of each class in turn."""
     film = photos.parent / "camera.y4m"
-    (width, height), half = SIZE, (SIZE[0] // 2, SIZE[1] // 2)
-    frames = [f"YUV4MPEG2 W{width} H{height} F15:1 Ip A1:1 C420jpeg\n".encode()]
-    for folder in sorted(photos.iterdir()):
-        photo = Image.open(next(folder.iterdir())).convert("RGB").resize(SIZE)
-        light, *colours = photo.convert("YCbCr").split()
-        frames += [b"FRAME\n", light.tobytes(), *(colour.resize(half).tobytes() for colour in colours)]
-    film.write_bytes(b"".join(frames))
-    return launch("--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={film}")
+    write_film(film, [next(folder.iterdir()) for folder in sorted(photos.iterdir())])
+    return launch(film)
 
 
-class Page:
+class Page(AnswerPage):
     """The page as a visitor has it; what it logs or asks of elsewhere is a failure."""
 
     def __init__(self, browser: Any, address: str, *, mistakes: bool = False, **options: Any) -> None:
@@ -140,19 +118,6 @@ class Page:
             own = (self.address, "blob:", "data:")
             assert [one.url for one in self.asked if not one.url.startswith(own)] == []
         self.view.close()
-
-    def answer(self, photo: Path) -> dict[str, Any]:
-        self.view.set_input_files("#file", photo)
-        return self.found(photo.name)
-
-    def found(self, name: str) -> dict[str, Any]:
-        """The answer for what is called so, once it is there."""
-        done = """name => document.body.dataset.state === "answered"
-          && document.getElementById("name").textContent === name"""
-        self.view.wait_for_function(done, arg=name)
-        text = "document.getElementById('answer')"
-        answer: dict[str, Any] = self.view.evaluate(f"({{label: {text}.textContent, ...{text}.dataset}})")
-        return answer
 
     def says(self, problem: str) -> None:
         self.view.wait_for_selector("#problem:not(:empty)")
@@ -218,8 +183,8 @@ def test_the_camera_is_answered_live(page: Page, model: Predictor, kept: Path) -
     assert_same(page.found(""), model.predict([frame])[0])
 
 
-def test_one_of_two_cameras_is_chosen(address: str, launch: Callable[..., Any]) -> None:
-    browser = launch("--use-fake-device-for-media-stream=device-count=2")
+def test_one_of_two_cameras_is_chosen(address: str, launch: Launch) -> None:
+    browser = launch(cameras=2)
     with Page(browser, address, permissions=["camera"]) as page:
         page.view.click("#camera")
         page.view.wait_for_selector(f"{ANSWERED}[data-source=camera]")

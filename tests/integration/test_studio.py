@@ -17,12 +17,11 @@ from typing import Any, Protocol
 import pytest
 from PIL import Image
 
+from browser import LONG, Launch, write_film
 from rehead import load_model
 from rehead.data import read_dataset
 
 PhotoFolder = Callable[..., Path]
-SIZE = (320, 240)  # of the camera
-LONG = 120_000  # ms, on a busy machine
 
 
 class Studio:
@@ -69,28 +68,8 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser(film: Path) -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs pip install playwright")
-    if (chromium := shutil.which("chromium")) is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    media = [
-        "--use-fake-ui-for-media-stream",
-        "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-video-capture={film}",
-    ]
-    with playwright.sync_playwright() as started:
-        yield started.chromium.launch(executable_path=chromium, args=["--no-sandbox", *media])
-
-
-def show(film: Path, photos: Sequence[Path]) -> None:
-    """Hold photos before the camera, one after the other, each for a fifth of a second."""
-    (width, height), half = SIZE, (SIZE[0] // 2, SIZE[1] // 2)
-    frames = b""
-    for photo in photos:
-        light, *colours = Image.open(photo).convert("RGB").resize(SIZE).convert("YCbCr").split()
-        frame = b"FRAME\n" + light.tobytes() + b"".join(colour.resize(half).tobytes() for colour in colours)
-        frames += 3 * frame
-    film.write_bytes(f"YUV4MPEG2 W{width} H{height} F15:1 Ip A1:1 C420jpeg\n".encode() + frames)
+def browser(film: Path, launch: Launch) -> Any:
+    return launch(film)
 
 
 @contextlib.contextmanager
@@ -157,7 +136,7 @@ def from_an_empty_folder(
     with opened(browser, studio.address) as view:
         for name, photos in shown.items():
             add_class(view, name)
-            show(film, photos)
+            write_film(film, photos, frames=3)
             take_photos(view, name, holds=5, each=each)
         train(view)
         assert re.match(r".+% of \d+ test photos? w.+ \(95.%\sinterval .+\)", view.text_content("#sentence"))
@@ -292,7 +271,7 @@ def focused(view: Any) -> str:
 def test_a_camera_that_is_not_allowed_or_goes_away_is_said(
     browser: Any, film: Path, start: Start, photo_folder: PhotoFolder, tmp_path: Path
 ) -> None:
-    show(film, sorted(photo_folder(tmp_path / "things", {"cup": 2}).rglob("*.jpg")))
+    write_film(film, sorted(photo_folder(tmp_path / "things", {"cup": 2}).rglob("*.jpg")), frames=3)
     with opened(browser, start(tmp_path / "photos").address) as view:
         add_class(view, "cup")
         view.evaluate(
