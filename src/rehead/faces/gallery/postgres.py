@@ -65,6 +65,14 @@ CREATE TABLE templates (
 );
 CREATE INDEX photos_by_digest ON photos (sha256);
 """
+_HAS_SCHEMA = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = ?)"
+_HAS_STATE = """
+SELECT EXISTS (
+    SELECT FROM pg_class JOIN pg_namespace ON relnamespace = pg_namespace.oid
+    WHERE nspname = ? AND relname = 'state'
+)
+"""
+"""Asked of the catalogue's tables: to_regclass() may answer from what this session knew before it waited."""
 _NUMBERED = ("contracts", "people", "photos", "templates")
 _COLUMNS = {
     "state": "protocol integer, search text, version bigint",
@@ -86,9 +94,7 @@ def _numbered(statement: str) -> str:
 def has_gallery(place: PostgresPlace) -> bool:
     """Whether a gallery has been made there."""
     with contextlib.closing(PostgresConnection(place)) as connection:
-        table = f"{place.schema}.state"
-        there = connection.fetch("SELECT to_regclass($1) IS NOT NULL", [table], reconnect=False)
-        return bool(there[0][0])
+        return bool(connection.fetch(_numbered(_HAS_STATE), [place.schema], reconnect=False)[0][0])
 
 
 class PostgresBackend:
@@ -123,7 +129,7 @@ class PostgresBackend:
     # the tables
 
     def _has_tables(self, *, create: bool) -> bool:
-        if self.execute("SELECT to_regclass(?) IS NOT NULL", f"{self.place.schema}.state")[0][0]:
+        if self.execute(_HAS_STATE, self.place.schema)[0][0]:
             return True
         if not create:
             raise GalleryError(f"{self.place}: there is no such gallery; `rehead faces enroll` makes one")
@@ -135,7 +141,7 @@ class PostgresBackend:
             return
         if search == "pgvector":
             VectorIndex(self)  # which says what the database lacks
-        if not self.execute("SELECT to_regnamespace(?) IS NOT NULL", self.place.schema)[0][0]:
+        if not self.execute(_HAS_SCHEMA, self.place.schema)[0][0]:
             self.execute(f"CREATE SCHEMA {self.place.schema}")
         elif self._relations():
             raise DamagedGalleryError(
