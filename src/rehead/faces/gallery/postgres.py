@@ -94,7 +94,9 @@ def _numbered(statement: str) -> str:
 def has_gallery(place: PostgresPlace) -> bool:
     """Whether a gallery has been made there."""
     with contextlib.closing(PostgresConnection(place)) as connection:
-        return bool(connection.fetch(_numbered(_HAS_STATE), [place.schema], reconnect=False)[0][0])
+        table = f"{place.schema}.state"
+        there = connection.fetch("SELECT to_regclass($1) IS NOT NULL", [table], reconnect=False)
+        return bool(there[0][0])
 
 
 class PostgresBackend:
@@ -129,7 +131,8 @@ class PostgresBackend:
     # the tables
 
     def _has_tables(self, *, create: bool) -> bool:
-        if self.execute(_HAS_STATE, self.place.schema)[0][0]:
+        # which says, too, where the role may not look into the schema
+        if self.execute("SELECT to_regclass(?) IS NOT NULL", f"{self.place.schema}.state")[0][0]:
             return True
         if not create:
             raise GalleryError(f"{self.place}: there is no such gallery; `rehead faces enroll` makes one")
@@ -137,7 +140,7 @@ class PostgresBackend:
 
     def _create(self, search: Search) -> None:
         self.execute(f"SELECT pg_advisory_xact_lock({_LOCK})")
-        if self._has_tables(create=True):  # another process was faster
+        if self.execute(_HAS_STATE, self.place.schema)[0][0]:  # another process was faster
             return
         if search == "pgvector":
             VectorIndex(self)  # which says what the database lacks
