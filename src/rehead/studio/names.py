@@ -12,6 +12,7 @@ from ..core.rejection import UNKNOWN
 from ..data.bursts import BURST
 from ..data.class_names import DEVICE, is_forbidden
 from ..data.csv_table import SPLIT_NAMES
+from ..data.folder import CLUTTER
 from ..errors import DataError
 from .refused import Refused
 
@@ -33,17 +34,7 @@ RUNS, REMOVED = "runs", "removed"
 
 _LONGEST = 100  # letters; of four bytes each they would be 400, and 255 is what file systems take
 _BYTES = 200  # leaves room within those 255 for a number and for the name of a file that is being written
-_TAKEN = {
-    RUNS,
-    REMOVED,
-    UNKNOWN,
-    *SPLIT_NAMES,
-    "thumbs.db",
-    "desktop.ini",
-    "__macosx",
-    "@eadir",
-    "$recycle.bin",
-}
+_TAKEN = {RUNS, REMOVED, UNKNOWN, *SPLIT_NAMES, *CLUTTER}
 _STAMP = re.compile(r"\d{17}")
 
 
