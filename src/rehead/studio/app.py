@@ -201,11 +201,6 @@ def _fine(project: Project, asked: _Asked) -> Any:
     return {}
 
 
-def _forget(project: Project, _: _Asked) -> Any:
-    project.training.forget()
-    return {}
-
-
 _CHANGES = {
     "make": _make,
     "rename": _rename,
@@ -218,7 +213,6 @@ _CHANGES = {
     "train": _train,
     "cancel": _cancel,
     "fine": _fine,
-    "forget": _forget,
 }
 
 

@@ -18,7 +18,7 @@ export function changed() {
   document.dispatchEvent(new Event("changed"));
 }
 
-export function thumbnail({ id, stamp }) {
+function thumbnail({ id, stamp }) {
   return `thumbnail?id=${encodeURIComponent(id)}&stamp=${stamp}`;
 }
 
@@ -122,7 +122,7 @@ function newPhoto(photo, key) {
   const item = document.createElement("li");
   const name = photo.id.slice(photo.id.indexOf("/") + 1);
   Object.assign(item.dataset, { id: photo.id, key });
-  item.className = photo.burst ? "photo burst" : "photo";
+  item.className = "photo";
   item.setAttribute("role", "option");
   item.setAttribute("aria-label", word(photo.burst ? "photo.burst" : "photo", { name }));
   item.setAttribute("aria-selected", String(selected.has(photo.id)));

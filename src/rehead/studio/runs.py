@@ -110,7 +110,6 @@ def _told(folder: Path) -> dict[str, Any]:
         "date": str(record.get("date", "")),
         "sentence": str(test.get("sentence", "")),
         "warnings": [str(warning) for warning in record.get("warnings", [])],
-        "photos": record.get("photos", 0),
         "report": (folder / "report.html").is_file(),
     }
 

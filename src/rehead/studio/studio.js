@@ -18,8 +18,8 @@ let waiting = 0;
 let asking = null;
 let lost = false;
 
-// Looks at once; the parts call it after each change
-export function refresh() {
+// Looks at once; the parts send "changed" for it after each change
+function refresh() {
   asking = (asking || Promise.resolve()).then(look);
   return asking;
 }

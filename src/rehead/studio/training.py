@@ -141,11 +141,6 @@ class Training:
             state = "failed" if error else "interrupted"
         return Progress(state, record["name"], ended, done, total, error if state == "failed" else "")
 
-    def forget(self) -> None:
-        """Say no more of a training that has ended."""
-        if self.progress().state != "running":
-            self._record.unlink(missing_ok=True)
-
     # parts
 
     def _new_name(self) -> str:
