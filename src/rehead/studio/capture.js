@@ -1,7 +1,7 @@
 // The camera of a class: photos for as long as a button is held.
 
 import { Camera, whyNot } from "./camera.js";
-import { Problem, ask, showProblem, trying } from "./server.js";
+import { Problem, ask, changed, showProblem, trying } from "./server.js";
 import { counted, word } from "./words.js";
 
 const PAUSE = 200; // ms between two photos
@@ -119,7 +119,7 @@ async function hold(button) {
   } while (holding && camera.on);
   button.classList.remove("held");
   await Promise.all(all);
-  document.dispatchEvent(new Event("changed"));
+  changed();
 }
 
 function send(photo, burst, number) {

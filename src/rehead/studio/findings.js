@@ -1,7 +1,7 @@
 // What the audit found, with what mends it.
 
-import { changed, movePhotos, picture, removePhotos, select } from "./photos.js";
-import { post, trying } from "./server.js";
+import { movePhotos, picture, removePhotos, select } from "./photos.js";
+import { changed, post, trying } from "./server.js";
 import { counted, word } from "./words.js";
 
 const MOST = 12; // shown at once

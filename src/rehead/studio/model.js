@@ -2,7 +2,7 @@
 
 import { Camera, whyNot } from "./camera.js";
 import { closeCapture } from "./capture.js";
-import { Problem, ask, hideProblem, post, say, showProblem, trying } from "./server.js";
+import { Problem, ask, changed, hideProblem, post, say, showProblem, trying } from "./server.js";
 import { counted, word } from "./words.js";
 
 const PAUSE = 120; // ms between two answers at least, so that a person can read them
@@ -91,11 +91,11 @@ part("train").addEventListener("click", () => trying(async () => {
   closeCapture();
   stopTrying();
   last = (await post("train")).name;
-  document.dispatchEvent(new Event("changed"));
+  changed();
 }));
 part("cancel").addEventListener("click", () => trying(async () => {
   await whileDisabled(part("cancel"), () => post("cancel"));
-  document.dispatchEvent(new Event("changed"));
+  changed();
 }));
 
 // A button that is disabled loses the focus, which comes back afterwards

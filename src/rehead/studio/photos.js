@@ -1,7 +1,7 @@
 // Cards of the classes: photos, selecting and moving them by mouse and keyboard, names.
 
 import { openCapture } from "./capture.js";
-import { hideProblem, post, say, trying } from "./server.js";
+import { changed, hideProblem, post, say, trying } from "./server.js";
 import { addFiles } from "./upload.js";
 import { counted, word } from "./words.js";
 
@@ -13,10 +13,6 @@ const to = document.getElementById("to");
 const selected = new Set();
 let known = new Set();
 let from = null; // where a range of selected photos begins
-
-export function changed() {
-  document.dispatchEvent(new Event("changed"));
-}
 
 function thumbnail({ id, stamp }) {
   return `thumbnail?id=${encodeURIComponent(id)}&stamp=${stamp}`;

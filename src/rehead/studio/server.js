@@ -40,6 +40,11 @@ export async function trying(action) {
   }
 }
 
+// Says that there is another state to look at
+export function changed() {
+  document.dispatchEvent(new Event("changed"));
+}
+
 export function showProblem(error) {
   if (!(error instanceof Problem)) console.error(error);
   box.querySelector("p").textContent =

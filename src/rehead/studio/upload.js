@@ -1,7 +1,7 @@
 // Files and folders that are chosen, dropped or pasted, sent one by one.
 
 import { DRAGGED } from "./photos.js";
-import { Problem, ask, post, say, showProblem, trying } from "./server.js";
+import { Problem, ask, changed, post, say, showProblem, trying } from "./server.js";
 import { counted, word } from "./words.js";
 
 const AT_ONCE = 3; // uploads, so that the disk has always something to do
@@ -42,7 +42,7 @@ async function addAll(jobs) {
     }
   }
   await Promise.all(Array.from({ length: AT_ONCE }, work));
-  document.dispatchEvent(new Event("changed"));
+  changed();
   const parts = [counted("added", count.added)];
   if (count.twice) parts.push(counted("added.twice", count.twice));
   say(`${parts.join(", ")}.`);
