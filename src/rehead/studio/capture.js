@@ -60,9 +60,14 @@ async function start(device = "") {
     hold.disabled = false;
   } catch (error) {
     closeCapture();
-    const key = whyNot(error);
-    throw new Problem(word("camera.failed", { why: key ? word(`camera.${key}`) : error.message || error.name }));
+    throw noCamera(error);
   }
+}
+
+// Why a camera could not be started, as an error with a text for people
+export function noCamera(error) {
+  const key = whyNot(error);
+  return new Problem(word("camera.failed", { why: key ? word(`camera.${key}`) : error.message || error.name }));
 }
 
 function takeHold(button) {

@@ -1,7 +1,7 @@
 // Training, what came of it, the model on the camera, and what it becomes elsewhere.
 
-import { Camera, whyNot } from "./camera.js";
-import { closeCapture } from "./capture.js";
+import { Camera } from "./camera.js";
+import { closeCapture, noCamera } from "./capture.js";
 import { Problem, ask, changed, hideProblem, post, say, showProblem, trying } from "./server.js";
 import { counted, word } from "./words.js";
 
@@ -132,8 +132,7 @@ async function tryCamera() {
     await mine.start();
   } catch (error) {
     stopTrying();
-    const key = whyNot(error);
-    throw new Problem(word("camera.failed", { why: key ? word(`camera.${key}`) : error.message || error.name }));
+    throw noCamera(error);
   }
   video.classList.toggle("mirrored", mine.mirrored);
   video.hidden = false;
