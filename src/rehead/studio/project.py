@@ -6,14 +6,15 @@ import contextlib
 import hashlib
 import json
 import os
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ..core.locking import locked
 from ..errors import DataError, OutputError
+from ..images import thumbnail
 from .findings import Findings
 from .folder import OWN, Photo, PhotoFolder
 from .names import burst_of
@@ -25,6 +26,8 @@ __all__ = ["Project", "open_project"]
 
 _FEW = 10  # photos of a class, below which `rehead train` warns
 _SCENES = 5  # of a class, of which one is held out for the test at its share of 0.2
+_SIDE = 192  # pixels of a thumbnail: 96 of a page, on a screen of two to each
+_KEPT = 4000  # thumbnails, of some 8 kB
 
 
 class Project:
@@ -43,7 +46,7 @@ class Project:
         self.training = Training(self.folder.root, self.folder.runs, self.folder.own, options)
         self.findings = Findings(self.folder.root, self.folder.own, options)
         self.runs = Runs(self.folder.runs)
-        self._thumbnails = _Thumbnails()
+        self._thumbnail = lru_cache(_KEPT)(lambda photo: thumbnail(photo.path, _SIDE))
 
     def tick(self) -> None:
         """What goes on without anybody asking: looking at photos that have changed."""
@@ -93,7 +96,7 @@ class Project:
 
     def thumbnail(self, name: str) -> bytes:
         """A small JPEG of a photo; ImageError where it cannot be read."""
-        return self._thumbnails.of(self.folder.photo(name))
+        return self._thumbnail(self.folder.photo(name))
 
 
 @contextlib.contextmanager
@@ -133,28 +136,3 @@ def _hints(classes: Mapping[str, Sequence[Photo]]) -> list[dict[str, Any]]:
     same = [name for name in classes if len(scenes[name]) < _SCENES and name not in few]
     found = [{"key": "hint.few", "classes": few}, {"key": "hint.scenes", "classes": same}]
     return [hint for hint in found if hint["classes"]]
-
-
-class _Thumbnails:
-    """Small pictures, the last ones kept."""
-
-    _SIDE = 192  # pixels: 96 of a page, on a screen of two to each
-    _KEPT = 4000  # of some 8 kB
-
-    def __init__(self) -> None:
-        self._made: dict[tuple[Path, str], bytes] = {}
-        self._lock = threading.Lock()
-
-    def of(self, photo: Photo) -> bytes:
-        from ..images import thumbnail
-
-        key = photo.path, photo.stamp
-        with self._lock:
-            known = self._made.get(key)
-        if known is None:
-            known = thumbnail(photo.path, self._SIDE)
-            with self._lock:
-                self._made[key] = known
-                if len(self._made) > self._KEPT:
-                    del self._made[next(iter(self._made))]
-        return known
