@@ -21,6 +21,7 @@ from ..core.records import read_record
 from ..core.run_dir import write_json
 from ..errors import DataError, OutputError
 from .folder import Photo
+from .refused import why_failed
 
 __all__ = ["Findings"]
 
@@ -136,8 +137,7 @@ class Findings:
                 return
             self._looked_at = rows
             self._found = found or []
-            last = said.strip().splitlines()[-1:] or [""]
-            self.error = "" if found is not None else last[0].removeprefix("rehead: ")
+            self.error = "" if found is not None else why_failed(said)
 
 
 def _shown(issue: Mapping[str, Any]) -> dict[str, Any]:

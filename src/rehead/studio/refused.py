@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import DataError, OutputError
 from ..pages.words import words
 
-__all__ = ["NotWritten", "Refused", "said_in_words"]
+__all__ = ["NotWritten", "Refused", "said_in_words", "why_failed"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -43,6 +43,12 @@ class NotWritten(OutputError):  # noqa: N818
     def __init__(self, key: str, **values: Any) -> None:
         super().__init__(_sentence(key, values))
         self.key, self.values = key, values
+
+
+def why_failed(said: str) -> str:
+    """Why a command of `rehead` failed: its error, the last line of what it said."""
+    last = said.strip().splitlines()[-1:] or [""]
+    return last[0].removeprefix("rehead: ")
 
 
 @contextlib.contextmanager

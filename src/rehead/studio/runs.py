@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..core.leftovers import temporary_folder
 from ..core.records import read_record
 from ..errors import DataError, ImageError
-from .refused import Refused
+from .refused import Refused, why_failed
 
 if TYPE_CHECKING:
     from ..classification.predictor import Predictor
@@ -81,8 +81,7 @@ class Runs:
             command = [sys.executable, "-m", "rehead", "export", str(model), "--to", str(out), "--for", form]
             done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
             if done.returncode:
-                last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or [""]
-                raise Refused("export", why=last[0].removeprefix("rehead: "))
+                raise Refused("export", why=why_failed(done.stderr.decode("utf-8", "replace")))
             if form == "html":
                 return f"{name}.html", (out / "index.html").read_bytes()
             return f"{name}-{form}.zip", _zipped(out)
