@@ -24,7 +24,7 @@ from ..images.exif import camera_number, read_clock
 from .dataset import Dataset
 from .duplicates import connected_groups
 
-__all__ = ["BURST", "burst_groups", "clocks"]
+__all__ = ["burst_groups", "burst_of", "clocks"]
 
 _SECONDS = 3.0  # apart: two presses of the button at one scene; a choice, the features have the last word
 _NUMBERS = 2  # apart: one photo of the burst may have been thrown away
@@ -39,8 +39,8 @@ _APART, _FEW = 0.4, 0.1
 _DRAWN = 500  # pairs a class or series that stand for all of its pairs
 _TILE = 1024  # pairs at a time, so that the copies of their features stay small
 _NUMBERED = re.compile(r"(.*?)(\d{1,18})(\D*)")
-BURST = re.compile(r"BURST(\d{17})(?!\d)")
-"""In names of photos of one press of the button, of Google's camera, Sony's and `rehead studio`: the time."""
+# in names of photos of one press of the button, of Google's camera, Sony's and `rehead studio`: the time
+_SAID = re.compile(r"BURST(\d{17})(?!\d)")
 
 Pairs = NDArray[np.intp]
 
@@ -107,11 +107,17 @@ def _said(ids: Sequence[str], readable: NDArray[np.bool_]) -> Pairs:
     """(k, 2) Photos that are of one burst by their names, each with the first of it."""
     first: dict[str, int] = {}
     pairs = [
-        (first.setdefault(found[1], row), row)
+        (first.setdefault(stamp, row), row)
         for row in np.flatnonzero(readable).tolist()
-        if (found := BURST.search(ids[row].rpartition("/")[2]))
+        if (stamp := burst_of(ids[row]))
     ]
     return np.array([pair for pair in pairs if pair[0] != pair[1]], dtype=np.intp).reshape(-1, 2)
+
+
+def burst_of(photo: str) -> str:
+    """The 17 digits of the burst that a photo is of, by the end of its id; "" where it is of none."""
+    found = _SAID.search(photo.rpartition("/")[2])
+    return found[1] if found else ""
 
 
 def clocks(

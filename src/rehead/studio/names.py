@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from ..core.rejection import UNKNOWN
-from ..data.bursts import BURST
 from ..data.class_names import DEVICE, is_forbidden
 from ..data.csv_table import SPLIT_NAMES
 from ..data.folder import CLUTTER
@@ -20,7 +19,6 @@ __all__ = [
     "REMOVED",
     "RUNS",
     "burst_name",
-    "burst_of",
     "class_name",
     "classes_of",
     "file_name",
@@ -90,12 +88,6 @@ def burst_name(stamp: str, number: int) -> str:
     if not _STAMP.fullmatch(stamp):
         raise DataError("A burst is named by 17 digits.")
     return f"IMG_{number:05d}_BURST{stamp}.jpg"
-
-
-def burst_of(name: str) -> str:
-    """The stamp of the burst that a photo is of by its name; "" where it is of none."""
-    found = BURST.search(name.rpartition("/")[2])
-    return found[1] if found else ""
 
 
 def numbered(path: Path) -> Iterator[Path]:

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from ..core.locking import locked
+from ..data.bursts import burst_of
 from ..errors import DataError, OutputError
 from ..images import thumbnail
 from .findings import Findings
 from .folder import OWN, Photo, PhotoFolder
-from .names import burst_of
 from .refused import Refused
 from .runs import Runs
 from .training import Training
