@@ -194,18 +194,14 @@ def comparison_html(comparison: Comparison, charts: Sequence[str]) -> str:
 
 def training_figure(charts: Sequence[str], sentence: str | None) -> Figure:
     """Curves of a network's training, as `curves_chart` draws them, and how it ended."""
-    lede = (
-        sentence or "Loss and accuracy after each epoch; the epoch with the lowest validation loss is kept."
-    )
-    legend = [("c0", "photos held out for validation"), ("c1", "photos trained on, as they were augmented")]
-    return Figure("training curves", result_html(charts=charts, lede=lede, legend=legend))
+    return Figure("training curves", result_html(learning=charts, learning_sentence=sentence))
 
 
 def search_figure(path: Sequence[Mapping[str, Any]]) -> Figure:
     """How a head on a frozen network was chosen: cross-validated loss against the penalty."""
     chart, legend = search_chart(path)
     lede = "By cross-validation on the training photos, never on the test photos: the lowest log loss wins."
-    return Figure("model selection", result_html(charts=[chart], lede=lede, legend=legend))
+    return Figure("model selection", result_html(search=chart, lede=lede, legend=legend))
 
 
 def result_html(**pieces: Any) -> str:
