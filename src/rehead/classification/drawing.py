@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..core.photos import Photo, as_file
 from ..core.preprocess import PreprocessSpec
 from ..evaluation.notebook import Bar as Share
-from ..evaluation.notebook import Card, cards_html, first_cards, photo_data, short_name
+from ..evaluation.notebook import Card, cards_html, photo_data, short_name
 from ..images import read_image
 from ..images.contact_sheet import Bar, Tile, draw_sheet, fitted, overlay, viridis
 from .predictor import Prediction
@@ -72,8 +72,7 @@ def overlay_map(
 
 def predictions_html(predictions: Sequence[Prediction]) -> str:
     """Photos with their answers and most probable classes, as a notebook shows them."""
-    cards = [_card(prediction) for prediction in first_cards(predictions)]
-    return cards_html(cards, len(predictions), "photo")
+    return cards_html(predictions, _card)
 
 
 def _card(prediction: Prediction) -> Card:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import base64
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,6 @@ __all__ = [
     "cards_html",
     "comparison_html",
     "evaluation_html",
-    "first_cards",
     "mistakes_html",
     "photo_data",
     "photo_pixels",
@@ -46,6 +45,8 @@ __all__ = [
     "short_name",
     "training_figure",
 ]
+
+Answer = TypeVar("Answer")
 
 _SIDE = 200  # px, as the report's thumbnails: some 7 kB each
 _QUALITY = 85  # of JPEG: letters and lines are drawn in
@@ -141,15 +142,12 @@ def pixels_data(pixels: NDArray[np.uint8]) -> str:
     return base64.b64encode(jpeg(pixels, quality=_QUALITY)).decode("ascii")
 
 
-def cards_html(cards: Sequence[Card], all_of: int, what: str) -> str:
-    """Photos with what was said of them, the first of `all_of`; `what` they are, in the singular."""
-    more = all_of - len(cards)
-    return result_html(cards=cards, more=f"and {count(more, f'more {what}')}" if more else "")
-
-
-def first_cards(items: Sequence[Any]) -> Sequence[Any]:
-    """As many results as are shown."""
-    return items[:_MOST_CARDS]
+def cards_html(answers: Sequence[Answer], card: Callable[[Answer], Card]) -> str:
+    """The first photos, by the `card` of each answer, and how many more there are."""
+    shown = answers[:_MOST_CARDS]
+    more = len(answers) - len(shown)
+    said = f"and {count(more, 'more photo')}" if more else ""
+    return result_html(cards=[card(each) for each in shown], more=said)
 
 
 def evaluation_html(

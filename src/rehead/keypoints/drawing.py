@@ -81,20 +81,20 @@ def _disc(
 
 def predictions_html(predictions: Sequence[KeypointPrediction]) -> str:
     """Photos with their points, as a notebook shows them."""
-    from ..evaluation.notebook import Card, cards_html, first_cards, short_name
+    from ..evaluation.notebook import Card, cards_html, short_name
 
     side = _WIDE if len(predictions) == 1 else _SIDE
-    cards = [
-        Card(
+
+    def card(one: KeypointPrediction) -> Card:
+        return Card(
             f"{len(one.points)} points",
             f"confidence {percent(one.confidence)}",
             _drawn(one, side),
             short_name(one.photo),
             one.reason,
         )
-        for one in first_cards(predictions)
-    ]
-    return cards_html(cards, len(predictions), "photo")
+
+    return cards_html(predictions, card)
 
 
 def _drawn(prediction: KeypointPrediction, side: int) -> str | None:

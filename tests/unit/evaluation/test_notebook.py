@@ -98,9 +98,12 @@ def test_mistakes_show_photos_where_they_are_there(tmp_path: Path) -> None:
 
 
 def test_what_is_not_shown_is_counted() -> None:
-    body = checked(cards_html([Card("a", "", None, HOSTILE)], 30, "photo"))
-    assert "and 29 more photos" in body
-    assert "more photo" not in cards_html([Card("a", "", None, "")], 1, "photo")
+    def card(name: str) -> Card:
+        return Card("a", "", None, name)
+
+    body = checked(cards_html([HOSTILE] * 53, card))
+    assert "and 29 more photos" in body and body.count("<figure") == 24
+    assert "more photo" not in cards_html([""], card)
 
 
 def test_figures_are_shown_and_named() -> None:
