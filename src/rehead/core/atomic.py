@@ -22,6 +22,7 @@ from .leftovers import BESIDE, LEFT, PARTS, sweep, sweep_beside
 __all__ = [
     "check_place",
     "output_errors",
+    "part_beside",
     "replacing",
     "replacing_folder",
     "sync_to_disk",
@@ -48,18 +49,28 @@ def replacing(path: str | os.PathLike[str], *, sync: bool = True) -> Iterator[Pa
     OutputError where the file cannot be written.
     """
     final = Path(path)
-    beside = final.with_name(f".{final.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
-    try:
-        with output_errors(final):
-            final.parent.mkdir(parents=True, exist_ok=True)
-            if sync:
-                sweep(final.parent, PARTS)
+    with output_errors(final):
+        final.parent.mkdir(parents=True, exist_ok=True)
+        with part_beside(final, swept=sync) as beside:
             yield beside
             if sync:
                 sync_to_disk(beside)
             beside.replace(final)
             if sync:
                 sync_to_disk(final.parent)
+
+
+@contextlib.contextmanager
+def part_beside(final: Path, *, swept: bool = True) -> Iterator[Path]:
+    """Yield a path beside `final` to write a file at that is moved then; what was not moved is removed.
+
+    Where `swept`, those that killed runs left are removed before.
+    """
+    beside = final.with_name(f".{final.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    try:
+        if swept:
+            sweep(final.parent, PARTS)
+        yield beside
     finally:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import sys
 from pathlib import Path
 
-from ..core.atomic import sync_to_disk
-from ..core.leftovers import PARTS, sweep
+from ..core.atomic import part_beside, sync_to_disk
 from .names import numbered
 
 __all__ = ["move_beside", "move_folder", "write_beside"]
@@ -18,15 +16,10 @@ __all__ = ["move_beside", "move_folder", "write_beside"]
 
 def write_beside(path: Path, data: bytes) -> Path:
     """Write a file whole or not at all, under another name where there is one; return its path."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
-    try:
-        sweep(path.parent, PARTS)
+    with part_beside(path) as beside:
         beside.write_bytes(data)
         sync_to_disk(beside)
         return move_beside(beside, path)
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
 
 
 def move_beside(source: Path, target: Path) -> Path:
