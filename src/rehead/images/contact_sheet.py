@@ -27,7 +27,7 @@ _VIRIDIS = np.frombuffer(
     dtype=np.uint8,
 ).reshape(-1, 3)
 
-_INK, _SOFT, _PAPER = (26, 29, 33), (89, 97, 107), (255, 255, 255)  # those of evaluation/report.css
+_INK, _SOFT, _PAPER = (26, 29, 33), (89, 97, 107), (255, 255, 255)  # those of evaluation/page.css
 _FRAME = (255, 210, 63)  # the yellow of keypoints' dots
 _GAP, _MARGIN = 14, 20  # px
 _TITLE, _WORDS = 20, 15  # px, heights of letters
