@@ -242,63 +242,49 @@ def fit_distance(
         means += one_hot[of].T @ z
         energy += float((z**2).sum(dtype=np.float64)) / n
     means /= counts[:, None]
-    spread = max(energy, _LEAST)
-    inner = max(energy - float(counts @ (means**2).sum(axis=1)) / n, _LEAST)
-    centres = means @ basis
-    total = whitening_matrix(u, spread, d)
+    scatter, centres = u.T @ u, means @ basis
     for part, of in zip(row_chunks(u), row_chunks(y), strict=True):
         part -= centres[of]
-    within = whitening_matrix(u, inner, d)
-    model = RelativeMahalanobis(
-        mean,
-        scale,
-        basis,
-        within.astype(np.float32),
-        total.astype(np.float32),
-        (centres @ within).astype(np.float32),
-        max(0.0, (1 / inner - 1 / spread) / _SHRINKAGE),
-    )
-    if views is None:
-        return model
-    return fit_styles(model, views.names, views.shifts, spread)
+    model = distance_of(mean, scale, basis, means, counts, energy, scatter, u.T @ u)
+    return model if views is None else fit_styles(model, views.names, views.shifts, energy)
 
 
 def distance_of(
-    mean: NDArray[np.float64],
-    scale: NDArray[np.float64],
+    mean: NDArray[np.floating],
+    scale: NDArray[np.floating],
     basis: NDArray[np.float32],
-    scatter: NDArray[np.float64],
-    energy: float,
     means: NDArray[np.float64],
     counts: NDArray[np.int64],
+    energy: float,
+    scatter: NDArray[np.float64],
+    inside: NDArray[np.float64],
 ) -> RelativeMahalanobis:
-    """The score by what `fit_distance` learns of the rows.
+    """The score by what it takes to know of the rows.
 
     Parameters
     ----------
-    mean, scale : float64 ndarray (d,)
+    mean, scale : ndarray (d,)
     basis : float32 ndarray (d, k)
-    scatter : float64 ndarray (k, k)
-        Sum of u u' over the coordinates u of the rows, centred.
-    energy : float
-        Mean of |z|^2 over the rows z, centred and scaled.
     means : float64 ndarray (K, d)
         Of each class, centred and scaled.
     counts : int ndarray (K,)
         Rows of each class, 1 or more.
+    energy : float
+        Mean of |z|^2 over the rows z, centred and scaled.
+    scatter, inside : float64 ndarray (k, k)
+        Sum of u u' over the coordinates u of the rows, centred; and of those from the mean of their class.
     """
     n, d = int(counts.sum()), len(mean)
     spread = max(energy, _LEAST)
     inner = max(energy - float(counts @ (means**2).sum(axis=1)) / n, _LEAST)
-    centres = means @ basis
-    within = _whitening(scatter - centres.T @ (counts[:, None] * centres), n, inner, d)
+    within = _whitening(inside, n, inner, d)
     return RelativeMahalanobis(
         mean.astype(np.float32),
         scale.astype(np.float32),
         basis,
         within.astype(np.float32),
         _whitening(scatter, n, spread, d).astype(np.float32),
-        (centres @ within).astype(np.float32),
+        (means @ basis @ within).astype(np.float32),
         max(0.0, (1 / inner - 1 / spread) / _SHRINKAGE),
     )
 

@@ -233,15 +233,11 @@ class Statistics:
         basis[:, :kept] = vectors[:, :kept]
         means = (self.sums / self.counts[:, None] - mean) * scale
         energy_of_all = float(np.trace(scatter)) / n
-        model = distance_of(
-            mean,
-            scale,
-            basis.astype(np.float32),
-            basis.T @ scatter @ basis,
-            energy_of_all,
-            means,
-            self.counts,
-        )
+        around = basis.T @ scatter @ basis
+        basis = basis.astype(np.float32)
+        centres = means @ basis
+        inside = around - centres.T @ (self.counts[:, None] * centres)
+        model = distance_of(mean, scale, basis, means, self.counts, energy_of_all, around, inside)
         return model if styles is None else fit_styles(model, *styles, energy_of_all)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
