@@ -219,7 +219,7 @@ class FittedClassifier:
             self.temperature,
             self.operating_point,
             styles.limit if styles else 0.0,
-            model.allowances if styles else np.zeros(0, np.float32),
+            model.allowances,
             self.changes,
         )
         return write_statistics(path, saved)

@@ -101,7 +101,7 @@ def with_statistics(
     return replace(
         fitted,
         head=replace(head, weight=by_sums.weight, bias=by_sums.bias),
-        outlier_model=statistics.outlier_model(fitted.outlier_model),
+        outlier_model=statistics.outlier_model().calibrated_as(fitted.outlier_model),
         trained_on=learnt,
         warnings=(*fitted.warnings, *notes),
         statistics=statistics,
@@ -313,7 +313,7 @@ def _refitted(
         fitted,
         classes=statistics.classes,
         head=head,
-        outlier_model=statistics.outlier_model(fitted.outlier_model),
+        outlier_model=statistics.outlier_model().calibrated_as(fitted.outlier_model),
         trained_on=trained_on,
         warnings=(),
         trained_parameters=head.weight.size + head.bias.size,

@@ -189,10 +189,9 @@ class PhotoStatistics:
         most = [n for n in self.levels if sum(self.widths[-n:]) <= there.sums.shape[1]]
         return tuple(sorted({*most, self.point.n_levels}))
 
-    def outlier_model(self, calibrated: RelativeMahalanobis) -> RelativeMahalanobis:
-        """The outlier score of the sums, with limit and allowances of styles of another."""
-        styles = (self.styles, self.shifts) if self.styles else None
-        return self.plain.distance(self.blocks, styles).calibrated_as(calibrated)
+    def outlier_model(self) -> RelativeMahalanobis:
+        """The outlier score of the sums; limit and allowances of its styles are 0."""
+        return self.plain.distance(self.blocks, (self.styles, self.shifts) if self.styles else None)
 
     def with_photos(
         self,

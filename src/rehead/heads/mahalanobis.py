@@ -195,14 +195,17 @@ class RelativeMahalanobis:
             for k in range(len(self.shifts))
         ]
         allowances = np.array(needed, np.float32) - np.float32(most)
-        return replace(self, styles=replace(self.styles, limit=limit), allowances=allowances)
+        return self.with_styles_at(limit, allowances)
 
     def calibrated_as(self, other: RelativeMahalanobis) -> RelativeMahalanobis:
         """The same, with limit and allowances of the styles of another, which must be as many."""
-        if self.styles is None or other.styles is None:
+        return self if other.styles is None else self.with_styles_at(other.styles.limit, other.allowances)
+
+    def with_styles_at(self, limit: float, allowances: NDArray[np.float32]) -> RelativeMahalanobis:
+        """The same, with this limit and these allowances (S,) of its styles, where it has any."""
+        if self.styles is None:
             return self
-        styles = replace(self.styles, limit=other.styles.limit)
-        return replace(self, styles=styles, allowances=other.allowances)
+        return replace(self, styles=replace(self.styles, limit=limit), allowances=allowances)
 
     def _as_it_is(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
         z = (X - self.mean) * self.scale
