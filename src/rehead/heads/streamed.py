@@ -23,11 +23,11 @@ from .mahalanobis import RelativeMahalanobis
 from .model_selection import (
     HOPELESS,
     LOGISTIC_START,
-    LOGISTIC_STEPS,
     RIDGE_STEPS,
     FittedHead,
     SearchPoint,
     best_step,
+    climb,
     l2_of,
     point_order,
 )
@@ -278,19 +278,13 @@ class _Logistic:
         return min(self.points, key=point_order)
 
     def search(self, ridge: float) -> None:
-        """Try steps of a decade, then of half a decade, up and down from the start."""
+        """Try strengths, up and down from the start."""
         self._try(LOGISTIC_START)
         if self._losses[LOGISTIC_START] > HOPELESS * ridge:
             return
-        for stride in (2, 1):
-            centre = None
-            while centre != (centre := best_step(self._losses)):
-                self._try(centre + stride)
-                self._try(centre - stride)
+        climb(self._losses, self._try)
 
     def _try(self, step: int) -> None:
-        if step in self._losses or not LOGISTIC_STEPS[0] <= step <= LOGISTIC_STEPS[1]:
-            return
         self._theta = fit_streamed(self._passes, l2_of(step), self._theta, final=False)
         weight, bias = self._passes.head(self._theta)
         logits = self._judged.X[:, self._start :] @ weight + bias
