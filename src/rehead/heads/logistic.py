@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +26,12 @@ from .linear_algebra import largest_eigenvectors
 from .pca import CUT, MOST, Rows, row_chunks
 from .statistics import Statistics
 
-__all__ = ["FINE", "ROUGH", "Passes", "few_weights", "fit_logistic", "fit_streamed"]
+__all__ = ["FINE", "ROUGH", "Labelled", "Passes", "few_weights", "fit_logistic", "fit_streamed"]
 
 Vector = NDArray[np.float64]
+Labelled: TypeAlias = tuple[NDArray[np.float32], NDArray[np.intp]]
+"""Rows (m, d), and their classes (m,)."""
+
 _Objective = Callable[[Vector], tuple[float, Vector]]
 
 _COPIED_UP_TO = 2**22  # numbers, 16 MB, of rows of a fold that are copied once, instead of by each evaluation
@@ -208,7 +211,7 @@ class Passes:
     rows, classes : int
     """
 
-    chunks: Callable[[], Iterable[Callable[[], tuple[NDArray[np.float32], NDArray[np.intp]]]]]
+    chunks: Callable[[], Iterable[Callable[[], Labelled]]]
     mean: Vector
     scale: Vector
     basis: Vector
@@ -219,7 +222,7 @@ class Passes:
     @classmethod
     def of(
         cls,
-        chunks: Callable[[], Iterable[Callable[[], tuple[NDArray[np.float32], NDArray[np.intp]]]]],
+        chunks: Callable[[], Iterable[Callable[[], Labelled]]],
         sums: Statistics,
         blocks: Sequence[slice],
     ) -> Passes:
@@ -243,9 +246,7 @@ class Passes:
         weight, bias = self.head(theta)
         coefficients = np.vstack([weight, bias]).astype(np.float32)
 
-        def part(
-            chunk: Callable[[], tuple[NDArray[np.float32], NDArray[np.intp]]],
-        ) -> tuple[float, NDArray[np.float64]]:
+        def part(chunk: Callable[[], Labelled]) -> tuple[float, NDArray[np.float64]]:
             X, y = chunk()
             return _loss_and_gradient(coefficients, X, y, np.ones(len(y)), None)
 
