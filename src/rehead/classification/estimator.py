@@ -334,7 +334,7 @@ def fit_classifier(data: TrainingFeatures, encoder: Encoder, options: Classifier
         choose_operating_point(softmax(logits / temperature), outliers[checked], coverage=options.coverage),
         TrainedOn.of(data, options, folds=int(fold.max()) + 1),
         fit_warnings(data, fold, encoder, options),
-        head.weight.size + head.bias.size,
+        head.parameters,
     )
     return with_statistics(fitted, data, options) if options.keeps_statistics else fitted
 

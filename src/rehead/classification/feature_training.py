@@ -113,7 +113,7 @@ def fit_features(
         point,
         _trained_on(photos, division, backbone, options, counts),
         tuple(warnings),
-        head.weight.size + head.bias.size,
+        head.parameters,
     )
 
 

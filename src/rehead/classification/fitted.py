@@ -142,7 +142,7 @@ class FittedClassifier:
     @property
     def parameters(self) -> dict[str, int]:
         """Numbers of network and head, "total", and how many of them were fitted, "trained"."""
-        total = graphs.count_parameters(self.backbone.model) + self.head.weight.size + self.head.bias.size
+        total = graphs.count_parameters(self.backbone.model) + self.head.parameters
         return {"total": total, "trained": self.trained_parameters}
 
     @one_blas_thread

@@ -316,7 +316,7 @@ def _refitted(
         outlier_model=statistics.outlier_model().calibrated_as(fitted.outlier_model),
         trained_on=trained_on,
         warnings=(),
-        trained_parameters=head.weight.size + head.bias.size,
+        trained_parameters=head.parameters,
         statistics=statistics,
         changes=changes,
     )

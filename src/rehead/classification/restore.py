@@ -74,7 +74,7 @@ def load_fitted(
         saved.operating_point,
         trained_on,
         (),
-        solved.weight.size + solved.bias.size,
+        solved.parameters,
         photos,
         saved.changes,
     )

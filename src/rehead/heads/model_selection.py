@@ -107,6 +107,11 @@ class FittedHead:
     held_out: NDArray[np.float64]
     forgone: float = 0.0
 
+    @property
+    def parameters(self) -> int:
+        """How many numbers it has."""
+        return self.weight.size + self.bias.size
+
 
 @dataclass
 class _Candidate:
