@@ -22,8 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.parallel import map_in_order
-from .linear_algebra import largest_eigenvectors
-from .pca import CUT, MOST, Rows, row_chunks
+from .pca import MOST, Rows, main_directions, row_chunks
 from .statistics import Statistics
 
 __all__ = ["FINE", "ROUGH", "Labelled", "Passes", "few_weights", "fit_logistic", "fit_streamed"]
@@ -231,9 +230,8 @@ class Passes:
         covariance = sums.gram.sum(axis=0) / len(sums) - np.outer(mean, mean)
         covariance *= scale
         covariance *= scale[:, None]
-        energy, basis = largest_eigenvectors(np.asfortranarray(covariance, np.float32), MOST)
-        kept = energy > max(float(energy[0]), 0.0) * CUT
-        basis, energy = basis[:, kept].astype(np.float64), energy[kept].astype(np.float64)
+        found, vectors = main_directions(np.asfortranarray(covariance, np.float32), MOST)
+        energy, basis = found.astype(np.float64), vectors.astype(np.float64, order="F")
         return cls(chunks, mean, scale, basis, energy, len(sums), len(sums.counts))
 
     def head(self, theta: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
