@@ -44,7 +44,6 @@ from .train_record import head_record, metrics_summary
 __all__ = ["FeatureRun", "train_features"]
 
 _PROBABILITIES = 2**24  # numbers of test probabilities in memory, 128 MB: 16,777 photos of 1,000 classes
-_UNREADABLE = 1000  # unreadable photos that run.json names; unreadable.csv has all
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,7 @@ class _Training:
         new.timer.mark("head")
         tested, probabilities, outliers, evaluation = self._test(photos, division, model)
         new.timer.mark("evaluation")
-        unreadable = list(model.fitted_.trained_on.unreadable)[:_UNREADABLE]
+        unreadable = list(model.fitted_.trained_on.unreadable)
         notes = [*division.notes, *self._about_test(division, tested), *model.warnings_]
         about_test = evaluation.warnings if evaluation else ["No photo could be held out for testing."]
         warnings = [*about_test, *notes]
