@@ -9,7 +9,6 @@ s3://bucket/photos                   CLASS/*.jpg, `listing`
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from ...core.options import arguments_of
@@ -18,7 +17,7 @@ from ..options import TableOptions
 from .files import as_given, expand, is_address, is_folder, list_folder
 from .listing import PhotoFolder, PhotoTable
 from .parquet import ParquetFiles
-from .source import Part, Sample, Source, read_ahead, read_photo
+from .source import Part, Sample, Source, read_ahead, read_photo, samples_of
 from .spool import spooled
 from .webdataset import WebDataset
 
@@ -75,11 +74,6 @@ def open_source(given: str | os.PathLike[str], table: TableOptions | None = None
                 )
             return PhotoFolder(name)
     return _of_files(name, tuple(places), table)
-
-
-def samples_of(source: Source) -> Iterator[Sample]:
-    """All samples of a source, in order."""
-    return (sample for part in source.parts() for sample in part.samples())
 
 
 def _of_files(name: str, places: tuple[str, ...], table: TableOptions) -> Source:
