@@ -41,9 +41,9 @@ def find_source(given: str | os.PathLike[str], table: TableOptions | None = None
     """The source that a name stands for; None for photos, and local folders and CSVs of them."""
     place = as_given(given)
     if is_address(place) or "{" in place or "*" in place or place.lower().endswith((*_TAR, ".parquet")):
-        return None if os.path.lexists(place) and os.path.isdir(place) else open_source(place, table)  # noqa: PTH112
-    if os.path.isdir(place) and _files_of(place):  # noqa: PTH112
-        return open_source(place, table)
+        return None if os.path.isdir(place) else open_source(place, table)  # noqa: PTH112
+    if os.path.isdir(place) and (files := _files_of(place)):  # noqa: PTH112
+        return _of_files(place, tuple(files), table or TableOptions())
     return None
 
 
