@@ -17,7 +17,7 @@ from .backend import Search, Value
 from .pgvector import VectorIndex
 from .place import PostgresPlace
 from .postgres_connection import PostgresConnection
-from .schema import PROTOCOL
+from .schema import PROTOCOL, check_protocol
 
 __all__ = ["PostgresBackend", "has_gallery"]
 
@@ -184,11 +184,7 @@ class PostgresBackend:
             )
 
     def _check_state(self, search: Search | None) -> None:
-        if self.protocol > PROTOCOL:
-            raise GalleryError(
-                f"{self.place}: written by a later rehead with protocol {self.protocol}, this one reads up "
-                f"to {PROTOCOL}; run `pip install --upgrade rehead`"
-            )
+        check_protocol(self.place, self.protocol)
         if self.search not in ("memory", "pgvector"):
             raise DamagedGalleryError(f"{self.place}: is searched by {self.search!r}; restore a copy")
         if search is not None and search != self.search:
