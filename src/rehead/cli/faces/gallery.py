@@ -11,12 +11,12 @@ from typer.core import TyperGroup
 from ...core.options import EstimatorOptions, Opt
 from ...core.text import count
 from ...faces.gallery.place import gallery_place
-from ...faces.options import FaceOptions
+from ...faces.options import CalibrationFile, FaceOptions
 from .. import options
 from ..command import Only, Without, command
 from ..console import photo_progress, print_json, print_table, say, styled
 from ..lazy_group import plain_app
-from .options import READABLE, CalibrationFile, KeyFile, gallery_key, load_pipeline, read_calibration_file
+from .options import READABLE, KeyFile, gallery_key, load_pipeline, read_calibration_file
 
 if TYPE_CHECKING:
     from ...faces.gallery.records import Removal
