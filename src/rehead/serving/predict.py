@@ -12,7 +12,6 @@ from ..errors import ImageError
 from .models import ServedModel
 from .schemas import ERRORS, MODELS, PHOTOS, PREDICTIONS, json_answer
 from .service import Service, service_of
-from .uploads import read_photos
 
 __all__ = ["answer_record", "router"]
 
@@ -43,9 +42,8 @@ async def predict(request: Request, service: _Service, model: str = "", maps: bo
     `model` is a name of `/models`, the first one by default; `maps` asks for what each place of a photo adds
     to the logit of its nearest class.
     """
-    options = service.options
     served = service.models.get(model or None)
-    photos = await read_photos(request, limit=options.max_bytes, seconds=options.upload_seconds)
+    photos = await service.photos(request)
     answers = await service.engine.predict(served, photos, maps=maps)
     records = [answer_record(each) for each in answers]
     return JSONResponse({"model": served.name, "version": served.version, "answers": records})

@@ -16,7 +16,6 @@ from ...pages import source
 from ...pages.words import words
 from ..collect import FullError
 from ..service import Service, service_of
-from ..uploads import read_body
 
 __all__ = ["OPEN_PATHS", "router"]
 
@@ -67,9 +66,9 @@ async def collect(request: Request, service: _Service) -> JSONResponse:
     """Keep the photo that is the body, in the folder of `?class=NAME`, as one that `?model=` got wrong."""
     if (collection := service.collection) is None:
         return JSONResponse({"error": "nothing is kept here; start `rehead serve` with --collect DIR"}, 404)
-    options, query = service.options, request.query_params
+    query = request.query_params
     served = service.models.get(query.get("model"))
-    photo = await read_body(request, limit=options.max_bytes, seconds=options.upload_seconds)
+    photo = await service.body(request)
     label, known = query.get("class", ""), served.labels
     try:
         (kept,) = await service.engine.run([partial(collection.keep, photo, label, known)])
