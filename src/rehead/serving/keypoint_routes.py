@@ -32,7 +32,7 @@ async def keypoints(
     if detect:
         answers = await service.engine.run([partial(_on_faces, served, photo) for photo in photos])
     else:
-        answers = [answer_record(each) for each in await service.engine.predict(served, photos)]
+        answers = [answer_record(*each) for each in await service.engine.predict(served, photos)]
     return {"model": served.name, "version": served.version, "answers": answers}
 
 

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..core.model_file import ModelFile, read_model_file
@@ -77,14 +78,13 @@ class ServedModel:
             f"{percent(found['value'])} of its test photos were named correctly (95 % interval {interval})."
         )
 
-    def answer(self, photo: File, *, maps: bool = False) -> Any:
-        """The answer for one photo, or an ImageError; with `maps` a pair, the second the map or None.
+    def answer(self, photo: File, *, maps: bool = False) -> tuple[Any, NDArray[np.float32] | None]:
+        """The answer for one photo, or an ImageError; and the map where `maps` asks for one that there is.
 
         The map, float32 (h, w), says what each place adds to the logit of the nearest class.
         """
-        if not maps:
-            return self.predictor.answer(photo)
-        if (session := self._map_session) is None:
+        session = self._map_session if maps else None
+        if session is None:
             return self.predictor.answer(photo), None
         run = KeepsOutputs(session, ("maps",))
         answer = self.predictor.answer(photo, run)
@@ -177,9 +177,6 @@ class ModelSet:
 
     def __iter__(self) -> Iterator[ServedModel]:
         return iter(list(self._models.values()))
-
-    def __len__(self) -> int:
-        return len(self._models)
 
     def get(self, name: str | None = None) -> ServedModel:
         """The model of a name, the first one of none; UnknownNameError."""
