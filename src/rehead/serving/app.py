@@ -29,7 +29,7 @@ from .limits import Limits
 from .metrics import Measured, Metrics
 from .models import ModelSet
 from .options import ServeOptions
-from .security import Guard
+from .security import Guard, error_answer
 from .service import Service
 from .watching import Watcher
 
@@ -127,34 +127,36 @@ def add_error_handlers(app: FastAPI) -> None:
     """Errors as JSON {"error": ...}; what is not foreseen is for the Guard."""
 
     async def http(_: Request, error: Any) -> JSONResponse:
-        return _error(error.status_code, str(error.detail), error.headers)
+        return error_answer(error.status_code, str(error.detail), error.headers)
 
     async def invalid(_: Request, error: Any) -> JSONResponse:
         first = error.errors()[0]
-        return _error(422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+        return error_answer(422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
 
     async def unknown(_: Request, error: Any) -> JSONResponse:
-        return _error(404, str(error))
+        return error_answer(404, str(error))
 
     async def data(_: Request, error: Any) -> JSONResponse:
-        return _error(400, str(error))
+        return error_answer(400, str(error))
 
     async def too_many(_: Request, error: Any) -> JSONResponse:
-        return _error(413, str(error))
+        return error_answer(413, str(error))
 
     async def overloaded(_: Request, error: Any) -> JSONResponse:
-        return _error(503, str(error), {"retry-after": str(error.retry_after)})
+        return error_answer(503, str(error), {"retry-after": str(error.retry_after)})
 
     async def gallery(request: Request, error: Any) -> JSONResponse:
         _LOG.error("%s %s failed: %s", request.method, request.url.path, error)
-        return _error(503, "the gallery cannot be used at present; the service's log says why")
+        return error_answer(503, "the gallery cannot be used at present; the service's log says why")
 
     async def missing(_: Request, error: Any) -> JSONResponse:
-        return _error(501, f"this service lacks what the model needs: {error}")
+        return error_answer(501, f"this service lacks what the model needs: {error}")
 
     async def machine(request: Request, error: Any) -> JSONResponse:
         _LOG.error("%s %s failed: %s", request.method, request.url.path, error)
-        return _error(503, "there is not enough memory at present; try again later", {"retry-after": "5"})
+        return error_answer(
+            503, "there is not enough memory at present; try again later", {"retry-after": "5"}
+        )
 
     for kind, handler in (
         (HTTPException, http),
@@ -169,7 +171,3 @@ def add_error_handlers(app: FastAPI) -> None:
         (MachineError, machine),
     ):
         app.add_exception_handler(kind, handler)
-
-
-def _error(status: int, message: str, headers: Any = None) -> JSONResponse:
-    return JSONResponse({"error": message}, status, headers)
