@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
+from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from ...core.rejection import REASONS
@@ -54,7 +55,7 @@ async def page(request: Request, service: _Service) -> HTMLResponse:
 async def page_file(name: str) -> Response:
     """A script or style of the page."""
     if name not in _FILES:
-        return JSONResponse({"error": "there is no such file"}, 404)
+        raise HTTPException(404, "there is no such file")
     if name.endswith(".css"):
         return Response("".join([*map(source.read, _STYLES), _read(name)]), media_type="text/css")
     text = source.read(name) if name in _SHARED else _read(name)
@@ -65,7 +66,7 @@ async def page_file(name: str) -> Response:
 async def collect(request: Request, service: _Service) -> JSONResponse:
     """Keep the photo that is the body, in the folder of `?class=NAME`, as one that `?model=` got wrong."""
     if (collection := service.collection) is None:
-        return JSONResponse({"error": "nothing is kept here; start `rehead serve` with --collect DIR"}, 404)
+        raise HTTPException(404, "nothing is kept here; start `rehead serve` with --collect DIR")
     query = request.query_params
     served = service.models.get(query.get("model"))
     photo = await service.body(request)
@@ -73,9 +74,9 @@ async def collect(request: Request, service: _Service) -> JSONResponse:
     try:
         (kept,) = await service.engine.run([partial(collection.keep, photo, label, known)])
     except (FullError, OutputError) as error:
-        return JSONResponse({"error": str(error)}, 507)
+        raise HTTPException(507, str(error)) from error
     except DataError as error:
-        return JSONResponse({"error": str(error)}, 422)
+        raise HTTPException(422, str(error)) from error
     return JSONResponse({"class": kept.parent.name, "photo": kept.name})
 
 
