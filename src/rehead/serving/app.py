@@ -109,8 +109,14 @@ def create_app(
     for router in _ROUTERS:
         app.include_router(router)
     add_error_handlers(app)
-    # the last that is added is the first to see a request
-    app.add_middleware(Limits, most=_AT_ONCE * options.max_bytes, check_room=engine.check_room)
+    _add_guards(app, service, token)
+    return app
+
+
+def _add_guards(app: FastAPI, service: Service, token: str | None) -> None:
+    """What sees a request before the routes; the last that is added is the first to."""
+    options = service.options
+    app.add_middleware(Limits, most=_AT_ONCE * options.max_bytes, check_room=service.engine.check_room)
     app.add_middleware(
         Guard,
         hosts=[options.host, *(options.allow_host or ())],
@@ -119,8 +125,7 @@ def create_app(
         open_paths=_OPEN,
         rate=options.rate,
     )
-    app.add_middleware(Measured, metrics=metrics)
-    return app
+    app.add_middleware(Measured, metrics=service.metrics)
 
 
 def add_error_handlers(app: FastAPI) -> None:
