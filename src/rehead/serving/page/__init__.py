@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from importlib.resources import files
 from typing import Annotated
@@ -46,7 +45,7 @@ async def page(request: Request, service: _Service) -> HTMLResponse:
         _read,
         "page.html",
         words=words("rehead.serving", request.headers.get("accept-language", "")),
-        about={**about, "json": json.dumps(about).replace("<", "\\u003c")},
+        about=about,
     )
     return HTMLResponse(html, headers={"vary": "accept-language"})
 
