@@ -16,7 +16,7 @@ from ..core.rejection import UNKNOWN
 from ..errors import DataError, ImageError
 from .inference_protocol import InferRequest
 from .models import KeepsOutputs, ServedModel
-from .tensors import Tensor, shown
+from .tensors import Tensor, of_bytes, shown
 
 __all__ = [
     "IMAGE",
@@ -153,8 +153,7 @@ def _outputs(model: ServedModel, photo: Photo) -> Outputs | ImageError:
     best = int(row.argmax())
     reason = point.reason(float(row[best]), float(outlier))
     text = UNKNOWN if reason else model.labels[best]
-    label = np.empty(1, object)
-    label[0] = text.encode("utf-8")
+    label = of_bytes([text.encode("utf-8")], (1,))
     return Outputs({**run.outputs, LABEL: label}, text, reason)
 
 
