@@ -38,7 +38,7 @@ MOST_BYTES = 40_000_000
 
 def _scripts() -> dict[str, str]:
     """Scripts and style, by the names that the page has them by."""
-    modules = (*map(read_shared, ("answer.js", "camera.js", "files.js")), read("app.js"))
+    modules = (*map(read_shared, ("answer.js", "camera.js", "files.js", "live.js")), read("app.js"))
     return {
         "app.js": '"use strict";\n' + joined_modules(*modules),
         "worker.js": read("worker.js"),

@@ -22,7 +22,7 @@ __all__ = ["OPEN_PATHS", "router"]
 router = APIRouter()
 _Service = Annotated[Service, Depends(service_of)]
 
-_SHARED = ("answer.js", "camera.js", "files.js", "requests.js", "words.js")
+_SHARED = ("answer.js", "camera.js", "files.js", "live.js", "requests.js", "words.js")
 _OWN = ("marks.js", "page.js", "reading.js", "wrong.js")
 _STYLES = ("base.css", "answer.css")
 _FILES = frozenset((*_SHARED, *_OWN, "page.css"))
