@@ -1,5 +1,5 @@
 // The page: photos from files, clipboard and camera to the worker, and its answers onto the screen.
-import { drawBars, drawMap, percent, signed } from "../pages/answer.js";
+import { drawBars, drawMap, percent, set, signed, upper } from "../pages/answer.js";
 import { takeFiles } from "../pages/files.js";
 import { LiveCamera } from "../pages/live.js";
 
@@ -136,15 +136,6 @@ function show(found, source) {
   const { photo: reading, network } = found.milliseconds;
   at("time").textContent = `${Math.round(reading + network)} ms, ${Math.round(network)} of them for the network`;
   draw();
-}
-
-// Only where it changes, so that a screen reader says it once
-function set(id, text) {
-  if (at(id).textContent !== text) at(id).textContent = text;
-}
-
-function upper(text) {
-  return text && text[0].toUpperCase() + text.slice(1);
 }
 
 function draw() {

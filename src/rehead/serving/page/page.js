@@ -1,6 +1,6 @@
 // The page of a service: photos from files, clipboard and camera to the server, and its answers onto the screen.
 
-import { drawBars, drawMap, signed } from "./answer.js";
+import { drawBars, drawMap, set, signed } from "./answer.js";
 import { whyNot } from "./camera.js";
 import { takeFiles } from "./files.js";
 import { LiveCamera } from "./live.js";
@@ -234,11 +234,6 @@ function show(found, source) {
   at("people").hidden = !faces.length;
   at("faces").replaceChildren(...faces);
   drawOver(reading, source);
-}
-
-// Only where it changes, so that a screen reader says it once
-function set(id, text) {
-  if (at(id).textContent !== text) at(id).textContent = text;
 }
 
 function draw() {
