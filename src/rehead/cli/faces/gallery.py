@@ -37,12 +37,8 @@ class _Group(TyperGroup):
 app = plain_app(cls=_Group, no_args_is_help=True)
 
 
-def _place(text: str) -> Any:
-    return gallery_place(text)
-
-
 def _gallery(said: str, metavar: str = "GALLERY") -> Any:
-    return typer.Argument(help=said, parser=_place, metavar=metavar, show_default=False)
+    return typer.Argument(help=said, parser=gallery_place, metavar=metavar, show_default=False)
 
 
 File = Annotated[Any, _gallery("File of the gallery, or postgresql://...")]
