@@ -53,7 +53,8 @@ from rehead.core.rejection import OperatingPoint, choose_operating_point, outlie
 from rehead.core.runtime import open_session
 from rehead.data import cv_folds, list_photos, read_dataset
 from rehead.heads import FittedHead, select_head
-from rehead.heads.mahalanobis import RelativeMahalanobis, StyleViews, fit_distance, fit_held_out
+from rehead.heads.held_out import fit_held_out
+from rehead.heads.mahalanobis import RelativeMahalanobis, StyleViews, fit_distance
 from rehead.heads.pca import fit_scaling
 from rehead.heads.temperature import fit_temperature, softmax
 from rehead.images import read_image

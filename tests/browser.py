@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,6 +13,16 @@ from PIL import Image
 
 SIZE = (320, 240)  # of the camera
 LONG = 120_000  # ms, on a busy machine
+
+_BRING = """([kind, name, data]) => {
+  const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+  const transfer = new DataTransfer();
+  transfer.items.add(new File([bytes], name, { type: "image/jpeg" }));
+  const event = kind === "drop"
+    ? new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true })
+    : new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true });
+  document.body.dispatchEvent(event);
+}"""
 
 
 class Launch(Protocol):
@@ -27,13 +38,9 @@ def chromium() -> Iterator[Launch]:
 
         def launch(film: Path | None = None, *, cameras: int = 1) -> Any:
             arguments = ["--no-sandbox", "--use-fake-ui-for-media-stream"]
+            arguments.append(f"--use-fake-device-for-media-stream=device-count={cameras}")
             if film is not None:
-                arguments += [
-                    "--use-fake-device-for-media-stream",
-                    f"--use-file-for-fake-video-capture={film}",
-                ]
-            if cameras is not None:
-                arguments.append(f"--use-fake-device-for-media-stream=device-count={cameras}")
+                arguments.append(f"--use-file-for-fake-video-capture={film}")
             return started.chromium.launch(executable_path=path, args=arguments)
 
         yield launch
@@ -68,3 +75,14 @@ class AnswerPage:
         text = "document.getElementById('answer')"
         answer: dict[str, Any] = self.view.evaluate(f"({{label: {text}.textContent, ...{text}.dataset}})")
         return answer
+
+    def bring(self, kind: str, photo: Path, name: str) -> None:
+        """Drop ("drop") or paste ("paste") a photo, as a file of this name."""
+        self.view.evaluate(_BRING, [kind, name, base64.b64encode(photo.read_bytes()).decode()])
+
+    def choose_other_camera(self) -> str:
+        """Of two cameras, choose the one that is not on; its id."""
+        cameras = self.view.eval_on_selector_all("#cameras option", "all => all.map((one) => one.value)")
+        (other,) = set(cameras) - {self.view.input_value("#cameras")}
+        self.view.select_option("#cameras", other)
+        return str(other)

@@ -227,9 +227,7 @@ def test_one_of_two_cameras_is_chosen(pages: dict[str, str], launch: Launch) -> 
     page = Page(browser, pages["web"], permissions=["camera"])
     page.view.click("#camera")
     page.found("camera")
-    cameras = page.view.eval_on_selector_all("#cameras option", "all => all.map((one) => one.value)")
-    (other,) = set(cameras) - {page.view.input_value("#cameras")}
-    page.view.select_option("#cameras", other)
+    other = page.choose_other_camera()
     page.view.wait_for_function("other => camera.device === other", arg=other)
     page.found("camera")
     page.close(pages["web"])
@@ -240,19 +238,9 @@ def test_a_photo_is_dropped_or_pasted(
     pages: dict[str, str], browser: Any, model: Predictor, photos: Path
 ) -> None:
     photo = next((photos / "blå").iterdir())
-    data = base64.b64encode(photo.read_bytes()).decode()
     page = Page(browser, pages["web"])
-    script = """([kind, name, data]) => {
-      const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
-      const transfer = new DataTransfer();
-      transfer.items.add(new File([bytes], name, { type: "image/jpeg" }));
-      const event = kind === "drop"
-        ? new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true })
-        : new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true });
-      document.body.dispatchEvent(event);
-    }"""
     for kind in ("drop", "paste"):
-        page.view.evaluate(script, [kind, f"{kind}.jpg", data])
+        page.bring(kind, photo, f"{kind}.jpg")
         assert_same(page.found(f"{kind}.jpg"), model.predict(photo)[0])
     page.close(pages["web"])
 

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import rehead.workflows.train
 from rehead import ImageClassifier, load_model
 from rehead.data import read_dataset, split_fingerprint
 from rehead.errors import DatasetError, ImageError, OutputError
@@ -371,14 +370,14 @@ def test_a_disk_that_is_full_leaves_nothing_and_what_was_there(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photos", "run"]
 
 
-@pytest.mark.parametrize("where", ["evaluate", "write_splits", "_report"])
+@pytest.mark.parametrize("where", ["run_files.evaluate", "train.write_splits", "train._report"])
 def test_a_run_that_is_interrupted_leaves_nothing(
     where: str, tiny_onnx: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*_: Any, **__: Any) -> NoReturn:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(rehead.workflows.train, where, interrupt)
+    monkeypatch.setattr(f"rehead.workflows.{where}", interrupt)
     with pytest.raises(KeyboardInterrupt):
         train(photos, tmp_path / "run", classifier=ImageClassifier(tiny_onnx))
     assert nothing_left(tmp_path / "run")

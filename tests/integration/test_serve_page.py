@@ -5,12 +5,10 @@ Needs Chromium (`apt-get install chromium`); skipped where it is not there.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import re
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -45,24 +43,17 @@ def served(
     model: Predictor, place: Path, *, token: str | None = None, models: Any = None, **options: Any
 ) -> Iterator[str]:
     """Serve the model under two names, or these `models`; the address."""
-    uvicorn = pytest.importorskip("uvicorn", reason="needs pip install 'rehead[serve]'")
+    pytest.importorskip("uvicorn", reason="needs pip install 'rehead[serve]'")
     from rehead.serving.app import create_app
     from rehead.serving.models import ModelSet
     from rehead.serving.options import ServeOptions
-    from rehead.serving.server import listen
+    from served_app import served_app
 
     file = place / "model.onnx"
     models = models or ModelSet([file, f"other={file}"])
     app = create_app(models, ServeOptions(**options), token=token)
-    listening = listen("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
-    finally:
-        server.should_exit = True
-        thread.join()
+    with served_app(app) as (host, port):
+        yield f"http://{host}:{port}/"
 
 
 @pytest.fixture(scope="module")
@@ -188,9 +179,7 @@ def test_one_of_two_cameras_is_chosen(address: str, launch: Launch) -> None:
     with Page(browser, address, permissions=["camera"]) as page:
         page.view.click("#camera")
         page.view.wait_for_selector(f"{ANSWERED}[data-source=camera]")
-        cameras = page.view.eval_on_selector_all("#cameras option", "all => all.map((one) => one.value)")
-        (other,) = set(cameras) - {page.view.input_value("#cameras")}
-        page.view.select_option("#cameras", other)
+        other = page.choose_other_camera()
         used = "document.getElementById('video').srcObject?.getVideoTracks()[0].getSettings().deviceId"
         page.view.wait_for_function(f"id => {used} === id", arg=other)
     browser.close()
@@ -198,18 +187,8 @@ def test_one_of_two_cameras_is_chosen(address: str, launch: Launch) -> None:
 
 def test_a_photo_is_dropped_or_pasted(page: Page, model: Predictor, photos: Path) -> None:
     photo = next((photos / "blå").iterdir())
-    data = base64.b64encode(photo.read_bytes()).decode()
-    script = """([kind, name, data]) => {
-      const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
-      const transfer = new DataTransfer();
-      transfer.items.add(new File([bytes], name, { type: "image/jpeg" }));
-      const event = kind === "drop"
-        ? new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true })
-        : new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true });
-      document.body.dispatchEvent(event);
-    }"""
     for kind in ("drop", "paste"):
-        page.view.evaluate(script, [kind, f"{kind}.jpg", data])
+        page.bring(kind, photo, f"{kind}.jpg")
         assert_same(page.found(f"{kind}.jpg"), model.predict(photo)[0])
 
 

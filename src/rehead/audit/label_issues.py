@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..core.parallel import one_blas_thread
 from ..data import Dataset
 from ..data.duplicates import l2_normalize
-from ..heads.mahalanobis import held_out_scores
+from ..heads.held_out import held_out_scores
 from ..heads.ridge import ridge_path
 from ..heads.temperature import fit_temperature, softmax
 from .issues import Issue

@@ -39,7 +39,7 @@ from .weights import locate, registry
 from .weights.onnx_file import read_onnx
 from .weights.spec import NOT_STATED, WeightSpec
 
-__all__ = ["Backbone", "FeatureLevel", "load_backbone"]
+__all__ = ["Backbone", "FeatureLevel", "blocks_of", "load_backbone"]
 
 _GRAPH_VERSION = 2  # raised when `graphs` builds another graph from the same weights
 
@@ -50,6 +50,11 @@ class FeatureLevel:
 
     name: str
     width: int
+
+
+def blocks_of(widths: Iterable[int]) -> list[slice]:
+    """Columns of levels of these widths, side by side."""
+    return [slice(start, stop) for start, stop in pairwise(accumulate(widths, initial=0))]
 
 
 @dataclass(frozen=True)
@@ -82,8 +87,7 @@ class Backbone:
     @property
     def blocks(self) -> list[slice]:
         """Columns of each level in the features of all levels side by side."""
-        ends = accumulate((level.width for level in self.levels), initial=0)
-        return [slice(start, stop) for start, stop in pairwise(ends)]
+        return blocks_of([level.width for level in self.levels])
 
     @cached_property
     def model(self) -> Any:

@@ -18,9 +18,9 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,8 +117,7 @@ _TEXTS = ("ids", "labels", "splits", "groups", "problems")
 _ARRAYS = ("digests", "hashes", "features", "viewed", "styles", "views")
 
 
-@dataclass(frozen=True)
-class BlockEntry:
+class BlockEntry(NamedTuple):
     """A block in the list: its name, and how many rows it has, with and without features."""
 
     name: str
@@ -283,15 +282,14 @@ class FeatureFolder:
     def write_part(self, name: str, version: str, blocks: Sequence[BlockEntry]) -> None:
         """Note which blocks a part came to."""
         if version:
-            record = json.dumps([list(asdict(entry).values()) for entry in blocks])
-            atomic.write_bytes(self._part(name, version), record.encode(), sync=False)
+            atomic.write_bytes(self._part(name, version), json.dumps(blocks).encode(), sync=False)
 
     def _part(self, name: str, version: str) -> Path:
         return self.path / "parts" / f"{digest_of({'name': name, 'version': version})}.json"
 
     def finish(self, blocks: Sequence[BlockEntry]) -> FeatureFolder:
         """Write features.json and unreadable.csv, and remove blocks of photos that are gone."""
-        record = FeaturesRecord(**{**_fields(self.record), "blocks": tuple(blocks)})
+        record = replace(self.record, blocks=tuple(blocks))
         done = FeatureFolder(self.path, record)
         with atomic.replacing(self.path / "unreadable.csv") as beside:
             done._write_unreadable(beside)
@@ -299,8 +297,7 @@ class FeatureFolder:
         for path in self.path.glob("blocks/*/*.npz"):
             if path.stem not in listed:
                 path.unlink(missing_ok=True)
-        about = {**_fields(record), "format": FORMAT, "digest": record.digest}
-        about["blocks"] = [list(asdict(entry).values()) for entry in blocks]
+        about = {**vars(record), "format": FORMAT, "digest": record.digest}
         atomic.write_text(self.path / _RECORD, json.dumps(about, ensure_ascii=False) + "\n")
         return done
 
@@ -317,8 +314,3 @@ class FeatureFolder:
             if entry.unreadable:
                 block = self.read(entry.name, features=False)
                 yield from ((i, p) for i, p in zip(block.ids, block.problems, strict=True) if p)
-
-
-def _fields(record: FeaturesRecord) -> dict[str, Any]:
-    names = ("network", "levels", "dtype", "styles", "source")
-    return {name: getattr(record, name) for name in names}

@@ -7,20 +7,18 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backbones.features import duplicate_groups
 from ..core.progress import Progress
-from ..core.rejection import OperatingPoint, choose_operating_point, outlier_rate
+from ..core.rejection import choose_operating_point, outlier_rate
 from ..core.text import count, first_of
-from ..data import cv_folds, merge_groups
+from ..data import cv_folds
 from ..data.inputs import LabelledPhotos
 from ..errors import DatasetError
 from ..evaluation import Evaluation, evaluate
-from ..heads.mahalanobis import RelativeMahalanobis
 from ..heads.temperature import fit_temperature, softmax
 from .fitted import FittedClassifier
 from .options import ClassifierOptions
 from .reselection import Reselection, reselect_head
-from .training_data import style_views
+from .training_data import groups_of, style_views
 
 __all__ = ["measured"]
 
@@ -50,9 +48,7 @@ def measured(
     names = [str(name) for name in fitted.classes]
     if strange := sorted({str(label) for label in rows.labels.tolist()} - set(names)):
         raise DatasetError(f"photos to check of classes that were not learnt: {first_of(strange)}")
-    group = merge_groups(
-        duplicate_groups(found, fitted.backbone)[new], *([] if rows.groups is None else [rows.groups[new]])
-    )
+    group = groups_of(found, fitted.backbone, new, rows.groups)
     if len(np.unique(group)) < 2:
         raise DatasetError(
             f"{count(len(rows.paths), 'photo')} to check, of which {int(new.sum())} can be read and were not "
@@ -73,7 +69,8 @@ def measured(
     evaluation = _cross_checked(fitted, target, logits, outliers, group, fold, options)
     temperature = fit_temperature(logits, target, smooth=True)
     point = choose_operating_point(softmax(logits / temperature), outliers, coverage=options.coverage)
-    return _with(fitted, temperature, model, point), evaluation, reselection
+    fitted = replace(fitted, temperature=temperature, outlier_model=model, operating_point=point, changes={})
+    return fitted, evaluation, reselection
 
 
 def _folds(target: NDArray[np.intp], group: NDArray[np.intp], options: ClassifierOptions) -> NDArray[np.intp]:
@@ -110,9 +107,3 @@ def _cross_checked(
         accepted=accepted,
         seed=options.random_state,
     )
-
-
-def _with(
-    fitted: FittedClassifier, temperature: float, model: RelativeMahalanobis, point: OperatingPoint
-) -> FittedClassifier:
-    return replace(fitted, temperature=temperature, outlier_model=model, operating_point=point, changes={})

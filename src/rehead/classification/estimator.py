@@ -27,7 +27,7 @@ from ..data.inputs import as_labels, photo_files, read_labelled, training_rows
 from ..data.inputs import warnings as data_warnings
 from ..errors import DataError
 from ..heads import FittedHead, select_head
-from ..heads.mahalanobis import fit_held_out
+from ..heads.held_out import fit_held_out
 from ..heads.temperature import fit_temperature, softmax
 from .fitted import FittedClassifier, TrainedOn
 from .incremental import check_keeps, with_statistics
@@ -334,7 +334,7 @@ def fit_classifier(data: TrainingFeatures, encoder: Encoder, options: Classifier
         choose_operating_point(softmax(logits / temperature), outliers[checked], coverage=options.coverage),
         TrainedOn.of(data, options, folds=int(fold.max()) + 1),
         fit_warnings(data, fold, encoder, options),
-        head.weight.size + head.bias.size,
+        head.parameters,
     )
     return with_statistics(fitted, data, options) if options.keeps_statistics else fitted
 

@@ -20,7 +20,7 @@ from ..data.hash_index import near_pairs
 from ..errors import DatasetError
 from ..heads.streamed import Chunk
 
-__all__ = ["Division", "FeatureRows", "divide"]
+__all__ = ["Division", "FeatureRows", "divide", "names_of"]
 
 _PAIRS = 20_000  # pairs whose features are compared at a time: 40,000 rows of 1,280 are 200 MB
 _MEAN_OF = 64  # blocks that the mean of features is taken of
@@ -59,6 +59,12 @@ class FeatureRows:
 
     def __len__(self) -> int:
         return len(self.target)
+
+    @property
+    def class_counts(self) -> dict[str, int]:
+        """Photos of each class."""
+        counts = np.bincount(self.target[self.target >= 0]).tolist()
+        return dict(zip(self.classes, counts, strict=True))
 
     @classmethod
     def of(cls, folder: FeatureFolder) -> FeatureRows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,20 +20,15 @@ from ..heads.mahalanobis import Parts, RelativeMahalanobis
 from ..heads.statistics import Statistics
 from ..heads.streamed import SomeRows, StreamedSearch, distance_of_present, training_sums
 from ..heads.temperature import fit_temperature, softmax
-from ..images import golden_pictures
-from ..images.writing import png
 from .feature_rows import Division, FeatureRows
 from .fitted import FittedClassifier, TrainedOn
 from .options import ClassifierOptions
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["check_streamed", "fit_features", "fold_sums", "sums_of_fold"]
 
 _VIEWS = 1000  # views of photos, two hundred of each style; 100 gave the same limits (benchmarks/RESULTS.md)
 _SEEN = 100_000  # photos whose marks the model file keeps, 1.3 MB
-_NAMED = 1000  # unreadable photos that the model file names
+_NAMED = 1000  # unreadable photos that the model file names, and run.json; unreadable.csv has all
 
 
 def check_streamed(options: ClassifierOptions) -> None:
@@ -59,7 +54,9 @@ def check_streamed(options: ClassifierOptions) -> None:
 
 def fold_sums(photos: FeatureRows, division: Division, folds: int) -> list[Statistics]:
     """The sums over the training photos of each fold."""
-    return [sums_of_fold(photos, division, number) for number in range(folds)]
+    return training_sums(
+        photos.read, photos.target, division.fold, len(photos.classes), photos.folder.record.width, folds
+    )
 
 
 def sums_of_fold(photos: FeatureRows, division: Division, number: int) -> Statistics:
@@ -113,7 +110,7 @@ def fit_features(
         point,
         _trained_on(photos, division, backbone, options, counts),
         tuple(warnings),
-        head.weight.size + head.bias.size,
+        head.parameters,
     )
 
 
@@ -126,18 +123,11 @@ def _trained_on(
 ) -> TrainedOn:
     trained = photos.digest[division.is_in("train")]
     seen = tuple(f"{mark:016x}" for mark in trained.tolist()) if len(trained) <= _SEEN else ()
-    unreadable = []
-    for found in photos.folder.unreadable():
-        unreadable.append(found)
-        if len(unreadable) == _NAMED:
-            break
     return TrainedOn(
-        tuple(
-            png(picture) for picture in golden_pictures()
-        ),  # what the file is tried with before it is written
+        (),
         seen,
         counts,
-        tuple(unreadable),
+        tuple(islice(photos.folder.unreadable(), _NAMED)),
         options.cv,
         None,
         options.random_state,

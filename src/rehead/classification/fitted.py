@@ -20,7 +20,6 @@ from ..core.photos import File
 from ..core.rejection import OperatingPoint
 from ..core.runtime import open_session
 from ..core.text import count
-from ..errors import DataError
 from ..heads import FittedHead
 from ..heads.mahalanobis import RelativeMahalanobis
 from ..heads.temperature import softmax
@@ -143,7 +142,7 @@ class FittedClassifier:
     @property
     def parameters(self) -> dict[str, int]:
         """Numbers of network and head, "total", and how many of them were fitted, "trained"."""
-        total = graphs.count_parameters(self.backbone.model) + self.head.weight.size + self.head.bias.size
+        total = graphs.count_parameters(self.backbone.model) + self.head.parameters
         return {"total": total, "trained": self.trained_parameters}
 
     @one_blas_thread
@@ -196,7 +195,9 @@ class FittedClassifier:
         check_parity(session, self.encoder.pixels, lambda some: self.decide_photos(some)[0], photos)
         manifest = self._manifest()
         if self.statistics is not None:
-            manifest["statistics"] = self.save_statistics(statistics_beside(path))
+            manifest["statistics"] = write_statistics(
+                statistics_beside(path), self._saved_with(self.statistics)
+            )
         further: dict[str, Any] = {**self.encoder.manifest(), **(extra or {})}
         if self.encoder.kind == "classifier":
             shown = self.trained_on.paths if self.trained_on.golden else ()
@@ -206,23 +207,16 @@ class FittedClassifier:
             )
         write_model_file(path, graph, {**manifest, **further})
 
-    def save_statistics(self, path: str | os.PathLike[str]) -> str:
-        """Write what it keeps to learn and forget, as `statistics_file`; its digest, sha256 in hex.
-
-        DataError where it keeps nothing.
-        """
-        if self.statistics is None:
-            raise DataError("the classifier keeps no statistics; fit it with keep_statistics=True")
-        styles, model = self.outlier_model.styles, self.outlier_model
-        saved = SavedStatistics(
-            self.statistics,
+    def _saved_with(self, statistics: PhotoStatistics) -> SavedStatistics:
+        styles, allowances = self.outlier_model.styles, self.outlier_model.allowances
+        return SavedStatistics(
+            statistics,
             self.temperature,
             self.operating_point,
             styles.limit if styles else 0.0,
-            model.allowances if styles else np.zeros(0, np.float32),
+            allowances,
             self.changes,
         )
-        return write_statistics(path, saved)
 
     def _manifest(self) -> dict[str, Any]:
         chosen, trained_on, styles = self.head.chosen, self.trained_on, self.outlier_model.styles

@@ -101,7 +101,7 @@ def with_statistics(
     return replace(
         fitted,
         head=replace(head, weight=by_sums.weight, bias=by_sums.bias),
-        outlier_model=statistics.outlier_model(fitted.outlier_model),
+        outlier_model=statistics.outlier_model().calibrated_as(fitted.outlier_model),
         trained_on=learnt,
         warnings=(*fitted.warnings, *notes),
         statistics=statistics,
@@ -234,9 +234,7 @@ def _without(
 
 def _check_whole_class(learnt: Learnt, number: int, digests: Sequence[str]) -> None:
     """Refuse photos that are not all that were learnt of a class, or that are of others."""
-    of_class = {
-        d for d, target in zip(learnt.digests, learnt.target.tolist(), strict=True) if target == number
-    }
+    of_class = set(learnt.take(learnt.target == number).digests)
     if set(digests) != of_class:
         others = count(len(set(digests) - of_class), "photo")
         raise DataError(
@@ -251,9 +249,7 @@ def _without_cached_class(
 ) -> tuple[PhotoStatistics, int]:
     """Without a class whose photos' features the cache has; DataError where it has not."""
     learnt, encoder = statistics.learnt, fitted.encoder
-    digests = [
-        d for d, target in zip(learnt.digests, learnt.target.tolist(), strict=True) if target == number
-    ]
+    digests = learnt.take(learnt.target == number).digests
     found = cached_features(
         digests,
         fitted.backbone,
@@ -280,10 +276,8 @@ def merge_fitted(one: FittedClassifier, other: FittedClassifier) -> tuple[Fitted
     _check_classes(new, statistics.classes.tolist())
     larger = one if statistics.point is first.point else other
     photos = len(second.learnt)
-    done = dict(one.changes)
-    for what, n in other.changes.items():
-        done[what] = done.get(what, 0) + n
-    fitted = _refitted(replace(larger, changes=done), statistics, {"merged": len(statistics.learnt)})
+    both = replace(larger, changes=_added_up(one.changes, other.changes))
+    fitted = _refitted(both, statistics, {"merged": len(statistics.learnt)})
     return fitted, Change(photos, tuple(map(str, new)), notes=_rounding(statistics))
 
 
@@ -298,9 +292,6 @@ def _refitted(
         return fitted
     head = statistics.head()
     head = replace(head, chosen=replace(head.chosen, log_loss=float("nan")))
-    changes = dict(fitted.changes)
-    for what, n in done.items():
-        changes[what] = changes.get(what, 0) + n
     trained_on = replace(
         fitted.trained_on,
         paths=(),
@@ -313,13 +304,17 @@ def _refitted(
         fitted,
         classes=statistics.classes,
         head=head,
-        outlier_model=statistics.outlier_model(fitted.outlier_model),
+        outlier_model=statistics.outlier_model().calibrated_as(fitted.outlier_model),
         trained_on=trained_on,
         warnings=(),
-        trained_parameters=head.weight.size + head.bias.size,
+        trained_parameters=head.parameters,
         statistics=statistics,
-        changes=changes,
+        changes=_added_up(fitted.changes, done),
     )
+
+
+def _added_up(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {what: one.get(what, 0) + other.get(what, 0) for what in {**one, **other}}
 
 
 def _kept(fitted: FittedClassifier) -> PhotoStatistics:

@@ -197,7 +197,7 @@ def reselect_head(
     if difference is not None:
         sums = replace(sums, point=judged.points[number])
     head = replace(sums.head(), chosen=path[number], path=tuple(path))
-    fitted = replace(fitted, head=head, statistics=sums, trained_parameters=head.weight.size + head.bias.size)
+    fitted = replace(fitted, head=head, statistics=sums, trained_parameters=head.parameters)
     logits = head_logits(head, plain)
     for out in np.unique(fold).tolist():
         others = fold[rows] != out

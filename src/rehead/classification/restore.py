@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +63,7 @@ def load_fitted(
         backbone.engine.record(),
     )
     encoder, solved = PhotoEncoder(backbone, kept), photos.head()
-    outliers = photos.outlier_model(photos.plain.distance(photos.blocks))
-    if outliers.styles is not None:
-        styles = replace(outliers.styles, limit=saved.style_limit)
-        outliers = replace(outliers, styles=styles, allowances=saved.allowances)
+    outliers = photos.outlier_model().with_styles_at(saved.style_limit, saved.allowances)
     fitted = FittedClassifier(
         encoder,
         backbone,
@@ -78,7 +74,7 @@ def load_fitted(
         saved.operating_point,
         trained_on,
         (),
-        solved.weight.size + solved.bias.size,
+        solved.parameters,
         photos,
         saved.changes,
     )

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backbones.backbone import blocks_of
 from ..backbones.features import Features
 from ..core.text import count, first_of
 from ..errors import DataError, DatasetError
@@ -148,7 +149,7 @@ class PhotoStatistics:
     @property
     def blocks(self) -> list[slice]:
         """Columns of each level in the features of all levels."""
-        return _blocks(self.widths)
+        return blocks_of(self.widths)
 
     @property
     def by_class(self) -> bool:
@@ -166,6 +167,10 @@ class PhotoStatistics:
         counts = np.bincount(self.learnt.target, minlength=len(self.classes)).tolist()
         return dict(zip(map(str, self.classes), counts, strict=True))
 
+    @property
+    def _of_the_head(self) -> Statistics:
+        return self.plain if self.own is None else self.own
+
     def head(self) -> FittedHead:
         """The ridge head of the sums."""
         return self.heads([self.point])[0]
@@ -173,9 +178,9 @@ class PhotoStatistics:
     def heads(self, points: Sequence[SearchPoint]) -> list[FittedHead]:
         """The ridge heads of the sums at points of one number of levels."""
         widths = self.widths[-points[0].n_levels :]
-        sums = self.own or self.plain
+        sums = self._of_the_head
         sums = sums.last_columns(sums.sums.shape[1] - sum(widths))
-        path = sums.solve_path([point.l2 for point in points], _blocks(widths), balanced=self.balanced)
+        path = sums.solve_path([point.l2 for point in points], blocks_of(widths), balanced=self.balanced)
         none = np.zeros((0, len(self.classes)))
         return [
             FittedHead(weight.astype(np.float32), bias.astype(np.float32), point, (point,), none)
@@ -185,14 +190,13 @@ class PhotoStatistics:
     @property
     def level_choices(self) -> tuple[int, ...]:
         """Of `levels`, those that the sums for the head have, and that which it has."""
-        there = self.plain if self.own is None else self.own
-        most = [n for n in self.levels if sum(self.widths[-n:]) <= there.sums.shape[1]]
+        d = self._of_the_head.sums.shape[1]
+        most = [n for n in self.levels if sum(self.widths[-n:]) <= d]
         return tuple(sorted({*most, self.point.n_levels}))
 
-    def outlier_model(self, calibrated: RelativeMahalanobis) -> RelativeMahalanobis:
-        """The outlier score of the sums, with limit and allowances of styles of another."""
-        styles = (self.styles, self.shifts) if self.styles else None
-        return self.plain.distance(self.blocks, styles).calibrated_as(calibrated)
+    def outlier_model(self) -> RelativeMahalanobis:
+        """The outlier score of the sums; limit and allowances of its styles are 0."""
+        return self.plain.distance(self.blocks, (self.styles, self.shifts) if self.styles else None)
 
     def with_photos(
         self,
@@ -326,11 +330,6 @@ def rows_of(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """The features of some rows, and of their mirror images."""
     return found.plain[rows], None if found.mirrored is None else found.mirrored[rows]
-
-
-def _blocks(widths: Sequence[int]) -> list[slice]:
-    ends = np.cumsum(widths).tolist()
-    return [slice(end - width, end) for end, width in zip(ends, widths, strict=True)]
 
 
 def _squares(plain: NDArray[np.float32]) -> NDArray[np.float64]:

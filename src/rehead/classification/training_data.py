@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..backbones.backbone import Backbone
 from ..backbones.encoder import Encoder, ViewEncoder, engine_bias
-from ..backbones.features import duplicate_groups
+from ..backbones.features import Features, duplicate_groups
 from ..core.photos import File
 from ..core.progress import Progress
 from ..data import check_trainable, cv_folds, merge_groups
@@ -22,7 +22,7 @@ from ..heads.mahalanobis import StyleViews
 from ..images import CAMERA_VIEWS
 from .options import ClassifierOptions
 
-__all__ = ["TrainingFeatures", "extract_features", "mirrors", "style_views"]
+__all__ = ["TrainingFeatures", "extract_features", "groups_of", "mirrors", "style_views"]
 
 _MIRROR_UP_TO = 200  # photos; mirrored ones cost as much again and gain little, benchmarks/head_candidates.py
 _VIEWED = 100  # views of photos, 20 of each style: 192 gave the same limits (benchmarks/RESULTS.md)
@@ -128,7 +128,7 @@ def extract_features(
     keep = features.readable
     check_trainable(rows.as_dataset(keep))
     classes, target = np.unique(labels[keep], return_inverse=True)
-    group = merge_groups(duplicate_groups(features, backbone)[keep], *_given(groups, keep))
+    group = groups_of(features, backbone, keep, groups)
     bias = engine_bias(features, encoder, paths, threads=options.threads)
     plain = features.plain if keep.all() else features.plain[keep]
     mirrored = None if features.mirrored is None else features.mirrored[keep]
@@ -186,5 +186,9 @@ def style_views(
     return StyleViews(tuple(names[n] for n in known), photo, style, rows, shifts)
 
 
-def _given(groups: NDArray[Any] | None, keep: NDArray[np.bool_]) -> Sequence[NDArray[Any]]:
-    return [] if groups is None else [groups[keep]]
+def groups_of(
+    features: Features, backbone: Backbone, keep: NDArray[np.bool_], given: NDArray[Any] | None
+) -> NDArray[np.intp]:
+    """Group of each photo that is kept: near-duplicates, and those that are given (n,), are together."""
+    near = duplicate_groups(features, backbone)[keep]
+    return merge_groups(near) if given is None else merge_groups(near, given[keep])

@@ -58,8 +58,7 @@ def show_change(result: ChangedRun, done: str) -> None:
         say(result.evaluation.sentence, fold=True)
     if result.reselection:
         say(result.reselection.sentence, fold=True)
-    notes = [*change.notes, *([fitted.unmeasured] if fitted.changes else [])]
-    show_warnings(notes, f"in {result.folder / 'run.json'}")
+    show_warnings(result.warnings, f"in {result.folder / 'run.json'}")
     if change.unreadable:
         verb = "was" if len(change.unreadable) == 1 else "were"
         warn(f"{count(len(change.unreadable), 'unreadable photo')} {verb} left out:")

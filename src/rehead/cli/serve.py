@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..faces.options import FaceOptions
+from ..faces.options import FaceOptions, NamingOptions
 from ..serving.face_options import ServeFaceOptions
 from ..serving.options import ServeOptions, is_loopback
 from .command import Without, command
@@ -29,6 +29,7 @@ def serve(
     ],
     options: ServeOptions,
     people: ServeFaceOptions,
+    naming: NamingOptions,
     faces: Annotated[FaceOptions, Without("selection")],
 ) -> None:
     """Answer over HTTP with model files, on this machine alone unless --host says otherwise."""
@@ -48,7 +49,7 @@ def serve(
         shown = f"?token={token}"
     enrol_token = None if people.enrol_token_file is None else read_token(people.enrol_token_file)
     served = ModelSet(models)
-    named = _face_service(people, faces) if people.wanted else None
+    named = _face_service(people, naming, faces) if people.wanted else None
     listening = listen(options.host, options.port)
     app = create_app(served, options, token=token, faces=named, enrol_token=enrol_token)
     host, port = listening.getsockname()[:2]
@@ -67,12 +68,12 @@ def serve(
     )
 
 
-def _face_service(people: ServeFaceOptions, faces: FaceOptions) -> FaceService:
+def _face_service(people: ServeFaceOptions, naming: NamingOptions, faces: FaceOptions) -> FaceService:
     from ..serving.face_service import open_face_service
     from .faces.options import gallery_key, load_pipeline
 
     key = None if people.gallery is None else gallery_key(people.gallery, people.key_file)
-    return open_face_service(people, load_pipeline(faces, threads=1), key)
+    return open_face_service(people, naming, load_pipeline(faces, threads=1), key)
 
 
 class _Log(logging.Handler):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any, Self, SupportsIndex, TypeVar, overload
 
@@ -32,17 +31,18 @@ class ComparedByValue:
 class AnswerList(list[Item]):
     """Base of lists of answers that show themselves in a notebook: a slice shows itself too."""
 
-    def _like(self, items: Iterable[Item]) -> Self:
-        return type(self)(items)
-
     @overload
     def __getitem__(self, place: SupportsIndex) -> Item: ...
     @overload
     def __getitem__(self, place: slice) -> Self: ...
     def __getitem__(self, place: SupportsIndex | slice) -> Item | Self:
-        """The answer there, or a list of this type."""
+        """The answer there, or a list of this type with the same attributes."""
         found: Any = super().__getitem__(place)
-        return self._like(found) if isinstance(place, slice) else found
+        if not isinstance(place, slice):
+            return found  # type: ignore[no-any-return]
+        part = type(self)(found)
+        vars(part).update(vars(self))
+        return part
 
 
 def _equal(a: Any, b: Any) -> bool:

@@ -27,9 +27,9 @@ from .options import TableOptions
 __all__ = [
     "SPLIT_NAMES",
     "Row",
-    "check_width",
     "find_columns",
     "find_delimiter",
+    "named_cells",
     "path_mode",
     "read_rows",
     "row_of",
@@ -102,8 +102,7 @@ def read_rows(source: Path, table: TableOptions) -> tuple[list[Row], list[str]]:
     rows: list[Row] = []
     dropped: list[Row] = []
     for line, cells in lines[1:]:
-        check_width(source, line, cells, len(lines[0][1]))
-        given = {name: cells[i] for name, i in columns.items() if i < len(cells)}
+        given = named_cells(source, line, cells, columns, len(lines[0][1]))
         row, keep = row_of(source, line, given, table)
         (rows if keep else dropped).append(row)
     if not rows:
@@ -113,13 +112,16 @@ def read_rows(source: Path, table: TableOptions) -> tuple[list[Row], list[str]]:
     return rows, [row.id for row in dropped]
 
 
-def check_width(source: Path | str, line: int, cells: list[str], width: int) -> None:
-    """DatasetError where a line has more cells than the header has columns."""
+def named_cells(
+    source: Path | str, line: int, cells: list[str], columns: dict[str, int], width: int
+) -> dict[str, str]:
+    """The known cells of a line; DatasetError where it has more than the `width` of the header."""
     if any(cell.strip() for cell in cells[width:]):
         raise DatasetError(
             f"{source}, line {line}: {len(cells)} cells under {width} columns; "
             "put a cell that holds the separator in double quotes"
         )
+    return {name: cells[i] for name, i in columns.items() if i < len(cells)}
 
 
 def _read_lines(source: Path, table: TableOptions) -> list[tuple[int, list[str]]]:

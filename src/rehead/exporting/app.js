@@ -1,7 +1,7 @@
 // The page: photos from files, clipboard and camera to the worker, and its answers onto the screen.
-import { drawBars, drawMap, percent, signed } from "../pages/answer.js";
-import { Camera } from "../pages/camera.js";
+import { drawBars, drawMap, percent, set, signed, upper } from "../pages/answer.js";
 import { takeFiles } from "../pages/files.js";
+import { LiveCamera } from "../pages/live.js";
 
 const at = (id) => document.getElementById(id);
 const about = JSON.parse(at("about").textContent);
@@ -60,7 +60,7 @@ async function load(name) {
 let photo = 0; // the last one that was asked about; earlier answers come too late
 
 async function look(file) {
-  stopCamera();
+  camera.close();
   const mine = (photo += 1);
   say("");
   document.body.dataset.state = "busy";
@@ -84,21 +84,18 @@ function first(files) {
 
 // Camera
 
-const camera = new Camera(at("video"), cameraStopped);
+const wordsOfCamera = { start: "Use the camera", stop: "Stop the camera", number: (n) => `Camera ${n}` };
+const camera = new LiveCamera(wordsOfCamera, () => (photo += 1));
 
 async function startCamera(device) {
   const mine = (photo += 1);
   say("");
   try {
-    if (!(await camera.start(device))) return;
+    if (!(await camera.open(device))) return;
   } catch (error) {
-    cameraStopped();
     say(`The camera cannot be used (${error.name === "NotAllowedError" ? "it was not allowed" : error.message})`);
     return;
   }
-  at("frame").classList.toggle("mirrored", camera.mirrored);
-  at("which").hidden = !(await camera.list(at("cameras"), (n) => `Camera ${n}`));
-  at("camera").textContent = "Stop the camera";
   at("name").textContent = "camera";
   while (mine === photo) {
     try {
@@ -111,21 +108,6 @@ async function startCamera(device) {
     }
     await new Promise((next) => setTimeout(next, 50));
   }
-}
-
-function stopCamera() {
-  if (!camera.on) return;
-  camera.stop();
-  cameraStopped();
-}
-
-function cameraStopped() {
-  photo += 1;
-  at("frame").classList.remove("mirrored");
-  at("camera").textContent = "Use the camera";
-  at("which").hidden = true;
-  document.body.dataset.source = "";
-  document.body.dataset.state = "ready";
 }
 
 // Answers
@@ -154,15 +136,6 @@ function show(found, source) {
   const { photo: reading, network } = found.milliseconds;
   at("time").textContent = `${Math.round(reading + network)} ms, ${Math.round(network)} of them for the network`;
   draw();
-}
-
-// Only where it changes, so that a screen reader says it once
-function set(id, text) {
-  if (at(id).textContent !== text) at(id).textContent = text;
-}
-
-function upper(text) {
-  return text && text[0].toUpperCase() + text.slice(1);
 }
 
 function draw() {
@@ -199,7 +172,7 @@ at("file").addEventListener("change", () => {
   first(at("file").files);
   at("file").value = "";
 });
-at("camera").addEventListener("click", () => (camera.on ? stopCamera() : startCamera()));
+at("camera").addEventListener("click", () => (camera.on ? camera.close() : startCamera()));
 at("cameras").addEventListener("change", () => startCamera(at("cameras").value));
 at("explain").addEventListener("change", draw);
 at("bars").addEventListener("click", (event) => {
@@ -230,7 +203,7 @@ if (location.protocol === "file:" && at("file:model.onnx") === null) {
       document.body.dataset.state = "ready";
       document.body.dataset.loaded = String(Math.round(performance.now()));
       for (const id of ["file", "camera"]) at(id).disabled = false;
-      at("camera").hidden = !Camera.available;
+      at("camera").hidden = !LiveCamera.available;
       if (about.golden.length) ask({ golden: true }).then(tested, (error) => say(error.message));
     },
     (error) => say(`The model cannot be loaded: ${error.message}`),

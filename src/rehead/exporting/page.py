@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,7 +38,7 @@ MOST_BYTES = 40_000_000
 
 def _scripts() -> dict[str, str]:
     """Scripts and style, by the names that the page has them by."""
-    modules = (*map(read_shared, ("answer.js", "camera.js", "files.js")), read("app.js"))
+    modules = (*map(read_shared, ("answer.js", "camera.js", "files.js", "live.js")), read("app.js"))
     return {
         "app.js": '"use strict";\n' + joined_modules(*modules),
         "worker.js": read("worker.js"),
@@ -141,7 +140,6 @@ def _about(source: Source) -> dict[str, Any]:
 
 
 def _page(source: Source, *, inline: Mapping[str, str] | None, version: str) -> str:
-    about = {**_about(source), "version": version}
     scripts = _scripts()
     script, style = scripts["app.js"], scripts["style.css"]
     policy = {
@@ -159,8 +157,7 @@ def _page(source: Source, *, inline: Mapping[str, str] | None, version: str) -> 
     return render(
         "page.html",
         labels=manifest["labels"],
-        # "<" would end the block where a class is called "</script>"
-        about=json.dumps(about, ensure_ascii=False).replace("<", "\\u003c"),
+        about={**_about(source), "version": version},
         policy="; ".join(f"{name} {sources}" for name, sources in policy.items()),
         inline=inline,
         script=script,

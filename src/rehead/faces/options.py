@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from ..core.options import Opt
+from ..core.options import Opt, check_options
 
 if TYPE_CHECKING:
     from .types import Detector, Embedder
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 else:  # these two need numpy, and the command line needs none of them
     AnyDetector = AnyEmbedder = Any
 
-__all__ = ["DETECTORS", "REPLACED", "FaceOptions"]
+__all__ = ["DETECTORS", "REPLACED", "CalibrationFile", "FaceOptions", "NamingOptions", "TargetFmr"]
 
 DETECTORS = ("mtcnn", "yunet", "dlib", "dlib-cnn", "haar")
 """Ways to find faces, by name."""
@@ -33,6 +34,63 @@ REPLACED = (
     "cache",
 )
 """Options of a classifier that a face encoder takes the place of."""
+
+CalibrationFile = Annotated[
+    Path | None,
+    Opt(
+        help="What scores mean, as `rehead faces evaluate` saves it; the embedder's own by default.",
+        default=None,
+    ),
+]
+TargetFmr = Annotated[
+    float | None,
+    Opt(
+        help="Share of pairs of different people that may match; the threshold follows from it.",
+        ge=1e-9,
+        le=0.999,
+        flag="--false-matches",
+        shown="0.001, or as low as is supported",
+        default=None,
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamingOptions:
+    """When a face is given a name.
+
+    Parameters
+    ----------
+    fpir : float
+        Share of strangers who may be taken for somebody.
+    accept_unsupported : bool
+        Name people although the calibration does not support so low a share.
+    refuse_poor : bool
+        Leave out faces that are small, blurred or turned away.
+    """
+
+    fpir: Annotated[
+        float,
+        Opt(
+            help="Share of strangers who may be taken for somebody; the threshold follows from it.",
+            ge=1e-9,
+            le=0.999,
+            flag="--strangers",
+        ),
+    ] = 0.01
+    accept_unsupported: Annotated[
+        bool,
+        Opt(
+            help="Name people although so low a share of strangers is not supported.",
+            flag="--accept-unsupported",
+        ),
+    ] = False
+    refuse_poor: Annotated[
+        bool, Opt(help="Leave out faces that are small, blurred or turned away.", flag="--refuse-poor")
+    ] = False
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
 
 @dataclass(kw_only=True, repr=False, eq=False)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, Self, TypeAlias, get_args
+from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,9 +124,6 @@ class Faces(AnswerList[Face]):
     def __init__(self, faces: Iterable[Face] = (), photo: str = "") -> None:
         super().__init__(faces)
         self.photo = photo
-
-    def _like(self, items: Iterable[Face]) -> Self:
-        return type(self)(items, self.photo)
 
     def _repr_html_(self) -> str:
         from .drawing import faces_html

@@ -12,7 +12,8 @@ from ..classification.fitted import FittedClassifier, TrainedOn
 from ..classification.training_data import TrainingFeatures, style_views
 from ..core.rejection import choose_operating_point, outlier_rate
 from ..heads import FittedHead, SearchPoint
-from ..heads.mahalanobis import StyleViews, fit_distance, fit_split
+from ..heads.held_out import fit_split
+from ..heads.mahalanobis import StyleViews, fit_distance
 from ..heads.temperature import calibrated_loss, fit_temperature, softmax
 from .config import FineTuneConfig
 from .export import trained_backbone

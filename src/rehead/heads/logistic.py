@@ -16,19 +16,21 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.parallel import map_in_order
-from .linear_algebra import largest_eigenvectors
-from .pca import CUT, MOST, Rows, row_chunks
+from .pca import MOST, Rows, main_directions, row_chunks
 from .statistics import Statistics
 
-__all__ = ["FINE", "ROUGH", "Passes", "few_weights", "fit_logistic", "fit_streamed"]
+__all__ = ["FINE", "ROUGH", "Labelled", "Passes", "few_weights", "fit_logistic", "fit_streamed"]
 
 Vector = NDArray[np.float64]
+Labelled: TypeAlias = tuple[NDArray[np.float32], NDArray[np.intp]]
+"""Rows (m, d), and their classes (m,)."""
+
 _Objective = Callable[[Vector], tuple[float, Vector]]
 
 _COPIED_UP_TO = 2**22  # numbers, 16 MB, of rows of a fold that are copied once, instead of by each evaluation
@@ -208,7 +210,7 @@ class Passes:
     rows, classes : int
     """
 
-    chunks: Callable[[], Iterable[Callable[[], tuple[NDArray[np.float32], NDArray[np.intp]]]]]
+    chunks: Callable[[], Iterable[Callable[[], Labelled]]]
     mean: Vector
     scale: Vector
     basis: Vector
@@ -219,7 +221,7 @@ class Passes:
     @classmethod
     def of(
         cls,
-        chunks: Callable[[], Iterable[Callable[[], tuple[NDArray[np.float32], NDArray[np.intp]]]]],
+        chunks: Callable[[], Iterable[Callable[[], Labelled]]],
         sums: Statistics,
         blocks: Sequence[slice],
     ) -> Passes:
@@ -228,9 +230,8 @@ class Passes:
         covariance = sums.gram.sum(axis=0) / len(sums) - np.outer(mean, mean)
         covariance *= scale
         covariance *= scale[:, None]
-        energy, basis = largest_eigenvectors(np.asfortranarray(covariance, np.float32), MOST)
-        kept = energy > max(float(energy[0]), 0.0) * CUT
-        basis, energy = basis[:, kept].astype(np.float64), energy[kept].astype(np.float64)
+        found, vectors = main_directions(np.asfortranarray(covariance, np.float32), MOST)
+        energy, basis = found.astype(np.float64), vectors.astype(np.float64, order="F")
         return cls(chunks, mean, scale, basis, energy, len(sums), len(sums.counts))
 
     def head(self, theta: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -243,9 +244,7 @@ class Passes:
         weight, bias = self.head(theta)
         coefficients = np.vstack([weight, bias]).astype(np.float32)
 
-        def part(
-            chunk: Callable[[], tuple[NDArray[np.float32], NDArray[np.intp]]],
-        ) -> tuple[float, NDArray[np.float64]]:
+        def part(chunk: Callable[[], Labelled]) -> tuple[float, NDArray[np.float64]]:
             X, y = chunk()
             return _loss_and_gradient(coefficients, X, y, np.ones(len(y)), None)
 

@@ -17,14 +17,13 @@ what held-out views of the style need to be accepted, so that one that is odd in
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.parallel import map_in_order, one_blas_thread
 from ..core.rejection import PhotoStyles, order_statistic
 from .pca import Block, Rows, fit_scaling, principal_components, row_chunks
 
@@ -35,10 +34,7 @@ __all__ = [
     "StyleViews",
     "distance_of",
     "fit_distance",
-    "fit_held_out",
-    "fit_split",
     "fit_styles",
-    "held_out_scores",
     "whitening_matrix",
 ]
 
@@ -195,14 +191,17 @@ class RelativeMahalanobis:
             for k in range(len(self.shifts))
         ]
         allowances = np.array(needed, np.float32) - np.float32(most)
-        return replace(self, styles=replace(self.styles, limit=limit), allowances=allowances)
+        return self.with_styles_at(limit, allowances)
 
     def calibrated_as(self, other: RelativeMahalanobis) -> RelativeMahalanobis:
         """The same, with limit and allowances of the styles of another, which must be as many."""
-        if self.styles is None or other.styles is None:
+        return self if other.styles is None else self.with_styles_at(other.styles.limit, other.allowances)
+
+    def with_styles_at(self, limit: float, allowances: NDArray[np.float32]) -> RelativeMahalanobis:
+        """The same, with this limit and these allowances (S,) of its styles, where it has any."""
+        if self.styles is None:
             return self
-        styles = replace(self.styles, limit=other.styles.limit)
-        return replace(self, styles=styles, allowances=other.allowances)
+        return replace(self, styles=replace(self.styles, limit=limit), allowances=allowances)
 
     def _as_it_is(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
         z = (X - self.mean) * self.scale
@@ -242,63 +241,49 @@ def fit_distance(
         means += one_hot[of].T @ z
         energy += float((z**2).sum(dtype=np.float64)) / n
     means /= counts[:, None]
-    spread = max(energy, _LEAST)
-    inner = max(energy - float(counts @ (means**2).sum(axis=1)) / n, _LEAST)
-    centres = means @ basis
-    total = whitening_matrix(u, spread, d)
+    scatter, centres = u.T @ u, means @ basis
     for part, of in zip(row_chunks(u), row_chunks(y), strict=True):
         part -= centres[of]
-    within = whitening_matrix(u, inner, d)
-    model = RelativeMahalanobis(
-        mean,
-        scale,
-        basis,
-        within.astype(np.float32),
-        total.astype(np.float32),
-        (centres @ within).astype(np.float32),
-        max(0.0, (1 / inner - 1 / spread) / _SHRINKAGE),
-    )
-    if views is None:
-        return model
-    return fit_styles(model, views.names, views.shifts, spread)
+    model = distance_of(mean, scale, basis, means, counts, energy, scatter, u.T @ u)
+    return model if views is None else fit_styles(model, views.names, views.shifts, energy)
 
 
 def distance_of(
-    mean: NDArray[np.float64],
-    scale: NDArray[np.float64],
+    mean: NDArray[np.floating],
+    scale: NDArray[np.floating],
     basis: NDArray[np.float32],
-    scatter: NDArray[np.float64],
-    energy: float,
     means: NDArray[np.float64],
     counts: NDArray[np.int64],
+    energy: float,
+    scatter: NDArray[np.float64],
+    inside: NDArray[np.float64],
 ) -> RelativeMahalanobis:
-    """The score by what `fit_distance` learns of the rows.
+    """The score by what it takes to know of the rows.
 
     Parameters
     ----------
-    mean, scale : float64 ndarray (d,)
+    mean, scale : ndarray (d,)
     basis : float32 ndarray (d, k)
-    scatter : float64 ndarray (k, k)
-        Sum of u u' over the coordinates u of the rows, centred.
-    energy : float
-        Mean of |z|^2 over the rows z, centred and scaled.
     means : float64 ndarray (K, d)
         Of each class, centred and scaled.
     counts : int ndarray (K,)
         Rows of each class, 1 or more.
+    energy : float
+        Mean of |z|^2 over the rows z, centred and scaled.
+    scatter, inside : float64 ndarray (k, k)
+        Sum of u u' over the coordinates u of the rows, centred; and of those from the mean of their class.
     """
     n, d = int(counts.sum()), len(mean)
     spread = max(energy, _LEAST)
     inner = max(energy - float(counts @ (means**2).sum(axis=1)) / n, _LEAST)
-    centres = means @ basis
-    within = _whitening(scatter - centres.T @ (counts[:, None] * centres), n, inner, d)
+    within = _whitening(inside, n, inner, d)
     return RelativeMahalanobis(
         mean.astype(np.float32),
         scale.astype(np.float32),
         basis,
         within.astype(np.float32),
         _whitening(scatter, n, spread, d).astype(np.float32),
-        (centres @ within).astype(np.float32),
+        (means @ basis @ within).astype(np.float32),
         max(0.0, (1 / inner - 1 / spread) / _SHRINKAGE),
     )
 
@@ -347,87 +332,3 @@ def _whitening(scatter: NDArray[np.float64], n: int, variance: float, d: int) ->
     values, vectors = np.linalg.eigh(covariance)
     root: NDArray[np.float64] = vectors / np.sqrt(values * d)
     return root
-
-
-def held_out_scores(
-    X: NDArray[np.float32], y: NDArray[np.intp], blocks: Sequence[Block], fold: NDArray[np.intp]
-) -> NDArray[np.float32]:
-    """Cross-validated outlier scores of the rows of X, float32 (n,); NaN where `fold` is -1."""
-    photos, others = Parts.empty(len(X)), Parts.empty(0)
-    with one_blas_thread:
-        list(_fit_folds(range(fold.max() + 1), X, y, blocks, fold, None, photos, others))
-    return photos.plain
-
-
-def fit_held_out(
-    X: NDArray[np.float32],
-    y: NDArray[np.intp],
-    blocks: Sequence[Block],
-    fold: NDArray[np.intp],
-    views: StyleViews | None,
-    accepted: float,
-) -> tuple[RelativeMahalanobis, NDArray[np.float32]]:
-    """The score fitted to all rows, its styles calibrated by held-out ones; and `held_out_scores` by it.
-
-    `accepted` is the fraction of photos that the limit of the score will accept.
-    """
-    photos, others = Parts.empty(len(X)), Parts.empty(0 if views is None else len(views.photo))
-    # with BLAS on one thread: two that wait for each other took four times the processor time of a fit to 262
-    # photos on a busy machine, 1.27 s instead of 0.30, and of one to 6,381, 15 s instead of 2.1
-    with one_blas_thread:
-        model, *_ = _fit_folds(range(-1, fold.max() + 1), X, y, blocks, fold, views, photos, others)
-    if views is not None:
-        held_out = fold[views.photo] >= 0
-        model = model.calibrate_styles(
-            photos.take(fold >= 0),
-            others.take(held_out),
-            views.style[held_out],
-            accepted,
-        )
-    return model, model.combine(photos)
-
-
-def fit_split(
-    X: NDArray[np.float32],
-    y: NDArray[np.intp],
-    blocks: Sequence[Block],
-    held_out: NDArray[np.bool_],
-    views: StyleViews | None,
-    accepted: float,
-) -> RelativeMahalanobis:
-    """The score fitted to the rows that are not held out (n,), its styles calibrated by those that are."""
-    model = fit_distance(X, y, blocks, views, np.flatnonzero(~held_out))
-    if views is None:
-        return model
-    new = held_out[views.photo]
-    photos, others = model.parts(X, np.flatnonzero(held_out)), model.parts(views.rows[new])
-    return model.calibrate_styles(photos, others, views.style[new], accepted)
-
-
-def _fit_folds(
-    numbers: Sequence[int],
-    X: NDArray[np.float32],
-    y: NDArray[np.intp],
-    blocks: Sequence[Block],
-    fold: NDArray[np.intp],
-    views: StyleViews | None,
-    photos: Parts,
-    others: Parts,
-) -> Iterator[RelativeMahalanobis]:
-    """Fit without each of the folds, -1 for none, side by side.
-
-    Parts of each row and each view are filled in by the fit that did not see the photo.
-    """
-
-    def run(number: int) -> RelativeMahalanobis:
-        if number < 0:
-            return fit_distance(X, y, blocks, views)
-        out = fold == number
-        model = fit_distance(X, y, blocks, views, np.flatnonzero(~out))
-        photos.put(out, model.parts(X, np.flatnonzero(out)))
-        if views is not None:
-            of_these = out[views.photo]
-            others.put(of_these, model.parts(views.rows[of_these]))
-        return model
-
-    return map_in_order(run, numbers)

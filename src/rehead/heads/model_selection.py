@@ -17,7 +17,7 @@ come from all training rows, without their labels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -33,12 +33,12 @@ from .ridge import HeldOut, fit_ridge, linear_logits, ridge_path
 __all__ = [
     "HOPELESS",
     "LOGISTIC_START",
-    "LOGISTIC_STEPS",
     "RIDGE_STEPS",
     "FittedHead",
     "SearchPoint",
     "balanced_weights",
     "best_step",
+    "climb",
     "l2_of",
     "point_order",
     "select_head",
@@ -49,7 +49,7 @@ Loss = Literal["logistic", "ridge", "network"]
 # All measured by benchmarks/head_candidates.py; l2 means the same for every backbone (see pca)
 RIDGE_STEPS = (-9, -7, -5, -3, -1)  # half decades: 3e-5 to 0.3, then the two halves beside the best
 LOGISTIC_START = -8  # half decades: 1e-4; the best were 1e-3 to 1e-6, so the search goes both ways
-LOGISTIC_STEPS = (-14, -2)
+_LOGISTIC_STEPS = (-14, -2)
 _SHORT_LIST = 1.1  # screened losses within 10 % of the best may change places, fitted as logistic regression
 _ENOUGH = 750  # held-out photos to search by; see benchmarks/RESULTS.md, "Many classes"
 HOPELESS = 1.5  # a logistic head this much worse than ridge at the start never beat it later; at 1.1 one did
@@ -107,6 +107,11 @@ class FittedHead:
     held_out: NDArray[np.float64]
     forgone: float = 0.0
 
+    @property
+    def parameters(self) -> int:
+        """How many numbers it has."""
+        return self.weight.size + self.bias.size
+
 
 @dataclass
 class _Candidate:
@@ -153,8 +158,7 @@ class _Candidate:
             self._add("ridge", step, held_out)
 
     def _try_logistic(self, step: int) -> None:
-        if step not in self.logistic and LOGISTIC_STEPS[0] <= step <= LOGISTIC_STEPS[1]:
-            self._add("logistic", step, self._logistic(l2_of(step), self.fold))
+        self._add("logistic", step, self._logistic(l2_of(step), self.fold))
 
     def _logistic(self, l2: float, fold: NDArray[np.intp]) -> HeldOut:
         logits = np.full((self.photos, self.classes), np.nan)
@@ -188,11 +192,7 @@ class _Candidate:
         loss = self.logistic[start]
         if loss > HOPELESS * self.screened or (rival and loss > rival.logistic[start]):
             return
-        for stride in (2, 1):
-            centre = None
-            while centre != (centre := best_step(self.logistic)):
-                self._try_logistic(centre + stride)
-                self._try_logistic(centre - stride)
+        climb(self.logistic, self._try_logistic)
 
     def keep_coordinates(self, keep: bool) -> None:
         """Have the coordinates of the rows, or let them go: one candidate's at a time are in memory."""
@@ -241,6 +241,19 @@ def l2_of(step: int) -> float:
 def best_step(path: dict[int, float]) -> int:
     """The step of least log loss."""
     return min(path, key=lambda step: path[step])
+
+
+def climb(losses: dict[int, float], attempt: Callable[[int], None]) -> None:
+    """Try steps of a decade, then of half a decade, up and down from the best of `losses`, until it stays.
+
+    `attempt` adds the log loss of a logistic head.
+    """
+    for stride in (2, 1):
+        centre = None
+        while centre != (centre := best_step(losses)):
+            for step in (centre + stride, centre - stride):
+                if step not in losses and _LOGISTIC_STEPS[0] <= step <= _LOGISTIC_STEPS[1]:
+                    attempt(step)
 
 
 def point_order(point: SearchPoint) -> tuple[float, float]:

@@ -25,7 +25,6 @@ from ..core.parallel import map_in_order
 from .linear_algebra import add_gram, largest_eigenvectors
 
 __all__ = [
-    "CUT",
     "MOST",
     "Block",
     "PCABasis",
@@ -35,6 +34,7 @@ __all__ = [
     "fit_scaling",
     "gram_matrix",
     "last_levels",
+    "main_directions",
     "principal_components",
     "row_chunks",
 ]
@@ -49,8 +49,7 @@ _ROWS = 256  # rows at a time, so that no second copy of the features is made, i
 # 5,120 of 6,400 rows, 101 classes, took 38 ms an evaluation gathered so, 43 by 1,024, 40 copied before
 MOST = 1536  # components: of 3,088 these explain 99.6 % of the variance, and the log loss rises by 0 to
 # 0.7 % in a third of the time (benchmarks/memory.py --coordinates)
-CUT = 1e-7
-"""Eigenvalues below this fraction of the largest are rounding errors of float32 products."""
+_CUT = 1e-7  # eigenvalues below this fraction of the largest are rounding errors of float32 products
 
 
 @dataclass(frozen=True)
@@ -160,6 +159,13 @@ def _column_chunks(
         yield some, (part - mean[some]) * scale[some]
 
 
+def main_directions(gram: NDArray[np.float32], most: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """`largest_eigenvectors`, but for those that are rounding errors."""
+    energy, vectors = largest_eigenvectors(gram, most)
+    kept = int((energy > max(float(energy[0]), 0.0) * _CUT).sum())
+    return energy[:kept], vectors[:, :kept]
+
+
 def principal_components(
     X: NDArray[np.float32],
     mean: NDArray[np.float32],
@@ -168,9 +174,7 @@ def principal_components(
     rows: Rows = None,
 ) -> NDArray[np.float32]:
     """Orthonormal columns (d, r), by decreasing variance: at most so many, and none without variance."""
-    energy, vectors = largest_eigenvectors(gram_matrix(X, mean, scale, rows), most)
-    kept = int((energy > max(float(energy[0]), 0.0) * CUT).sum())
-    energy, vectors = energy[:kept], vectors[:, :kept]
+    energy, vectors = main_directions(gram_matrix(X, mean, scale, rows), most)
     if (len(X) if rows is None else len(rows)) > X.shape[1]:
         return np.ascontiguousarray(vectors, np.float32)
     vectors = vectors / np.sqrt(energy)

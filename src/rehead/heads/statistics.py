@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from ..core.parallel import one_blas_thread
 from ..errors import DataError
-from .linear_algebra import add_gram, largest_eigenvectors, solve_centred
+from .linear_algebra import add_gram, solve_centred
 from .mahalanobis import COMPONENTS, RelativeMahalanobis, distance_of, fit_styles
-from .pca import CUT, Block, block_scale
+from .pca import Block, block_scale, main_directions
 
 __all__ = ["STEP", "Statistics", "rounded"]
 
@@ -160,10 +160,6 @@ class Statistics:
         """The sums of the features from column `start` on, views."""
         return Statistics(self.counts, self.sums[:, start:], self.gram[:, start:, start:])
 
-    def in_all(self) -> Statistics:
-        """The same with one Gram matrix for all classes."""
-        return Statistics(self.counts, self.sums, self.gram.sum(axis=0, keepdims=True))
-
     def scaling(self, blocks: Sequence[Block]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean and scale of each column (d,), as `pca.fit_scaling` has them."""
         n = len(self)
@@ -227,21 +223,16 @@ class Statistics:
         scatter *= scale
         scatter *= scale[:, None]
         most = max(1, min(COMPONENTS, n - 1, d))
-        energy, vectors = largest_eigenvectors(np.asfortranarray(scatter, np.float32), most)
-        kept = int((energy > max(float(energy[0]), 0.0) * CUT).sum())
+        _, vectors = main_directions(np.asfortranarray(scatter, np.float32), most)
         basis = np.zeros((d, most))
-        basis[:, :kept] = vectors[:, :kept]
+        basis[:, : vectors.shape[1]] = vectors
         means = (self.sums / self.counts[:, None] - mean) * scale
         energy_of_all = float(np.trace(scatter)) / n
-        model = distance_of(
-            mean,
-            scale,
-            basis.astype(np.float32),
-            basis.T @ scatter @ basis,
-            energy_of_all,
-            means,
-            self.counts,
-        )
+        around = basis.T @ scatter @ basis
+        basis = basis.astype(np.float32)
+        centres = means @ basis
+        inside = around - centres.T @ (self.counts[:, None] * centres)
+        model = distance_of(mean, scale, basis, means, self.counts, energy_of_all, around, inside)
         return model if styles is None else fit_styles(model, *styles, energy_of_all)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:

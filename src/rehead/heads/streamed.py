@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from itertools import pairwise
 from operator import add
 from typing import TypeAlias
@@ -18,22 +18,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.parallel import map_in_order, one_blas_thread
-from .logistic import Passes, fit_streamed
+from .logistic import Labelled, Passes, fit_streamed
 from .mahalanobis import RelativeMahalanobis
 from .model_selection import (
     HOPELESS,
     LOGISTIC_START,
-    LOGISTIC_STEPS,
     RIDGE_STEPS,
     FittedHead,
     SearchPoint,
     best_step,
+    climb,
     l2_of,
     point_order,
 )
 from .pca import Block
-from .ridge import HeldOut
 from .statistics import Statistics
+from .temperature import fit_temperature, log_loss
 
 __all__ = ["Chunk", "SomeRows", "StreamedSearch", "distance_of_present", "training_sums"]
 
@@ -210,7 +210,7 @@ class StreamedSearch:
         def solved(step: int) -> SearchPoint:
             weight, bias = sums.solve(l2_of(step), blocks)
             logits = (X @ weight.astype(np.float32) + bias.astype(np.float32)).astype(np.float64)
-            loss = HeldOut.of(logits, y, np.zeros(len(y), np.intp), np.ones(len(y))).loss
+            loss = _scaled_loss(logits, y)
             return SearchPoint(levels, False, "ridge", l2_of(step), loss)
 
         for step in RIDGE_STEPS:
@@ -237,7 +237,7 @@ class StreamedSearch:
         head: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
     ) -> tuple[FittedHead, SomeRows]:
         y = self.y[held.rows]
-        loss = HeldOut.of(logits, y, np.zeros(len(y), np.intp), np.ones(len(y))).loss
+        loss = _scaled_loss(logits, y)
         judged = SearchPoint(best.n_levels, False, best.loss, best.l2, loss)
         points[points.index(best)] = judged
         start, blocks = self._last(best.n_levels)
@@ -263,12 +263,12 @@ class _Logistic:
     def _over(self, mask: NDArray[np.bool_], sums: Statistics, blocks: Sequence[Block]) -> Passes:
         search, start = self._of, self._start
 
-        def chunks() -> Iterable[Callable[[], tuple[NDArray[np.float32], NDArray[np.intp]]]]:
-            def of(chunk: Callable[[], Chunk]) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
-                rows, X = chunk()
-                return X[:, start:], search.y[rows]
+        def of(chunk: Callable[[], Chunk]) -> Labelled:
+            rows, X = chunk()
+            return X[:, start:], search.y[rows]
 
-            return [lambda chunk=chunk: of(chunk) for chunk in search.read(mask)]  # type: ignore[misc]
+        def chunks() -> Iterable[Callable[[], Labelled]]:
+            return [partial(of, chunk) for chunk in search.read(mask)]
 
         return Passes.of(chunks, sums.last_columns(start), blocks)
 
@@ -278,24 +278,18 @@ class _Logistic:
         return min(self.points, key=point_order)
 
     def search(self, ridge: float) -> None:
-        """Try steps of a decade, then of half a decade, up and down from the start."""
+        """Try strengths, up and down from the start."""
         self._try(LOGISTIC_START)
         if self._losses[LOGISTIC_START] > HOPELESS * ridge:
             return
-        for stride in (2, 1):
-            centre = None
-            while centre != (centre := best_step(self._losses)):
-                self._try(centre + stride)
-                self._try(centre - stride)
+        climb(self._losses, self._try)
 
     def _try(self, step: int) -> None:
-        if step in self._losses or not LOGISTIC_STEPS[0] <= step <= LOGISTIC_STEPS[1]:
-            return
         self._theta = fit_streamed(self._passes, l2_of(step), self._theta, final=False)
         weight, bias = self._passes.head(self._theta)
         logits = self._judged.X[:, self._start :] @ weight + bias
         y = self._of.y[self._judged.rows]
-        loss = HeldOut.of(logits, y, np.zeros(len(y), np.intp), np.ones(len(y))).loss
+        loss = _scaled_loss(logits, y)
         self._losses[step] = loss
         point = SearchPoint(self._levels, False, "logistic", l2_of(step), loss)
         if not self.points or point_order(point) < point_order(self.best):
@@ -306,3 +300,8 @@ class _Logistic:
         """Weight and bias of the best point, fitted to all rows."""
         passes = self._over(self._of.fold >= 0, self._of.total, self._blocks)
         return passes.head(fit_streamed(passes, self.best.l2, None, final=True))
+
+
+def _scaled_loss(logits: NDArray[np.float64], y: NDArray[np.intp]) -> float:
+    """Log loss of held-out logits (m, K) after temperature scaling, as `ridge.HeldOut` has it."""
+    return log_loss(logits / fit_temperature(logits, y), y)

@@ -1,4 +1,4 @@
-// How an answer is drawn: a bar for each class, and the class activation map over the photo.
+// How an answer is said and drawn: words and numbers, a bar for each class, and the class activation map over the photo.
 
 // The most probable classes of [class, probability] pairs as buttons in a list. `template` has one; `shown` is the
 // class whose map is shown, or null; `maps` are the classes that have one.
@@ -20,6 +20,17 @@ export function drawBars(list, template, probabilities, { most, shown, maps }) {
 
 export function percent(p) {
   return `${(100 * p).toFixed(1)} %`;
+}
+
+// Sentences begin so
+export function upper(text) {
+  return text && text[0].toUpperCase() + text.slice(1);
+}
+
+// The text of the element with an id, only where it changes, so that a screen reader says it once
+export function set(id, text) {
+  const element = document.getElementById(id);
+  if (element.textContent !== text) element.textContent = text;
 }
 
 export function signed(number) {

@@ -40,7 +40,11 @@ def map_colours() -> tuple[str, ...]:
 
 
 def render(read: Callable[[str], str], template: str, /, **values: Any) -> str:
-    """Fill in `TEMPLATE.j2`, as `read` gives it; what goes into HTML is escaped, text is not."""
+    """Fill in `TEMPLATE.j2`, as `read` gives it; what goes into HTML is escaped, text is not.
+
+    `VALUE | tojson` is what a <script type="application/json"> holds: a class that is called "</script>" does
+    not end it.
+    """
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     environment = Environment(
@@ -51,4 +55,5 @@ def render(read: Callable[[str], str], template: str, /, **values: Any) -> str:
         undefined=StrictUndefined,
         loader=FunctionLoader(read),
     )
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}  # and not sorted
     return environment.get_template(f"{template}.j2").render(**values)

@@ -33,11 +33,6 @@ class Words:
     def __getitem__(self, key: str) -> str:
         return self.table[key]
 
-    @property
-    def json(self) -> str:
-        """The table as it stands in a <script type="application/json">."""
-        return json.dumps(self.table, ensure_ascii=False).replace("<", "\\u003c")
-
 
 def words(package: str, accepted: str = "") -> Words:
     """The words of the pages of a package, from `words/LANGUAGE.json` in it and in this room.

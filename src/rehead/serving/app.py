@@ -29,7 +29,7 @@ from .limits import Limits
 from .metrics import Measured, Metrics
 from .models import ModelSet
 from .options import ServeOptions
-from .security import Guard
+from .security import Guard, error_answer
 from .service import Service
 from .watching import Watcher
 
@@ -109,8 +109,14 @@ def create_app(
     for router in _ROUTERS:
         app.include_router(router)
     add_error_handlers(app)
-    # the last that is added is the first to see a request
-    app.add_middleware(Limits, most=_AT_ONCE * options.max_bytes, check_room=engine.check_room)
+    _add_guards(app, service, token)
+    return app
+
+
+def _add_guards(app: FastAPI, service: Service, token: str | None) -> None:
+    """What sees a request before the routes; the last that is added is the first to."""
+    options = service.options
+    app.add_middleware(Limits, most=_AT_ONCE * options.max_bytes, check_room=service.engine.check_room)
     app.add_middleware(
         Guard,
         hosts=[options.host, *(options.allow_host or ())],
@@ -119,42 +125,43 @@ def create_app(
         open_paths=_OPEN,
         rate=options.rate,
     )
-    app.add_middleware(Measured, metrics=metrics)
-    return app
+    app.add_middleware(Measured, metrics=service.metrics)
 
 
 def add_error_handlers(app: FastAPI) -> None:
     """Errors as JSON {"error": ...}; what is not foreseen is for the Guard."""
 
     async def http(_: Request, error: Any) -> JSONResponse:
-        return _error(error.status_code, str(error.detail), error.headers)
+        return error_answer(error.status_code, str(error.detail), error.headers)
 
     async def invalid(_: Request, error: Any) -> JSONResponse:
         first = error.errors()[0]
-        return _error(422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+        return error_answer(422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
 
     async def unknown(_: Request, error: Any) -> JSONResponse:
-        return _error(404, str(error))
+        return error_answer(404, str(error))
 
     async def data(_: Request, error: Any) -> JSONResponse:
-        return _error(400, str(error))
+        return error_answer(400, str(error))
 
     async def too_many(_: Request, error: Any) -> JSONResponse:
-        return _error(413, str(error))
+        return error_answer(413, str(error))
 
     async def overloaded(_: Request, error: Any) -> JSONResponse:
-        return _error(503, str(error), {"retry-after": str(error.retry_after)})
+        return error_answer(503, str(error), {"retry-after": str(error.retry_after)})
 
     async def gallery(request: Request, error: Any) -> JSONResponse:
         _LOG.error("%s %s failed: %s", request.method, request.url.path, error)
-        return _error(503, "the gallery cannot be used at present; the service's log says why")
+        return error_answer(503, "the gallery cannot be used at present; the service's log says why")
 
     async def missing(_: Request, error: Any) -> JSONResponse:
-        return _error(501, f"this service lacks what the model needs: {error}")
+        return error_answer(501, f"this service lacks what the model needs: {error}")
 
     async def machine(request: Request, error: Any) -> JSONResponse:
         _LOG.error("%s %s failed: %s", request.method, request.url.path, error)
-        return _error(503, "there is not enough memory at present; try again later", {"retry-after": "5"})
+        return error_answer(
+            503, "there is not enough memory at present; try again later", {"retry-after": "5"}
+        )
 
     for kind, handler in (
         (HTTPException, http),
@@ -169,7 +176,3 @@ def add_error_handlers(app: FastAPI) -> None:
         (MachineError, machine),
     ):
         app.add_exception_handler(kind, handler)
-
-
-def _error(status: int, message: str, headers: Any = None) -> JSONResponse:
-    return JSONResponse({"error": message}, status, headers)

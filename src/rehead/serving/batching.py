@@ -15,6 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..core.runtime import cpu_count
 from .models import ServedModel
 
@@ -86,8 +89,10 @@ class Engine:
         if self.taken + photos > self.room:
             raise Overloaded(self.retry_after)
 
-    async def predict(self, model: ServedModel, photos: Sequence[bytes], *, maps: bool = False) -> list[Any]:
-        """Answers in the order of the photos, an ImageError for an unreadable one; see ServedModel.answer.
+    async def predict(
+        self, model: ServedModel, photos: Sequence[bytes], *, maps: bool = False
+    ) -> list[tuple[Any, NDArray[np.float32] | None]]:
+        """What `ServedModel.answer` gives for each photo, in their order.
 
         Raises
         ------
@@ -96,7 +101,7 @@ class Engine:
         """
         answers = await self.run([partial(model.answer, photo, maps=maps) for photo in photos])
         if self._on_answers:
-            self._on_answers(model, [answer[0] for answer in answers] if maps else answers)
+            self._on_answers(model, [answer for answer, _ in answers])
         return answers
 
     async def run(self, work: Sequence[Callable[[], Result]]) -> list[Result]:

@@ -9,13 +9,14 @@ from typing import Annotated
 from ..core.options import Opt, check_options
 from ..errors import DataError
 from ..faces.gallery.place import PostgresPlace, gallery_place
+from ..faces.options import CalibrationFile, TargetFmr
 
 __all__ = ["ServeFaceOptions"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServeFaceOptions:
-    """Whom a service names, and who may change that."""
+    """What a service does about faces, and who may change whom it names."""
 
     gallery: Annotated[
         Path | PostgresPlace | None,
@@ -33,39 +34,8 @@ class ServeFaceOptions:
     verify: Annotated[
         bool, Opt(help="Compare two photos at /verify without a gallery too.", flag="--verify")
     ] = False
-    fpir: Annotated[
-        float,
-        Opt(
-            help="Share of strangers who may be taken for somebody; the threshold follows from it.",
-            ge=1e-9,
-            le=0.999,
-            flag="--strangers",
-        ),
-    ] = 0.01
-    accept_unsupported: Annotated[
-        bool,
-        Opt(
-            help="Name people although so low a share of strangers is not supported.",
-            flag="--accept-unsupported",
-        ),
-    ] = False
-    refuse_poor: Annotated[
-        bool, Opt(help="Leave out faces that are small, blurred or turned away.", flag="--refuse-poor")
-    ] = False
-    target_fmr: Annotated[
-        float | None,
-        Opt(
-            help="Share of pairs of different people that may match at /verify.",
-            ge=1e-9,
-            le=0.999,
-            flag="--false-matches",
-            shown="0.001, or as low as is supported",
-        ),
-    ] = None
-    calibration: Annotated[
-        Path | None,
-        Opt(help="What scores mean, as `rehead faces evaluate` saves it; the embedder's own by default."),
-    ] = None
+    target_fmr: TargetFmr = None
+    calibration: CalibrationFile = None
 
     def __post_init__(self) -> None:
         check_options(self)

@@ -15,7 +15,7 @@ from ..errors import ImageError
 from .face_service import FaceService
 from .schemas import ERRORS, PHOTOS
 from .service import Service, service_of
-from .uploads import form_fields, read_body, read_photos
+from .uploads import form_fields
 
 __all__ = ["ENROL_TOKEN", "router"]
 
@@ -66,7 +66,7 @@ _Enrolment = Annotated[FaceService, Depends(_enrolment)]
 @router.post("/identify", responses=ERRORS, openapi_extra={"requestBody": PHOTOS})
 async def identify(request: Request, service: _Service, faces: _Gallery) -> dict[str, Any]:
     """Who is in photos: for each, its faces with box, name or "unknown" and why, score and probability."""
-    photos = await _photos(request, service)
+    photos = await service.photos(request)
     return {
         "answers": await service.engine.run([partial(_or_error, faces.identify, each) for each in photos])
     }
@@ -82,7 +82,7 @@ def _or_error(answer: Callable[[bytes], dict[str, Any]], photo: bytes) -> dict[s
 @router.post("/verify", responses=ERRORS, openapi_extra={"requestBody": PHOTOS})
 async def verify(request: Request, service: _Service, faces: _Faces) -> dict[str, Any]:
     """Whether two photos show one person, with the share of pairs of different people that would match."""
-    photos = await _photos(request, service)
+    photos = await service.photos(request)
     if len(photos) != 2:
         raise HTTPException(400, f"{len(photos)} photos; expected two to compare")
     (answer,) = await service.engine.run([partial(faces.verify, *photos)])
@@ -117,18 +117,12 @@ async def remove(request: Request, service: _Service, faces: _Enrolment) -> dict
     return done
 
 
-async def _photos(request: Request, service: Service) -> list[bytes]:
-    options = service.options
-    return await read_photos(request, limit=options.max_bytes, seconds=options.upload_seconds)
-
-
 async def _form(request: Request, service: Service, known: set[str]) -> tuple[dict[str, str], list[bytes]]:
     """The text fields, and the photos; 400 where there is no name, or something else."""
     kind, parameters = parse_options_header(request.headers.get("content-type", ""))
     if kind != b"multipart/form-data":
         raise HTTPException(415, "expected multipart/form-data with a field named name")
-    options = service.options
-    body = await read_body(request, limit=options.max_bytes, seconds=options.upload_seconds)
+    body = await service.body(request)
     texts, photos = dict[str, str](), list[bytes]()
     for name, data in form_fields(body, parameters.get(b"boundary", b"")):
         if name == "photo":

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from ..errors import DataError
 from ..faces.gallery.encryption import GalleryKey
 from ..faces.gallery.gallery import FaceGallery
+from ..faces.options import NamingOptions
 from ..faces.pipeline import FacePipeline
 from ..faces.verification.calibration import Calibration, read_calibration
 from ..faces.verification.verify import calibration_for, verify
@@ -171,7 +172,10 @@ class FaceService:
 
 
 def open_face_service(
-    options: ServeFaceOptions, pipeline: FacePipeline, key: GalleryKey | None = None
+    options: ServeFaceOptions,
+    naming: NamingOptions,
+    pipeline: FacePipeline,
+    key: GalleryKey | None = None,
 ) -> FaceService:
     """What the options ask for; raises as `FaceService` and `read_calibration` do."""
     calibration = None if options.calibration is None else read_calibration(options.calibration)
@@ -183,9 +187,9 @@ def open_face_service(
             pipeline,
             key=key,
             calibration=calibration,
-            fpir=options.fpir,
-            accept_unsupported=options.accept_unsupported,
-            refuse_poor=options.refuse_poor,
+            fpir=naming.fpir,
+            accept_unsupported=naming.accept_unsupported,
+            refuse_poor=naming.refuse_poor,
         )
 
     return FaceService(

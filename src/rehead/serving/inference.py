@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from ..core.rejection import UNKNOWN
 from ..errors import DataError, ImageError
 from .inference_protocol import InferRequest
-from .models import ServedModel
-from .tensors import Tensor, shown
+from .models import KeepsOutputs, ServedModel
+from .tensors import Tensor, of_bytes, shown
 
 __all__ = [
     "IMAGE",
@@ -136,22 +136,9 @@ def photo_work(model: ServedModel, photos: Sequence[Photo]) -> list[Callable[[],
     return [partial(_outputs, model, photo) for photo in photos]
 
 
-class _Recorded:
-    """A session that keeps all outputs, whichever a predictor asks for."""
-
-    def __init__(self, session: Any) -> None:
-        self._session = session
-        self.outputs: dict[str, NDArray[Any]] = {}
-
-    def run(self, names: Sequence[str], inputs: Mapping[str, Any]) -> list[NDArray[Any]]:
-        """As an InferenceSession has it."""
-        known = [output.name for output in self._session.get_outputs()]
-        self.outputs = dict(zip(known, self._session.run(known, inputs), strict=True))
-        return [self.outputs[name] for name in names]
-
-
 def _outputs(model: ServedModel, photo: Photo) -> Outputs | ImageError:
-    run, reason = _Recorded(model.predictor.session), ""
+    session, reason = model.predictor.session, ""
+    run = KeepsOutputs(session, [output.name for output in session.get_outputs()])
     if isinstance(photo, bytes):
         answer = model.predictor.answer(photo, run)
         if isinstance(answer, ImageError):
@@ -166,8 +153,7 @@ def _outputs(model: ServedModel, photo: Photo) -> Outputs | ImageError:
     best = int(row.argmax())
     reason = point.reason(float(row[best]), float(outlier))
     text = UNKNOWN if reason else model.labels[best]
-    label = np.empty(1, object)
-    label[0] = text.encode("utf-8")
+    label = of_bytes([text.encode("utf-8")], (1,))
     return Outputs({**run.outputs, LABEL: label}, text, reason)
 
 

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ..errors import DataError, UnknownNameError
-from .tensors import Binary, Tensor, entry_of, read_tensor, shown, written_bytes
+from .tensors import Binary, Tensor, entry_of, of_bytes, read_tensor, shown, written_bytes
 
 __all__ = [
     "EXTENSIONS",
@@ -102,9 +102,8 @@ def read_request(body: bytes, header_length: str | None = None, *, raw_input: st
     """
     length = _header_length(header_length, len(body))
     if length == 0 and header_length is not None:
-        photo = np.empty(1, object)
-        photo[0] = body
-        return InferRequest({raw_input: Tensor(raw_input, "BYTES", photo)}, binary=True)
+        photo = Tensor(raw_input, "BYTES", of_bytes([body], (1,)))
+        return InferRequest({raw_input: photo}, binary=True)
     record, binary = _json(memoryview(body)[:length]), Binary(memoryview(body)[length:])
     inputs, parameters, id_ = record.get("inputs"), record.get("parameters", {}), record.get("id", "")
     if not isinstance(inputs, list) or not inputs:

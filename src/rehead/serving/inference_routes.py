@@ -15,7 +15,6 @@ from .inference import IMAGE, input_photos, model_metadata, output_names, photo_
 from .inference_protocol import EXTENSIONS, HEADER_LENGTH, read_request, write_response
 from .models import ServedModel
 from .service import Service, service_of
-from .uploads import read_body
 
 __all__ = ["router"]
 
@@ -69,8 +68,7 @@ async def metadata(model: _Model) -> dict[str, Any]:
 @router.post("/models/{name}/versions/{version}/infer")
 async def infer(request: Request, service: _Service, model: _Model) -> Response:
     """The outputs of a model for one photo or several; all in JSON, or tensors in binary behind it."""
-    options = service.options
-    body = await read_body(request, limit=options.max_bytes, seconds=options.upload_seconds)
+    body = await service.body(request)
     length = request.headers.get(HEADER_LENGTH)
     (asked,) = await service.engine.run([partial(read_request, body, length, raw_input=IMAGE)])
     asked.requested(output_names(model))

@@ -15,7 +15,6 @@ from .models import ServedModel
 from .predict import answer_record
 from .schemas import ERRORS, PHOTOS
 from .service import Service, service_of
-from .uploads import read_photos
 
 __all__ = ["router"]
 
@@ -29,12 +28,11 @@ async def keypoints(
 ) -> dict[str, Any]:
     """The points of photos, in pixels of the upright photo; with `detect` those of each face in it."""
     served = _keypoint_model(service, model)
-    options = service.options
-    photos = await read_photos(request, limit=options.max_bytes, seconds=options.upload_seconds)
+    photos = await service.photos(request)
     if detect:
         answers = await service.engine.run([partial(_on_faces, served, photo) for photo in photos])
     else:
-        answers = [answer_record(each) for each in await service.engine.predict(served, photos)]
+        answers = [answer_record(*each) for each in await service.engine.predict(served, photos)]
     return {"model": served.name, "version": served.version, "answers": answers}
 
 

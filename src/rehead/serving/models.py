@@ -22,7 +22,7 @@ from ..core.text import percent, percent_range
 from ..errors import DataError, ImageError, ModelFileError, ReheadError, UnknownNameError
 from ..workflows.loading import open_any_model
 
-__all__ = ["ModelSet", "ServedModel"]
+__all__ = ["KeepsOutputs", "ModelSet", "ServedModel"]
 
 _LOG = logging.getLogger("rehead.serving")
 _VERSION = 12  # hex digits of the digest: as many as manifests keep of a photo's
@@ -78,20 +78,19 @@ class ServedModel:
             f"{percent(found['value'])} of its test photos were named correctly (95 % interval {interval})."
         )
 
-    def answer(self, photo: File, *, maps: bool = False) -> Any:
-        """The answer for one photo, or an ImageError; with `maps` a pair, the second the map or None.
+    def answer(self, photo: File, *, maps: bool = False) -> tuple[Any, NDArray[np.float32] | None]:
+        """The answer for one photo, or an ImageError; and the map where `maps` asks for one that there is.
 
         The map, float32 (h, w), says what each place adds to the logit of the nearest class.
         """
-        if not maps:
-            return self.predictor.answer(photo)
-        if (session := self._map_session) is None:
+        session = self._map_session if maps else None
+        if session is None:
             return self.predictor.answer(photo), None
-        run = _KeepsMaps(session)
+        run = KeepsOutputs(session, ("maps",))
         answer = self.predictor.answer(photo, run)
-        if isinstance(answer, ImageError) or run.maps is None:
+        if isinstance(answer, ImageError):
             return answer, None
-        return answer, run.maps[self.labels.index(answer.nearest)]
+        return answer, run.outputs["maps"][0][self.labels.index(answer.nearest)]
 
     @property
     def _map_session(self) -> Any:
@@ -115,18 +114,26 @@ class _Range:
     high: float
 
 
-class _KeepsMaps:
-    """Runs a graph for a predictor, and keeps the maps that it does not ask for."""
+class KeepsOutputs:
+    """Runs a graph for a predictor, and keeps outputs whether or not it asks for them.
 
-    def __init__(self, session: Any) -> None:
-        self._session = session
-        self.maps: NDArray[np.float32] | None = None
+    Parameters
+    ----------
+    session : onnxruntime.InferenceSession
+    names : sequence of str
+        What is kept.
+    """
+
+    def __init__(self, session: Any, names: Sequence[str]) -> None:
+        self._session, self._names = session, names
+        self.outputs: dict[str, NDArray[Any]] = {}
 
     def run(self, outputs: Sequence[str], inputs: Mapping[str, Any]) -> list[NDArray[Any]]:
         """As an InferenceSession has it."""
-        found: list[NDArray[Any]] = self._session.run([*outputs, "maps"], inputs)
-        self.maps = found.pop()[0]
-        return found
+        wanted = list(dict.fromkeys((*self._names, *outputs)))
+        found = dict(zip(wanted, self._session.run(wanted, inputs), strict=True))
+        self.outputs = {name: found[name] for name in self._names}
+        return [found[name] for name in outputs]
 
 
 class ModelSet:
@@ -170,9 +177,6 @@ class ModelSet:
 
     def __iter__(self) -> Iterator[ServedModel]:
         return iter(list(self._models.values()))
-
-    def __len__(self) -> int:
-        return len(self._models)
 
     def get(self, name: str | None = None) -> ServedModel:
         """The model of a name, the first one of none; UnknownNameError."""

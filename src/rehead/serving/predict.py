@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Depends, Request
+from numpy.typing import NDArray
 from starlette.responses import JSONResponse, Response
 
 from ..errors import ImageError
 from .models import ServedModel
 from .schemas import ERRORS, MODELS, PHOTOS, PREDICTIONS, json_answer
 from .service import Service, service_of
-from .uploads import read_photos
 
 __all__ = ["answer_record", "router"]
 
@@ -43,18 +43,15 @@ async def predict(request: Request, service: _Service, model: str = "", maps: bo
     `model` is a name of `/models`, the first one by default; `maps` asks for what each place of a photo adds
     to the logit of its nearest class.
     """
-    options = service.options
     served = service.models.get(model or None)
-    photos = await read_photos(request, limit=options.max_bytes, seconds=options.upload_seconds)
+    photos = await service.photos(request)
     answers = await service.engine.predict(served, photos, maps=maps)
-    records = [answer_record(each) for each in answers]
+    records = [answer_record(*each) for each in answers]
     return JSONResponse({"model": served.name, "version": served.version, "answers": records})
 
 
-def answer_record(answer: Any) -> dict[str, Any]:
-    """The JSON-able record of what `ServedModel.answer` gives."""
-    found = answer[1] if isinstance(answer, tuple) else None
-    answer = answer[0] if isinstance(answer, tuple) else answer
+def answer_record(answer: Any, found: NDArray[np.float32] | None) -> dict[str, Any]:
+    """The JSON-able record of what `ServedModel.answer` gives: an answer or an ImageError, and its map."""
     if isinstance(answer, ImageError):
         return {"photo": "", "error": answer.reason}
     record: dict[str, Any] = answer.to_dict()

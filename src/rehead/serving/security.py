@@ -8,7 +8,7 @@ import logging
 import math
 import secrets
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import DataError
 
-__all__ = ["Guard", "new_token", "read_token"]
+__all__ = ["Guard", "error_answer", "new_token", "read_token"]
 
 _LOG = logging.getLogger("rehead.serving")
 
@@ -124,13 +124,15 @@ class Guard:
         except Exception:
             _LOG.exception("%s %s failed", scope["method"], scope["path"])
             if not started:
-                await _error(500, "this failed; the log of the service says why")(scope, receive, guarded)
+                await error_answer(500, "this failed; the log of the service says why")(
+                    scope, receive, guarded
+                )
 
     def _refusal(self, scope: Scope, headers: Headers, origin: str) -> Response | None:
         if not self._known_host(headers.get("host", "")):
-            return _error(421, "the Host header names another machine; see --allow-host")
+            return error_answer(421, "the Host header names another machine; see --allow-host")
         if origin and not self._known_origin(origin, headers.get("host", "")):
-            return _error(403, "pages of other origins may not use this; see --allow-origin")
+            return error_answer(403, "pages of other origins may not use this; see --allow-origin")
         if scope["method"] == "OPTIONS" and origin in self._origins:
             return Response(status_code=204)
         if self._token is not None:
@@ -138,9 +140,8 @@ class Guard:
             if refusal is not None and not (scope["path"] in self._open and refusal.status_code == 401):
                 return refusal
         if self._rate and scope["method"] not in _SAFE and (wait := self._rate.wait(scope)):
-            refused = _error(429, "too many requests; try again later")
-            refused.headers["retry-after"] = str(math.ceil(wait))
-            return refused
+            wait_for = {"retry-after": str(math.ceil(wait))}
+            return error_answer(429, "too many requests; try again later", wait_for)
         return None
 
     def _token_refusal(self, scope: Scope, headers: Headers) -> Response | None:
@@ -165,9 +166,8 @@ class Guard:
                 secure=secure,
             )
             return response
-        refused = _error(401, "this needs a token: Authorization: Bearer TOKEN")
-        refused.headers["www-authenticate"] = "Bearer"
-        return refused
+        said = {"www-authenticate": "Bearer"}
+        return error_answer(401, "this needs a token: Authorization: Bearer TOKEN", said)
 
     def _is_token(self, given: str) -> bool:
         return self._token is not None and hmac.compare_digest(given.encode("utf-8", "replace"), self._token)
@@ -239,5 +239,6 @@ def _cookie(header: str, name: str) -> str:
     return next((value for key, _, value in pairs if key == name), "")
 
 
-def _error(status: int, message: str) -> JSONResponse:
-    return JSONResponse({"error": message}, status)
+def error_answer(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """A refusal as all of them are written: JSON {"error": ...}."""
+    return JSONResponse({"error": message}, status, headers)

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import h11
+import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import OutputError
@@ -54,9 +56,7 @@ class _Closing:
     """
 
     def __init__(self, app: ASGIApp) -> None:
-        import h11
-
-        self._app, self.closing, self._refused = app, False, h11.LocalProtocolError
+        self._app, self.closing = app, False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def told(message: Message) -> None:
@@ -64,11 +64,67 @@ class _Closing:
                 message["headers"] = [*message["headers"], (b"connection", b"close")]
             try:
                 await send(message)
-            except self._refused:
+            except h11.LocalProtocolError:
                 while (await receive())["type"] != "http.disconnect":
                     pass
 
         await self._app(scope, receive, told)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's, which also closes quiet connections, hears SIGHUP, and loses no request at the end."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        closing: _Closing,
+        *,
+        ready: Callable[[], None],
+        on_hangup: Callable[[], None] | None,
+    ) -> None:
+        super().__init__(config)
+        self._closing, self._ready, self._on_hangup = closing, ready, on_hangup
+        self._quiet: dict[Any, float] = {}  # connections without a request, and since when
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._on_hangup and hasattr(signal, "SIGHUP"):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._on_hangup)
+        if self.started:
+            self._ready()
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _TICKS == 0:
+            self._close_quiet()
+        return await super().on_tick(counter)
+
+    def _close_quiet(self) -> None:
+        """Close connections that have not brought the headers of a request for a while.
+
+        uvicorn has a limit for what comes after a request only, and none once a byte has come.
+        """
+        now = time.monotonic()
+        cycles = {each: getattr(each, "cycle", None) for each in self.server_state.connections}
+        idle = (each for each, cycle in cycles.items() if cycle is None or cycle.response_complete)
+        self._quiet = {each: self._quiet.get(each, now) for each in idle}
+        for each, since in self._quiet.items():
+            if now - since > _HEADER_SECONDS:
+                each.transport.close()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._closing.closing = True
+        await asyncio.sleep(_LAST_CALL)
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(_LAST_BYTES)
+        await super().shutdown(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Without sending the signal again at the end: to be stopped is no failure."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self.handle_exit)
+        yield
 
 
 def run(
@@ -95,54 +151,7 @@ def run(
     patience : float
         Seconds that requests are waited for at the end.
     """
-    import uvicorn
-
     closing = _Closing(app)
-
-    class Server(uvicorn.Server):
-        _quiet: dict[Any, float]  # connections without a request, and since when
-
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            self._quiet = {}
-            await super().startup(sockets)
-            if on_hangup and hasattr(signal, "SIGHUP"):
-                asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_hangup)
-            if self.started:
-                ready()
-
-        async def on_tick(self, counter: int) -> bool:
-            if counter % _TICKS == 0:
-                self._close_quiet()
-            return await super().on_tick(counter)
-
-        def _close_quiet(self) -> None:
-            """Close connections that have not brought the headers of a request for a while.
-
-            uvicorn has a limit for what comes after a request only, and none once a byte has come.
-            """
-            now = time.monotonic()
-            cycles = {each: getattr(each, "cycle", None) for each in self.server_state.connections}
-            idle = (each for each, cycle in cycles.items() if cycle is None or cycle.response_complete)
-            self._quiet = {each: self._quiet.get(each, now) for each in idle}
-            for each, since in self._quiet.items():
-                if now - since > _HEADER_SECONDS:
-                    each.transport.close()
-
-        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            closing.closing = True
-            await asyncio.sleep(_LAST_CALL)
-            for server in self.servers:
-                server.close()
-            await asyncio.sleep(_LAST_BYTES)
-            await super().shutdown(sockets)
-
-        @contextlib.contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            """Without sending the signal again at the end: to be stopped is no failure."""
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, self.handle_exit)
-            yield
-
     config = uvicorn.Config(
         closing,
         http="h11",  # which limits headers; httptools takes 0.2 ms less of each request, and has no limit
@@ -155,4 +164,4 @@ def run(
         limit_concurrency=_CONNECTIONS,
         timeout_graceful_shutdown=math.ceil(patience),
     )
-    Server(config).run([listening])
+    _Server(config, closing, ready=ready, on_hangup=on_hangup).run([listening])

@@ -12,6 +12,7 @@ from .collect import Collection
 from .metrics import Metrics
 from .models import ModelSet
 from .options import ServeOptions
+from .uploads import read_body, read_photos
 
 if TYPE_CHECKING:
     from .face_service import FaceService
@@ -43,6 +44,14 @@ class Service:
     faces: FaceService | None = None
     enrol_token: str | None = field(default=None, repr=False)
     collection: Collection | None = None
+
+    async def body(self, request: Request) -> bytes:
+        """The body of a request, within the limits that were asked for; see `read_body`."""
+        return await read_body(request, limit=self.options.max_bytes, seconds=self.options.upload_seconds)
+
+    async def photos(self, request: Request) -> list[bytes]:
+        """The photos of a request, within the same limits; see `read_photos`."""
+        return await read_photos(request, limit=self.options.max_bytes, seconds=self.options.upload_seconds)
 
 
 async def service_of(request: Request) -> Service:

@@ -19,7 +19,7 @@ from numpy.typing import DTypeLike, NDArray
 from ..core.values import ComparedByValue
 from ..errors import DataError
 
-__all__ = ["DATATYPES", "Binary", "Tensor", "entry_of", "read_tensor", "shown", "written_bytes"]
+__all__ = ["DATATYPES", "Binary", "Tensor", "entry_of", "of_bytes", "read_tensor", "shown", "written_bytes"]
 
 DATATYPES: Mapping[str, DTypeLike] = {
     "BOOL": "?",
@@ -153,7 +153,7 @@ def _from_json(data: object, datatype: str, shape: tuple[int, ...]) -> NDArray[A
         raise DataError(f"the data has {', '.join(kinds)}; expected {datatype}")
     if dtype.kind == "O":
         try:
-            return _of_bytes([value.encode("utf-8") for value in values], shape)
+            return of_bytes([value.encode("utf-8") for value in values], shape)
         except UnicodeEncodeError as error:
             raise DataError("the data has half a character; expected UTF-8") from error
     try:
@@ -189,7 +189,7 @@ def _next_level(values: list[Any], length: int) -> list[Any]:
 def _from_binary(data: memoryview, datatype: str, shape: tuple[int, ...]) -> NDArray[Any]:
     dtype, count = np.dtype(DATATYPES[datatype]), math.prod(shape)
     if dtype.kind == "O":
-        return _of_bytes(_elements(data, count), shape)
+        return of_bytes(_elements(data, count), shape)
     if len(data) != count * dtype.itemsize:
         raise DataError(f"{len(data)} bytes; its shape and datatype make {count * dtype.itemsize}")
     array: NDArray[Any] = np.frombuffer(data, np.uint8 if dtype.kind == "b" else dtype)
@@ -212,7 +212,8 @@ def _elements(data: memoryview, count: int) -> list[bytes]:
     return elements
 
 
-def _of_bytes(elements: Sequence[bytes], shape: tuple[int, ...]) -> NDArray[np.object_]:
+def of_bytes(elements: Sequence[bytes], shape: tuple[int, ...]) -> NDArray[np.object_]:
+    """The data of a tensor of BYTES."""
     array = np.empty(len(elements), object)
     array[:] = elements
     return array.reshape(shape)

@@ -70,6 +70,8 @@ class ChangedRun:
         The run directory.
     classifier : ImageClassifier
     change : Change
+    warnings : list of str
+        What to know of it, in plain sentences.
     evaluation : Evaluation or None
         On the photos to check; None where none were given.
     reselection : Reselection or None
@@ -83,6 +85,7 @@ class ChangedRun:
     folder: Path
     classifier: ImageClassifier
     change: Change
+    warnings: list[str]
     evaluation: Evaluation | None
     reselection: Reselection | None
     seconds: dict[str, float]
@@ -196,6 +199,7 @@ def _written(
         run.timer.mark("check")
     change, fitted = classifier.change_, classifier.fitted_
     metrics = evaluation.to_dict() if evaluation else None
+    warnings = [*change.notes, *([fitted.unmeasured] if fitted.changes else [])]
     about = {
         "change": {what: change.photos, "known": change.known, "classes": list(change.classes)},
         "classes": fitted.trained_on.class_counts,
@@ -204,11 +208,13 @@ def _written(
         **({"head": reselection.to_dict()} if reselection else {}),
         # names of what was to be forgotten are not kept
         "unreadable": failed_photos(change.unreadable if what == "added" else ()),
-        "warnings": [*change.notes, *([fitted.unmeasured] if fitted.changes else [])],
+        "warnings": warnings,
     }
     with run.writing(run.record(about)) as beside:
         classifier.save(beside / "model.onnx", extra={"metrics": metrics_summary(metrics)})
-        write_json(beside / "metrics.json", {"test": metrics, "warnings": about["warnings"]})
+        write_json(beside / "metrics.json", {"test": metrics, "warnings": warnings})
         run.timer.mark("model file")
     rows = drop_rows(dropped) if dropped else 0
-    return ChangedRun(run.folder, classifier, change, evaluation, reselection, run.timer.seconds, rows)
+    return ChangedRun(
+        run.folder, classifier, change, warnings, evaluation, reselection, run.timer.seconds, rows
+    )

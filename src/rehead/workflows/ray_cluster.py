@@ -13,7 +13,6 @@ import multiprocessing
 import os
 import socket
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -246,9 +245,7 @@ class Worker:
         for number, part in zip(batch["number"], batch["part"], strict=True):
             found, error = "[]", ""
             try:
-                found = json.dumps(
-                    [list(asdict(e).values()) for e in self._extractor.part(cloudpickle.loads(part))]
-                )
+                found = json.dumps(self._extractor.part(cloudpickle.loads(part)))
             except ReheadError as problem:
                 error = str(problem)
             numbers.append(int(number))

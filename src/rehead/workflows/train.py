@@ -16,7 +16,6 @@ import contextlib
 import os
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,23 +31,16 @@ from ..classification.training_data import mirrors
 from ..core.leftovers import temporary_folder
 from ..core.locking import locked
 from ..core.options import arguments_of
-from ..core.run_dir import NewRun, write_json
+from ..core.run_dir import NewRun
 from ..data import Dataset, read_dataset
 from ..data.options import SplitOptions, TableOptions
 from ..data.split import Split, check_classes, make_split, write_splits
-from ..evaluation import (
-    Evaluation,
-    Mistake,
-    PhotoAnswer,
-    confident_mistakes,
-    evaluate,
-    uniform_wrong,
-    write_predictions,
-)
+from ..evaluation import Mistake, confident_mistakes, uniform_wrong
 from ..finetune.classifier import FineTunedClassifier
 from .run import Run
+from .run_files import Tested, write_model
 from .run_report import NEAR_TEST, run_report, with_maps, with_neighbours
-from .train_record import Classifier, head_record, metrics_summary, run_facts, run_options, training_record
+from .train_record import Classifier, head_record, run_facts, run_options
 
 __all__ = ["train"]
 
@@ -161,42 +153,16 @@ def _train(
         }
     )
     with run.writing(record) as beside:
-        _write_model(beside, model, divided, evaluation, warnings, [name for name, _ in unreadable])
+        write_splits(beside / "splits.csv", dataset, divided.assignment, divided.group)
+        facts = {"split": divided.fingerprint, "unreadable": [name for name, _ in unreadable]}
+        write_model(beside, model, evaluation, warnings, facts)
         run.timer.mark("model file")
         if test:
-            _write_predictions(beside / "predictions.csv", model, dataset, test)
+            test.write(beside / "predictions.csv", model, [dataset.ids[row] for row in test.rows])
             mistakes = with_maps(mistakes, beside / "model.onnx", threads=model.options.threads)
             _report(beside, model, divided, test, mistakes, record, notes)
         run.timer.mark("report")
     return Run(run.folder, model, evaluation, warnings, unreadable, run.timer.seconds, found, mistakes)
-
-
-def _write_model(
-    folder: Path,
-    model: Classifier,
-    divided: Split,
-    evaluation: Evaluation | None,
-    warnings: Sequence[str],
-    unreadable: Sequence[str],
-) -> None:
-    """The model file, what was measured of it, and which photo was in which split."""
-    write_splits(folder / "splits.csv", divided.dataset, divided.assignment, divided.group)
-    metrics = evaluation.to_dict() if evaluation else None
-    written = {
-        "test": metrics,
-        "head": head_record(model),
-        **training_record(model),
-        "warnings": warnings,
-    }
-    write_json(folder / "metrics.json", written)
-    facts = {
-        "split": divided.fingerprint,
-        "metrics": metrics_summary(metrics),
-        "unreadable": unreadable,
-    }
-    model.save(folder / "model.onnx", extra=facts)
-    if isinstance(model, FineTunedClassifier):
-        model.write_logs(folder)
 
 
 def _to_audit(photos: Path, table: TableOptions) -> str:
@@ -210,24 +176,12 @@ def _about_validation(model: Classifier, divided: Split) -> list[str]:
     return ["The head is chosen by cross-validation, so the validation photos are trained on too."]
 
 
-@dataclass(frozen=True)
-class _Test:
-    """The test photos, what the model says of them, and how good that is."""
-
-    rows: NDArray[np.intp]
-    truth: NDArray[np.intp]
-    probabilities: NDArray[np.float64]
-    outliers: NDArray[np.float32]
-    accepted: NDArray[np.bool_]
-    evaluation: Evaluation
-
-
 def _test(
     model: Classifier,
     divided: Split,
     features: NDArray[np.float32],
     features_of: Backbone,
-) -> _Test | None:
+) -> Tested | None:
     dataset, rows = divided.dataset, divided.tested
     if not len(rows):
         return None
@@ -242,35 +196,11 @@ def _test(
     nothing = np.isnan(features[:, -1])  # of photos that were divided by what another network sees in them
     probabilities[nothing] = uniform_wrong(truth[nothing], len(model.classes_))
     accepted &= ~nothing
-    classes = model.classes_.tolist()
-    evaluation = evaluate(
-        truth,
-        probabilities,
-        classes,
-        groups=divided.group[rows],
-        accepted=accepted,
-        seed=model.options.random_state,
-    )
-    return _Test(rows, truth, probabilities, outliers, accepted, evaluation)
-
-
-def _write_predictions(path: Path, model: Classifier, dataset: Dataset, test: _Test) -> None:
-    classes = model.classes_.tolist()
-
-    def answer(
-        name: str, truth: int, row: NDArray[np.float64], outlier: float, accepted: bool
-    ) -> PhotoAnswer:
-        probability = float(row.max())
-        reason = "" if accepted else model.operating_point_.reason(probability, outlier) or "unreadable"
-        return PhotoAnswer(name, classes[truth], classes[row.argmax()], probability, outlier, reason)
-
-    columns = test.truth.tolist(), test.probabilities, test.outliers.tolist(), test.accepted.tolist()
-    names = [dataset.ids[row] for row in test.rows]
-    write_predictions(path, [answer(*row) for row in zip(names, *columns, strict=True)])
+    return Tested.of(model, rows, truth, probabilities, outliers, accepted, divided.group[rows])
 
 
 def _mistakes(
-    model: Classifier, divided: Split, test: _Test, encoder: Encoder, tested: NDArray[np.float32]
+    model: Classifier, divided: Split, test: Tested, encoder: Encoder, tested: NDArray[np.float32]
 ) -> list[Mistake]:
     """The surest mistakes, with the nearest training photos; `tested` are features by `encoder`."""
     dataset = divided.dataset
@@ -290,7 +220,7 @@ def _report(
     folder: Path,
     model: Classifier,
     divided: Split,
-    test: _Test,
+    test: Tested,
     mistakes: Sequence[Mistake],
     record: dict[str, Any],
     notes: list[str],

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..backbones.extraction import backbone_of
 from ..backbones.feature_folder import FeatureFolder, is_feature_folder
@@ -27,24 +26,24 @@ from ..core.csv_cells import CsvWriter
 from ..core.locking import locked
 from ..core.options import option_values, options_record
 from ..core.progress import Progress
-from ..core.run_dir import NewRun, failed_photos, work_folder, write_json
+from ..core.run_dir import NewRun, failed_photos, work_folder
 from ..core.runtime import trim_memory
 from ..core.text import count
 from ..data.dataset import class_sentence
 from ..data.options import SplitOptions, TableOptions
 from ..errors import DataError
-from ..evaluation import Evaluation, PhotoAnswer, evaluate, write_predictions
+from ..evaluation import Evaluation
 from ..heads.statistics import Statistics
 from ..heads.streamed import SomeRows
 from .extract import extract_source
 from .ray_cluster import Cluster
+from .run_files import Tested, write_model
 from .run_report import run_report
-from .train_record import head_record, metrics_summary
+from .train_record import head_record
 
 __all__ = ["FeatureRun", "train_features"]
 
 _PROBABILITIES = 2**24  # numbers of test probabilities in memory, 128 MB: 16,777 photos of 1,000 classes
-_UNREADABLE = 1000  # unreadable photos that run.json names; unreadable.csv has all
 
 
 @dataclass(frozen=True)
@@ -144,29 +143,24 @@ class _Training:
         model.fitted_ = fit_features(photos, division, backbone, options, self._sums(photos, division))
         trim_memory()
         new.timer.mark("head")
-        tested, probabilities, outliers, evaluation = self._test(photos, division, model)
+        test = self._test(photos, division, model)
+        evaluation = test.evaluation if test else None
         new.timer.mark("evaluation")
-        unreadable = list(model.fitted_.trained_on.unreadable)[:_UNREADABLE]
-        notes = [*division.notes, *self._about_test(division, tested), *model.warnings_]
+        unreadable = list(model.fitted_.trained_on.unreadable)
+        notes = [*division.notes, *self._about_test(division, test), *model.warnings_]
         about_test = evaluation.warnings if evaluation else ["No photo could be held out for testing."]
         warnings = [*about_test, *notes]
         record = new.record(self._facts(photos, division, model, unreadable, warnings))
         with new.writing(record) as beside:
             record["split"] = _write_splits(beside / "splits.csv", photos, division)
-            metrics = evaluation.to_dict() if evaluation else None
-            head = head_record(model)
-            write_json(beside / "metrics.json", {"test": metrics, "head": head, "warnings": warnings})
-            extra = {"split": record["split"], "metrics": metrics_summary(metrics)}
-            model.save(beside / "model.onnx", extra=extra)
+            write_model(beside, model, evaluation, warnings, {"split": record["split"]})
             new.timer.mark("model file")
-            if evaluation:
-                self._write_predictions(beside, photos, model, tested, probabilities, outliers)
-                self._report(beside, division, model, evaluation, record, head, notes, tested)
+            if test:
+                names = names_of(photos, test.rows)
+                test.write(beside / "predictions.csv", model, [names[row] for row in test.rows.tolist()])
+                self._report(beside, division, model, test, record, notes)
             new.timer.mark("report")
-        counts = dict(
-            zip(photos.classes, np.bincount(photos.target[photos.target >= 0]).tolist(), strict=True)
-        )
-        summary = [class_sentence(counts)]
+        summary = [class_sentence(photos.class_counts)]
         return FeatureRun(new.folder, model, evaluation, warnings, unreadable, new.timer.seconds, summary)
 
     def _sums(self, photos: FeatureRows, division: Division) -> list[Statistics]:
@@ -174,35 +168,25 @@ class _Training:
             return fold_sums(photos, division, self.options.cv)
         return Cluster(self.on, self.options.threads).fold_sums(photos, division, self.options.cv)
 
-    def _test(
-        self, photos: FeatureRows, division: Division, model: ImageClassifier
-    ) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float32], Evaluation | None]:
+    def _test(self, photos: FeatureRows, division: Division, model: ImageClassifier) -> Tested | None:
         rows = np.flatnonzero(division.is_in("test"))
         most = max(1, _PROBABILITIES // len(photos.classes))
         if len(rows) > most:
             rows = np.sort(rows[np.argpartition(division.order[rows], most)[:most]])
         if not len(rows):
-            return rows, np.zeros((0, len(photos.classes))), np.zeros(0, np.float32), None
+            return None
         wanted = np.zeros(len(photos), bool)
         wanted[rows] = True
         probabilities, outliers = model.fitted_.decide(SomeRows.read(photos.read, wanted).X)
-        evaluation = evaluate(
-            photos.target[rows],
-            probabilities,
-            list(photos.classes),
-            groups=division.group[rows],
-            accepted=model.operating_point_.accept(probabilities, outliers),
-            seed=self.options.random_state,
-        )
-        return rows, probabilities, outliers, evaluation
+        accepted = model.operating_point_.accept(probabilities, outliers)
+        truth, groups = photos.target[rows], division.group[rows]
+        return Tested.of(model, rows, truth, probabilities, outliers, accepted, groups)
 
-    def _about_test(self, division: Division, tested: NDArray[np.intp]) -> list[str]:
-        held = int(division.is_in("test").sum())
-        if held <= len(tested):
+    def _about_test(self, division: Division, test: Tested | None) -> list[str]:
+        held, tested = int(division.is_in("test").sum()), 0 if test is None else len(test.rows)
+        if held <= tested:
             return []
-        return [
-            f"Tested on {count(len(tested), 'photo')}, drawn at random from the {held:,} that are held out."
-        ]
+        return [f"Tested on {count(tested, 'photo')}, drawn at random from the {held:,} that are held out."]
 
     def _facts(
         self,
@@ -218,9 +202,7 @@ class _Training:
         return {
             "photos": {"folder": record.source, **{part: n for part, n in parts.items() if n}},
             "features": {"digest": record.digest, "dtype": record.dtype, "rows": record.rows},
-            "classes": dict(
-                zip(photos.classes, np.bincount(photos.target[photos.target >= 0]).tolist(), strict=True)
-            ),
+            "classes": photos.class_counts,
             "groups_kept_together": int((np.bincount(division.group) > 1).sum()),
             "keeps_bursts": False,
             "test_photos": "given" if (photos.split > 0).any() else "drawn",
@@ -237,47 +219,28 @@ class _Training:
             "warnings": warnings,
         }
 
-    def _write_predictions(
-        self,
-        folder: Path,
-        photos: FeatureRows,
-        model: ImageClassifier,
-        tested: NDArray[np.intp],
-        probabilities: NDArray[np.float64],
-        outliers: NDArray[np.float32],
-    ) -> None:
-        names, classes = names_of(photos, tested), photos.classes
-        answers = []
-        for row, p, outlier in zip(tested.tolist(), probabilities, outliers.tolist(), strict=True):
-            best, reason = int(p.argmax()), model.operating_point_.reason(float(p.max()), outlier)
-            true = classes[photos.target[row]]
-            answers.append(PhotoAnswer(names[row], true, classes[best], float(p[best]), outlier, reason))
-        write_predictions(folder / "predictions.csv", answers)
-
     def _report(
         self,
         folder: Path,
         division: Division,
         model: ImageClassifier,
-        evaluation: Evaluation,
+        test: Tested,
         record: dict[str, Any],
-        head: dict[str, Any],
         notes: list[str],
-        tested: NDArray[np.intp],
     ) -> None:
         run_report(
             folder / "report.html",
             title=Path(self.folder.record.source).name or "photos",
             record=record,
-            evaluation=evaluation,
+            evaluation=test.evaluation,
             mistakes=[],
-            head=head,
+            head=head_record(model),
             operating_point=model.operating_point_.to_dict(),
             facts={
                 "Photos": self.folder.record.rows,
                 "Classes": len(model.classes_),
                 "Trained on": int(division.is_in("train").sum()),
-                "Tested on": len(tested),
+                "Tested on": len(test.rows),
                 "Groups kept together": record["groups_kept_together"],
                 "Unreadable": self.folder.record.unreadable,
             },

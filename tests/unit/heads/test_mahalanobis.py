@@ -10,15 +10,9 @@ import threadpoolctl
 from numpy.typing import NDArray
 
 from rehead.core.rejection import order_statistic
-from rehead.heads import mahalanobis
-from rehead.heads.mahalanobis import (
-    RelativeMahalanobis,
-    StyleViews,
-    fit_distance,
-    fit_held_out,
-    fit_split,
-    held_out_scores,
-)
+from rehead.heads import held_out as held_out_room
+from rehead.heads.held_out import fit_held_out, fit_split, held_out_scores
+from rehead.heads.mahalanobis import RelativeMahalanobis, StyleViews, fit_distance
 from rehead.heads.pca import fit_scaling
 
 
@@ -243,7 +237,7 @@ def test_a_small_fit_keeps_blas_on_one_thread(monkeypatch: pytest.MonkeyPatch) -
         return bool(pool["user_api"] == "blas")
 
     X, y = photos(60, 40)
-    monkeypatch.setattr(mahalanobis, "fit_distance", fit)
+    monkeypatch.setattr(held_out_room, "fit_distance", fit)
     with threadpoolctl.threadpool_limits(2, user_api="blas"):
         fit_held_out(X, y, [slice(0, 40)], np.arange(60) % 3, None, 0.975)
     assert seen == [{1}] * 4

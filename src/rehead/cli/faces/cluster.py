@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 from ...core.options import EstimatorOptions, Opt
-from ...faces.options import FaceOptions
+from ...faces.options import CalibrationFile, FaceOptions
 from .. import options
 from ..command import Only, Without, command
 from ..console import photo_progress, say
 from ..photos import list_given
-from .options import CalibrationFile, load_pipeline, read_calibration_file
+from .options import load_pipeline, read_calibration_file
 
 __all__ = ["cluster"]
 

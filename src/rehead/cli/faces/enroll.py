@@ -10,11 +10,11 @@ import typer
 
 from ...core.options import EstimatorOptions, Opt
 from ...core.text import count
-from ...faces.options import FaceOptions
+from ...faces.options import FaceOptions, NamingOptions
 from ..command import Only, command
 from ..console import say
 from ..photos import list_given
-from .options import GalleryFile, KeyFile, RefusePoor, gallery_key, load_pipeline
+from .options import GalleryFile, KeyFile, gallery_key, load_pipeline
 
 if TYPE_CHECKING:
     from ...faces.gallery.encryption import GalleryKey
@@ -58,7 +58,7 @@ def enroll(
             shown="memory",
         ),
     ],
-    refuse_poor: RefusePoor,
+    naming: Annotated[NamingOptions, Only("refuse_poor")],
     faces: FaceOptions,
     machine: Annotated[EstimatorOptions, Only("threads")],
 ) -> None:
@@ -81,7 +81,7 @@ def enroll(
     key = _key(gallery, key_file, no_encryption)
     pipeline = load_pipeline(faces, machine.threads)
     with FaceGallery(
-        gallery, pipeline, key=key, create=True, refuse_poor=refuse_poor, search=search
+        gallery, pipeline, key=key, create=True, refuse_poor=naming.refuse_poor, search=search
     ) as opened:
         enrolled, problems = 0, 0
         done = opened.enroll_each(

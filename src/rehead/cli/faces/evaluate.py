@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ...core.options import EstimatorOptions, Opt
-from ...faces.options import FaceOptions
+from ...faces.options import CalibrationFile, FaceOptions
 from .. import options
 from ..command import Only, Without, command
 from ..console import photo_progress, plain_table, print_json, print_table, say
-from .options import CalibrationFile, load_pipeline, read_calibration_file
+from .options import load_pipeline, read_calibration_file
 
 if TYPE_CHECKING:
     from ...faces.evaluation.evaluate import PairListEvaluation, PeopleEvaluation

@@ -11,12 +11,12 @@ from typer.core import TyperGroup
 from ...core.options import EstimatorOptions, Opt
 from ...core.text import count
 from ...faces.gallery.place import gallery_place
-from ...faces.options import FaceOptions
+from ...faces.options import CalibrationFile, FaceOptions
 from .. import options
 from ..command import Only, Without, command
 from ..console import photo_progress, print_json, print_table, say, styled
 from ..lazy_group import plain_app
-from .options import READABLE, CalibrationFile, KeyFile, gallery_key, load_pipeline, read_calibration_file
+from .options import READABLE, KeyFile, gallery_key, load_pipeline, read_calibration_file
 
 if TYPE_CHECKING:
     from ...faces.gallery.records import Removal
@@ -37,12 +37,8 @@ class _Group(TyperGroup):
 app = plain_app(cls=_Group, no_args_is_help=True)
 
 
-def _place(text: str) -> Any:
-    return gallery_place(text)
-
-
 def _gallery(said: str, metavar: str = "GALLERY") -> Any:
-    return typer.Argument(help=said, parser=_place, metavar=metavar, show_default=False)
+    return typer.Argument(help=said, parser=gallery_place, metavar=metavar, show_default=False)
 
 
 File = Annotated[Any, _gallery("File of the gallery, or postgresql://...")]

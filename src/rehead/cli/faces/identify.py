@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from ...core.options import EstimatorOptions, Opt
-from ...faces.options import FaceOptions
+from ...faces.options import CalibrationFile, FaceOptions, NamingOptions
 from .. import options
 from ..command import Only, Without, command
 from ..console import (
@@ -23,10 +23,8 @@ from ..console import (
 from ..photos import list_given
 from .options import (
     READABLE,
-    CalibrationFile,
     GalleryFile,
     KeyFile,
-    RefusePoor,
     gallery_key,
     load_pipeline,
     read_calibration_file,
@@ -52,24 +50,7 @@ def identify(
     ],
     gallery: GalleryFile,
     key_file: KeyFile,
-    fpir: Annotated[
-        float,
-        Opt(
-            help="Share of strangers who may be taken for somebody; the threshold follows from it.",
-            ge=1e-9,
-            le=0.999,
-            flag="--strangers",
-            default=0.01,
-        ),
-    ],
-    accept_unsupported: Annotated[
-        bool,
-        Opt(
-            help="Name people although so low a share of strangers is not supported.",
-            flag="--accept-unsupported",
-            default=False,
-        ),
-    ],
+    naming: NamingOptions,
     prior: Annotated[
         float,
         Opt(
@@ -79,7 +60,6 @@ def identify(
             default=0.5,
         ),
     ],
-    refuse_poor: RefusePoor,
     form: options.AnswerFormat,
     calibration: CalibrationFile,
     faces: Annotated[FaceOptions, Without("selection")],
@@ -96,10 +76,10 @@ def identify(
         load_pipeline(faces, machine.threads),
         key=gallery_key(gallery, key_file),
         calibration=read_calibration_file(calibration),
-        fpir=fpir,
-        accept_unsupported=accept_unsupported,
+        fpir=naming.fpir,
+        accept_unsupported=naming.accept_unsupported,
         prior=prior,
-        refuse_poor=refuse_poor,
+        refuse_poor=naming.refuse_poor,
     ) as opened:
         threshold, search = opened.threshold(), opened.store.search
 
@@ -125,7 +105,7 @@ def identify(
         if search == "pgvector":
             say(READABLE)
     if not threshold.supported:
-        said = threshold.sentence if accept_unsupported else f"nobody is named: {threshold.refusal}"
+        said = threshold.sentence if naming.accept_unsupported else f"nobody is named: {threshold.refusal}"
         say(f"rehead: {said}", err=True)
     check_answered(files, failed)
     if failed:

@@ -19,11 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "READABLE",
-    "CalibrationFile",
     "GalleryFile",
     "KeyFile",
-    "RefusePoor",
-    "TargetFmr",
     "TwoFaces",
     "gallery_key",
     "load_pipeline",
@@ -45,26 +42,6 @@ READABLE = (
     "searched by pgvector: the database can read the faces' vectors, in half precision, and its index can "
     "miss a face; `rehead faces gallery misses` measures how often"
 )
-RefusePoor = Annotated[
-    bool,
-    Opt(help="Leave out faces that are small, blurred or turned away.", flag="--refuse-poor", default=False),
-]
-CalibrationFile = Annotated[
-    Path | None,
-    Opt(
-        help="What scores mean, as `rehead faces evaluate` saves it; the embedder's own by default.",
-        default=None,
-    ),
-]
-TargetFmr = Annotated[
-    float | None,
-    Opt(
-        help="Share of pairs of different people that may match; the threshold follows from it.",
-        flag="--false-matches",
-        shown="0.001, or as low as is supported",
-        default=None,
-    ),
-]
 
 
 @dataclass(kw_only=True, repr=False, eq=False)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ...core.options import EstimatorOptions
+from ...faces.options import CalibrationFile, TargetFmr
 from .. import options
 from ..command import Only, command
 from ..console import print_json, say
-from .options import CalibrationFile, TargetFmr, TwoFaces, load_pipeline, read_calibration_file
+from .options import TwoFaces, load_pipeline, read_calibration_file
 
 if TYPE_CHECKING:
     from ...faces.verification.verify import Verification

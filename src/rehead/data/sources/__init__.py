@@ -9,7 +9,6 @@ s3://bucket/photos                   CLASS/*.jpg, `listing`
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from ...core.options import arguments_of
@@ -18,7 +17,7 @@ from ..options import TableOptions
 from .files import as_given, expand, is_address, is_folder, list_folder
 from .listing import PhotoFolder, PhotoTable
 from .parquet import ParquetFiles
-from .source import Part, Sample, Source, read_ahead, read_photo
+from .source import Part, Sample, Source, read_ahead, read_photo, samples_of
 from .spool import spooled
 from .webdataset import WebDataset
 
@@ -42,9 +41,9 @@ def find_source(given: str | os.PathLike[str], table: TableOptions | None = None
     """The source that a name stands for; None for photos, and local folders and CSVs of them."""
     place = as_given(given)
     if is_address(place) or "{" in place or "*" in place or place.lower().endswith((*_TAR, ".parquet")):
-        return None if os.path.lexists(place) and os.path.isdir(place) else open_source(place, table)  # noqa: PTH112
-    if os.path.isdir(place) and _files_of(place):  # noqa: PTH112
-        return open_source(place, table)
+        return None if os.path.isdir(place) else open_source(place, table)  # noqa: PTH112
+    if os.path.isdir(place) and (files := _files_of(place)):  # noqa: PTH112
+        return _of_files(place, tuple(files), table or TableOptions())
     return None
 
 
@@ -75,11 +74,6 @@ def open_source(given: str | os.PathLike[str], table: TableOptions | None = None
                 )
             return PhotoFolder(name)
     return _of_files(name, tuple(places), table)
-
-
-def samples_of(source: Source) -> Iterator[Sample]:
-    """All samples of a source, in order."""
-    return (sample for part in source.parts() for sample in part.samples())
 
 
 def _of_files(name: str, places: tuple[str, ...], table: TableOptions) -> Source:

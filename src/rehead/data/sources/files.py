@@ -155,8 +155,10 @@ def list_folder(folder: str, *, deep: bool = False) -> Iterator[tuple[str, bool]
     with reading(folder):
         if not is_address(folder):
             root = Path(folder)
-            found = root.rglob("*") if deep else root.iterdir()
-            yield from sorted((str(path), path.is_dir()) for path in found if not (deep and path.is_dir()))
+            if deep:
+                yield from sorted((str(path), False) for path in root.rglob("*") if not path.is_dir())
+            else:
+                yield from sorted((str(path), path.is_dir()) for path in root.iterdir())
             return
         system, path = _system(folder)
         if deep:

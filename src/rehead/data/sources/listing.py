@@ -18,7 +18,7 @@ from ...core.csv_cells import cell_text
 from ...core.text import first_of
 from ...errors import DatasetError
 from ...images import is_image_name
-from ..csv_table import SPLIT_NAMES, check_width, find_columns, find_delimiter, row_of
+from ..csv_table import SPLIT_NAMES, find_columns, find_delimiter, named_cells, row_of
 from ..options import TableOptions
 from .files import is_address, join, list_folder, open_file, reading
 from .source import Sample
@@ -136,8 +136,7 @@ class CsvPart:
         with open_file(self.place) as file, reading(self.place):
             records = _Lines(self.place, file, self.start, self.line).records(self.header)
             for line, cells in itertools.islice(records, self.rows):
-                check_width(self.place, line, cells, len(self.header.names))
-                given = {name: cells[i] for name, i in columns.items() if i < len(cells)}
+                given = named_cells(self.place, line, cells, columns, len(self.header.names))
                 listed = is_address(given.get("path", "").strip())
                 row, keep = row_of(self.place, line, given, self.table, look=not (remote or listed))
                 if not keep:

@@ -15,7 +15,7 @@ from ...errors import ImageError, ReheadError
 from ...images import read_bytes
 from .files import is_address, read_file
 
-__all__ = ["Part", "Sample", "Source", "read_ahead", "read_photo"]
+__all__ = ["Part", "Sample", "Source", "read_ahead", "read_photo", "samples_of"]
 
 _READERS = 16  # threads: an object store takes some 50 ms to answer, and a processor 14 ms a photo
 
@@ -116,3 +116,8 @@ class Source(Protocol):
 
     def count(self) -> int | None:
         """How many samples there are; None where only reading them would tell."""
+
+
+def samples_of(source: Source) -> Iterator[Sample]:
+    """All samples of a source, in order."""
+    return (sample for part in source.parts() for sample in part.samples())

@@ -12,7 +12,7 @@ from ...core.leftovers import temporary_folder
 from ...errors import DatasetError
 from ..csv_table import Row
 from ..dataset import Dataset, as_dataset
-from .source import Source, read_ahead
+from .source import Source, read_ahead, samples_of
 
 __all__ = ["spooled"]
 
@@ -26,7 +26,7 @@ def spooled(source: Source, *, test_only: bool = True) -> Iterator[Dataset]:
     """
     rows: list[Row] = []
     with temporary_folder() as folder, output_errors(folder):
-        samples = (sample for part in source.parts() for sample in part.samples())
+        samples = samples_of(source)
         if test_only:
             samples = (sample for sample in samples if sample.split in ("", "test"))
         for number, (sample, data) in enumerate(read_ahead(samples)):

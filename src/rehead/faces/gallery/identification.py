@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,9 +96,6 @@ class Identifications(AnswerList[Identification]):
     def __init__(self, answers: Iterable[Identification] = (), photo: str = "") -> None:
         super().__init__(answers)
         self.photo = photo
-
-    def _like(self, items: Iterable[Identification]) -> Self:
-        return type(self)(items, self.photo)
 
     def _repr_html_(self) -> str:
         from ..drawing import identifications_html

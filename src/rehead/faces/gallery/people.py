@@ -28,8 +28,11 @@ _STORED = (
 )
 
 
-def _marks(values: Sequence[int]) -> str:
-    return ", ".join("?" * len(values))
+def _batches(values: Sequence[int]) -> Iterator[tuple[str, Sequence[int]]]:
+    """Values, as many as a statement takes at once, with their marks for it."""
+    for start in range(0, len(values), _AT_ONCE):
+        some = values[start : start + _AT_ONCE]
+        yield ", ".join("?" * len(some)), some
 
 
 @dataclass(frozen=True)
@@ -138,22 +141,19 @@ class PeopleTable:
         rows = self.all()
         alive = [row for row in rows if not row.person.expired]
         found: list[Sequence[Any]] = []
-        for start in range(0, len(alive), _AT_ONCE):
-            some = [row.row for row in alive[start : start + _AT_ONCE]]
-            found += self._file.execute(f"{_STORED} WHERE person IN ({_marks(some)})", *some)
+        for marks, some in _batches([row.row for row in alive]):
+            found += self._file.execute(f"{_STORED} WHERE person IN ({marks})", *some)
         return self._templates(alive, found, width, expired=len(rows) - len(alive))
 
     def proposed(self, photos: Sequence[int], width: int) -> Templates:
         """Templates (n, width) of some photos, of people who have not expired."""
         found: list[Sequence[Any]] = []
-        for start in range(0, len(photos), _AT_ONCE):
-            some = photos[start : start + _AT_ONCE]
-            found += self._file.execute(f"{_STORED} WHERE photos.id IN ({_marks(some)})", *some)
+        for marks, some in _batches(photos):
+            found += self._file.execute(f"{_STORED} WHERE photos.id IN ({marks})", *some)
         people = sorted({row[1] for row in found})
         rows: list[PersonRow] = []
-        for start in range(0, len(people), _AT_ONCE):
-            some = people[start : start + _AT_ONCE]
-            rows += self.all(f"WHERE id IN ({_marks(some)})", *some)
+        for marks, some in _batches(people):
+            rows += self.all(f"WHERE id IN ({marks})", *some)
         alive = sorted((row for row in rows if not row.person.expired), key=lambda row: row.person.name)
         return self._templates(alive, found, width)
 

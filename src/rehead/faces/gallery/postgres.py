@@ -17,7 +17,7 @@ from .backend import Search, Value
 from .pgvector import VectorIndex
 from .place import PostgresPlace
 from .postgres_connection import PostgresConnection
-from .schema import PROTOCOL
+from .schema import PROTOCOL, check_protocol
 
 __all__ = ["PostgresBackend", "has_gallery"]
 
@@ -67,12 +67,14 @@ CREATE INDEX photos_by_digest ON photos (sha256);
 """
 _HAS_SCHEMA = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = ?)"
 _HAS_STATE = """
-SELECT EXISTS (
-    SELECT FROM pg_class JOIN pg_namespace ON relnamespace = pg_namespace.oid
-    WHERE nspname = ? AND relname = 'state'
-)
+SELECT count((nspname || '.state')::regclass) > 0
+FROM pg_class JOIN pg_namespace ON relnamespace = pg_namespace.oid
+WHERE nspname = ? AND relname = 'state'
 """
-"""Asked of the catalogue's tables: to_regclass() may answer from what this session knew before it waited."""
+"""Asked of the catalogue's tables: to_regclass() may answer from what this session knew before it waited.
+
+The cast is an error where the role may not look into the schema.
+"""
 _NUMBERED = ("contracts", "people", "photos", "templates")
 _COLUMNS = {
     "state": "protocol integer, search text, version bigint",
@@ -94,9 +96,7 @@ def _numbered(statement: str) -> str:
 def has_gallery(place: PostgresPlace) -> bool:
     """Whether a gallery has been made there."""
     with contextlib.closing(PostgresConnection(place)) as connection:
-        table = f"{place.schema}.state"
-        there = connection.fetch("SELECT to_regclass($1) IS NOT NULL", [table], reconnect=False)
-        return bool(there[0][0])
+        return bool(connection.fetch(_numbered(_HAS_STATE), [place.schema], reconnect=False)[0][0])
 
 
 class PostgresBackend:
@@ -131,8 +131,7 @@ class PostgresBackend:
     # the tables
 
     def _has_tables(self, *, create: bool) -> bool:
-        # which says, too, where the role may not look into the schema
-        if self.execute("SELECT to_regclass(?) IS NOT NULL", f"{self.place.schema}.state")[0][0]:
+        if self.execute(_HAS_STATE, self.place.schema)[0][0]:
             return True
         if not create:
             raise GalleryError(f"{self.place}: there is no such gallery; `rehead faces enroll` makes one")
@@ -140,7 +139,7 @@ class PostgresBackend:
 
     def _create(self, search: Search) -> None:
         self.execute(f"SELECT pg_advisory_xact_lock({_LOCK})")
-        if self.execute(_HAS_STATE, self.place.schema)[0][0]:  # another process was faster
+        if self._has_tables(create=True):  # another process was faster
             return
         if search == "pgvector":
             VectorIndex(self)  # which says what the database lacks
@@ -185,11 +184,7 @@ class PostgresBackend:
             )
 
     def _check_state(self, search: Search | None) -> None:
-        if self.protocol > PROTOCOL:
-            raise GalleryError(
-                f"{self.place}: written by a later rehead with protocol {self.protocol}, this one reads up "
-                f"to {PROTOCOL}; run `pip install --upgrade rehead`"
-            )
+        check_protocol(self.place, self.protocol)
         if self.search not in ("memory", "pgvector"):
             raise DamagedGalleryError(f"{self.place}: is searched by {self.search!r}; restore a copy")
         if search is not None and search != self.search:

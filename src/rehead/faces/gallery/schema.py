@@ -15,10 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import DamagedGalleryError, GalleryError, OutputError
+from .place import PostgresPlace
 
 __all__ = [
     "PROTOCOL",
     "add_columns",
+    "check_protocol",
     "clear_journal",
     "connect",
     "gallery_errors",
@@ -198,9 +200,15 @@ def _check_kind(connection: sqlite3.Connection, path: Path, *, create: bool) -> 
     protocol = protocol_of(connection)
     if application == _APPLICATION and protocol < 1:
         raise DamagedGalleryError(f"{path}: the gallery is damaged (protocol {protocol}); restore a copy")
-    if application == _APPLICATION and protocol > PROTOCOL:
+    if application == _APPLICATION:
+        check_protocol(path, protocol)
+
+
+def check_protocol(place: Path | PostgresPlace, protocol: int) -> None:
+    """GalleryError where a later rehead wrote the gallery."""
+    if protocol > PROTOCOL:
         raise GalleryError(
-            f"{path}: written by a later rehead with protocol {protocol}, this one reads up to {PROTOCOL}; "
+            f"{place}: written by a later rehead with protocol {protocol}, this one reads up to {PROTOCOL}; "
             "run `pip install --upgrade rehead`"
         )
 

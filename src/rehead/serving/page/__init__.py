@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from importlib.resources import files
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
+from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from ...core.rejection import REASONS
@@ -16,14 +16,13 @@ from ...pages import source
 from ...pages.words import words
 from ..collect import FullError
 from ..service import Service, service_of
-from ..uploads import read_body
 
 __all__ = ["OPEN_PATHS", "router"]
 
 router = APIRouter()
 _Service = Annotated[Service, Depends(service_of)]
 
-_SHARED = ("answer.js", "camera.js", "files.js", "requests.js", "words.js")
+_SHARED = ("answer.js", "camera.js", "files.js", "live.js", "requests.js", "words.js")
 _OWN = ("marks.js", "page.js", "reading.js", "wrong.js")
 _STYLES = ("base.css", "answer.css")
 _FILES = frozenset((*_SHARED, *_OWN, "page.css"))
@@ -46,7 +45,7 @@ async def page(request: Request, service: _Service) -> HTMLResponse:
         _read,
         "page.html",
         words=words("rehead.serving", request.headers.get("accept-language", "")),
-        about={**about, "json": json.dumps(about).replace("<", "\\u003c")},
+        about=about,
     )
     return HTMLResponse(html, headers={"vary": "accept-language"})
 
@@ -55,7 +54,7 @@ async def page(request: Request, service: _Service) -> HTMLResponse:
 async def page_file(name: str) -> Response:
     """A script or style of the page."""
     if name not in _FILES:
-        return JSONResponse({"error": "there is no such file"}, 404)
+        raise HTTPException(404, "there is no such file")
     if name.endswith(".css"):
         return Response("".join([*map(source.read, _STYLES), _read(name)]), media_type="text/css")
     text = source.read(name) if name in _SHARED else _read(name)
@@ -66,17 +65,17 @@ async def page_file(name: str) -> Response:
 async def collect(request: Request, service: _Service) -> JSONResponse:
     """Keep the photo that is the body, in the folder of `?class=NAME`, as one that `?model=` got wrong."""
     if (collection := service.collection) is None:
-        return JSONResponse({"error": "nothing is kept here; start `rehead serve` with --collect DIR"}, 404)
-    options, query = service.options, request.query_params
+        raise HTTPException(404, "nothing is kept here; start `rehead serve` with --collect DIR")
+    query = request.query_params
     served = service.models.get(query.get("model"))
-    photo = await read_body(request, limit=options.max_bytes, seconds=options.upload_seconds)
+    photo = await service.body(request)
     label, known = query.get("class", ""), served.labels
     try:
         (kept,) = await service.engine.run([partial(collection.keep, photo, label, known)])
     except (FullError, OutputError) as error:
-        return JSONResponse({"error": str(error)}, 507)
+        raise HTTPException(507, str(error)) from error
     except DataError as error:
-        return JSONResponse({"error": str(error)}, 422)
+        raise HTTPException(422, str(error)) from error
     return JSONResponse({"class": kept.parent.name, "photo": kept.name})
 
 

@@ -1,8 +1,9 @@
 // The page of a service: photos from files, clipboard and camera to the server, and its answers onto the screen.
 
-import { drawBars, drawMap, signed } from "./answer.js";
-import { Camera, whyNot } from "./camera.js";
+import { drawBars, drawMap, set, signed } from "./answer.js";
+import { whyNot } from "./camera.js";
 import { takeFiles } from "./files.js";
+import { LiveCamera } from "./live.js";
 import { drawMarks } from "./marks.js";
 import { facesIn, read } from "./reading.js";
 import { request } from "./requests.js";
@@ -40,7 +41,7 @@ async function start() {
     return failed(error);
   }
   at("file").disabled = at("camera").disabled = false;
-  at("camera").hidden = !Camera.available;
+  at("camera").hidden = !LiveCamera.available;
   at("token").hidden = true;
   const kept = shown !== null && document.body.dataset.source === "photo"; // while the token was asked for
   document.body.dataset.state = kept ? "answered" : "ready";
@@ -115,7 +116,7 @@ async function look(blob, name) {
     say(word("photo.large", { name, limit: Math.round(about.mostBytes / 1e6) }));
     return;
   }
-  stopCamera();
+  camera.close();
   const mine = (photo += 1);
   document.body.dataset.state = "busy";
   forget();
@@ -154,27 +155,26 @@ function take(files) {
 
 // Camera
 
-const camera = new Camera(at("video"), () => {
-  cameraStopped();
-  say(word("camera.gone"));
+const wordsOfCamera = { start: word("camera.start"), stop: word("camera.stop"), number: (n) => word("camera.number", { n }) };
+const camera = new LiveCamera(wordsOfCamera, (gone) => {
+  photo += 1;
+  set("busy", "");
+  running.end();
+  if (gone) say(word("camera.gone"));
 });
 
 async function startCamera(device) {
   const mine = (photo += 1);
   say("");
   try {
-    if (!(await camera.start(device))) return;
+    if (!(await camera.open(device))) return;
   } catch (error) {
-    cameraStopped();
     say(word("camera.failed", { why: whyNot(error) ? word(`camera.${whyNot(error)}`) : error.message }));
     return;
   }
   forget();
   document.body.dataset.seen = "true";
   at("unseen").hidden = true;
-  at("frame").classList.toggle("mirrored", camera.mirrored);
-  at("which").hidden = !(await camera.list(at("cameras"), (n) => word("camera.number", { n })));
-  at("camera").textContent = word("camera.stop");
   at("name").textContent = "";
   while (mine === photo) await pause(await lookThrough(mine));
 }
@@ -191,7 +191,7 @@ async function lookThrough(mine) {
     return PAUSE;
   } catch (error) {
     if (mine !== photo) return PAUSE;
-    if (error.status === 401) stopCamera();
+    if (error.status === 401) camera.close();
     if (error.status !== 503 && error.status !== 429) failed(error);
     return 1000 * (error.wait || AGAIN);
   }
@@ -199,23 +199,6 @@ async function lookThrough(mine) {
 
 function pause(milliseconds) {
   return new Promise((next) => setTimeout(next, milliseconds));
-}
-
-function stopCamera() {
-  if (!camera.on) return;
-  camera.stop();
-  cameraStopped();
-}
-
-function cameraStopped() {
-  photo += 1;
-  set("busy", "");
-  running.end();
-  at("frame").classList.remove("mirrored");
-  at("camera").textContent = word("camera.start");
-  at("which").hidden = true;
-  document.body.dataset.source = "";
-  document.body.dataset.state = "ready";
 }
 
 // Answers
@@ -251,11 +234,6 @@ function show(found, source) {
   at("people").hidden = !faces.length;
   at("faces").replaceChildren(...faces);
   drawOver(reading, source);
-}
-
-// Only where it changes, so that a screen reader says it once
-function set(id, text) {
-  if (at(id).textContent !== text) at(id).textContent = text;
 }
 
 function draw() {
@@ -335,7 +313,7 @@ const forgetWrong = setUpWrong(() => {
   if (shown === null) return null;
   const found = shown;
   if (camera.on) {
-    stopCamera();
+    camera.close();
     showPhoto(found.blob);
     show(found, "photo");
   }
@@ -348,7 +326,7 @@ at("file").addEventListener("change", () => {
   take(Array.from(at("file").files));
   at("file").value = "";
 });
-at("camera").addEventListener("click", () => (camera.on ? stopCamera() : startCamera()));
+at("camera").addEventListener("click", () => (camera.on ? camera.close() : startCamera()));
 at("cameras").addEventListener("change", () => startCamera(at("cameras").value));
 at("model").addEventListener("change", () => {
   describe();

@@ -1,6 +1,6 @@
 // Answers of every kind, in words.
 
-import { percent } from "./answer.js";
+import { percent, upper } from "./answer.js";
 import { counted, word } from "./words.js";
 
 // What is said of an answer of any kind, {label, known, reason, exact}, and drawn over the photo, {points, boxes}.
@@ -38,10 +38,6 @@ function inOrder(faces) {
 function plain(reason, reasons) {
   const key = Object.keys(reasons).find((one) => reason.startsWith(reasons[one]));
   return key ? word(`reason.${key}`) : upper(reason);
-}
-
-function upper(text) {
-  return text && text[0].toUpperCase() + text.slice(1);
 }
 
 // Each face as an item of a list

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from rehead.core.csv_cells import CsvWriter
 from rehead.data.csv_table import read_rows
 from rehead.data.options import TableOptions
-from rehead.data.sources import Sample, Source, find_source, open_source, read_photo
+from rehead.data.sources import Sample, Source, find_source, open_source, read_photo, samples_of
 from rehead.data.sources.files import as_given, expand
 from rehead.errors import DatasetError, ImageError, MissingExtraError
 from source_files import write_csv, write_folder, write_parquet, write_tar
@@ -28,7 +28,7 @@ PHOTOS = [(f"{n:03d}", f"photo {n}".encode(), ["red fish", "blå"][n % 2]) for n
 
 
 def samples(source: Source) -> list[Sample]:
-    return [sample for part in source.parts() for sample in part.samples()]
+    return list(samples_of(source))
 
 
 def content(source: Source) -> list[tuple[bytes, str]]:
